@@ -1,0 +1,4 @@
+//! Join, leave; commands in, events and statistics out; starts and stops the pipelines.
+
+pub mod config;
+pub mod view;

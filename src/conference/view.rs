@@ -1,0 +1,123 @@
+//! What a window needs to know of a conference, as plain values; and what it may ask for.
+
+use std::sync::Arc;
+
+use crate::pipeline::slot::PictureSlot;
+
+/// State of somebody's camera, as a tile shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CameraView {
+    /// No camera, or switched off.
+    #[default]
+    Off,
+    /// Announced, but no picture has come yet.
+    Waiting,
+    /// Pictures arrive.
+    Live,
+    /// Pictures stopped arriving though the person sends: seconds since the last one.
+    Frozen(u64),
+    /// The camera failed; the text says why ("camera unplugged, trying again in 4 s").
+    Failed(String),
+}
+
+/// Figures of one person for the statistics overlay.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PersonFigures {
+    /// Layer received ("full"), empty when none.
+    pub layer: &'static str,
+    /// Size before scaling.
+    pub size: (usize, usize),
+    /// Pictures shown per second.
+    pub frames_per_s: f32,
+    /// Kilobits per second received (video and audio) or, for oneself, sent.
+    pub kbit_per_s: f32,
+    /// Video packets lost of those expected in the last second, percent.
+    pub loss_percent: f32,
+    /// Capture to window, median of the last second.
+    pub latency_ms: Option<f32>,
+    /// Audio waiting to be played.
+    pub audio_buffer_ms: f32,
+}
+
+/// One person of the conference.
+#[derive(Clone)]
+pub struct PersonView {
+    /// Stable key of the person within this run.
+    pub key: u64,
+    /// Name as shown, with the suffix that tells equals apart.
+    pub name: String,
+    /// Whether this is the person at this machine.
+    pub me: bool,
+    /// Microphone off.
+    pub muted: bool,
+    /// Has a microphone at all.
+    pub has_microphone: bool,
+    /// Camera state.
+    pub camera: CameraView,
+    /// Voice level in dBFS, `-127` = silence.
+    pub level_dbfs: f32,
+    /// Newest picture; the window says at which size it wants it.
+    pub picture: Arc<PictureSlot>,
+    /// Figures for the overlay.
+    pub figures: PersonFigures,
+}
+
+/// How loudly a notice speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// For information.
+    Info,
+    /// Something does not work as asked; the rest goes on.
+    Warning,
+}
+
+/// A line shown for some seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Counts notices from 1.
+    pub number: u64,
+    /// Kind.
+    pub kind: NoticeKind,
+    /// The words.
+    pub text: String,
+    /// Age in milliseconds when the view was taken.
+    pub age_ms: u64,
+}
+
+/// The conference as the window shows it.
+#[derive(Clone, Default)]
+pub struct View {
+    /// Title of the conference.
+    pub title: String,
+    /// Whether anyone on the network can watch.
+    pub open: bool,
+    /// The person at this machine first (unless only watching), then the others by time of joining.
+    pub people: Vec<PersonView>,
+    /// My microphone is off.
+    pub muted: bool,
+    /// I have a microphone to switch.
+    pub has_microphone: bool,
+    /// My camera is on.
+    pub camera_on: bool,
+    /// I have a camera to switch.
+    pub has_camera: bool,
+    /// Newest last.
+    pub notices: Vec<Notice>,
+    /// Seconds since joining.
+    pub elapsed_s: u64,
+    /// Lines for the statistics overlay beside those of the people (process, sent, network).
+    pub summary: Vec<String>,
+    /// Set when the conference is over (left, failed): the window closes.
+    pub ended: bool,
+}
+
+/// What the window, a script or a signal asks of the conference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Microphone off or on.
+    Mute(bool),
+    /// Camera on or off.
+    Camera(bool),
+    /// Leave properly.
+    Leave,
+}

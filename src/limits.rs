@@ -1,0 +1,66 @@
+//! Every bound of the program in one table. Units stand last in the name.
+//!
+//! Anything whose size comes from the network, a file or a device is compared with one of these before it is used.
+
+/// Largest UDP payload accepted or sent: an Ethernet frame less IPv4 and UDP headers. Nothing is fragmented.
+pub const DATAGRAM_BYTES_MAX: usize = 1_472;
+/// Largest RTP packet sent, header included; leaves room for SRTP's tag, tunnels and IPv6.
+pub const RTP_PACKET_BYTES_MAX: usize = 1_400;
+/// Largest RTP header extension accepted.
+pub const RTP_EXTENSION_BYTES_MAX: usize = 64;
+
+/// RFC 2435 carries width and height as multiples of 8 in one byte each.
+pub const JPEG_SIDE_PIXELS_MAX: usize = 2_040;
+/// Packets of one JPEG frame.
+pub const JPEG_PACKETS_MAX: usize = 1_024;
+/// Bytes of one JPEG frame's scan.
+pub const JPEG_FRAME_BYTES_MAX: usize = 2 << 20;
+/// Frames of one stream that may be in assembly at once.
+pub const FRAMES_IN_ASSEMBLY_MAX: usize = 3;
+
+/// Longest Opus packet duration (RFC 6716 section 2.1.4).
+pub const OPUS_PACKET_MS_MAX: usize = 120;
+/// Largest Opus packet accepted (RFC 6716 section 3.2.1: 1275 bytes a frame; one frame a packet is sent here).
+pub const OPUS_PACKET_BYTES_MAX: usize = 1_275;
+/// Packets a talker's jitter buffer holds: two seconds of 20 ms packets.
+pub const JITTER_PACKETS_MAX: usize = 100;
+
+/// Simultaneous publishers of a conference.
+pub const SLOTS_MAX: usize = 124;
+/// Streams a publisher may announce.
+pub const STREAMS_PER_SLOT_MAX: usize = 5;
+/// Participants kept in a roster.
+pub const PARTICIPANTS_MAX: usize = 1_024;
+/// Live session ids kept for replay protection: two epochs of everybody.
+pub const SESSIONS_MAX: usize = 2 * PARTICIPANTS_MAX;
+/// Conferences kept while listing what is on the network.
+pub const CONFERENCES_MAX: usize = 256;
+
+/// Messages in one sealed datagram.
+pub const MESSAGES_PER_DATAGRAM_MAX: usize = 32;
+/// Body of a sealed datagram, before sealing.
+pub const SEALED_BODY_BYTES_MAX: usize = 1_372;
+/// Failed openings worked on per second from one source, and from all sources together.
+pub const FAILED_OPENINGS_PER_S_MAX: u32 = 50;
+/// See [`FAILED_OPENINGS_PER_S_MAX`].
+pub const FAILED_OPENINGS_TOTAL_PER_S_MAX: u32 = 1_000;
+/// Discovery answers sent per second.
+pub const DISCOVERY_ANSWERS_PER_S_MAX: u32 = 5;
+
+/// Bytes of a participant's name (UTF-8).
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a conference title (UTF-8).
+pub const TITLE_BYTES_MAX: usize = 96;
+/// Bytes of an SDP accepted or written.
+pub const SDP_BYTES_MAX: usize = 4_096;
+
+/// Tiles shown at once; more people go to further pages.
+pub const TILES_MAX: usize = 49;
+/// Notices kept for the window and the event stream.
+pub const NOTICES_MAX: usize = 64;
+
+const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
+const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
+const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
+const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
+const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);

@@ -1,0 +1,13 @@
+//! Pictures, samples and codecs; nothing of packets or participants.
+
+pub mod convert;
+pub mod files;
+pub mod grid;
+pub mod jpeg;
+pub mod mix;
+pub mod opus;
+pub mod picture;
+pub mod resample;
+pub mod test_card;
+pub mod test_voice;
+pub mod wav;

@@ -1,0 +1,11 @@
+//! One file = one thread role, and the values that pass between them.
+
+pub mod audio_receive;
+pub mod audio_send;
+pub mod control;
+pub mod egress;
+pub mod receive;
+pub mod slot;
+pub mod stats;
+pub mod video_receive;
+pub mod video_send;

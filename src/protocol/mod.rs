@@ -1,0 +1,11 @@
+//! State machines without clocks, sockets, threads or randomness: time, packets and seeds are arguments.
+
+pub mod clock;
+pub mod discovery;
+pub mod jitter;
+pub mod keys;
+pub mod packetizer;
+pub mod reassembler;
+pub mod roster;
+pub mod seal;
+pub mod session;
