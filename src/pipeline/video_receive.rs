@@ -192,11 +192,12 @@ impl VideoStream {
         &self.stats
     }
 
-    /// Hands over what is new of a frame. `captured` is its capture time on this machine's wall clock.
-    pub fn offer(&self, id: FrameId, view: &FrameView, captured: Option<NtpTime>) {
+    /// Hands over what is new of a frame. `captured` is its capture time on this machine's wall clock. Returns whether
+    /// there is something to decode.
+    pub fn offer(&self, id: FrameId, view: &FrameView, captured: Option<NtpTime>) -> bool {
         if !self.is_wanted() {
             add(&self.stats.frames_unwanted, u64::from(view.complete));
-            return;
+            return false;
         }
         let Inbox { whole, growing } = &mut *lock(&self.inbox);
         if view.complete {
@@ -210,6 +211,7 @@ impl VideoStream {
         let to = if view.complete { whole } else { growing };
         to.turn_to(id, &view.header, view.tables);
         to.append(view.scan, view.arrived, captured);
+        true
     }
 
     /// Decodes what there is of the newest frame; `false` when there was nothing to do.
