@@ -549,11 +549,7 @@ mod tests {
             shown.extend(rig.shown());
         }
         assert_eq!(shown, [0, 2, 5]);
-        assert_eq!(
-            rig.figures(),
-            [3, 3, 0, 2],
-            "without two frames in a row the interval is not known: 4 is not counted"
-        );
+        assert_eq!(rig.figures(), [3, 3, 0, 3], "two with a gap, and one of which nothing came");
     }
 
     #[test]
