@@ -58,10 +58,9 @@ fn loudness(t: f64) -> f64 {
     if beat as u64 % BREATH == BREATH - 1 {
         return 0.0;
     }
-    // Half a sine per syllable, never quite closed within a word, but closed around the breath.
+    // Half a sine per syllable, never quite closed within a word, but closed on either side of the breath.
     let swell = (beat.fract() * TAU / 2.0).sin();
-    let inside = !matches!(beat as u64 % BREATH, 0 if beat.fract() < 0.5)
-        && !(beat as u64 % BREATH == BREATH - 2 && beat.fract() >= 0.5);
+    let inside = (0.5..(BREATH - 1) as f64 - 0.5).contains(&(beat % BREATH as f64));
     if inside { 0.25 + 0.75 * swell } else { swell }
 }
 

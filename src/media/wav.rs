@@ -71,7 +71,7 @@ impl WavLoop {
             self.mono.clear();
             let end = self.read_frames();
             if self.mono.is_empty() {
-                self.reader.seek(0).map_err(|e| self.failed(e.into()))?;
+                self.begin_anew()?;
                 // A file cut short holds less than its header says, perhaps nothing.
                 let again = self.read_frames();
                 if self.mono.is_empty() {
@@ -86,6 +86,16 @@ impl WavLoop {
         }
         out.copy_from_slice(&self.ready[..out.len()]);
         self.ready.drain(..out.len());
+        Ok(())
+    }
+
+    /// Opens the file again: seeking back goes wrong once a read has failed.
+    fn begin_anew(&mut self) -> Result<(), Error> {
+        let reader = hound::WavReader::open(&self.path).map_err(|e| self.failed(e))?;
+        if reader.spec() != self.reader.spec() {
+            return Err(self.unplayable("it was replaced by another kind of file"));
+        }
+        self.reader = reader;
         Ok(())
     }
 

@@ -230,7 +230,7 @@ impl JitterBuffer {
             self.restart(packet.ssrc);
         } else if let Some(highest) = self.sequences.highest() {
             let step = packet.sequence.wrapping_sub(highest as u16) as i16;
-            if step >= DROPOUT_MAX || step < -MISORDER_MAX {
+            if !(-MISORDER_MAX..DROPOUT_MAX).contains(&step) {
                 if self.suspect != Some(packet.sequence) {
                     self.suspect = Some(packet.sequence.wrapping_add(1));
                     self.counters.rejected += 1;

@@ -16,7 +16,7 @@ pub(super) const PER_MS: i64 = 48;
 
 /// A bucket is 2 ms wide: finer than any device period, coarse enough to stay small.
 const BUCKET: i64 = 2 * PER_MS;
-const BUCKETS: usize = (JITTER_DELAY_MS_MAX / 2) as usize;
+const BUCKETS: usize = JITTER_DELAY_MS_MAX / 2;
 /// Weight kept per packet: an event counts half after 7 s of 20 ms packets.
 const KEEP: f32 = 0.998;
 /// The share of packets that should be in time.
