@@ -26,6 +26,12 @@ pub const OPUS_PACKET_MS_MAX: usize = 120;
 pub const OPUS_PACKET_BYTES_MAX: usize = 1_275;
 /// Packets a talker's jitter buffer holds: two seconds of 20 ms packets.
 pub const JITTER_PACKETS_MAX: usize = 100;
+/// Longest time audio is made to wait for late packets.
+pub const JITTER_DELAY_MS_MAX: usize = 400;
+/// Time audio waits beyond what measurements ask for.
+pub const JITTER_MARGIN_MS: usize = 3;
+/// Longest stretch of audio made up in one go; then silence.
+pub const CONCEAL_MS_MAX: usize = 100;
 
 /// Simultaneous publishers of a conference.
 pub const SLOTS_MAX: usize = 124;

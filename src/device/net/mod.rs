@@ -22,6 +22,7 @@ use std::net::SocketAddrV4;
 
 pub use buffer::{Datagram, ReceiveBuffer};
 pub use interface::{Interface, interfaces};
+pub use memory::MemoryLan;
 pub use socket::{Counters, Dscp, SOCKET_BUFFER_BYTES, UdpSocket};
 
 /// What can go wrong with interfaces and sockets.

@@ -1,0 +1,1 @@
+//! An unchanged view costs nothing.
