@@ -156,32 +156,3 @@ fn pictures_are_capped_to_even_sides_of_the_same_shape() {
         assert_eq!(fit_within(size.0, size.1, most), fitted);
     }
 }
-
-#[test]
-#[ignore]
-fn perf() {
-    let time = |name: &str, f: &mut dyn FnMut()| {
-        f();
-        let t = std::time::Instant::now();
-        for _ in 0..100 { f(); }
-        println!("perf {name}: {:?}", t.elapsed() / 100);
-    };
-    let bytes = vec![90_u8; 1280 * 720 * 3];
-    let mut out = Yuv::default();
-    time("yuyv full", &mut || yuyv_to_yuv(&bytes, 1280, 720, Range::Full, &mut out).unwrap());
-    time("yuyv limited", &mut || yuyv_to_yuv(&bytes, 1280, 720, Range::Limited, &mut out).unwrap());
-    time("nv12 limited", &mut || nv12_to_yuv(&bytes, 1280, 720, Range::Limited, &mut out).unwrap());
-    time("grey", &mut || grey_to_yuv(&bytes, 1280, 720, Range::Limited, &mut out).unwrap());
-    time("rgb24", &mut || rgb24_to_yuv(&bytes, 1280, 720, Order::Rgb, &mut out).unwrap());
-    let mut s = Scaler::default();
-    let from = out.clone();
-    let mut hd = Yuv::default(); hd.reshape(1920, 1080, Chroma::C420);
-    for (w, h) in [(640, 360), (512, 288), (256, 144), (1024, 576)] {
-        time(&format!("scale 720 to {w}"), &mut || s.scale(&from, w, h, &mut out));
-    }
-    time("scale 1080 to 720", &mut || s.scale(&hd, 1280, 720, &mut out));
-    let mut p = Picture::default();
-    for wanted in [(1280, 720), (640, 360), (320, 180), (400, 225)] {
-        time(&format!("preview {wanted:?}"), &mut || s.to_picture(&from, wanted, &mut p));
-    }
-}
