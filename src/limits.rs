@@ -11,6 +11,8 @@ pub const RTP_EXTENSION_BYTES_MAX: usize = 64;
 
 /// RFC 2435 carries width and height as multiples of 8 in one byte each.
 pub const JPEG_SIDE_PIXELS_MAX: usize = 2_040;
+/// Pixels of a picture from a camera or file before it is scaled down: somewhat more than 3840x2160.
+pub const SOURCE_PIXELS_MAX: usize = 4_096 * 2_304;
 /// Packets of one JPEG frame.
 pub const JPEG_PACKETS_MAX: usize = 1_024;
 /// Bytes of one JPEG frame's scan.
