@@ -377,7 +377,7 @@ mod tests {
         let pixels = (0..width * height)
             .map(|i| {
                 let (x, y) = (i % width, i / width);
-                ((x * 255 / width.max(2)) << 16 | (y * 255 / height.max(2)) << 8 | (x + y) % 256) as u32
+                (((x * 255 / width.max(2)) << 16) | ((y * 255 / height.max(2)) << 8) | ((x + y) % 256)) as u32
             })
             .collect();
         Picture { width, height, pixels }

@@ -56,7 +56,7 @@ pub fn show(ui: &Ui, tile: &TileView<'_>) {
         middle(&painter, tile, text.as_deref(), colour, initials);
     }
     // The stage's tiles have corners; a line in the stage's colour rounds them.
-    let line = Stroke::new(theme::GAP / 2.0, theme::STAGE_COLOUR);
+    let line = Stroke::new(theme::TILE_CORNER, theme::STAGE_COLOUR);
     painter.rect_stroke(rect, theme::TILE_RADIUS, line, StrokeKind::Outside);
     if tile.talks {
         painter.rect_stroke(rect, theme::TILE_RADIUS, Stroke::new(3.0, theme::TALKING), StrokeKind::Inside);
@@ -92,7 +92,11 @@ fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Co
         return;
     }
     let size = text_size(rect);
-    let rows = if rect.height() > 110.0 { 3 } else { 1 };
+    let rows = match rect.height() {
+        h if h > 110.0 => 3,
+        h if h > 75.0 => 2,
+        _ => 1,
+    };
     let galley = text.map(|t| wrapped(painter, t, size, colour, rect.width() - 24.0, rows));
     let text_height = galley.as_ref().map_or(0.0, |g| g.size().y);
     // What the name below leaves free.

@@ -97,8 +97,8 @@ fn controls(view: &View, state: &State) -> Vec<Control> {
         });
         all.push(match (view.has_camera, view.camera_on) {
             (false, _) => control(Action::Camera, Icon::CameraOff, "Camera", "No camera", Kind::Plain, false),
-            (true, false) => control(Action::Camera, Icon::CameraOff, "Camera on", "Camera on (V)", Kind::Off, true),
-            (true, true) => control(Action::Camera, Icon::Camera, "Camera off", "Camera off (V)", Kind::Plain, true),
+            (true, false) => control(Action::Camera, Icon::CameraOff, "Start camera", "Camera on (V)", Kind::Off, true),
+            (true, true) => control(Action::Camera, Icon::Camera, "Stop camera", "Camera off (V)", Kind::Plain, true),
         });
     }
     if state.pages > 1 {
@@ -113,9 +113,14 @@ fn controls(view: &View, state: &State) -> Vec<Control> {
     all
 }
 
+/// Edges are drawn soft: those at the window's border shall lie outside of it.
+fn beyond_edges(bar: Rect, outwards: egui::Vec2) -> Rect {
+    bar.expand2(vec2(2.0, 0.0)).union(bar.translate(outwards))
+}
+
 /// The bar below. Returns what was pressed.
 pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State) -> Option<Action> {
-    ui.painter().rect_filled(bar, 0, theme::PANEL);
+    ui.painter().rect_filled(beyond_edges(bar, vec2(0.0, 2.0)), 0, theme::PANEL);
     let controls = controls(view, state);
     let text_width = |label: &str| {
         if label.is_empty() {
@@ -125,13 +130,18 @@ pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State) -> Option<Action> 
     };
     const ICON: f32 = 42.0;
     const SPACE: f32 = 8.0;
-    let spaces = SPACE * (controls.len() - 1) as f32;
+    // The way out stands apart from what is pressed often.
+    const APART: f32 = 14.0;
+    let spaces = SPACE * (controls.len() - 1) as f32 + APART;
     let with_text: f32 = controls.iter().map(|c| ICON + text_width(c.label)).sum::<f32>() + spaces;
     let shows_text = with_text <= bar.width() - 24.0;
     let total = if shows_text { with_text } else { ICON * controls.len() as f32 + spaces };
     let mut x = bar.center().x - total / 2.0;
     let mut pressed = None;
     for control in &controls {
+        if control.kind == Kind::Leave {
+            x += APART;
+        }
         let width = if shows_text { ICON + text_width(control.label) } else { ICON };
         let rect = Rect::from_min_size(pos2(x.round(), bar.center().y - 18.0), vec2(width.round(), 36.0));
         if button(ui, rect, control, shows_text).clicked() {
@@ -188,7 +198,7 @@ pub fn elapsed(seconds: u64) -> String {
 /// The bar above: title, people, whether anyone can watch, time.
 pub fn top(ui: &Ui, bar: Rect, view: &View) {
     let painter = ui.painter();
-    painter.rect_filled(bar, 0, theme::PANEL);
+    painter.rect_filled(beyond_edges(bar, vec2(0.0, -2.0)), 0, theme::PANEL);
     let font = FontId::proportional(14.0);
     let middle = bar.center().y;
     let time = elapsed(view.elapsed_s);
