@@ -55,6 +55,19 @@ pub const FAILED_OPENINGS_TOTAL_PER_S_MAX: u32 = 1_000;
 /// Discovery answers sent per second.
 pub const DISCOVERY_ANSWERS_PER_S_MAX: u32 = 5;
 
+/// Queries looked at and announcements verified per second.
+pub const DISCOVERY_WORK_PER_S_MAX: u32 = 100;
+/// Announcers of one conference whose counters are kept while listing.
+pub const ANNOUNCERS_MAX: usize = 16;
+/// Sessions heard of that have not yet proved to be there now.
+pub const ARRIVALS_MAX: usize = 256;
+/// Joins answered by one beacon.
+pub const JOIN_ANSWERS_MAX: usize = 32;
+/// Signed messages looked at per second from one session.
+pub const SIGNED_PER_S_MAX: u32 = 40;
+/// Bytes of the text that says why a camera failed (UTF-8).
+pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
+
 /// Bytes of a participant's name (UTF-8).
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a conference title (UTF-8).
