@@ -10,6 +10,8 @@
 mod announcer;
 mod browser;
 
+pub(crate) use announcer::rank as announcer_rank;
+
 pub use announcer::Announcer;
 pub use browser::{Browser, Found};
 
