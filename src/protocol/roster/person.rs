@@ -164,7 +164,7 @@ impl Person {
                 Camera::Failed(text) => names::clean(text, CAMERA_TEXT_BYTES_MAX),
                 _ => String::new(),
             },
-            streams: self.streams.iter().map(StreamInfo::to_wire).collect(),
+            streams: self.streams.iter().map(|s| s.to_wire()).collect(),
             address: u32::from(*self.address.ip()),
             port: u32::from(self.address.port()),
             suffix: self.suffix.map_or(0, |number| number + 1),
@@ -188,8 +188,8 @@ impl Person {
 }
 
 impl StreamInfo {
-    fn to_wire(&self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position } = *self;
+    fn to_wire(self) -> Stream {
+        let Self { kind, ssrc, width, height, fps_milli, position } = self;
         Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position }
     }
 }
