@@ -13,6 +13,10 @@ pub const RTP_EXTENSION_BYTES_MAX: usize = 64;
 pub const JPEG_SIDE_PIXELS_MAX: usize = 2_040;
 /// Pixels of a picture from a camera or file before it is scaled down: somewhat more than 3840x2160.
 pub const SOURCE_PIXELS_MAX: usize = 4_096 * 2_304;
+/// Bytes of one JPEG from a camera or file.
+pub const SOURCE_JPEG_BYTES_MAX: usize = 8 << 20;
+/// Pictures of a folder that is played as a camera.
+pub const FOLDER_PICTURES_MAX: usize = 10_000;
 /// Packets of one JPEG frame.
 pub const JPEG_PACKETS_MAX: usize = 1_024;
 /// Bytes of one JPEG frame's scan.
