@@ -1,7 +1,10 @@
 //! What is written on the tiles: names, states, who talks.
 
+use egui::epaint::RectShape;
 use egui::text::{LayoutJob, TextWrapping};
-use egui::{Align2, Color32, FontId, Painter, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2};
+use egui::{
+    Align2, Color32, FontId, Painter, Rect, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+};
 
 use crate::conference::view::{CameraView, PersonView};
 use crate::ui::icons::{self, Icon};
@@ -58,9 +61,12 @@ pub fn show(ui: &Ui, tile: &TileView<'_>) {
     // The stage's tiles have corners; a line in the stage's colour rounds them.
     let line = Stroke::new(theme::TILE_CORNER, theme::STAGE_COLOUR);
     painter.rect_stroke(rect, theme::TILE_RADIUS, line, StrokeKind::Outside);
-    if tile.talks {
-        painter.rect_stroke(rect, theme::TILE_RADIUS, Stroke::new(3.0, theme::TALKING), StrokeKind::Inside);
-    }
+    let ring = Stroke::new(3.0, theme::TALKING);
+    // Always a shape, so that those after it keep their numbers: what changed is found by number.
+    painter.add(match tile.talks {
+        true => RectShape::stroke(rect, theme::TILE_RADIUS, ring, StrokeKind::Inside).into(),
+        false => Shape::Noop,
+    });
     label(ui, &painter, tile);
 }
 
