@@ -62,6 +62,12 @@ pub enum Error {
     /// The own key cannot be had.
     #[error(transparent)]
     Identity(#[from] crate::device::identity::Error),
+    /// The speaker, when it is a file that cannot be written.
+    #[error(transparent)]
+    Speaker(crate::pipeline::audio_receive::Error),
+    /// The microphone, when it is a file that cannot be read.
+    #[error(transparent)]
+    Microphone(crate::pipeline::audio_send::Error),
     /// A thread or poll cannot be had.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),

@@ -37,6 +37,7 @@ pub struct State {
     pub summary: Vec<String>,
     /// It is over.
     pub ended: bool,
+    cpu_before_s: f64,
 }
 
 impl State {
@@ -55,6 +56,7 @@ impl State {
             control_rejected: 0,
             summary: Vec::new(),
             ended: false,
+            cpu_before_s: 0.0,
         }
     }
 
@@ -73,6 +75,12 @@ impl State {
             summary: self.summary.clone(),
             ended: self.ended,
         }
+    }
+
+    /// Share of one core used since the last call, `seconds` ago, in percent; `cpu_s` = used in all.
+    pub fn processor_percent(&mut self, cpu_s: f64, seconds: f32) -> f64 {
+        let used = cpu_s - std::mem::replace(&mut self.cpu_before_s, cpu_s);
+        100.0 * used / f64::from(seconds.max(0.001))
     }
 
     /// As it is written to the file; `process` is the caller's.
