@@ -106,7 +106,7 @@ enum Command {
 pub struct AudioReceive {
     queue: AudioQueue,
     batch: Batch,
-    talkers: Vec<Box<Talker>>,
+    talkers: Vec<Talker>,
     speaker: Speaker,
     limiter: Limiter,
     sum: [f32; STEP],
@@ -137,10 +137,10 @@ impl AudioReceive {
     pub fn add(&mut self, stream: u64) -> Result<Arc<TalkerStats>, Error> {
         let talker = Talker::new(stream)?;
         let stats = talker.stats();
-        self.place(Box::new(talker)).map(|()| stats)
+        self.place(talker).map(|()| stats)
     }
 
-    fn place(&mut self, talker: Box<Talker>) -> Result<(), Error> {
+    fn place(&mut self, talker: Talker) -> Result<(), Error> {
         let full = self.talkers.len() >= SLOTS_MAX;
         match self.talkers.iter_mut().find(|t| t.stream == talker.stream) {
             Some(old) => *old = talker,
@@ -154,7 +154,7 @@ impl AudioReceive {
         match command {
             Command::Stop => return false,
             // A conference has no more publishers than there is room for.
-            Command::Add(talker) => drop(self.place(talker)),
+            Command::Add(talker) => drop(self.place(*talker)),
             Command::Remove(stream) => self.talkers.retain(|t| t.stream != stream),
             Command::Goodbye(stream) => self.talker(stream).into_iter().for_each(|t| t.goodbye()),
             Command::Volume(stream, volume) => {
@@ -165,7 +165,7 @@ impl AudioReceive {
     }
 
     fn talker(&mut self, stream: u64) -> Option<&mut Talker> {
-        self.talkers.iter_mut().find(|t| t.stream == stream).map(|t| &mut **t)
+        self.talkers.iter_mut().find(|t| t.stream == stream)
     }
 
     /// Figures.

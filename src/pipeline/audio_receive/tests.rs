@@ -192,3 +192,74 @@ fn the_thread_plays_what_it_is_given_until_it_is_dropped() {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
+
+/// A participant's whole audio on this machine: microphone to loopback to speaker, for measuring by hand. The devices
+/// are the system's defaults, or those named in `ROUNDTABLE_MICROPHONE` and `ROUNDTABLE_SPEAKER`.
+#[test]
+#[ignore = "needs sound devices: plays for ROUNDTABLE_SECONDS (10) and prints figures"]
+fn a_voice_crosses_real_sound_devices() {
+    use crate::device::net::{Interface, ReceiveBuffer, UdpSocket};
+    use crate::pipeline::audio_send::{AudioSender, Config};
+    use crate::pipeline::egress::{Destination, Egress};
+
+    let named = |variable: &str| std::env::var(variable).unwrap_or_else(|_| "auto".into());
+    let seconds = named("ROUNDTABLE_SECONDS").parse().unwrap_or(10);
+    let clock = Clock::system();
+    let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
+    let media = UdpSocket::unicast(&lo, 1).expect("a socket");
+    let destination = Destination::default();
+    destination.set(Some(media.local_addr()));
+    let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
+    let speaker = named("ROUNDTABLE_SPEAKER").parse().expect("a speaker");
+    let receiver = AudioReceiver::start(&speaker, clock.clone()).expect("a thread");
+    let talker = receiver.add(1).expect("a talker");
+    let config = Config {
+        microphone: named("ROUNDTABLE_MICROPHONE").parse().expect("a microphone"),
+        pitch_hz: pitch_for(7),
+        frame_ms: named("ROUNDTABLE_FRAME_MS").parse().unwrap_or(20),
+        opus: opus::Settings::default(),
+        ssrc: 7,
+        first_sequence: 0,
+        first_timestamp: 0,
+        cname: "a@b".into(),
+        name: "A".into(),
+        muted: false,
+    };
+    let sender = AudioSender::start(config, Egress { socket, destination }, clock.clone()).expect("a thread");
+    let (mut buffer, mut sink) = (ReceiveBuffer::new(), receiver.sink());
+    let mut poll = mio::Poll::new().expect("a poll");
+    media.register(poll.registry(), mio::Token(0)).expect("registered");
+    let mut events = mio::Events::with_capacity(4);
+    let (end, mut next) = (clock.now() + Duration::from_secs(seconds), clock.now());
+    while clock.now() < end {
+        poll.poll(&mut events, Some(Duration::from_millis(100))).expect("polled");
+        while media.receive(&mut buffer).is_ok_and(|n| n > 0) {
+            buffer.datagrams().for_each(|d| sink.packet(1, clock.now(), d.bytes));
+        }
+        for (who, event) in [("microphone", sender.event()), ("speaker", receiver.event())] {
+            event.into_iter().for_each(|e| eprintln!("{who}: {e:?}"));
+        }
+        if clock.now() >= next {
+            next = clock.now() + Duration::from_secs(1);
+            let (sent, mixer) = (sender.stats(), receiver.stats());
+            eprintln!(
+                "sent {} ({:.1} dBFS, {} glitches)  received {} lost {} late {} concealed {} ms  buffer {:.1} target {:.1} ms  \
+                 {:.1} dBFS  speaker: fill {:.1} ms, {} glitches, opened {}",
+                sent.packets(),
+                sent.level_dbfs(),
+                sent.glitches(),
+                talker.packets_received(),
+                talker.packets_lost(),
+                talker.packets_late(),
+                talker.concealed_ms(),
+                talker.buffer_ms(),
+                talker.target_ms(),
+                talker.level_dbfs(),
+                mixer.fill_ms(),
+                mixer.glitches(),
+                mixer.opened()
+            );
+        }
+    }
+    assert!(sender.stats().packets() > 0 && talker.packets_received() > 0);
+}
