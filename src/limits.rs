@@ -37,6 +37,11 @@ pub const JITTER_MARGIN_MS: usize = 3;
 /// Longest stretch of audio made up in one go; then silence.
 pub const CONCEAL_MS_MAX: usize = 100;
 
+/// Audio packets that wait for the mixer: all publishers for a fifth of a second.
+pub const AUDIO_QUEUE_PACKETS_MAX: usize = 1_240;
+/// Their bytes.
+pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
+
 /// Simultaneous publishers of a conference.
 pub const SLOTS_MAX: usize = 124;
 /// Streams a publisher may announce.
@@ -87,5 +92,6 @@ pub const NOTICES_MAX: usize = 64;
 const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
+const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);

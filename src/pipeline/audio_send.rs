@@ -330,9 +330,8 @@ impl AudioSender {
         let (commands, receiver) = bounded(COMMANDS);
         let (events_in, events) = bounded(EVENTS);
         let (stats, has_microphone) = (role.stats(), role.has_microphone());
-        let thread = std::thread::Builder::new()
-            .name("audio-send".into())
-            .spawn(move || run(role, &receiver, &events_in))?;
+        let thread =
+            std::thread::Builder::new().name("audio-send".into()).spawn(move || run(role, &receiver, &events_in))?;
         Ok(Self { commands, events, stats, has_microphone, thread: Some(thread) })
     }
 
