@@ -17,8 +17,6 @@ mod outputs;
 mod receive;
 mod send;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 use std::net::SocketAddrV4;
@@ -61,7 +59,7 @@ pub struct Moment {
     pub wall: NtpTime,
 }
 
-/// The way a datagram came.
+/// A way by which datagrams come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// The conference's control group.
@@ -70,6 +68,17 @@ pub enum Channel {
     Discovery,
     /// The instance's own socket.
     Unicast,
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The way it came.
+    pub channel: Channel,
+    /// Who sent it.
+    pub source: SocketAddrV4,
+    /// When it reached this machine, by the wall clock: measurements of clocks are as good as this is.
+    pub wall: NtpTime,
 }
 
 /// What a session starts from.

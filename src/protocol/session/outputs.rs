@@ -3,8 +3,8 @@
 use std::net::SocketAddrV4;
 use std::ops::Range;
 
+use crate::protocol::clock::Sample;
 use crate::protocol::roster::{Departure, Person};
-use crate::time::NtpTime;
 use crate::wire::message::ParticipantId;
 
 /// Where a datagram goes.
@@ -18,21 +18,15 @@ pub enum To {
     Unicast(SocketAddrV4),
 }
 
-/// The four times of a Ping and its Pong (RFC 5905 section 8).
+/// The times of a Ping and its Pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSample {
     /// Whose clock.
     pub id: ParticipantId,
     /// Their session.
     pub sid: u64,
-    /// Ping sent, own clock.
-    pub origin: NtpTime,
-    /// Ping received, their clock.
-    pub receive: NtpTime,
-    /// Pong sent, their clock.
-    pub transmit: NtpTime,
-    /// Pong received, own clock.
-    pub arrival: NtpTime,
+    /// The four times.
+    pub sample: Sample,
 }
 
 /// What happened.

@@ -11,8 +11,9 @@ use std::net::SocketAddrV4;
 
 use prost::Message as _;
 
-use super::{Channel, ClockSample, Event, Moment, Outputs, Session, Stage};
+use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage};
 use crate::limits::{DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX};
+use crate::protocol::clock::Sample;
 use crate::protocol::keys;
 use crate::protocol::roster::{Person, Refusal as RosterRefusal};
 use crate::protocol::seal::Refusal as SealRefusal;
@@ -24,14 +25,14 @@ use crate::wire::message::{
 use crate::wire::sealed::Header;
 
 impl Session {
-    /// Takes a datagram that came from `source` by `channel` at `at`.
-    pub fn handle(&mut self, at: Moment, channel: Channel, source: SocketAddrV4, datagram: &[u8], out: &mut Outputs) {
+    /// Takes a datagram at `at`; `from` says how it came.
+    pub fn handle(&mut self, at: Moment, from: Arrival, datagram: &[u8], out: &mut Outputs) {
         if matches!(self.stage, Stage::Leaving { .. } | Stage::Left) {
             return;
         }
-        let accepted = match channel {
-            Channel::Discovery => self.hear_discovery(at, source, datagram),
-            Channel::Control | Channel::Unicast => self.hear_sealed(at, source, datagram, out),
+        let accepted = match from.channel {
+            Channel::Discovery => self.hear_discovery(at, from.source, datagram),
+            Channel::Control | Channel::Unicast => self.hear_sealed(at, from, datagram, out),
         };
         if accepted {
             self.pump(at, out);
@@ -84,17 +85,17 @@ impl Session {
         authentic
     }
 
-    fn hear_sealed(&mut self, at: Moment, source: SocketAddrV4, datagram: &[u8], out: &mut Outputs) -> bool {
+    fn hear_sealed(&mut self, at: Moment, from: Arrival, datagram: &[u8], out: &mut Outputs) -> bool {
         if Header::parse(datagram).is_ok_and(|h| h.sid == self.me.sid) {
             self.counters.own += 1;
             return false;
         }
         let mut body = std::mem::take(&mut self.body);
-        let opened = self.opener.open(at.now, *source.ip(), datagram, &mut body);
+        let opened = self.opener.open(at.now, *from.source.ip(), datagram, &mut body);
         let accepted = match opened {
             Ok(header) => {
                 self.counters.opened += 1;
-                self.hear_body(at, source, header.sid, &body, out)
+                self.hear_body(at, from, header.sid, &body, out)
             }
             Err(refusal) => {
                 let c = &mut self.counters;
@@ -111,29 +112,29 @@ impl Session {
         accepted
     }
 
-    fn hear_body(&mut self, at: Moment, source: SocketAddrV4, sid: u64, body: &[u8], out: &mut Outputs) -> bool {
+    fn hear_body(&mut self, at: Moment, from: Arrival, sid: u64, body: &[u8], out: &mut Outputs) -> bool {
         let Ok(body) = Body::parse(body) else {
             self.counters.malformed += 1;
             return false;
         };
         for message in body.messages {
             match message.kind {
-                Some(Kind::Beacon(signed)) => self.hear_signed(at, source, sid, KIND_BEACON, &signed, out),
-                Some(Kind::Join(signed)) => self.hear_signed(at, source, sid, KIND_JOIN, &signed, out),
-                Some(Kind::Bye(signed)) => self.hear_signed(at, source, sid, KIND_BYE, &signed, out),
-                Some(Kind::Ping(ping)) => self.send_pong(at, ping, source, out),
-                Some(Kind::Pong(pong)) => self.hear_pong(at, sid, pong, out),
+                Some(Kind::Beacon(signed)) => self.hear_signed(at, from.source, sid, KIND_BEACON, &signed, out),
+                Some(Kind::Join(signed)) => self.hear_signed(at, from.source, sid, KIND_JOIN, &signed, out),
+                Some(Kind::Bye(signed)) => self.hear_signed(at, from.source, sid, KIND_BYE, &signed, out),
+                Some(Kind::Ping(ping)) => self.send_pong(at, from, ping, out),
+                Some(Kind::Pong(pong)) => self.hear_pong(at, from, sid, pong, out),
                 None => {}
             }
         }
         true
     }
 
-    fn hear_pong(&mut self, at: Moment, sid: u64, pong: Pong, out: &mut Outputs) {
-        if let Some((origin, id)) = self.roster.answered(at.now, sid, pong.nonce) {
-            let (receive, transmit) = (NtpTime(pong.receive), NtpTime(pong.transmit));
-            let sample = ClockSample { id, sid, origin, receive, transmit, arrival: at.wall };
-            out.events.push(Event::ClockSample(sample));
+    fn hear_pong(&mut self, at: Moment, from: Arrival, sid: u64, pong: Pong, out: &mut Outputs) {
+        if let Some((sent, id)) = self.roster.answered(at.now, sid, pong.nonce) {
+            let (peer_received, peer_sent) = (NtpTime(pong.receive), NtpTime(pong.transmit));
+            let sample = Sample { sent, peer_received, peer_sent, received: from.wall };
+            out.events.push(Event::ClockSample(ClockSample { id, sid, sample }));
         }
     }
 

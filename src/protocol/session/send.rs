@@ -4,10 +4,10 @@ use std::net::SocketAddrV4;
 
 use prost::Message as _;
 
-use super::{Moment, Outputs, Session, To};
+use super::{Arrival, Moment, Outputs, Session, To};
 use crate::limits::SEALED_BODY_BYTES_MAX;
 use crate::protocol::discovery::announcer_rank;
-use crate::time::{NtpTime, Timestamp};
+use crate::time::Timestamp;
 use crate::wire::discovery::{self, Announcement, Query};
 use crate::wire::message::{
     Body, Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
@@ -55,10 +55,11 @@ impl Session {
         self.post(To::Unicast(address), Kind::Ping(Ping { nonce, origin: at.wall.0 }), out);
     }
 
-    pub(super) fn send_pong(&mut self, at: Moment, ping: Ping, to: SocketAddrV4, out: &mut Outputs) {
-        let NtpTime(wall) = at.wall;
-        let pong = Pong { nonce: ping.nonce, origin: ping.origin, receive: wall, transmit: wall };
-        self.post(To::Unicast(to), Kind::Pong(pong), out);
+    pub(super) fn send_pong(&mut self, at: Moment, from: Arrival, ping: Ping, out: &mut Outputs) {
+        // The kernel's time of arrival is no later than now, unless the clock was stepped in between.
+        let receive = if at.wall.nanos_from(from.wall) < 0 { at.wall } else { from.wall };
+        let pong = Pong { nonce: ping.nonce, origin: ping.origin, receive: receive.0, transmit: at.wall.0 };
+        self.post(To::Unicast(from.source), Kind::Pong(pong), out);
     }
 
     /// Somebody asks which conferences there are.
