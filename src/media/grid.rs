@@ -193,11 +193,15 @@ impl Taps {
 /// Brings pictures into tiles: copied where sizes agree, else bilinear. Keeps its tables and rows between pictures.
 #[derive(Default)]
 pub struct Scaler {
-    columns: Vec<Tap>,
-    /// What `columns` was made for, and whether mirrored.
-    columns_for: (Taps, bool),
+    /// What the tables were made for, and whether mirrored.
+    made_for: (Taps, bool),
+    /// Per column of the tile: its first sample, and its weight once for each byte of the pixel.
+    columns: Vec<u32>,
+    weights: Vec<u16>,
+    /// One row of the picture blended of two, and its samples for each column of the tile.
     blended: Vec<u32>,
-    spread: Vec<u64>,
+    first: Vec<u32>,
+    second: Vec<u32>,
 }
 
 impl Scaler {
@@ -228,14 +232,7 @@ impl Scaler {
     fn scale(&mut self, picture: &Picture, crop: Rect, mirrored: bool, surface: &mut Surface<'_>, inside: Rect) {
         let across = Taps { from: crop.width, to: inside.width };
         let down = Taps { from: crop.height, to: inside.height };
-        if self.columns_for != (across, mirrored) {
-            self.columns_for = (across, mirrored);
-            let position = |x: usize| if mirrored { inside.width - 1 - x } else { x };
-            self.columns.clear();
-            self.columns.extend((0..inside.width).map(|x| across.at(position(x))));
-        }
-        self.blended.resize(crop.width, 0);
-        self.spread.resize(crop.width + across.step(), 0);
+        self.prepare(across, mirrored);
         let mut blended = None;
         for y in 0..inside.height {
             let tap = down.at(y);
@@ -247,16 +244,31 @@ impl Scaler {
                     &picture.pixels[start..start + crop.width]
                 };
                 let (first, second) = (row(tap.first as usize), row(tap.first as usize + down.step()));
-                blend_rows(first, second, tap.weight as u16, &mut self.blended);
-                spread_row(&self.blended, &mut self.spread);
+                blend_rows(first, second, tap.weight as u16, &mut self.blended[..crop.width]);
+                let last = self.blended[crop.width - 1];
+                self.blended[crop.width..].fill(last);
+                gather(&self.blended, across.step(), &self.columns, &mut self.first, &mut self.second);
             }
-            blend_columns(
-                &self.spread,
-                across.step(),
-                &self.columns,
-                surface.row(inside.y + y, inside.x, inside.width),
-            );
+            let out = surface.row(inside.y + y, inside.x, inside.width);
+            blend_columns(&self.first, &self.second, &self.weights, out);
         }
+    }
+
+    fn prepare(&mut self, across: Taps, mirrored: bool) {
+        if self.made_for == (across, mirrored) {
+            return;
+        }
+        self.made_for = (across, mirrored);
+        self.columns.clear();
+        self.weights.clear();
+        for x in 0..across.to {
+            let tap = across.at(if mirrored { across.to - 1 - x } else { x });
+            self.columns.push(tap.first);
+            self.weights.extend([tap.weight as u16; 4]);
+        }
+        self.blended.resize(across.from + across.step(), 0);
+        self.first.resize(across.to, 0);
+        self.second.resize(across.to, 0);
     }
 }
 
@@ -286,26 +298,22 @@ fn blend_rows(first: &[u32], second: &[u32], weight: u16, out: &mut [u32]) {
     }
 }
 
-/// Spreads each pixel's channels over 16-bit lanes of a 64-bit word, `B | R << 16 | G << 32`, and repeats the last pixel
-/// to the end of `out`.
-fn spread_row(row: &[u32], out: &mut [u64]) {
-    for (o, p) in out.iter_mut().zip(row) {
-        *o = u64::from(*p & 0x00ff_00ff) | (u64::from(*p & 0x0000_ff00) << 24);
+/// Fetches both samples of each column.
+fn gather(row: &[u32], step: usize, columns: &[u32], first: &mut [u32], second: &mut [u32]) {
+    let row_second = &row[step..];
+    let row_first = &row[..row_second.len()];
+    for ((first, second), column) in first.iter_mut().zip(second).zip(columns) {
+        *first = row_first[*column as usize];
+        *second = row_second[*column as usize];
     }
-    let last = out[row.len() - 1];
-    out[row.len()..].fill(last);
 }
 
-/// Blends two spread pixels per output pixel: one multiplication carries all three channels. Lanes may borrow from each
-/// other in the difference, but their sum with the first pixel is exact again.
-fn blend_columns(spread: &[u64], step: usize, columns: &[Tap], out: &mut [u32]) {
-    let second = &spread[step..];
-    let first = &spread[..second.len()];
-    for (o, tap) in out.iter_mut().zip(columns) {
-        let at = tap.first as usize;
-        let (a, b) = (first[at], second[at]);
-        let sum = (a << 8).wrapping_add(b.wrapping_sub(a).wrapping_mul(u64::from(tap.weight)));
-        *o = ((sum >> 8) as u32 & 0x00ff_00ff) | ((sum >> 32) as u32 & 0x0000_ff00);
+/// As [`blend_rows`], with a weight for each byte.
+fn blend_columns(first: &[u32], second: &[u32], weights: &[u16], out: &mut [u32]) {
+    let (first, second): (&[u8], &[u8]) = (bytemuck::cast_slice(first), bytemuck::cast_slice(second));
+    let out: &mut [u8] = bytemuck::cast_slice_mut(out);
+    for (((o, a), b), weight) in out.iter_mut().zip(first).zip(second).zip(weights) {
+        *o = ((u16::from(*a) * (256 - weight) + u16::from(*b) * weight) >> 8) as u8;
     }
 }
 
