@@ -24,7 +24,7 @@ use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::receive::{self, Sink, Subscription};
 use crate::pipeline::video_receive::VideoStats;
 use crate::pipeline::video_send::{self, VideoSendEvent, VideoSender};
-use crate::protocol::keys::Random;
+use crate::protocol::keys::{self, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
 use crate::protocol::session;
 use crate::time::Timestamp;
@@ -170,7 +170,7 @@ impl Director {
     fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
         let config = audio_send::Config {
             microphone: self.config.microphone.clone(),
-            pitch_hz: test_voice::pitch_for(&self.config.name),
+            pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
             frame_ms: self.config.audio_frame_ms,
             opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
             ssrc: self.random.next_u64() as u32,
