@@ -26,6 +26,8 @@ pub struct Conforming<'a> {
     pub tables: [u8; 128],
     /// The entropy-coded bytes, without EOI.
     pub scan: &'a [u8],
+    /// Bytes of the whole JPEG, from SOI to the end of EOI; what follows is not part of it.
+    pub length: usize,
 }
 
 impl Conforming<'_> {
@@ -117,7 +119,7 @@ pub fn conformance(jpeg: &[u8]) -> Result<Conforming<'_>, NotConforming> {
             }
             SOS => {
                 headers.scan_header(payload)?;
-                return headers.finish(&jpeg[at..]);
+                return headers.finish(jpeg, at);
             }
             EOI | 0x00 | 0x01 | RST0..=RST7 | SOI => return Err(NotConforming::Malformed),
             _ => {}
@@ -207,15 +209,17 @@ impl<'a> Headers<'a> {
         Ok(tables)
     }
 
-    fn finish(self, data: &'a [u8]) -> Result<Conforming<'a>, NotConforming> {
+    /// Puts everything together; the scan begins at `at`.
+    fn finish(self, jpeg: &'a [u8], at: usize) -> Result<Conforming<'a>, NotConforming> {
         let (width, height) = self.size.ok_or(NotConforming::Malformed)?;
         let chroma = self.chroma()?;
         let tables = self.tables()?;
-        let scan = self.scan(data, (width, height), chroma)?;
+        let scan = self.scan(&jpeg[at..], (width, height), chroma)?;
         if scan.len() > JPEG_FRAME_BYTES_MAX {
             return Err(NotConforming::TooLong(scan.len()));
         }
-        Ok(Conforming { width, height, chroma, restart_interval: self.restart_interval, tables, scan })
+        let length = at + scan.len() + 2;
+        Ok(Conforming { width, height, chroma, restart_interval: self.restart_interval, tables, scan, length })
     }
 
     /// The entropy-coded bytes up to EOI, their restart markers checked.

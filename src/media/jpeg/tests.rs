@@ -377,6 +377,7 @@ fn a_jpeg_is_cut_at_its_end_whatever_follows() {
     assert_eq!(jpeg_length(&buffer), Some(jpeg.len()));
     let parts = conformance(&buffer).unwrap();
     assert_eq!((parts.width, parts.height, parts.chroma), (64, 48, Chroma::C422));
+    assert_eq!(parts.length, jpeg.len());
     for end in 0..jpeg.len() {
         assert_eq!(jpeg_length(&jpeg[..end]), None);
         assert!(conformance(&jpeg[..end]).is_err());
