@@ -122,7 +122,7 @@ impl Session {
         self.roster.people().filter(|p| p.publishes()).count() as u32 + u32::from(self.me.publishes())
     }
 
-    fn signed(&mut self, kind: u8, payload: Vec<u8>) -> Signed {
+    pub(super) fn signed(&mut self, kind: u8, payload: Vec<u8>) -> Signed {
         self.counter += 1;
         let keys = self.opener.keys();
         let context = SignatureContext {
