@@ -113,8 +113,8 @@ fn blend(over: &[u32], under: &[u32], out: &mut [u32]) {
     for ((o, s), d) in out.iter_mut().zip(over).zip(under) {
         let rest = 255 - (s >> 24);
         let rest = rest + (rest >> 7);
-        let red_blue = (s & 0x00ff_00ff) + ((((d & 0x00ff_00ff) * rest) >> 8) & 0x00ff_00ff);
-        let green = ((s >> 8) & 0xff) + ((((d >> 8) & 0xff) * rest) >> 8);
+        let red_blue = (s & 0x00ff_00ff) + ((((d & 0x00ff_00ff) * rest + 0x0080_0080) >> 8) & 0x00ff_00ff);
+        let green = ((s >> 8) & 0xff) + ((((d >> 8) & 0xff) * rest + 0x80) >> 8);
         let over_red_blue = red_blue & 0x0100_0100;
         let over_green = green & 0x0100;
         let red_blue = (red_blue | (over_red_blue - (over_red_blue >> 8))) & 0x00ff_00ff;

@@ -41,7 +41,12 @@ impl Pace {
     /// A frame was composed and handed over between these moments.
     pub fn painted(&mut self, started: Timestamp, ended: Timestamp) {
         let cost = ended.since(started);
-        self.cost = if self.last.is_none() { cost } else { (self.cost * 7 + cost) / 8 };
+        // A busy machine makes a frame look dearer than it is, never cheaper: down fast, up slowly.
+        self.cost = match self.last {
+            None => cost,
+            Some(_) if cost < self.cost => (self.cost + cost) / 2,
+            Some(_) => (self.cost * 15 + cost) / 16,
+        };
         self.last = Some(started);
     }
 }
@@ -69,5 +74,15 @@ mod tests {
         assert_eq!(pace.rest(MS(10)), Duration::from_millis(40));
         pace.painted(MS(1000), MS(60_000));
         assert!(pace.rest(MS(1000)) <= INTERVAL_MAX);
+    }
+
+    #[test]
+    fn one_slow_frame_among_quick_ones_changes_little() {
+        let mut pace = Pace::new(1000);
+        pace.painted(MS(0), MS(2));
+        pace.painted(MS(100), MS(118));
+        assert_eq!(pace.rest(MS(100)), Duration::from_millis(15));
+        pace.painted(MS(200), MS(201));
+        assert_eq!(pace.rest(MS(200)), Duration::from_millis(10));
     }
 }

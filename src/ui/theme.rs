@@ -32,7 +32,7 @@ pub const FOCUS: Color32 = colour(0x006c_b2ff);
 /// Something is off (muted, no camera).
 pub const OFF: Color32 = colour(0x00b8_2f2f);
 /// The same under the mouse.
-pub const OFF_HOVER: Color32 = colour(0x00ca_3a3a);
+pub const OFF_HOVER: Color32 = colour(0x00c4_3636);
 /// The sign of something off, on dark ground.
 pub const OFF_SIGN: Color32 = colour(0x00ff_7b72);
 /// Warnings.
