@@ -11,12 +11,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::failure::{Failure, code};
 use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::stats::Stats;
 use crate::conference::{Conference, Entry, Role};
+use crate::device::clock::Clock;
 
 /// The simulated people, in order of appearance.
 const NAMES: [&str; 48] = [
@@ -102,8 +103,10 @@ fn summary(stats: &Stats) -> String {
             let Some(sent) = sent(&person["id"]) else { continue };
             let (video, audio) = (&person["video"], &person["audio"]);
             let shown = video["frames_shown"].as_u64().unwrap_or(0);
-            let played = audio["played_ms"].as_f64().unwrap_or(0.0).max(1.0);
-            let concealed = audio["concealed_ms"].as_f64().unwrap_or(0.0);
+            let packets = |key: &str| audio[key].as_f64().unwrap_or(0.0);
+            // A packet carries 20 ms unless configured otherwise.
+            let sounded = (20.0 * (packets("packets_received") + packets("packets_lost"))).max(1.0);
+            let concealed = packets("concealed_ms");
             let latency = &video["latency_ms"];
             let ms = |v: &serde_json::Value| v.as_f64().map_or("-".to_owned(), |n| format!("{n:.1}"));
             rows.push(vec![
@@ -112,7 +115,7 @@ fn summary(stats: &Stats) -> String {
                 sent.to_string(),
                 shown.to_string(),
                 format!("{:.1} %", 100.0 * shown as f64 / sent.max(1) as f64),
-                format!("{:.1} %", 100.0 * concealed / played),
+                format!("{:.1} %", 100.0 * concealed / sounded),
                 ms(&latency["p50"]),
                 ms(&latency["p99"]),
             ]);
@@ -197,9 +200,10 @@ impl Cast {
     }
 
     fn wait(&mut self, what: &str, done: impl Fn(&[Actor]) -> bool) -> Result<(), Failure> {
-        let deadline = Instant::now() + ASSEMBLY;
+        let clock = Clock::system();
+        let deadline = clock.now() + ASSEMBLY;
         while !done(&self.actors) {
-            match self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.told.recv_timeout(deadline.since(clock.now())) {
                 Ok((index, line)) => self.actors[index].note(line.as_deref()),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let text = format!("the simulated people took more than {ASSEMBLY:?} {what}");
@@ -239,12 +243,13 @@ impl Cast {
     /// Asks everybody to leave and waits for them; who does not is killed.
     fn end(&mut self) {
         self.tell(&[r#"{"do":"leave"}"#]);
-        let deadline = Instant::now() + LEAVING;
+        let clock = Clock::system();
+        let deadline = clock.now() + LEAVING;
         for actor in &mut self.actors {
             actor.stdin = None;
         }
         while self.actors.iter().any(|a| !a.ended) {
-            match self.told.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.told.recv_timeout(deadline.since(clock.now())) {
                 Ok((index, line)) => self.actors[index].note(line.as_deref()),
                 Err(_) => break,
             }

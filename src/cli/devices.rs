@@ -8,14 +8,13 @@ use crate::device::{camera, net, sound};
 /// Prints the lists; a kind that cannot be asked is told on stderr and the others still stand.
 pub fn run(json: bool) -> Result<(), Failure> {
     let cameras = told("cameras", camera::list());
-    let microphones = told("microphones", sound::microphones());
-    let speakers = told("speakers", sound::speakers());
+    let (microphones, speakers): (Vec<_>, Vec<_>) = sound::list().into_iter().partition(|d| d.microphone);
     let interfaces = told("interfaces", net::interfaces());
     if json {
         let value = serde_json::json!({
             "cameras": cameras.iter().map(|c| serde_json::json!({"index": c.index, "name": c.name})).collect::<Vec<_>>(),
-            "microphones": microphones.iter().map(|d| serde_json::json!({"name": d.name, "default": d.default})).collect::<Vec<_>>(),
-            "speakers": speakers.iter().map(|d| serde_json::json!({"name": d.name, "default": d.default})).collect::<Vec<_>>(),
+            "microphones": microphones.iter().map(sound_value).collect::<Vec<_>>(),
+            "speakers": speakers.iter().map(sound_value).collect::<Vec<_>>(),
             "interfaces": interfaces.iter().map(|i| serde_json::json!({
                 "name": i.name, "address": i.addr.to_string(), "loopback": i.loopback, "wireless": i.wireless,
             })).collect::<Vec<_>>(),
@@ -28,7 +27,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
     for (title, option, list) in [("microphones", "--microphone", &microphones), ("speakers", "--speaker", &speakers)] {
         let rows: Vec<_> = list
             .iter()
-            .map(|d| vec![d.name.clone(), if d.default { "default".into() } else { String::new() }])
+            .map(|d| vec![d.name.clone(), d.host.to_owned(), if d.default { "default".into() } else { String::new() }])
             .collect();
         section(title, option, &rows);
     }
@@ -45,6 +44,10 @@ pub fn run(json: bool) -> Result<(), Failure> {
         println!("settings: {}{there}", path.display());
     }
     Ok(())
+}
+
+fn sound_value(d: &sound::SoundDevice) -> serde_json::Value {
+    serde_json::json!({"name": d.name, "id": d.id, "default": d.default, "host": d.host})
 }
 
 fn told<T>(what: &str, list: Result<Vec<T>, impl std::fmt::Display>) -> Vec<T> {

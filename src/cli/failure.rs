@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::conference;
+
 /// Exit codes, as the help text lists them.
 pub mod code {
     /// Something nobody foresaw.
@@ -70,6 +72,20 @@ impl fmt::Display for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Failure::new(code::UNEXPECTED, error)
+    }
+}
+
+impl From<conference::Error> for Failure {
+    fn from(error: conference::Error) -> Self {
+        use conference::Error as E;
+        let (code, hint) = match &error {
+            E::Network(_) | E::Control(_) => (code::NETWORK, "`roundtable devices` lists the network interfaces"),
+            E::Address(_) => (code::USAGE, "without --group and --port free ones are chosen"),
+            E::Identity(_) => (code::DEVICE, "ROUNDTABLE_HOME names another folder for what is kept"),
+            E::Speaker(_) | E::Microphone(_) => (code::DEVICE, "is the file there, and is it a WAV file?"),
+            E::System(_) => (code::UNEXPECTED, "is the machine out of memory, threads or open files?"),
+        };
+        Failure::new(code, error).hint(hint)
     }
 }
 

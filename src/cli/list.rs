@@ -31,8 +31,8 @@ fn access(found: &Found) -> &'static str {
 }
 
 fn row(f: &Found) -> Vec<String> {
-    let groups = format!("{}/23 port {}", f.plan.base(), f.plan.port());
-    vec![f.title.clone(), f.members.to_string(), access(f).into(), f.source.ip().to_string(), groups]
+    let groups = format!("{}/23 port {}", f.plan.base, f.plan.port);
+    vec![f.title.clone(), f.participants.to_string(), access(f).into(), f.source.ip().to_string(), groups]
 }
 
 /// The same with a number before each, for picking.
@@ -49,10 +49,10 @@ fn line(f: &Found) -> serde_json::Value {
     serde_json::json!({
         "conference": f.title,
         "id": f.id.to_string(),
-        "people": f.members,
+        "people": f.participants,
         "open": f.open,
         "announced_by": f.source.ip().to_string(),
-        "group": f.plan.base().to_string(),
-        "port": f.plan.port(),
+        "group": f.plan.base.to_string(),
+        "port": f.plan.port,
     })
 }

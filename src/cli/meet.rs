@@ -71,6 +71,17 @@ pub fn find(title: &str, config: &Config) -> Result<Found, Failure> {
     }
 }
 
+/// The only conference on this network.
+pub fn only(config: &Config) -> Result<Found, Failure> {
+    let interface = conference::choose_interface(config)?;
+    let mut found = look(&interface, Duration::from_millis(ANSWER_MS), |_| false)?;
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(nothing_found(&format!("no conference answers on {}", interface.name), &found)),
+        _ => Err(nothing_found("several conferences answer: say which with --conference", &found)),
+    }
+}
+
 fn nothing_found(text: &str, found: &[Found]) -> Failure {
     let hint = if found.is_empty() {
         "none answers at all: is the other machine on the same network? `roundtable devices` lists the interfaces, \

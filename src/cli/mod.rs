@@ -175,9 +175,9 @@ impl ParticipantOptions {
             }
         }
         self.refuse_passphrase()?;
-        Config::load(flags).map_err(|e| {
-            Failure::usage(e).hint("`roundtable start --help` lists the options and what they take")
-        })
+        let config = Config::load(flags)
+            .map_err(|e| Failure::usage(e).hint("`roundtable start --help` lists the options and what they take"))?;
+        Ok(Config { hold: self.hold, ..config })
     }
 
     /// A passphrase asks for protection that is not there: running open instead would betray its owner.

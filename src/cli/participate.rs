@@ -14,6 +14,7 @@ use crate::conference::config::Config;
 use crate::conference::stats::Stats;
 use crate::conference::view::Command;
 use crate::conference::{Conference, Entry, Event, Role};
+use crate::pipeline::slot::PictureInfo;
 use crate::ui;
 
 /// Enters the conference.
@@ -53,22 +54,26 @@ pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
 
 
 /// The window, or the same without a display. Returns when the conference is over.
-fn show(conference: &Arc<Conference>, config: &Config, options: &ParticipantOptions) -> Result<(), Failure> {
-    let feed = Arc::clone(conference);
-    let shown = Arc::clone(conference);
-    let show = ui::Show {
-        title: conference.title(),
+fn show(conference: &Conference, config: &Config, options: &ParticipantOptions) -> Result<(), Failure> {
+    let setup = ui::Options {
+        title: format!("{} - Roundtable", conference.title()),
         size: (config.size.width, config.size.height),
         scale: config.scale,
         screenshot: options.screenshot.clone(),
-        notifier: conference.notifier(),
-        clock: conference.clock(),
-        view: Box::new(move || feed.view()),
-        shown: Box::new(move |pictures| shown.shown(pictures)),
-        commands: conference.commands(),
+        ..ui::Options::default()
     };
-    if options.headless { ui::headless::run(show) } else { ui::window::run(show) }
-        .map_err(|e| Failure::new(code::DEVICE, e).hint("without a screen use --headless, with --screenshot FILE.png to see it"))
+    let feed = || conference.view();
+    let shown = |key, info: &PictureInfo| conference.shown(key, info);
+    let clock = conference.clock();
+    let result = if options.headless {
+        ui::headless::run(feed, shown, clock, &setup, None)
+    } else {
+        ui::window::run(feed, conference.commands(), shown, clock, &setup)
+    };
+    result.map_err(|e| match e {
+        ui::Error::Screenshot { .. } => Failure::new(code::DEVICE, e).hint("is the folder there and writable?"),
+        _ => Failure::new(code::DEVICE, e).hint("without a screen use --headless, with --screenshot FILE.png to see it"),
+    })
 }
 
 /// SIGINT and SIGTERM leave as the leave button does; a second one ends the process at once.

@@ -206,6 +206,8 @@ pub struct Config {
     pub audio_frame_ms: u32,
     /// Opus bit rate, bits per second.
     pub audio_bitrate: u32,
+    /// Begin with camera and microphone off; the command line's alone.
+    pub hold: bool,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -257,6 +259,7 @@ impl Config {
             quality: layer.number("quality", 1, 100)?,
             audio_frame_ms: frame_ms,
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
+            hold: false,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
         })

@@ -118,7 +118,7 @@ impl Other {
             kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
             loss_percent: 100.0 * lost / (received + lost).max(1.0),
             latency_ms: self.video.latency.recent_ms(),
-            audio_buffer_ms: self.talking.last().map_or(0.0, |t| t.buffer_ms() as f32),
+            audio_buffer_ms: self.talking.last().map_or(0.0, |t| t.buffer_ms()),
         };
         self.before = now;
     }
@@ -193,8 +193,7 @@ impl Other {
             packets_received: sum(TalkerStats::packets_received),
             packets_lost: sum(TalkerStats::packets_lost),
             concealed_ms: sum(TalkerStats::concealed_ms),
-            played_ms: sum(TalkerStats::played_ms),
-            buffer_ms: self.talking.last().map_or(0.0, |t| t.buffer_ms()),
+            buffer_ms: self.talking.last().map_or(0.0, |t| f64::from(t.buffer_ms())),
             level_dbfs: self.talking.last().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }
     }
@@ -248,6 +247,11 @@ impl People {
     /// Those here now.
     pub fn here(&self) -> impl Iterator<Item = &Other> {
         self.all.iter().filter(|o| o.present)
+    }
+
+    /// The same, to change them.
+    pub fn here_mut(&mut self) -> impl Iterator<Item = &mut Other> {
+        self.all.iter_mut().filter(|o| o.present)
     }
 
     /// Notes that the window shows a picture, at the own wall time `now`.

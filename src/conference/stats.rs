@@ -123,8 +123,6 @@ pub struct Audio {
     pub packets_lost: u64,
     /// Sound made up by concealment.
     pub concealed_ms: u64,
-    /// Sound played, concealment included.
-    pub played_ms: u64,
     /// Sound waiting to be played.
     pub buffer_ms: f64,
     /// Level of the last moments, dBFS; -127 is silence.

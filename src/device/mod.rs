@@ -5,4 +5,5 @@ pub mod clock;
 pub mod identity;
 pub mod net;
 pub mod process;
+pub mod random;
 pub mod sound;

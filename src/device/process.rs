@@ -15,21 +15,10 @@ pub struct Usage {
 pub fn usage() -> Usage {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     Usage {
-        cpu_s: cpu_seconds(),
+        cpu_s: super::clock::processor_seconds(),
         max_rss_bytes: field(&status, "VmHWM:").unwrap_or(0) * 1024,
         threads: field(&status, "Threads:").unwrap_or(0),
     }
-}
-
-#[cfg(unix)]
-fn cpu_seconds() -> f64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
-}
-
-#[cfg(not(unix))]
-fn cpu_seconds() -> f64 {
-    0.0
 }
 
 /// The number after `name` in the text of `/proc/self/status`.

@@ -156,22 +156,52 @@ impl Surface<'_> {
     }
 }
 
-/// Where an output position takes its two samples, and the weight of the second in 256ths.
-#[derive(Clone, Copy)]
+/// Where an output position takes its first sample, and the weight of the second in 256ths. The second sample lies
+/// [`Taps::step`] further on, or is the last there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tap {
     first: u32,
-    second: u32,
     weight: u32,
+}
+
+/// From so many input positions to so many output positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taps {
+    from: usize,
+    to: usize,
+}
+
+impl Taps {
+    /// Between the two samples. Up to a reduction by two these are the two neighbours of an output position's centre;
+    /// beyond, they lie half of what the position covers apart, so that a strong reduction costs no more than a weak one.
+    fn step(self) -> usize {
+        (self.from / (2 * self.to)).max(1)
+    }
+
+    fn at(self, position: usize) -> Tap {
+        // Middle between the samples in 256ths of an input position, from the centre of input position 0.
+        let centre = (((2 * position + 1) * self.from * 128) / self.to) as isize - 128;
+        if self.step() > 1 {
+            let first = ((centre + 128) / 256 - self.step() as isize / 2).max(0);
+            return Tap { first: first as u32, weight: 128 };
+        }
+        let centre = centre.max(0) as u32;
+        Tap { first: centre >> 8, weight: centre & 0xff }
+    }
 }
 
 /// Brings pictures into tiles: copied where sizes agree, else bilinear. Keeps its tables and rows between pictures.
 #[derive(Default)]
 pub struct Scaler {
-    columns: Vec<Tap>,
-    /// What `columns` was made for: source columns, target columns, mirrored.
-    columns_for: (usize, usize, bool),
+    /// What the tables were made for, and whether mirrored.
+    made_for: (Taps, bool),
+    /// Per column of the tile: its first sample, and its weight once for each byte of the pixel.
+    columns: Vec<u32>,
+    weights: Vec<u16>,
+    /// One row of the picture blended of two, and its samples for each column of the tile.
     blended: Vec<u32>,
-    spread: Vec<u64>,
+    first: Vec<u32>,
+    second: Vec<u32>,
 }
 
 impl Scaler {
@@ -200,33 +230,45 @@ impl Scaler {
     }
 
     fn scale(&mut self, picture: &Picture, crop: Rect, mirrored: bool, surface: &mut Surface<'_>, inside: Rect) {
-        let columns_for = (crop.width, inside.width, mirrored);
-        if self.columns_for != columns_for {
-            self.columns_for = columns_for;
-            self.columns.clear();
-            self.columns.extend((0..inside.width).map(|x| {
-                let x = if mirrored { inside.width - 1 - x } else { x };
-                tap(x, inside.width, crop.width)
-            }));
-        }
-        self.blended.resize(crop.width, 0);
-        self.spread.resize(crop.width, 0);
-        let mut spread_for = None;
+        let across = Taps { from: crop.width, to: inside.width };
+        let down = Taps { from: crop.height, to: inside.height };
+        self.prepare(across, mirrored);
+        let mut blended = None;
         for y in 0..inside.height {
-            let rows = tap(y, inside.height, crop.height);
-            let needed = (rows.first, rows.second, rows.weight);
-            // Enlarging repeats rows now and then, above all when the factor is whole.
-            if spread_for != Some(needed) {
-                spread_for = Some(needed);
-                let row = |n: u32| {
-                    let start = (crop.y + n as usize) * picture.width + crop.x;
+            let tap = down.at(y);
+            // Enlarging repeats rows now and then.
+            if blended != Some(tap) {
+                blended = Some(tap);
+                let row = |n: usize| {
+                    let start = (crop.y + n.min(crop.height - 1)) * picture.width + crop.x;
                     &picture.pixels[start..start + crop.width]
                 };
-                blend_rows(row(rows.first), row(rows.second), rows.weight as u16, &mut self.blended);
-                spread_row(&self.blended, &mut self.spread);
+                let (first, second) = (row(tap.first as usize), row(tap.first as usize + down.step()));
+                blend_rows(first, second, tap.weight as u16, &mut self.blended[..crop.width]);
+                let last = self.blended[crop.width - 1];
+                self.blended[crop.width..].fill(last);
+                gather(&self.blended, across.step(), &self.columns, &mut self.first, &mut self.second);
             }
-            blend_columns(&self.spread, &self.columns, surface.row(inside.y + y, inside.x, inside.width));
+            let out = surface.row(inside.y + y, inside.x, inside.width);
+            blend_columns(&self.first, &self.second, &self.weights, out);
         }
+    }
+
+    fn prepare(&mut self, across: Taps, mirrored: bool) {
+        if self.made_for == (across, mirrored) {
+            return;
+        }
+        self.made_for = (across, mirrored);
+        self.columns.clear();
+        self.weights.clear();
+        for x in 0..across.to {
+            let tap = across.at(if mirrored { across.to - 1 - x } else { x });
+            self.columns.push(tap.first);
+            self.weights.extend([tap.weight as u16; 4]);
+        }
+        self.blended.resize(across.from + across.step(), 0);
+        self.first.resize(across.to, 0);
+        self.second.resize(across.to, 0);
     }
 }
 
@@ -243,23 +285,6 @@ fn copy(picture: &Picture, crop: Rect, mirrored: bool, surface: &mut Surface<'_>
     }
 }
 
-/// The samples for output position `at` of `to`, from `from` input positions. Up to a reduction by two these are the
-/// two neighbours of its centre; beyond, two samples a quarter of the step beside the centre, so that a strong
-/// reduction costs no more than a weak one.
-fn tap(at: usize, to: usize, from: usize) -> Tap {
-    let last = from - 1;
-    // Centre of the output position in 256ths of an input position, measured from the centre of input position 0.
-    let centre = (((2 * at + 1) * from * 128) / to) as isize - 128;
-    if from > 2 * to {
-        let quarter = (from * 64 / to) as isize;
-        let index = |c: isize| (((c + 128).max(0) as usize) >> 8).min(last) as u32;
-        return Tap { first: index(centre - quarter), second: index(centre + quarter), weight: 128 };
-    }
-    let centre = centre.max(0) as usize;
-    let first = (centre >> 8).min(last);
-    Tap { first: first as u32, second: (first + 1).min(last) as u32, weight: (centre & 0xff) as u32 }
-}
-
 /// `out = first * (1 - weight) + second * weight`, byte by byte: 16-bit multiplications, eight or sixteen at once.
 fn blend_rows(first: &[u32], second: &[u32], weight: u16, out: &mut [u32]) {
     if weight == 0 {
@@ -273,20 +298,22 @@ fn blend_rows(first: &[u32], second: &[u32], weight: u16, out: &mut [u32]) {
     }
 }
 
-/// Spreads each pixel's channels over 16-bit lanes of a 64-bit word: `B | R << 16 | G << 32`.
-fn spread_row(row: &[u32], out: &mut [u64]) {
-    for (o, p) in out.iter_mut().zip(row) {
-        *o = u64::from(*p & 0x00ff_00ff) | (u64::from(*p & 0x0000_ff00) << 24);
+/// Fetches both samples of each column.
+fn gather(row: &[u32], step: usize, columns: &[u32], first: &mut [u32], second: &mut [u32]) {
+    let row_second = &row[step..];
+    let row_first = &row[..row_second.len()];
+    for ((first, second), column) in first.iter_mut().zip(second).zip(columns) {
+        *first = row_first[*column as usize];
+        *second = row_second[*column as usize];
     }
 }
 
-/// Blends two spread pixels per output pixel: one multiplication carries all three channels. Lanes may borrow from each
-/// other in the difference, but their sum with the first pixel is exact again.
-fn blend_columns(spread: &[u64], columns: &[Tap], out: &mut [u32]) {
-    for (o, tap) in out.iter_mut().zip(columns) {
-        let (a, b) = (spread[tap.first as usize], spread[tap.second as usize]);
-        let sum = (a << 8).wrapping_add(b.wrapping_sub(a).wrapping_mul(u64::from(tap.weight)));
-        *o = ((sum >> 8) as u32 & 0x00ff_00ff) | ((sum >> 32) as u32 & 0x0000_ff00);
+/// As [`blend_rows`], with a weight for each byte.
+fn blend_columns(first: &[u32], second: &[u32], weights: &[u16], out: &mut [u32]) {
+    let (first, second): (&[u8], &[u8]) = (bytemuck::cast_slice(first), bytemuck::cast_slice(second));
+    let out: &mut [u8] = bytemuck::cast_slice_mut(out);
+    for (((o, a), b), weight) in out.iter_mut().zip(first).zip(second).zip(weights) {
+        *o = ((u16::from(*a) * (256 - weight) + u16::from(*b) * weight) >> 8) as u8;
     }
 }
 
@@ -377,7 +404,7 @@ mod tests {
         let pixels = (0..width * height)
             .map(|i| {
                 let (x, y) = (i % width, i / width);
-                ((x * 255 / width.max(2)) << 16 | (y * 255 / height.max(2)) << 8 | (x + y) % 256) as u32
+                (((x * 255 / width.max(2)) << 16) | ((y * 255 / height.max(2)) << 8) | ((x + y) % 256)) as u32
             })
             .collect();
         Picture { width, height, pixels }

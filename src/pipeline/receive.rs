@@ -366,7 +366,7 @@ struct Stream {
 
 enum Kind {
     Audio,
-    Video(VideoPath),
+    Video(Box<VideoPath>),
 }
 
 impl Stream {
@@ -376,7 +376,7 @@ impl Stream {
             Sink::Audio => (Kind::Audio, AUDIO_CLOCK_HZ),
             Sink::Video { slot, stats, true_size } => {
                 let stream = Arc::new(VideoStream::new(slot, stats, true_size)?);
-                (Kind::Video(VideoPath::new(stream)), VIDEO_CLOCK_HZ)
+                (Kind::Video(Box::new(VideoPath::new(stream))), VIDEO_CLOCK_HZ)
             }
         };
         Ok(Self {

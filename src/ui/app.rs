@@ -78,6 +78,8 @@ pub struct App {
     digest: Option<u64>,
     run_again_at: Option<Timestamp>,
     shapes: Vec<ClippedShape>,
+    /// Where the interface changed in the frame being made.
+    damage: Vec<Rect>,
     painted_size: (usize, usize, f32),
     cursor: egui::CursorIcon,
     accessibility: Option<egui::accesskit::TreeUpdate>,
@@ -101,6 +103,7 @@ impl App {
             digest: None,
             run_again_at: None,
             shapes: Vec::new(),
+            damage: Vec::new(),
             painted_size: (0, 0, 0.0),
             cursor: egui::CursorIcon::Default,
             accessibility: None,
@@ -158,20 +161,15 @@ impl App {
 
         let digest = self.digest_of(view);
         let due = self.run_again_at.is_some_and(|at| now >= at);
-        let mut painted = false;
+        self.damage.clear();
         if !input.events.is_empty() || self.digest != Some(digest) || due {
             self.digest = Some(digest);
-            painted = self.interface(view, input, now, &places, &mut output.commands);
+            self.interface(view, input, now, &places, &mut output.commands);
         }
-        if painted {
-            let whole = Rect::new(0, 0, self.size.0, self.size.1);
-            self.canvas.present(self.stage.pixels(), &mut self.frame, whole, self.size.0);
-        } else if stage_changed {
-            for rect in self.stage.damage() {
-                self.canvas.present(self.stage.pixels(), &mut self.frame, *rect, self.size.0);
-            }
+        for rect in self.damage.iter().chain(self.stage.damage()) {
+            self.canvas.present(self.stage.pixels(), &mut self.frame, *rect, self.size.0);
         }
-        output.changed = painted || stage_changed;
+        output.changed = stage_changed || !self.damage.is_empty();
         output.cursor = self.cursor;
         let ring_ends = self.talking.iter().map(|(_, until)| *until).min();
         let next = self.run_again_at.into_iter().chain(ring_ends).min();
@@ -194,7 +192,7 @@ impl App {
         self.talking.iter().any(|(k, _)| *k == key)
     }
 
-    /// Runs egui; rasterises what it drew if that differs from last time. Returns whether it did.
+    /// Runs egui; rasterises what it drew where that differs from last time, and notes where that is.
     fn interface(
         &mut self,
         view: &View,
@@ -202,7 +200,7 @@ impl App {
         now: Timestamp,
         places: &Places,
         commands: &mut Vec<Command>,
-    ) -> bool {
+    ) {
         let pixels_per_point = self.pixels_per_point();
         let size = vec2(self.size.0 as f32, self.size.1 as f32) / pixels_per_point;
         input.screen_rect = Some(egui::Rect::from_min_size(pos2(0.0, 0.0), size));
@@ -222,15 +220,20 @@ impl App {
         self.accessibility = run.platform_output.accesskit_update;
 
         let painted_size = (self.size.0, self.size.1, run.pixels_per_point);
-        let same = run.shapes == self.shapes && run.textures_delta.is_empty() && painted_size == self.painted_size;
-        if same {
-            return false;
+        // A new font atlas moves every glyph.
+        let everything = painted_size != self.painted_size || run.textures_delta.set.iter().any(|(_, d)| d.is_whole());
+        if everything {
+            self.damage.push(Rect::new(0, 0, self.size.0, self.size.1));
+        } else {
+            damaged(&self.shapes, &run.shapes, run.pixels_per_point, self.size, &mut self.damage);
+        }
+        if self.damage.is_empty() && run.textures_delta.is_empty() {
+            return;
         }
         self.shapes.clone_from(&run.shapes);
         self.painted_size = painted_size;
         let meshes = context.tessellate(run.shapes, run.pixels_per_point);
-        self.canvas.paint(self.size, meshes, &run.textures_delta, run.pixels_per_point);
-        true
+        self.canvas.paint(self.size, meshes, &run.textures_delta, run.pixels_per_point, &self.damage);
     }
 
     fn draw(&self, ui: &Ui, places: &Places, view: &View, state: &mut State, commands: &mut Vec<Command>) {
@@ -290,6 +293,39 @@ impl App {
         }
         h.finish()
     }
+}
+
+/// Adds the places, in pixels, where two lists of shapes differ. Shapes are compared by their number, from the front and
+/// from the back; where something came or went in the middle, all between counts.
+fn damaged(old: &[ClippedShape], new: &[ClippedShape], scale: f32, size: (usize, usize), damage: &mut Vec<Rect>) {
+    let longest = old.len().min(new.len());
+    let (mut front, mut back) = (0, 0);
+    if old.len() != new.len() {
+        front = old.iter().zip(new).take_while(|(o, n)| o == n).count();
+        back = old.iter().rev().zip(new.iter().rev()).take(longest - front).take_while(|(o, n)| o == n).count();
+    }
+    let (old, new) = (&old[front..old.len() - back], &new[front..new.len() - back]);
+    for i in 0..old.len().max(new.len()) {
+        let (before, after) = (old.get(i), new.get(i));
+        if before == after {
+            continue;
+        }
+        for shape in [before, after].into_iter().flatten() {
+            let bounds = shape.shape.visual_bounding_rect().intersect(shape.clip_rect);
+            if bounds.is_positive() {
+                damage.push(pixels_of(bounds, scale, size));
+            }
+        }
+    }
+}
+
+/// The pixels a rectangle of points touches, soft edges included.
+fn pixels_of(points: egui::Rect, scale: f32, size: (usize, usize)) -> Rect {
+    let min = (points.min * scale).floor() - vec2(2.0, 2.0);
+    let max = (points.max * scale).ceil() + vec2(2.0, 2.0);
+    let (left, top) = (min.x.max(0.0) as usize, min.y.max(0.0) as usize);
+    let (right, bottom) = ((max.x.max(0.0) as usize).min(size.0), (max.y.max(0.0) as usize).min(size.1));
+    Rect::new(left, top, right.saturating_sub(left), bottom.saturating_sub(top)).clipped(size)
 }
 
 fn bounded((width, height): (usize, usize)) -> (usize, usize) {

@@ -7,7 +7,7 @@
 //! The renderer keeps what it rasterised, mesh by mesh. The canvas remembers per row which spans hold anything at all, so
 //! that a new picture in one tile costs a copy of that tile and a blend of the few spans under its label.
 
-use bytemuck::{cast_slice, cast_slice_mut};
+use bytemuck::cast_slice_mut;
 use egui::epaint::{ClippedPrimitive, Primitive};
 use egui_software_backend::{BufferMutRef, ColorFieldOrder, EguiSoftwareRender};
 
@@ -40,14 +40,18 @@ impl Default for Canvas {
 }
 
 impl Canvas {
-    /// Replaces the canvas by these meshes. `size` is in pixels, neither side zero.
+    /// Replaces the canvas by these meshes, which may differ from those before within `damage` only. `size` is in pixels,
+    /// neither side zero; another size than before damages everything.
     pub fn paint(
         &mut self,
         size: (usize, usize),
         mut primitives: Vec<ClippedPrimitive>,
         textures: &egui::TexturesDelta,
         pixels_per_point: f32,
+        damage: &[Rect],
     ) {
+        let whole = [Rect::new(0, 0, size.0, size.1)];
+        let damage = if (self.width, self.height) == size { damage } else { &whole };
         (self.width, self.height) = size;
         primitives.retain(|p| has_visible_part(p, size, pixels_per_point));
         self.renderer.render_to_canvas(self.width, self.height, &primitives, textures, pixels_per_point);
@@ -55,13 +59,24 @@ impl Canvas {
         self.pixels.resize(self.width * self.height, 0);
         let buffer = cast_slice_mut::<u32, [u8; 4]>(&mut self.pixels);
         self.renderer.blit_canvas_to_buffer(&mut BufferMutRef::new(buffer, self.width, self.height));
-        self.occupied.clear();
-        for row in self.pixels.chunks_exact(self.width) {
-            self.occupied.extend(row.chunks(SPAN).map(|span| span.iter().fold(0, |all, p| all | p) != 0));
+        self.occupied.resize(self.height * self.width.div_ceil(SPAN), false);
+        damage.iter().for_each(|rect| self.note_occupied(*rect));
+    }
+
+    fn note_occupied(&mut self, rect: Rect) {
+        let spans = self.width.div_ceil(SPAN);
+        let (first, end) = (rect.x / SPAN, rect.right().div_ceil(SPAN));
+        for y in rect.y..rect.bottom() {
+            for span in first..end {
+                let row = y * self.width;
+                let pixels = &self.pixels[row + span * SPAN..row + ((span + 1) * SPAN).min(self.width)];
+                self.occupied[y * spans + span] = pixels.iter().fold(0, |all, p| all | p) != 0;
+            }
         }
     }
 
-    /// `frame = canvas over stage` within `rect`. Both buffers have the canvas's size; without one the stage is copied.
+    /// `frame = canvas over stage` within `rect`. Both buffers have rows of `width` pixels, as the canvas has once it was
+    /// painted; before, the stage is copied.
     pub fn present(&self, stage: &[u32], frame: &mut [u32], rect: Rect, width: usize) {
         let spans = self.width.div_ceil(SPAN);
         for y in rect.y..rect.bottom() {
@@ -78,11 +93,6 @@ impl Canvas {
                 x = end;
             }
         }
-    }
-
-    /// The canvas's pixels as bytes, blue first (for tests that look at the interface alone).
-    pub fn bytes(&self) -> &[u8] {
-        cast_slice(&self.pixels)
     }
 }
 

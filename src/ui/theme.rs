@@ -48,6 +48,8 @@ pub const TOOLBAR: f32 = 52.0;
 pub const GAP: f32 = 6.0;
 /// Rounding of tiles, in points.
 pub const TILE_RADIUS: u8 = 8;
+/// How far a tile's corner stands out from its rounding, a pixel's softness included: radius x (sqrt 2 - 1) and some.
+pub const TILE_CORNER: f32 = 4.5;
 
 const PEOPLE: [Color32; 10] = [
     colour(0x0035_5fa8),

@@ -1,7 +1,10 @@
 //! What is written on the tiles: names, states, who talks.
 
+use egui::epaint::RectShape;
 use egui::text::{LayoutJob, TextWrapping};
-use egui::{Align2, Color32, FontId, Painter, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2};
+use egui::{
+    Align2, Color32, FontId, Painter, Rect, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+};
 
 use crate::conference::view::{CameraView, PersonView};
 use crate::ui::icons::{self, Icon};
@@ -56,11 +59,14 @@ pub fn show(ui: &Ui, tile: &TileView<'_>) {
         middle(&painter, tile, text.as_deref(), colour, initials);
     }
     // The stage's tiles have corners; a line in the stage's colour rounds them.
-    let line = Stroke::new(theme::GAP / 2.0, theme::STAGE_COLOUR);
+    let line = Stroke::new(theme::TILE_CORNER, theme::STAGE_COLOUR);
     painter.rect_stroke(rect, theme::TILE_RADIUS, line, StrokeKind::Outside);
-    if tile.talks {
-        painter.rect_stroke(rect, theme::TILE_RADIUS, Stroke::new(3.0, theme::TALKING), StrokeKind::Inside);
-    }
+    let ring = Stroke::new(3.0, theme::TALKING);
+    // Always a shape, so that those after it keep their numbers: what changed is found by number.
+    painter.add(match tile.talks {
+        true => RectShape::stroke(rect, theme::TILE_RADIUS, ring, StrokeKind::Inside).into(),
+        false => Shape::Noop,
+    });
     label(ui, &painter, tile);
 }
 
@@ -92,7 +98,11 @@ fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Co
         return;
     }
     let size = text_size(rect);
-    let rows = if rect.height() > 110.0 { 3 } else { 1 };
+    let rows = match rect.height() {
+        h if h > 110.0 => 3,
+        h if h > 75.0 => 2,
+        _ => 1,
+    };
     let galley = text.map(|t| wrapped(painter, t, size, colour, rect.width() - 24.0, rows));
     let text_height = galley.as_ref().map_or(0.0, |g| g.size().y);
     // What the name below leaves free.

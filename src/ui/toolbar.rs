@@ -1,6 +1,6 @@
 //! The two bars: what this is (above), and what one can do (below). Every control has a key and a tooltip that names it.
 
-use egui::{Align2, Color32, FontId, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
+use egui::{Align2, Color32, FontId, Painter, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
 
 use crate::conference::view::{Command, View};
 use crate::ui::icons::{self, Icon};
@@ -97,8 +97,8 @@ fn controls(view: &View, state: &State) -> Vec<Control> {
         });
         all.push(match (view.has_camera, view.camera_on) {
             (false, _) => control(Action::Camera, Icon::CameraOff, "Camera", "No camera", Kind::Plain, false),
-            (true, false) => control(Action::Camera, Icon::CameraOff, "Camera on", "Camera on (V)", Kind::Off, true),
-            (true, true) => control(Action::Camera, Icon::Camera, "Camera off", "Camera off (V)", Kind::Plain, true),
+            (true, false) => control(Action::Camera, Icon::CameraOff, "Start camera", "Camera on (V)", Kind::Off, true),
+            (true, true) => control(Action::Camera, Icon::Camera, "Stop camera", "Camera off (V)", Kind::Plain, true),
         });
     }
     if state.pages > 1 {
@@ -113,28 +113,39 @@ fn controls(view: &View, state: &State) -> Vec<Control> {
     all
 }
 
+/// Edges are drawn soft: those at the window's border shall lie outside of it.
+fn beyond_edges(bar: Rect, outwards: egui::Vec2) -> Rect {
+    bar.expand2(vec2(2.0, 0.0)).union(bar.translate(outwards))
+}
+
 /// The bar below. Returns what was pressed.
 pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State) -> Option<Action> {
-    ui.painter().rect_filled(bar, 0, theme::PANEL);
+    let painter = ui.painter().with_clip_rect(bar);
+    painter.rect_filled(beyond_edges(bar, vec2(0.0, 2.0)), 0, theme::PANEL);
     let controls = controls(view, state);
     let text_width = |label: &str| {
         if label.is_empty() {
             return 0.0;
         }
-        7.0 + ui.painter().layout_no_wrap(label.to_owned(), FontId::proportional(14.0), theme::TEXT).size().x
+        7.0 + painter.layout_no_wrap(label.to_owned(), FontId::proportional(14.0), theme::TEXT).size().x
     };
     const ICON: f32 = 42.0;
     const SPACE: f32 = 8.0;
-    let spaces = SPACE * (controls.len() - 1) as f32;
+    // The way out stands apart from what is pressed often.
+    const APART: f32 = 14.0;
+    let spaces = SPACE * (controls.len() - 1) as f32 + APART;
     let with_text: f32 = controls.iter().map(|c| ICON + text_width(c.label)).sum::<f32>() + spaces;
     let shows_text = with_text <= bar.width() - 24.0;
     let total = if shows_text { with_text } else { ICON * controls.len() as f32 + spaces };
     let mut x = bar.center().x - total / 2.0;
     let mut pressed = None;
     for control in &controls {
+        if control.kind == Kind::Leave {
+            x += APART;
+        }
         let width = if shows_text { ICON + text_width(control.label) } else { ICON };
         let rect = Rect::from_min_size(pos2(x.round(), bar.center().y - 18.0), vec2(width.round(), 36.0));
-        if button(ui, rect, control, shows_text).clicked() {
+        if button(ui, &painter, rect, control, shows_text).clicked() {
             pressed = Some(control.action);
         }
         x += width + SPACE;
@@ -142,12 +153,12 @@ pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State) -> Option<Action> 
     if state.pages > 1 && bar.width() > total + 240.0 {
         let text = format!("page {} of {}", state.page + 1, state.pages);
         let font = FontId::proportional(13.0);
-        ui.painter().text(bar.right_center() - vec2(14.0, 0.0), Align2::RIGHT_CENTER, text, font, theme::TEXT_WEAK);
+        painter.text(bar.right_center() - vec2(14.0, 0.0), Align2::RIGHT_CENTER, text, font, theme::TEXT_WEAK);
     }
     pressed
 }
 
-fn button(ui: &Ui, rect: Rect, control: &Control, shows_text: bool) -> Response {
+fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text: bool) -> Response {
     let sense = if control.enabled { Sense::click() } else { Sense::hover() };
     let response = ui.interact(rect, ui.id().with(("control", control.action as u8)), sense);
     let name = if control.label.is_empty() { control.tooltip.as_str() } else { control.label };
@@ -160,7 +171,6 @@ fn button(ui: &Ui, rect: Rect, control: &Control, shows_text: bool) -> Response 
         (Kind::Plain, false) => theme::CONTROL,
     };
     let colour: Color32 = if control.enabled { theme::TEXT } else { theme::TEXT_OFF };
-    let painter = ui.painter();
     painter.rect_filled(rect, 8, fill);
     if control.kind == Kind::Selected {
         let line = egui::Stroke::new(1.0, theme::TEXT_WEAK);
@@ -187,8 +197,9 @@ pub fn elapsed(seconds: u64) -> String {
 
 /// The bar above: title, people, whether anyone can watch, time.
 pub fn top(ui: &Ui, bar: Rect, view: &View) {
-    let painter = ui.painter();
-    painter.rect_filled(bar, 0, theme::PANEL);
+    // Each bar is a mesh of its own, rasterised only when it changes itself.
+    let painter = &ui.painter().with_clip_rect(bar);
+    painter.rect_filled(beyond_edges(bar, vec2(0.0, -2.0)), 0, theme::PANEL);
     let font = FontId::proportional(14.0);
     let middle = bar.center().y;
     let time = elapsed(view.elapsed_s);

@@ -40,7 +40,7 @@ pub struct Profile {
 pub struct Bursts {
     /// Probability, at each packet, that a burst starts.
     pub start: f64,
-    /// Probability, at each packet of a burst, that it is the last one: 1 / mean length.
+    /// Probability, at each packet after a lost one, that the burst is over: 1 / mean length.
     pub end: f64,
 }
 
@@ -257,12 +257,7 @@ impl Host {
             self.in_burst = false;
             return false;
         };
-        if self.in_burst {
-            self.in_burst = draw >= bursts.end;
-            return true;
-        }
-        self.in_burst = draw < bursts.start;
-        // The packet that starts a burst is its first loss; the draw for its end comes with the next.
+        self.in_burst = if self.in_burst { draw >= bursts.end } else { draw < bursts.start };
         self.in_burst
     }
 }

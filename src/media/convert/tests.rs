@@ -72,10 +72,11 @@ fn colours_survive_the_way_to_planes_and_back() {
 fn full_chroma_is_halved_by_mean() {
     let mut out = Yuv::default();
     let u = [10, 20, 30, 30, 40, 50, 8, 9, 100];
-    yuv444_to_yuv([&[0; 9], &u, &[7; 9]], 3, 3, &mut out);
+    yuv444_to_yuv([&[0; 9], &u, &[7; 9]], 3, 3, &mut out).unwrap();
     assert_eq!((&out.u[..], &out.v[..]), (&[25, 40, 9, 100][..], &[7; 4][..]));
-    yuv444_to_yuv([&[1, 2, 3], &[5, 6, 7], &[8, 9, 10]], 3, 1, &mut out);
+    yuv444_to_yuv([&[1, 2, 3], &[5, 6, 7], &[8, 9, 10]], 3, 1, &mut out).unwrap();
     assert!(out.is_sound());
+    assert!(yuv444_to_yuv([&[0; 9], &u, &[7; 8]], 3, 3, &mut out).is_err());
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Everything that must be there before a conference can be entered.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::{Entry, Error};
+use crate::device::camera::CameraSpec;
+use crate::device::clock::Clock;
+use crate::device::net::{Interface, UdpSocket};
+use crate::device::sound::MicrophoneSpec;
+use crate::device::{identity, random};
+use crate::pipeline::control::{self, Found};
+use crate::protocol::keys::{self, Identity, Random};
+use crate::protocol::roster::Role;
+use crate::time::Timestamp;
+use crate::wire::address::{Plan, Scope};
+use crate::wire::message::ConferenceId;
+
+/// How long a new conference listens for others, to keep out of their groups.
+const LISTEN_MS: u64 = 600;
+
+/// What a conference is entered with.
+pub struct Ready {
+    /// Title.
+    pub title: String,
+    /// No passphrase.
+    pub open: bool,
+    /// Id of the conference.
+    pub conference: ConferenceId,
+    /// Addresses.
+    pub plan: Plan,
+    /// TTL of what is sent.
+    pub ttl: u8,
+    /// Participants announced; 0 for a new conference.
+    pub expected: u32,
+    /// The interface in use.
+    pub interface: Interface,
+    /// The instance's own socket.
+    pub socket: Arc<UdpSocket>,
+    /// Who signs.
+    pub identity: Identity,
+    /// Held while the identity is in use.
+    pub identity_lock: Option<identity::Lock>,
+    /// Chance for everything.
+    pub random: Random,
+    /// Name, as typed.
+    pub name: String,
+    /// What to take part as.
+    pub role: Role,
+    /// There is a camera to switch on.
+    pub has_camera: bool,
+    /// There is a microphone to switch on.
+    pub has_microphone: bool,
+    /// Begin with both off.
+    pub hold: bool,
+    /// When this instance came in.
+    pub joined_at: Timestamp,
+}
+
+/// The interface asked for, or the best one.
+///
+/// # Errors
+/// Unknown name or address, or no interface at all.
+pub fn choose_interface(config: &Config) -> Result<Interface, Error> {
+    Ok(Interface::choose(config.interface.as_deref())?)
+}
+
+/// Gathers everything. A new conference first listens for others.
+pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Result<Ready, Error> {
+    let interface = choose_interface(config)?;
+    let mut random = Random::new(random::seed()?);
+    // A tool keeps no identity: it is nobody whom others should know again.
+    let (identity, identity_lock) = match role {
+        Role::Participant => identity::open(&config.name)?,
+        Role::Observer => (identity::ephemeral()?, None),
+    };
+    let (title, conference, plan, expected, open) = match entry {
+        Entry::Join(found) => (found.title.clone(), found.id, found.plan, found.participants, found.open),
+        Entry::Start { title } => {
+            let mut salt = [0; 16];
+            salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
+            salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
+            let conference = keys::conference_id(identity.public(), &salt);
+            let plan = choose_plan(config, &interface, &conference, clock)?;
+            (title, conference, plan, 0, true)
+        }
+    };
+    let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
+    Ok(Ready {
+        title,
+        open,
+        conference,
+        plan,
+        ttl: config.ttl,
+        expected,
+        interface,
+        socket,
+        identity,
+        identity_lock,
+        random,
+        name: config.name.clone(),
+        role,
+        has_camera: config.camera != CameraSpec::None,
+        has_microphone: config.microphone != MicrophoneSpec::None,
+        hold: config.hold,
+        joined_at: clock.now(),
+    })
+}
+
+/// Groups and ports nobody else is heard on, or those the user pinned.
+fn choose_plan(config: &Config, interface: &Interface, id: &ConferenceId, clock: &Clock) -> Result<Plan, Error> {
+    let heard: Vec<_> = if config.group.is_some() && config.port.is_some() {
+        Vec::new()
+    } else {
+        let wait = std::time::Duration::from_millis(LISTEN_MS);
+        let found: Vec<Found> = control::browse(interface, clock.clone(), wait, |_| false)?;
+        found.iter().map(|f| (f.plan.base, f.plan.port)).collect()
+    };
+    let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
+    let chosen = Plan::choose(Scope::Link, &heard, digest);
+    let base = config.group.unwrap_or(chosen.base);
+    Ok(Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))?)
+}

@@ -1,0 +1,212 @@
+//! The thread that keeps a sound device open: opens it, watches it, drops it, and tries again.
+//!
+//! ```text
+//!  open --ok--> watch --fault, or no callback for 5 s--> drop on a thread of its own
+//!   ^ '--error------------------------------------------------.      |
+//!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
+//! ```
+//! A broken stream is dropped on a throw-away thread, because dropping it may hang for ever with the server behind it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::SoundEvent;
+use super::native;
+use super::ring::Gauge;
+use crate::device::clock::Clock;
+use crate::time::Timestamp;
+
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(8);
+const WATCH: Duration = Duration::from_millis(100);
+/// A device without callbacks for this long is dead, even if nothing says so.
+const STALLED: Duration = Duration::from_secs(5);
+/// A device that worked this long may fail without being punished for earlier failures.
+const WORKED: Duration = Duration::from_secs(10);
+/// Longest wait for the thread when stopping; then it is left to itself.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// An open device: the stream that keeps it going, and our end of its ring.
+pub(super) struct Opened<H> {
+    /// Dropping it closes the device.
+    pub(super) stream: Box<dyn Any + Send>,
+    /// Reader or writer.
+    pub(super) end: H,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) device: String,
+}
+
+/// Handle of the thread; dropping it stops the device.
+pub(super) struct Keeper<H> {
+    stop: Option<Sender<()>>,
+    ends: Receiver<H>,
+    events: Receiver<SoundEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<H: Send + 'static> Keeper<H> {
+    /// Starts the thread; `what` names the device's kind in messages ("microphone").
+    pub(super) fn start(
+        what: &'static str,
+        clock: Clock,
+        open: impl FnMut() -> Result<Opened<H>, String> + Send + 'static,
+    ) -> Self {
+        let (stop, stopped) = bounded(0);
+        let (ends_in, ends) = bounded(4);
+        let (events_in, events) = bounded(16);
+        let watcher = Watcher { what, clock, open, stopped, ends: ends_in, events: events_in };
+        let thread = std::thread::Builder::new().name(what.into()).spawn(move || watcher.run()).ok();
+        Self { stop: Some(stop), ends, events, thread }
+    }
+
+    /// Our end of a device that has been opened since it was asked last.
+    pub(super) fn take(&self) -> Option<H> {
+        self.ends.try_recv().ok()
+    }
+
+    pub(super) fn event(&self) -> Option<SoundEvent> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl<H> Drop for Keeper<H> {
+    fn drop(&mut self) {
+        self.stop = None;
+        // The thread's end of the events goes away with it.
+        let (_, never) = bounded::<SoundEvent>(0);
+        let events = std::mem::replace(&mut self.events, never);
+        let end = loop {
+            match events.recv_timeout(STOP_MAX) {
+                Ok(_) => continue,
+                Err(e) => break e,
+            }
+        };
+        if let (RecvTimeoutError::Disconnected, Some(thread)) = (end, self.thread.take()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Watcher<H, O> {
+    what: &'static str,
+    clock: Clock,
+    open: O,
+    stopped: Receiver<()>,
+    ends: Sender<H>,
+    events: Sender<SoundEvent>,
+}
+
+impl<H: Send + 'static, O: FnMut() -> Result<Opened<H>, String>> Watcher<H, O> {
+    fn run(mut self) {
+        let mut retry = RETRY_FIRST;
+        loop {
+            let since = self.clock.now();
+            let reason = match (self.open)() {
+                Ok(opened) => {
+                    let Some(reason) = self.watch(opened) else { return };
+                    reason
+                }
+                Err(reason) => reason,
+            };
+            if self.clock.now().since(since) >= WORKED {
+                retry = RETRY_FIRST;
+            }
+            let message = format!("{}: {reason}; trying again in {} s", self.what, retry.as_secs_f32());
+            // Nobody asks for events: they need not wait here.
+            let _ = self.events.try_send(SoundEvent::Failed { message, retry_in: Some(retry) });
+            if self.wait(retry) {
+                return;
+            }
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Watches a device until it fails, and says why; `None` when told to stop.
+    fn watch(&self, opened: Opened<H>) -> Option<String> {
+        let Opened { stream, end, gauge, device } = opened;
+        let _ = self.ends.try_send(end);
+        let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
+        let mut seen: (u64, Timestamp) = (0, self.clock.now());
+        loop {
+            if self.wait(WATCH) {
+                drop(stream);
+                return None;
+            }
+            let (calls, now) = (gauge.calls(), self.clock.now());
+            if calls != seen.0 {
+                seen = (calls, now);
+            }
+            let stalled = now.since(seen.1) >= STALLED;
+            if gauge.failed() || stalled {
+                let reason = native::fault_text(gauge.fault()).unwrap_or("no sound for 5 s");
+                // The other end must stop using the ring even if nothing but time told that it is dead.
+                gauge.fail(gauge.fault());
+                drop_elsewhere(stream);
+                return Some(format!("{device}: {reason}"));
+            }
+        }
+    }
+
+    /// Waits; true when told to stop.
+    fn wait(&self, time: Duration) -> bool {
+        !matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+fn drop_elsewhere(stream: Box<dyn Any + Send>) {
+    // Without a thread to spare the stream is leaked with the closure: better than hanging here.
+    let _ = std::thread::Builder::new().name("drop-sound".into()).spawn(move || drop(stream));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
+    fn next(keeper: &Keeper<u32>) -> SoundEvent {
+        keeper.events.recv_timeout(Duration::from_secs(10)).expect("an event")
+    }
+
+    struct TellDrop(mpsc::Sender<()>);
+
+    impl Drop for TellDrop {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_is_dropped_and_opened_again() {
+        let (dropped, drops) = mpsc::channel();
+        let gauge = Arc::new(Gauge::default());
+        let (opens, faulty) = (Arc::new(AtomicU32::new(0)), gauge.clone());
+        let count = opens.clone();
+        let keeper = Keeper::start("microphone", Clock::system(), move || {
+            let n = count.fetch_add(1, Ordering::SeqCst);
+            let gauge = if n == 1 { faulty.clone() } else { Arc::new(Gauge::default()) };
+            match n {
+                0 => Err("no such device".into()),
+                _ => Ok(Opened { stream: Box::new(TellDrop(dropped.clone())), end: n, gauge, device: "USB".into() }),
+            }
+        });
+        let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
+        assert_eq!(message, "microphone: no such device; trying again in 0.5 s");
+        assert_eq!(retry_in, Some(RETRY_FIRST));
+        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+        assert_eq!(keeper.take(), Some(1));
+        gauge.fail(1);
+        let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("then it breaks") };
+        assert!(message.starts_with("microphone: USB: "), "{message}");
+        assert_eq!(retry_in, Some(2 * RETRY_FIRST), "it did not work for long");
+        drops.recv_timeout(Duration::from_secs(10)).expect("the broken stream is dropped");
+        assert!(matches!(next(&keeper), SoundEvent::Ready { .. }));
+        drop(keeper);
+        drops.recv_timeout(Duration::from_secs(10)).expect("stopping drops the stream");
+        assert_eq!(opens.load(Ordering::SeqCst), 3);
+    }
+}
