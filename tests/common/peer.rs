@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -52,8 +51,12 @@ impl Peer {
 
     fn spawn(mut command: Command, verb: &str, name: &str, conference: &str, more: &[&str]) -> Peer {
         let folder = tempfile::tempdir().expect("temporary folder");
-        command.args([verb, conference, "--name", name, "--headless", "--json", "--stats"]).arg(folder.path().join("stats.json"));
-        for (option, usual) in [("--camera", "test"), ("--microphone", "test"), ("--speaker", "none"), ("--size", "960x540")] {
+        command
+            .args([verb, conference, "--name", name, "--headless", "--json", "--stats"])
+            .arg(folder.path().join("stats.json"));
+        for (option, usual) in
+            [("--camera", "test"), ("--microphone", "test"), ("--speaker", "none"), ("--size", "960x540")]
+        {
             if !more.contains(&option) {
                 command.args([option, usual]);
             }
@@ -88,13 +91,16 @@ impl Peer {
         let deadline = Instant::now() + for_at_most;
         let mut passed = Vec::new();
         loop {
-            let next = self.seen.pop_front().or_else(|| {
-                self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-            });
+            let next = self
+                .seen
+                .pop_front()
+                .or_else(|| self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok());
             match next {
                 Some((at, event)) if wanted(&event) => return (at, event),
                 Some((_, event)) => passed.push(event.to_string()),
-                None => panic!("{}: no such event within {for_at_most:?}; there came:\n{}", self.name, passed.join("\n")),
+                None => {
+                    panic!("{}: no such event within {for_at_most:?}; there came:\n{}", self.name, passed.join("\n"))
+                }
             }
         }
     }
@@ -121,7 +127,9 @@ impl Peer {
     /// The statistics as last written; `None` before the first time.
     pub fn stats(&self) -> Option<Stats> {
         let text = std::fs::read_to_string(self.folder.path().join("stats.json")).ok()?;
-        Some(Stats(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: stats are no JSON: {e}: {text}", self.name))))
+        Some(Stats(
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: stats are no JSON: {e}: {text}", self.name)),
+        ))
     }
 
     /// Waits until the statistics satisfy `wanted`.
@@ -219,7 +227,11 @@ pub fn assert_all_show(peers: &[&Peer], seconds: f64, share: f64) {
             let shown = window.shown_share(&sender.name, sent, CAMERA_FPS);
             let concealed = window.concealed_share(&sender.name);
             let packets = window.audio_rate(&sender.name);
-            println!("{pair}: {:.1} % of {fps:.1} fps shown, {packets:.0} packets/s of sound, {:.2} % concealed", shown * 100.0, concealed * 100.0);
+            println!(
+                "{pair}: {:.1} % of {fps:.1} fps shown, {packets:.0} packets/s of sound, {:.2} % concealed",
+                shown * 100.0,
+                concealed * 100.0
+            );
             assert!(shown >= share, "{pair}: shows {:.1} % of the frames", shown * 100.0);
             assert!(concealed < 0.02, "{pair}: {:.1} % of the sound is concealed", concealed * 100.0);
             assert!(packets > 40.0, "{pair}: {packets:.0} packets of sound a second, 50 are sent");

@@ -4,10 +4,10 @@
 pub struct Random(u64);
 
 impl Random {
-    /// From `ROUNDTABLE_TEST_SEED`, or else a fixed seed; printed, so that a run can be repeated.
+    /// From `TEST_SEED`, or else a fixed seed; printed, so that a run can be repeated.
     pub fn seeded() -> Random {
-        let seed = std::env::var("ROUNDTABLE_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(7);
-        println!("ROUNDTABLE_TEST_SEED={seed}");
+        let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(7);
+        println!("TEST_SEED={seed}");
         Random(u64::max(seed, 1))
     }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// Names the file by which the inner run says that it took place.
-const MARK: &str = "ROUNDTABLE_TEST_SANDBOX";
+const MARK: &str = "TEST_SANDBOX_MARK";
 
 /// One sandbox at a time in this process: what runs inside loads the machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -34,9 +34,14 @@ impl Stats {
         number(&self.person(name)["video"]["frames_shown"])
     }
 
+    /// Packets of that person's voice that have arrived.
+    pub fn packets_heard(&self, name: &str) -> f64 {
+        number(&self.person(name)["audio"]["packets_received"])
+    }
+
     /// Whether picture and sound of that person have arrived.
     pub fn meets(&self, name: &str) -> bool {
-        self.frames_shown(name) > 0.0 && number(&self.person(name)["audio"]["packets_received"]) > 0.0
+        self.frames_shown(name) > 0.0 && self.packets_heard(name) > 0.0
     }
 }
 
@@ -84,7 +89,6 @@ impl Window {
 
     /// Packets of `talker`'s voice that arrived, per second.
     pub fn audio_rate(&self, talker: &str) -> f64 {
-        let packets = |stats: &Stats| number(&stats.person(talker)["audio"]["packets_received"]);
-        (packets(&self.to) - packets(&self.from)) / self.seconds()
+        (self.to.packets_heard(talker) - self.from.packets_heard(talker)) / self.seconds()
     }
 }
