@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use roundtable::device::camera::CameraSpec;
 use roundtable::device::clock::Clock;
 use roundtable::device::net::{Dscp, Interface, UdpSocket};
-use roundtable::media::jpeg::{conformance, to_jpeg};
+use roundtable::media::jpeg::{BandEncoder, FrameParams, conformance, to_jpeg};
 use roundtable::media::picture::{Chroma, Picture, Yuv};
+use roundtable::media::test_card::read_timecode;
 use roundtable::pipeline::egress::{Destination, Egress};
 use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, Sink, Subscription};
 use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
 use roundtable::pipeline::video_receive::VideoStats;
-use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
+use roundtable::pipeline::video_send::{
+    OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
+};
 
 /// Longest wait for something that must happen; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -57,18 +61,33 @@ impl Lan {
         destination.set(Some(to));
         let stats = Arc::new(VideoSendStats::default());
         let egress = Egress { socket: self.socket.clone(), destination: destination.clone() };
-        let config = StreamConfig {
-            ssrc: SSRC,
-            first_sequence: 65_500,
-            timestamp_base: u32::MAX - 1_000,
-            cname: "test@loopback".into(),
-            name: "Test".into(),
-            quality,
-            interval: Duration::from_millis(33),
-            phase: 0.5,
-            seed: 1,
-        };
-        (OutgoingVideo::new(config, egress, &self.clock, stats.clone()).expect("an encoder"), destination, stats)
+        let outgoing = OutgoingVideo::new(stream(quality), egress, &self.clock, stats.clone());
+        (outgoing.expect("an encoder"), destination, stats)
+    }
+
+    fn camera(&self, to: SocketAddrV4, camera: CameraSpec) -> (VideoSend, Arc<PictureSlot>) {
+        let destination = Destination::default();
+        destination.set(Some(to));
+        let egress = Egress { socket: self.socket.clone(), destination };
+        let own_tile = Arc::new(PictureSlot::default());
+        own_tile.want(320, 180);
+        let want = (640, 360, 30);
+        let config = VideoSendConfig { camera, want, on: true, own_tile: own_tile.clone(), stream: stream(65) };
+        (VideoSend::start(config, egress, &self.clock).expect("a thread"), own_tile)
+    }
+}
+
+fn stream(quality: u8) -> StreamConfig {
+    StreamConfig {
+        ssrc: SSRC,
+        first_sequence: 65_500,
+        timestamp_base: u32::MAX - 1_000,
+        cname: "test@loopback".into(),
+        name: "Test".into(),
+        quality,
+        interval: Duration::from_millis(33),
+        phase: 0.5,
+        seed: 1,
     }
 }
 
@@ -143,6 +162,24 @@ fn psnr(sent: &Yuv, shown: &Picture) -> f64 {
     10.0 * (255.0_f64.powi(2) / (squares / sent.y.len() as f64)).log10()
 }
 
+/// A whole JPEG file.
+fn jpeg(picture: &Yuv, quality: u8) -> Vec<u8> {
+    let mut scan = Vec::new();
+    let mut encoder = BandEncoder::new().expect("an encoder");
+    encoder.encode(picture, quality, 1, &mut |band| scan.extend_from_slice(band.scan)).expect("encoded");
+    let params = FrameParams {
+        width: picture.width,
+        height: picture.height,
+        chroma: picture.chroma,
+        restart_interval: encoder.restart_interval(),
+        tables: encoder.tables(),
+        crop: None,
+    };
+    let mut jpeg = Vec::new();
+    to_jpeg(&params, &scan, &mut jpeg);
+    jpeg
+}
+
 fn no_pause(_: Duration) {}
 
 #[test]
@@ -206,19 +243,7 @@ fn a_cameras_jpeg_travels_untouched() {
     shown.slot.want(640, 480);
     receiver.subscribe(subscription).expect("joined");
     let scene = scene(640, 480, Chroma::C422, 3);
-    let mut scan = Vec::new();
-    let mut encoder = roundtable::media::jpeg::BandEncoder::new().expect("an encoder");
-    encoder.encode(&scene, 90, 1, &mut |band| scan.extend_from_slice(band.scan)).expect("encoded");
-    let params = roundtable::media::jpeg::FrameParams {
-        width: 640,
-        height: 480,
-        chroma: Chroma::C422,
-        restart_interval: encoder.restart_interval(),
-        tables: encoder.tables(),
-        crop: None,
-    };
-    let mut jpeg = Vec::new();
-    to_jpeg(&params, &scan, &mut jpeg);
+    let jpeg = jpeg(&scene, 90);
     let conforming = conformance(&jpeg).expect("conforms");
     outgoing.send_jpeg(&conforming, lan.clock.now(), &mut no_pause).expect("sent");
     let (picture, _) = shown.picture();
@@ -305,4 +330,64 @@ fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
         wait_for("the second voice", || counts[1].load(Ordering::Relaxed) > before[1]);
         counts[0].load(Ordering::Relaxed) == before[0]
     });
+}
+
+#[test]
+fn a_test_camera_is_seen_at_the_other_end_and_in_the_own_tile_until_switched_off() {
+    let lan = Lan::new();
+    let group = lan.group(10);
+    let receiver = Receiver::start(&lan.interface, &lan.clock, 1, Box::new(NoAudio)).expect("a thread");
+    let (shown, subscription) = Shown::subscription(group, None);
+    shown.slot.want(640, 360);
+    receiver.subscribe(subscription).expect("joined");
+    let (camera, own_tile) = lan.camera(group, CameraSpec::Test);
+    let event = camera.events().recv_timeout(DEADLINE).expect("an event");
+    assert!(matches!(event, VideoSendEvent::Working { width: 640, height: 360, fps, .. } if fps == 30.0), "{event:?}");
+    for _ in 0..5 {
+        let (picture, _) = shown.picture();
+        let drawn = read_timecode(&picture).expect("a legible timecode");
+        assert!(lan.clock.wall().nanos_from(drawn) < DEADLINE.as_nanos() as i64);
+    }
+    let (mut own, mut info) = (Picture::default(), None);
+    wait_for("the own picture", || {
+        info = own_tile.take(&mut own);
+        info.is_some()
+    });
+    assert_eq!((own.width, own.height), (320, 180));
+    assert_eq!(info.map(|i| i.true_size), Some((640, 360)));
+
+    camera.camera(false);
+    assert_eq!(camera.events().recv_timeout(DEADLINE), Ok(VideoSendEvent::Off));
+    let sent = camera.stats().frames.load(Ordering::Relaxed);
+    camera.camera(true);
+    wait_for("frames after switching on again", || camera.stats().frames.load(Ordering::Relaxed) > sent);
+    drop(camera);
+    let figure = |f: &AtomicU64| f.load(Ordering::Relaxed);
+    wait_for("all frames", || figure(&shown.stats.bytes) > 0 && figure(&shown.stats.frames_complete) > sent);
+    assert_eq!((figure(&shown.stats.frames_lost), figure(&shown.stats.frames_damaged)), (0, 0));
+}
+
+#[test]
+fn a_file_of_conforming_jpegs_is_passed_through_and_a_missing_one_is_told_about() {
+    let lan = Lan::new();
+    let group = lan.group(11);
+    let receiver = Receiver::start(&lan.interface, &lan.clock, 1, Box::new(NoAudio)).expect("a thread");
+    let (shown, subscription) = Shown::subscription(group, None);
+    shown.slot.want(320, 176);
+    receiver.subscribe(subscription).expect("joined");
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenes: Vec<Yuv> = (0..3).map(|n| scene(320, 176, Chroma::C420, n)).collect();
+    for (n, scene) in scenes.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{n}.jpg")), jpeg(scene, 90)).expect("written");
+    }
+    let (camera, _) = lan.camera(group, CameraSpec::File(folder.path().into()));
+    let (picture, _) = shown.picture();
+    let best = scenes.iter().map(|scene| psnr(scene, &picture)).fold(0.0, f64::max);
+    assert!(best > 35.0, "{best:.1} dB");
+    drop(camera);
+
+    let (camera, own_tile) = lan.camera(lan.group(12), CameraSpec::File(folder.path().join("missing.mjpeg")));
+    let event = camera.events().recv_timeout(DEADLINE).expect("an event");
+    assert!(matches!(event, VideoSendEvent::Failed { .. }), "{event:?}");
+    assert_eq!(own_tile.published(), 0);
 }

@@ -14,6 +14,7 @@ use super::people::{Other, Received};
 use super::state::State;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
+use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
 use crate::device::sound::SoundEvent;
 use crate::media::{opus, test_voice};
@@ -23,7 +24,7 @@ use crate::pipeline::control::{self, Control};
 use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::receive::{self, Sink, Subscription};
 use crate::pipeline::video_receive::VideoStats;
-use crate::pipeline::video_send::{self, VideoSendEvent, VideoSender};
+use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
 use crate::protocol::keys::{self, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
 use crate::protocol::session;
@@ -50,8 +51,10 @@ pub struct Director {
     control: Control,
     receiver: receive::Receiver,
     voices: AudioReceiver,
-    audio: Option<AudioSender>,
-    video: Option<VideoSender>,
+    /// The stream's source and its thread.
+    audio: Option<(u32, AudioSender)>,
+    /// The stream's source and its thread.
+    video: Option<(u32, VideoSend)>,
     audio_to: Destination,
     video_to: Destination,
     socket: Arc<crate::device::net::UdpSocket>,
@@ -115,7 +118,12 @@ impl Director {
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
         }
-        if ready.has_camera && !ready.hold {
+        if config.camera == CameraSpec::Auto && camera::list().is_ok_and(|cameras| cameras.is_empty()) {
+            let mut state = director.shared.state();
+            (state.own.has_camera, state.own.camera_on) = (false, false);
+            drop(state);
+            director.say(NoticeKind::Info, "no camera was found: you take part without one");
+        } else if ready.has_camera && !ready.hold {
             director.switch_camera(true);
         }
         Ok(director)
@@ -183,26 +191,22 @@ impl Director {
         let ssrc = config.ssrc;
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
         let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
-        let audible = sender.has_microphone();
-        {
-            let mut state = self.shared.state();
-            state.own.audio = Some(sender.stats());
-            state.own.has_microphone = audible;
-        }
-        self.audio = Some(sender);
-        if audible {
-            let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
-            self.control.set_microphone(if muted { Microphone::Muted } else { Microphone::On });
-            self.announce(StreamKind::Audio, Some(info));
-        }
+        self.shared.state().own.audio = Some(sender.stats());
+        self.audio = Some((ssrc, sender));
         Ok(())
     }
 
     fn mute(&mut self, muted: bool) {
-        let Some(audio) = &self.audio else { return };
+        let Some((_, audio)) = &self.audio else { return };
         audio.mute(muted);
-        self.shared.state().own.muted = muted;
-        self.control.set_microphone(if muted { Microphone::Muted } else { Microphone::On });
+        let works = {
+            let mut state = self.shared.state();
+            state.own.muted = muted;
+            state.own.has_microphone
+        };
+        if works {
+            self.control.set_microphone(if muted { Microphone::Muted } else { Microphone::On });
+        }
     }
 
     fn switch_camera(&mut self, on: bool) {
@@ -224,25 +228,32 @@ impl Director {
             return;
         }
         let picture = Arc::clone(&self.shared.state().own.picture);
-        let config = video_send::Config {
-            camera: self.config.camera.clone(),
-            width: self.config.camera_size.width,
-            height: self.config.camera_size.height,
-            fps: self.config.camera_fps,
-            quality: self.config.quality,
+        let (size, fps) = (self.config.camera_size, self.config.camera_fps);
+        let stream = StreamConfig {
             // A stream switched on again is another stream: its BYE was sent.
             ssrc: self.random.next_u64() as u32,
             first_sequence: self.random.next_u64() as u16,
-            first_timestamp: self.random.next_u64() as u32,
-            seed: self.random.next_u64(),
+            timestamp_base: self.random.next_u64() as u32,
             cname: self.cname.clone(),
             name: self.config.name.clone(),
+            quality: self.config.quality,
+            interval: SECOND / fps,
+            phase: self.random.next_u64() as f64 / u64::MAX as f64,
+            seed: self.random.next_u64(),
+        };
+        let ssrc = stream.ssrc;
+        let config = VideoSendConfig {
+            camera: self.config.camera.clone(),
+            want: (size.width, size.height, fps),
+            on: true,
+            own_tile: picture,
+            stream,
         };
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.video_to.clone() };
-        match VideoSender::start(config, egress, picture, self.shared.clock.clone()) {
+        match VideoSend::start(config, egress, &self.shared.clock) {
             Ok(sender) => {
                 self.shared.state().own.video.push(sender.stats());
-                self.video = Some(sender);
+                self.video = Some((ssrc, sender));
             }
             Err(e) => self.camera_failed(&e.to_string()),
         }
@@ -255,9 +266,9 @@ impl Director {
         self.say(NoticeKind::Warning, &format!("camera: {text}"));
     }
 
-    fn camera_event(&mut self, event: VideoSendEvent) {
+    fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
         match event {
-            VideoSendEvent::Working { ssrc, width, height, fps } => {
+            VideoSendEvent::Working { width, height, fps, .. } => {
                 let info = StreamInfo {
                     kind: StreamKind::Video(Layer::Full),
                     ssrc,
@@ -270,23 +281,30 @@ impl Director {
                 self.control.set_camera(Camera::On);
                 self.announce(info.kind, Some(info));
             }
-            VideoSendEvent::Failed { message } => self.camera_failed(&message),
-            VideoSendEvent::Absent { message } => {
-                {
-                    let mut state = self.shared.state();
-                    state.own.camera = CameraView::Off;
-                    (state.own.has_camera, state.own.camera_on) = (false, false);
-                }
-                self.video = None;
-                self.control.set_camera(Camera::Off);
-                self.say(NoticeKind::Info, &message);
+            VideoSendEvent::Failed { message, hint } => {
+                let hint = hint.map_or(String::new(), |h| format!(" ({h})"));
+                self.camera_failed(&format!("{message}{hint}"));
             }
+            VideoSendEvent::Retrying { .. } | VideoSendEvent::Off => {}
         }
     }
 
-    fn sound_event(&mut self, what: &str, event: SoundEvent) {
+    fn microphone_event(&mut self, ssrc: u32, event: SoundEvent) {
+        let works = matches!(event, SoundEvent::Ready { .. });
+        let muted = {
+            let mut state = self.shared.state();
+            state.own.has_microphone = works;
+            state.own.muted
+        };
+        self.control.set_microphone(match (works, muted) {
+            (false, _) => Microphone::None,
+            (true, true) => Microphone::Muted,
+            (true, false) => Microphone::On,
+        });
+        let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
+        self.announce(StreamKind::Audio, works.then_some(info));
         if let SoundEvent::Failed { message, .. } = event {
-            self.say(NoticeKind::Warning, &format!("{what}: {message}"));
+            self.say(NoticeKind::Warning, &format!("microphone: {message}"));
         }
     }
 
@@ -488,14 +506,16 @@ impl Director {
     // --- time ---
 
     fn tick(&mut self) {
-        while let Some(event) = self.video.as_ref().and_then(VideoSender::event) {
-            self.camera_event(event);
+        while let Some((ssrc, event)) = self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.event()?))) {
+            self.camera_event(ssrc, event);
         }
-        while let Some(event) = self.audio.as_ref().and_then(AudioSender::event) {
-            self.sound_event("microphone", event);
+        while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
+            self.microphone_event(ssrc, event);
         }
         while let Some(event) = self.voices.event() {
-            self.sound_event("speaker", event);
+            if let SoundEvent::Failed { message, .. } = event {
+                self.say(NoticeKind::Warning, &format!("speaker: {message}"));
+            }
         }
         let now = self.now();
         self.direct(now);
