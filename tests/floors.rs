@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 /// Rooms and the floor each stands on. A file imports only from lower floors or from its own room.
@@ -23,7 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 7),
 ];
 
-/// Crates that stand for a device, a codec or a cipher, and in how many files each may be named.
+/// Crates that stand for a device, a codec or a cipher, and in how many files each may be named; tests may name them too.
 const ONE_PLACE: &[(&str, usize)] = &[
     ("chacha20poly1305", 1),
     ("cpal", 2),
@@ -35,7 +36,7 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("hound", 1),
     ("if_addrs", 1),
     ("image", 1),
-    ("minifb", 1),
+    ("minifb", 2),
     ("nokhwa", 1),
     ("opus", 1),
     ("quinn_udp", 2),
@@ -252,8 +253,10 @@ struct Source {
     children: Vec<Located>,
     /// Names that paths into this crate, or `mod` lines, bring into this file.
     own_names: BTreeSet<String>,
-    /// Lines of `#[cfg(test)] mod name { .. }` blocks; all of them for a file that a `#[cfg(test)]` line declares.
+    /// Lines of `#[cfg(test)] mod name { .. }` blocks; all of them for a file called `tests.rs`.
     test_lines: usize,
+    /// Where those blocks stand among the tokens.
+    test_tokens: Vec<Range<usize>>,
 }
 
 impl Source {
@@ -264,10 +267,12 @@ impl Source {
             children: Vec::new(),
             own_names: BTreeSet::new(),
             test_lines: 0,
+            test_tokens: Vec::new(),
         };
         source.walk(module_of(name), name == "main.rs");
         if name.ends_with("/tests.rs") {
             source.test_lines = text.lines().count();
+            source.test_tokens = vec![0..source.tokens.len()];
         }
         source
     }
@@ -282,7 +287,7 @@ impl Source {
     }
 
     fn walk(&mut self, module: Vec<String>, binary: bool) {
-        // Open braces; a named one is an inline module, with the line its test attribute stands on, if it has one.
+        // Open braces; a named one is an inline module, with the token its test attribute begins at, if it has one.
         let mut braces: Vec<(Option<String>, Option<usize>)> = Vec::new();
         let mut test_attribute: Option<usize> = None;
         let mut i = 0;
@@ -290,7 +295,7 @@ impl Source {
             let line = self.tokens[i].line;
             match self.word(i) {
                 "#" if self.joined(i, 7) == "#[cfg(test)]" => {
-                    test_attribute.get_or_insert(line);
+                    test_attribute.get_or_insert(i);
                     i += 6;
                 }
                 "mod" if self.word(i + 2) == "{" => {
@@ -313,7 +318,8 @@ impl Source {
                 ";" => test_attribute = None,
                 "}" => {
                     if let Some((_, Some(first))) = braces.pop() {
-                        self.test_lines += line - first + 1;
+                        self.test_lines += line - self.tokens[first].line + 1;
+                        self.test_tokens.push(first..i);
                     }
                 }
                 start @ ("crate" | "super" | "self" | "roundtable") if self.word(i + 1) == "::" => {
@@ -414,7 +420,7 @@ impl Source {
     fn names_crate(&self, krate: &str) -> Option<usize> {
         let shadowed = self.own_names.contains(krate);
         self.tokens.iter().enumerate().find_map(|(i, token)| {
-            if token.text != krate {
+            if token.text != krate || self.test_tokens.iter().any(|t| t.contains(&i)) {
                 return None;
             }
             let before = self.word(i.wrapping_sub(1));
@@ -689,6 +695,8 @@ mod tests {
         let second = ("device/mod.rs", "fn f() { opus::Decoder::new() }");
         let found = broken(&[codec, wrapper, second]);
         assert!(found[0].contains("crate `opus` is named in 2 files, 1 allowed"), "{found:?}");
+        let test = ("device/mod.rs", "#[cfg(test)]\nmod tests { fn f() { opus::Decoder::new() } }");
+        assert_eq!(broken(&[codec, wrapper, test]), [""; 0], "a test may compare with the codec itself");
         let hidden = ("device/mod.rs", "use crate::media::opus; fn f() { ::opus::g() }");
         assert_eq!(broken(&[codec, wrapper, hidden]).len(), 1);
     }

@@ -10,3 +10,4 @@ mod command_line;
 mod conference;
 mod demo;
 mod hostile;
+mod switch;
