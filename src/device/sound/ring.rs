@@ -49,6 +49,11 @@ impl Gauge {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Frames moved so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
     pub(super) fn failed(&self) -> bool {
         self.fault() != 0
     }
@@ -73,7 +78,7 @@ impl Gauge {
 
     /// Mean size of the callbacks so far.
     fn mean_frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed) / self.calls().max(1)
+        self.frames() / self.calls().max(1)
     }
 
     fn called(&self, frames: usize) {
@@ -285,7 +290,7 @@ impl PlaybackWriter {
 
     /// Follows the period the device really has, and the glitches that show that the fill is not enough.
     fn measure(&mut self) {
-        let now = (self.gauge.calls(), self.gauge.frames.load(Ordering::Relaxed));
+        let now = (self.gauge.calls(), self.gauge.frames());
         let (calls, frames) = (now.0 - self.period_at.0, now.1 - self.period_at.1);
         if frames >= u64::from(self.rate) * PERIOD_WINDOW_MS / 1_000 && calls > 0 {
             self.period_at = now;
