@@ -45,7 +45,9 @@ const SKIP_ANY: i64 = 250 * PER_MS;
 const REGULATION: f64 = (2_000 * PER_MS) as f64;
 /// Most that is added to the target because audio is asked for in bursts.
 const BURST_MAX: f64 = (30 * PER_MS) as f64;
-/// What is assumed of that before it has been seen; the phase of the steps may take minutes to show the worst case.
+/// It grows by this much for each packet asked for earlier still.
+const BURST_STEP: f64 = (PER_MS * 3 / 2) as f64;
+/// What is assumed of it before it has been seen; the phase of the steps may take minutes to show the worst case.
 const BURST_FIRST: f64 = (5 * PER_MS) as f64;
 /// Loss above which the delay makes room for the packet that carries the lost one's redundancy, and below which not.
 const FEC_LOSS_ON: f32 = 0.02;
@@ -310,7 +312,12 @@ impl JitterBuffer {
             self.state = State::Waiting;
             self.last_end = None;
         }
+        let before = self.delays.base();
         self.delays.record(arrived, transit);
+        // The delay counts from the base: it moves as far.
+        if let (Some(before), Some(after)) = (before, self.delays.base()) {
+            self.delay -= (after - before) as f64;
+        }
     }
 
     /// Decides about the next audio. `undelivered` samples are decoded but not yet mixed; `quiet` says that nobody
@@ -409,8 +416,10 @@ impl JitterBuffer {
     }
 
     fn observe_burst(&mut self, earlier: f64) {
-        let decayed = self.burst + (earlier - self.burst) / 8_192.0;
-        self.burst = decayed.max(earlier).clamp(0.0, BURST_MAX);
+        let step = earlier - self.burst;
+        // Up in small steps, so that a single hold-up of the machine is no lasting delay; down over minutes.
+        self.burst += if step > 0.0 { step.min(BURST_STEP) } else { step / 8_192.0 };
+        self.burst = self.burst.clamp(0.0, BURST_MAX);
     }
 
     fn target(&self) -> i64 {

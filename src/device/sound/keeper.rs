@@ -5,6 +5,9 @@
 //!   ^ '--error------------------------------------------------.      |
 //!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
 //! ```
+//! A speaker whose server keeps running dry is opened again with a longer buffer: nothing reports that, but it then asks
+//! for less sound than the clock says.
+//!
 //! A broken stream is dropped on a throw-away thread, because dropping it may hang for ever with the server behind it.
 
 use std::any::Any;
@@ -18,7 +21,7 @@ use super::SoundEvent;
 use super::native;
 use super::ring::Gauge;
 use crate::device::clock::Clock;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, media_nanos};
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(8);
@@ -27,6 +30,14 @@ const WATCH: Duration = Duration::from_millis(100);
 const STALLED: Duration = Duration::from_secs(5);
 /// A device that worked this long may fail without being punished for earlier failures.
 const WORKED: Duration = Duration::from_secs(10);
+/// The pace of a speaker is looked at over this time.
+const PACE_WINDOW: Duration = Duration::from_secs(1);
+/// Sound that was not asked for from one window to the next and shows that the server ran dry.
+const DRY: i64 = 4_000_000;
+/// So many times, within that time, and the buffer is too short.
+const DRY_TIMES: u32 = 3;
+/// See [`DRY_TIMES`].
+const DRY_SPAN: Duration = Duration::from_secs(30);
 /// Longest wait for the thread when stopping; then it is left to itself.
 const STOP_MAX: Duration = Duration::from_secs(1);
 
@@ -38,6 +49,16 @@ pub(super) struct Opened<H> {
     pub(super) end: H,
     pub(super) gauge: Arc<Gauge>,
     pub(super) device: String,
+    /// For a speaker that could be opened with a longer buffer: its sample rate.
+    pub(super) paced: Option<u32>,
+}
+
+/// Why a device is watched no more.
+enum End {
+    Stop,
+    Failed(String),
+    /// Its buffer is too short for this machine.
+    TooShort,
 }
 
 /// Handle of the thread; dropping it stops the device.
@@ -49,11 +70,12 @@ pub(super) struct Keeper<H> {
 }
 
 impl<H: Send + 'static> Keeper<H> {
-    /// Starts the thread; `what` names the device's kind in messages ("microphone").
+    /// Starts the thread; `what` names the device's kind in messages ("microphone"). `open` is told how often the
+    /// buffer has proved too short.
     pub(super) fn start(
         what: &'static str,
         clock: Clock,
-        open: impl FnMut() -> Result<Opened<H>, String> + Send + 'static,
+        open: impl FnMut(usize) -> Result<Opened<H>, String> + Send + 'static,
     ) -> Self {
         let (stop, stopped) = bounded(0);
         let (ends_in, ends) = bounded(4);
@@ -100,17 +122,18 @@ struct Watcher<H, O> {
     events: Sender<SoundEvent>,
 }
 
-impl<H: Send + 'static, O: FnMut() -> Result<Opened<H>, String>> Watcher<H, O> {
+impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H, O> {
     fn run(mut self) {
-        let mut retry = RETRY_FIRST;
+        let (mut retry, mut too_short) = (RETRY_FIRST, 0);
         loop {
             let since = self.clock.now();
-            let reason = match (self.open)() {
-                Ok(opened) => {
-                    let Some(reason) = self.watch(opened) else { return };
-                    reason
+            let reason = match (self.open)(too_short).map(|opened| self.watch(opened)) {
+                Ok(End::Stop) => return,
+                Ok(End::TooShort) => {
+                    too_short += 1;
+                    continue;
                 }
-                Err(reason) => reason,
+                Ok(End::Failed(reason)) | Err(reason) => reason,
             };
             if self.clock.now().since(since) >= WORKED {
                 retry = RETRY_FIRST;
@@ -125,16 +148,17 @@ impl<H: Send + 'static, O: FnMut() -> Result<Opened<H>, String>> Watcher<H, O> {
         }
     }
 
-    /// Watches a device until it fails, and says why; `None` when told to stop.
-    fn watch(&self, opened: Opened<H>) -> Option<String> {
-        let Opened { stream, end, gauge, device } = opened;
+    /// Watches a device until it fails, or should be opened anew, or is to stop.
+    fn watch(&self, opened: Opened<H>) -> End {
+        let Opened { stream, end, gauge, device, paced } = opened;
         let _ = self.ends.try_send(end);
         let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
         let mut seen: (u64, Timestamp) = (0, self.clock.now());
+        let mut pace = Pace::new(seen.1);
         loop {
             if self.wait(WATCH) {
                 drop(stream);
-                return None;
+                return End::Stop;
             }
             let (calls, now) = (gauge.calls(), self.clock.now());
             if calls != seen.0 {
@@ -146,7 +170,16 @@ impl<H: Send + 'static, O: FnMut() -> Result<Opened<H>, String>> Watcher<H, O> {
                 // The other end must stop using the ring even if nothing but time told that it is dead.
                 gauge.fail(gauge.fault());
                 drop_elsewhere(stream);
-                return Some(format!("{device}: {reason}"));
+                return End::Failed(format!("{device}: {reason}"));
+            }
+            let Some(rate) = paced else { continue };
+            if pace.ran_dry(now, media_nanos(gauge.frames() as i64, rate)) {
+                gauge.count_xrun();
+                if pace.too_often(now) {
+                    gauge.fail(1);
+                    drop_elsewhere(stream);
+                    return End::TooShort;
+                }
             }
         }
     }
@@ -154,6 +187,43 @@ impl<H: Send + 'static, O: FnMut() -> Result<Opened<H>, String>> Watcher<H, O> {
     /// Waits; true when told to stop.
     fn wait(&self, time: Duration) -> bool {
         !matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// Compares what a speaker has asked for with the clock.
+struct Pace {
+    start: Timestamp,
+    window: Timestamp,
+    /// Least time by which the speaker was behind the clock in this window, and in the one before it.
+    behind: i64,
+    behind_before: Option<i64>,
+    dry: u32,
+    dry_since: Timestamp,
+}
+
+impl Pace {
+    fn new(now: Timestamp) -> Self {
+        Self { start: now, window: now, behind: i64::MAX, behind_before: None, dry: 0, dry_since: now }
+    }
+
+    /// Takes into account that the speaker has asked for `played_ns` of sound; true when it ran dry.
+    fn ran_dry(&mut self, now: Timestamp, played_ns: i64) -> bool {
+        self.behind = self.behind.min(now.nanos_from(self.start) - played_ns);
+        if now.since(self.window) < PACE_WINDOW {
+            return false;
+        }
+        let dry = self.behind_before.is_some_and(|before| self.behind - before > DRY);
+        (self.behind_before, self.behind, self.window) = (Some(self.behind), i64::MAX, now);
+        dry
+    }
+
+    /// Counts a time it ran dry; true when that happens too often.
+    fn too_often(&mut self, now: Timestamp) -> bool {
+        if self.dry == 0 || now.since(self.dry_since) > DRY_SPAN {
+            (self.dry, self.dry_since) = (0, now);
+        }
+        self.dry += 1;
+        self.dry >= DRY_TIMES
     }
 }
 
@@ -186,12 +256,15 @@ mod tests {
         let gauge = Arc::new(Gauge::default());
         let (opens, faulty) = (Arc::new(AtomicU32::new(0)), gauge.clone());
         let count = opens.clone();
-        let keeper = Keeper::start("microphone", Clock::system(), move || {
+        let keeper = Keeper::start("microphone", Clock::system(), move |_| {
             let n = count.fetch_add(1, Ordering::SeqCst);
             let gauge = if n == 1 { faulty.clone() } else { Arc::new(Gauge::default()) };
             match n {
                 0 => Err("no such device".into()),
-                _ => Ok(Opened { stream: Box::new(TellDrop(dropped.clone())), end: n, gauge, device: "USB".into() }),
+                _ => {
+                    let (stream, device) = (Box::new(TellDrop(dropped.clone())), "USB".into());
+                    Ok(Opened { stream, end: n, gauge, device, paced: None })
+                }
             }
         });
         let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
@@ -208,5 +281,37 @@ mod tests {
         drop(keeper);
         drops.recv_timeout(Duration::from_secs(10)).expect("stopping drops the stream");
         assert_eq!(opens.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_speaker_that_asks_for_less_than_the_clock_ran_dry() {
+        let start = Timestamp::from_millis(1_000);
+        // Asked for in periods of 10 ms, with a drift of 300 ppm, less what the speaker missed by then.
+        let asked = |ms: u64, missed_ms: u64| ((ms - missed_ms) / 10 * 10_003_000) as i64;
+        let run = |misses: &dyn Fn(u64) -> u64| {
+            let mut pace = Pace::new(start);
+            let mut dry = 0;
+            for ms in (0..60_000).step_by(100) {
+                let ms = ms + ms % 7;
+                let now = start + Duration::from_millis(ms);
+                dry += u32::from(pace.ran_dry(now, asked(ms, misses(ms))));
+            }
+            dry
+        };
+        assert_eq!(run(&|_| 0), 0);
+        assert_eq!(run(&|ms| if ms > 10_000 { 20 } else { 0 }), 1);
+        assert_eq!(run(&|ms| ms / 15_000 * 20), 3);
+        // Asked for late, but not lost.
+        assert_eq!(run(&|ms| if ms % 5_000 < 300 { 20.min(ms) } else { 0 }), 0);
+    }
+
+    #[test]
+    fn running_dry_three_times_in_half_a_minute_is_too_often() {
+        let at = |s: u64| Timestamp::from_millis(s * 1_000);
+        for (times, expected) in [(&[0, 10, 30][..], true), (&[0, 10, 31][..], false), (&[0, 40, 50, 60][..], true)] {
+            let mut pace = Pace::new(at(0));
+            let last = times.iter().map(|&s| pace.too_often(at(s))).last();
+            assert_eq!(last, Some(expected), "{times:?}");
+        }
     }
 }

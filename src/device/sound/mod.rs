@@ -171,7 +171,7 @@ impl Microphone {
     }
 
     fn native(name: Option<String>, clock: &Clock) -> Source {
-        let keeper = Keeper::start("microphone", clock.clone(), move || native::open_microphone(name.as_deref()));
+        let keeper = Keeper::start("microphone", clock.clone(), move |_| native::open_microphone(name.as_deref()));
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
 
@@ -245,7 +245,9 @@ impl Speaker {
     pub fn open(spec: &SpeakerSpec, clock: &Clock) -> Result<Self, wav::Error> {
         let now = clock.now();
         let native = |name: Option<String>| {
-            let keeper = Keeper::start("speaker", clock.clone(), move || native::open_speaker(name.as_deref()));
+            let keeper = Keeper::start("speaker", clock.clone(), move |too_short| {
+                native::open_speaker(name.as_deref(), too_short)
+            });
             Some(NativeSpeaker { keeper, writer: None, before: SoundCounters::default() })
         };
         Ok(match spec {

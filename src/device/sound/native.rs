@@ -24,7 +24,7 @@ const PULSE: &str = "PulseAudio";
 const OPEN_MAX: Duration = Duration::from_secs(3);
 /// Buffer lengths tried in turn, in milliseconds.
 const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
-const PLAYBACK_MS: [u32; 3] = [10, 20, 40];
+const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
 
 /// Hosts in the order in which they are tried.
 fn hosts() -> impl Iterator<Item = Host> {
@@ -176,26 +176,28 @@ pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureRead
         let made = ring::capture(choice.rate, choice.channels).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
-            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name }),
+            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
             Err(e) => error = e.to_string(),
         }
     }
     Err(failed(&error))
 }
 
-/// Opens a speaker, by name or the default.
-pub(super) fn open_speaker(wanted: Option<&str>) -> Result<Opened<PlaybackWriter>, String> {
+/// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
+pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, String> {
     let device = find(wanted, false)?;
     let name = device_name(&device);
     let failed = |what: &str| format!("{name}: {what}");
     let ranges = device.supported_output_configs().map_err(|e| failed(&e.to_string()))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
     let mut error = String::new();
-    for frames in buffers(&choice, &PLAYBACK_MS) {
+    let shortest = too_short.min(PLAYBACK_MS.len() - 1);
+    let paced = (shortest + 1 < PLAYBACK_MS.len()).then_some(choice.rate);
+    for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
         let made = ring::playback(choice.rate, choice.channels, frames).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
-            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name }),
+            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
             Err(e) => error = e.to_string(),
         }
     }
@@ -332,8 +334,8 @@ mod tests {
     fn buffers_stay_within_what_the_device_takes() {
         let choice = |buffer| Choice { rate: 48_000, channels: 1, format: SampleFormat::F32, buffer };
         for (buffer, expected) in [
-            (SupportedBufferSize::Unknown, vec![480, 960, 1_920]),
-            (SupportedBufferSize::Range { min: 1, max: 100_000 }, vec![480, 960, 1_920]),
+            (SupportedBufferSize::Unknown, vec![240, 480, 960, 1_920]),
+            (SupportedBufferSize::Range { min: 1, max: 100_000 }, vec![240, 480, 960, 1_920]),
             (SupportedBufferSize::Range { min: 1_024, max: 1_024 }, vec![1_024]),
             (SupportedBufferSize::Range { min: 600, max: 1_000 }, vec![600, 960, 1_000]),
         ] {

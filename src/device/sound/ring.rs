@@ -4,7 +4,7 @@
 //! nothing, wakes nobody. Callback sizes are never what was asked for, so both sides count samples, not calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
@@ -21,11 +21,13 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 const RING_MS: u32 = 400;
 /// Captured sound older than this is thrown away: a thread was held up, and nobody wants the delay for ever.
 const CAPTURE_MS_MAX: usize = 80;
+/// Time the writer is given to wake up after a callback, at least.
+const WAKE_UP_MS: u32 = 4;
 /// What the fill of a speaker's ring grows by after a glitch, and where that ends.
 const EXTRA_MS: u32 = 3;
 const EXTRA_MS_MAX: u32 = 40;
-/// The period is measured over this many samples of the device.
-const PERIOD_WINDOW_MS: u64 = 4_000;
+/// The period is the mean of so much sound.
+const PERIOD_WINDOW_MS: u64 = 2_000;
 
 /// What a callback says about itself.
 #[derive(Debug, Default)]
@@ -34,8 +36,6 @@ pub(super) struct Gauge {
     calls: AtomicU64,
     /// Frames moved so far.
     frames: AtomicU64,
-    /// Largest callback since it was asked last, in frames.
-    period: AtomicU32,
     glitches: AtomicU64,
     xruns: AtomicU64,
     /// 0, or why the stream is broken.
@@ -47,6 +47,11 @@ pub(super) struct Gauge {
 impl Gauge {
     pub(super) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Frames moved so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
     }
 
     pub(super) fn failed(&self) -> bool {
@@ -71,10 +76,14 @@ impl Gauge {
         counters.xruns += self.xruns.load(Ordering::Relaxed);
     }
 
+    /// Mean size of the callbacks so far.
+    fn mean_frames(&self) -> u64 {
+        self.frames() / self.calls().max(1)
+    }
+
     fn called(&self, frames: usize) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.frames.fetch_add(frames as u64, Ordering::Relaxed);
-        self.period.fetch_max(frames as u32, Ordering::Relaxed);
     }
 }
 
@@ -101,6 +110,7 @@ impl CaptureCallback {
 /// The reader's end: frames at 48 kHz mono.
 pub(super) struct CaptureReader {
     ring: HeapCons<f32>,
+    rate: u32,
     channels: usize,
     converter: Converter,
     mono: Vec<f32>,
@@ -117,6 +127,7 @@ pub(super) fn capture(rate: u32, channels: u16) -> Result<(CaptureCallback, Capt
     let callback = CaptureCallback { ring: producer, channels, gauge: gauge.clone() };
     let reader = CaptureReader {
         ring: consumer,
+        rate,
         channels,
         converter,
         mono: Vec::with_capacity(RATE as usize),
@@ -167,9 +178,10 @@ impl CaptureReader {
         }
     }
 
-    /// Time after which a frame of `samples` may be there.
+    /// Time after which a frame of `samples` may be there: its last callback may come at any moment.
     pub(super) fn wait(&self, samples: usize) -> Duration {
-        duration(samples.saturating_sub(self.ready.len()))
+        let callback = self.gauge.mean_frames() * u64::from(RATE) / u64::from(self.rate);
+        duration(samples.saturating_sub(self.ready.len() + callback as usize))
     }
 }
 
@@ -196,16 +208,16 @@ impl PlaybackCallback {
     }
 }
 
-/// The writer's end: takes 48 kHz mono and keeps the ring at about two callback periods.
+/// The writer's end: takes 48 kHz mono and keeps the ring filled with one and a half callback periods.
 pub(super) struct PlaybackWriter {
     ring: HeapProd<f32>,
     rate: u32,
     converter: Converter,
     converted: Vec<f32>,
     gauge: Arc<Gauge>,
-    /// Period held, in frames of the device, and the frame count at which it was taken.
+    /// Period held, in frames of the device, and the calls and frames at which it was taken.
     period: u32,
-    period_at: u64,
+    period_at: (u64, u64),
     glitches_seen: u64,
     extra_ms: u32,
 }
@@ -227,7 +239,7 @@ pub(super) fn playback(
         converted: Vec::with_capacity(rate as usize / 4),
         gauge: gauge.clone(),
         period,
-        period_at: 0,
+        period_at: (0, 0),
         glitches_seen: 0,
         extra_ms: 0,
     };
@@ -239,9 +251,10 @@ impl PlaybackWriter {
         &self.gauge
     }
 
-    /// Frames of the device that should wait in the ring.
+    /// Frames of the device that should wait in the ring: one period to be taken next, and time to wake up in.
     fn fill(&self) -> u32 {
-        (2 * self.period + self.extra_ms * self.rate / 1_000).min(self.rate * RING_MS / 2_000)
+        let wake_up = (self.period / 2).max(self.rate * WAKE_UP_MS / 1_000);
+        (self.period + wake_up + self.extra_ms * self.rate / 1_000).min(self.rate * RING_MS / 2_000)
     }
 
     /// The fill in samples at 48 kHz.
@@ -266,7 +279,7 @@ impl PlaybackWriter {
         }
     }
 
-    /// Time until less than the fill may be there: a quarter of a period, so that a callback is answered within it.
+    /// Time until less than the fill may be there: a quarter of a period, so that a callback is answered soon.
     pub(super) fn wait(&self) -> Duration {
         duration(self.in_samples(self.period) / 4)
     }
@@ -275,15 +288,13 @@ impl PlaybackWriter {
         (u64::from(frames) * u64::from(RATE) / u64::from(self.rate)) as usize
     }
 
-    /// Follows the period the device really has, and the glitches that show that two of them are not enough.
+    /// Follows the period the device really has, and the glitches that show that the fill is not enough.
     fn measure(&mut self) {
-        let frames = self.gauge.frames.load(Ordering::Relaxed);
-        let newest = self.gauge.period.load(Ordering::Relaxed);
-        if frames.saturating_sub(self.period_at) >= u64::from(self.rate) * PERIOD_WINDOW_MS / 1_000 {
-            self.period_at = frames;
-            self.period = self.gauge.period.swap(0, Ordering::Relaxed).max(1);
-        } else if frames > 0 && self.period_at > 0 {
-            self.period = self.period.max(newest);
+        let now = (self.gauge.calls(), self.gauge.frames());
+        let (calls, frames) = (now.0 - self.period_at.0, now.1 - self.period_at.1);
+        if frames >= u64::from(self.rate) * PERIOD_WINDOW_MS / 1_000 && calls > 0 {
+            self.period_at = now;
+            self.period = u32::try_from(frames.div_ceil(calls)).unwrap_or(u32::MAX).min(self.rate / 5);
         }
         let glitches = self.gauge.glitches.load(Ordering::Relaxed);
         if glitches > self.glitches_seen {
@@ -339,7 +350,7 @@ mod tests {
     #[test]
     fn a_speaker_gets_every_channel_and_silence_when_nothing_is_there() {
         let (mut callback, mut writer, _) = playback(48_000, 2, 480).expect("a ring");
-        assert_eq!((writer.target(), writer.wanted()), (960, 960));
+        assert_eq!((writer.target(), writer.wanted()), (720, 720));
         writer.write(&[0.5; 3]);
         let mut buffer = [9i16; 8];
         callback.play(&mut buffer, |s| (s * 100.0) as i16);
@@ -364,18 +375,18 @@ mod tests {
         assert_eq!(count(&gauge), 1);
         let before = writer.target();
         writer.wanted();
-        assert_eq!(writer.target() - before, EXTRA_MS as usize * 48, "two periods were not enough");
+        assert_eq!(writer.target() - before, EXTRA_MS as usize * 48, "the fill was not enough");
     }
 
     #[test]
     fn the_fill_follows_the_period_of_the_device() {
         let (mut callback, mut writer, _) = playback(24_000, 1, 240).expect("a ring");
-        assert_eq!(writer.target(), 960);
+        assert_eq!(writer.target(), 2 * (240 + 120));
         let mut buffer = [0.0f32; 600];
         for _ in 0..4 * 40 {
             callback.play(&mut buffer, |s| s);
         }
         writer.wanted();
-        assert_eq!(writer.target(), 2 * 600 * 2);
+        assert_eq!(writer.target(), 2 * (600 + 300));
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! transit  = arrival - RTP timestamp           (unknown constant + network + drift)
-//! base     = lowest transit of the last 5..10 s
+//! base     = lowest transit of the last 1..2 s
 //! relative = transit - base                    -> histogram, older packets forgotten
 //! target   = 99 % quantile + margin
 //! ```
-//! The base is a minimum over a sliding window, so it follows a sender's drifting clock. All values are samples of
+//! The base is a minimum over a sliding window, so it follows a sender's drifting clock. When it rises at once, the path or
+//! the sender's capture has shifted: that is no jitter, and what was measured meanwhile is forgotten. All values are samples of
 //! the 48 kHz media clock. Must never look at a clock or at packet contents.
 
 use crate::limits::{JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS};
@@ -24,7 +25,9 @@ const QUANTILE: f32 = 0.99;
 /// What is assumed of a talker of whom nothing is known yet.
 const FIRST_GUESS: i64 = 20 * PER_MS;
 /// The base is the minimum over this window and the one before it.
-const WINDOW: i64 = 5_000 * PER_MS;
+const WINDOW: i64 = 1_000 * PER_MS;
+/// A base that rises by more than this from one window to the next has shifted.
+const SHIFT: i64 = 20 * PER_MS;
 
 /// Relative delay of one talker's packets.
 #[derive(Debug)]
@@ -39,9 +42,14 @@ pub(super) struct DelayTracker {
 
 impl DelayTracker {
     pub(super) fn new() -> Self {
-        let mut share = [0.0; BUCKETS];
-        share[bucket_of(FIRST_GUESS)] = 1.0;
-        Self { share, seen: 0, window_start: 0, lowest: None, lowest_before: None, quantile: FIRST_GUESS }
+        Self {
+            share: first_guess(),
+            seen: 0,
+            window_start: 0,
+            lowest: None,
+            lowest_before: None,
+            quantile: FIRST_GUESS,
+        }
     }
 
     /// Transit time of the fastest recent packet; `None` before the first one.
@@ -81,6 +89,11 @@ impl DelayTracker {
             // Nothing was heard for so long that the clocks may have drifted apart: only the new packets count.
             (self.lowest, self.lowest_before, self.window_start) = (None, None, arrival);
         } else if age >= WINDOW {
+            if let (Some(before), Some(lowest)) = (self.lowest_before, self.lowest)
+                && lowest - before > SHIFT
+            {
+                (self.share, self.seen) = (first_guess(), 0);
+            }
             (self.lowest_before, self.lowest, self.window_start) = (self.lowest, None, arrival);
         }
     }
@@ -97,6 +110,12 @@ impl DelayTracker {
         }
         (BUCKETS as i64 - 1) * BUCKET
     }
+}
+
+fn first_guess() -> [f32; BUCKETS] {
+    let mut share = [0.0; BUCKETS];
+    share[bucket_of(FIRST_GUESS)] = 1.0;
+    share
 }
 
 fn bucket_of(relative: i64) -> usize {
@@ -131,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_base_forgets_a_lower_transit_after_ten_seconds() {
+    fn the_base_forgets_a_lower_transit_after_two_windows() {
         let mut t = DelayTracker::new();
         t.record(0, 0);
         let mut at = 0;

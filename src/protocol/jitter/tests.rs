@@ -302,6 +302,18 @@ fn a_bad_spell_is_forgotten() {
 }
 
 #[test]
+fn a_lasting_shift_of_the_path_is_no_jitter() {
+    let later = |n: u64, _: &mut Random| Some(if n < 1_000 { 1 } else { 141 });
+    let o = simulate(&Network { seconds: 40, ppm: 0, delay_ms: later, quiet: false });
+    assert!(o.concealed_ms <= 160, "{} ms", o.concealed_ms);
+    assert!(o.buffer_ms_end < 25.0, "{}", o.buffer_ms_end);
+    let sooner = |n: u64, _: &mut Random| Some(if n < 1_000 { 141 } else { 1 });
+    let o = simulate(&Network { seconds: 60, ppm: 0, delay_ms: sooner, quiet: false });
+    assert_eq!(o.concealed_ms, 0);
+    assert!(o.buffer_ms_end < 25.0, "{}", o.buffer_ms_end);
+}
+
+#[test]
 fn reordered_packets_are_played_in_order() {
     let swap = |n: u64, _: &mut Random| Some(if n.is_multiple_of(2) { 25 } else { 1 });
     let o = simulate(&Network { seconds: 60, ppm: 0, delay_ms: swap, quiet: false });
