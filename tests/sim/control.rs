@@ -75,7 +75,7 @@ fn twenty_five_settle_in_six_seconds_with_a_tenth_of_the_packets_lost() {
 }
 
 #[test]
-fn nobody_is_lost_in_ten_times_with_a_tenth_of_the_packets_lost() {
+fn nobody_is_lost_in_ten_minutes_with_a_tenth_of_the_packets_lost() {
     let mut world = settled(20, bad(), 12);
     let before = world.losses();
     world.run(Duration::from_secs(600));
