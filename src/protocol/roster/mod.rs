@@ -172,7 +172,7 @@ pub struct Roster {
 impl Roster {
     /// Everybody who is here.
     pub fn people(&self) -> impl Iterator<Item = &Person> {
-        self.present.values().filter_map(|sid| self.by_sid.get(sid)).map(|m| &m.person)
+        self.by_sid.values().filter(|m| m.state == State::Present).map(|m| &m.person)
     }
 
     /// Number of those who are here, oneself not counted.
