@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::{Failure, code};
 use super::{meet, report};
 use crate::device::net::Interface;
-use crate::pipeline::control::Found;
+use crate::protocol::discovery::Found;
 
 /// Prints what answers; nothing found is no failure.
 pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {

@@ -10,7 +10,8 @@ use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
 use crate::device::net::Interface;
 use crate::limits;
-use crate::pipeline::control::{self, Found};
+use crate::pipeline::control;
+use crate::protocol::discovery::Found;
 
 /// How long conferences have to answer. They answer within 10..140 ms, to questions at 0, 150 and 450 ms.
 pub const ANSWER_MS: u64 = 800;
@@ -100,7 +101,7 @@ pub fn look(
     at_most: Duration,
     enough: impl FnMut(&[Found]) -> bool,
 ) -> Result<Vec<Found>, Failure> {
-    control::browse(interface, Clock::system(), at_most, enough)
+    control::browse(interface, &Clock::system(), at_most, enough)
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))
 }
 

@@ -20,12 +20,12 @@ use crate::device::sound::SoundEvent;
 use crate::media::{opus, test_voice};
 use crate::pipeline::audio_receive::AudioReceiver;
 use crate::pipeline::audio_send::{self, AudioSender};
-use crate::pipeline::control::{self, Control};
+use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
 use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::receive::{self, Sink, Subscription};
 use crate::pipeline::video_receive::VideoStats;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
-use crate::protocol::keys::{self, Random};
+use crate::protocol::keys::{self, Random, Secret};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
 use crate::protocol::session;
 use crate::time::Timestamp;
@@ -65,13 +65,13 @@ pub struct Director {
     begin: Timestamp,
     rolled: Timestamp,
     retry: Option<Timestamp>,
-    _identity_lock: Option<identity::Lock>,
+    _kept: identity::Identity,
 }
 
 impl Director {
     /// Starts the pipelines and the control role.
     pub(super) fn start(
-        mut ready: Ready,
+        ready: Ready,
         config: &Config,
         shared: Arc<Shared>,
         telling: Sender<Event>,
@@ -80,22 +80,26 @@ impl Director {
         let voices = AudioReceiver::start(&config.speaker, clock.clone()).map_err(Error::Speaker)?;
         let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
         let receiver = receive::Receiver::start(&ready.interface, &clock, decoders, Box::new(voices.sink()))?;
-        let control = Control::start(control::Setup {
-            conference: ready.conference,
-            title: ready.title.clone(),
-            open: ready.open,
-            plan: ready.plan,
-            expected: ready.expected,
-            identity: ready.identity.clone(),
-            seed: ready.random.bytes(),
-            name: ready.name.clone(),
-            role: ready.role,
+        let control = Control::start(control::Config {
+            clock,
             interface: ready.interface.clone(),
             socket: Arc::clone(&ready.socket),
-            clock,
+            setup: session::Setup {
+                conference: ready.conference,
+                title: ready.title.clone(),
+                open: ready.open,
+                secret: Secret::open(&ready.conference),
+                plan: ready.plan,
+                identity: ready.identity,
+                seed: identity::random_seed()?,
+                name: ready.name.clone(),
+                role: ready.role,
+                address: ready.socket.local_addr(),
+                expected: Some(ready.expected),
+            },
         })?;
         let mut director = Self {
-            cname: ready.identity.id().to_string(),
+            cname: ready.cname,
             shared,
             telling,
             config: config.clone(),
@@ -113,7 +117,7 @@ impl Director {
             begin: Timestamp(0),
             rolled: ready.joined_at,
             retry: None,
-            _identity_lock: ready.identity_lock,
+            _kept: ready.kept,
         };
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
@@ -131,7 +135,7 @@ impl Director {
 
     /// Runs until told to leave, then leaves.
     pub(super) fn run(mut self, asked: &Receiver<Command>) {
-        let happened = self.control.events();
+        let happened = self.control.events().clone();
         loop {
             select! {
                 recv(asked) -> command => match command {
@@ -157,10 +161,10 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
-        self.control.leave();
-        let mut state = self.shared.state();
-        state.control_rejected = self.control.refused();
-        state.ended = true;
+        if !self.control.stop() {
+            tracing::warn!("the control thread does not end");
+        }
+        self.shared.state().ended = true;
     }
 
     fn now(&self) -> Timestamp {
@@ -205,7 +209,7 @@ impl Director {
             state.own.has_microphone
         };
         if works {
-            self.control.set_microphone(if muted { Microphone::Muted } else { Microphone::On });
+            self.control.send(Ask::Microphone(if muted { Microphone::Muted } else { Microphone::On }));
         }
     }
 
@@ -220,7 +224,7 @@ impl Director {
         }
         if !on {
             self.video = None;
-            self.control.set_camera(Camera::Off);
+            self.control.send(Ask::Camera(Camera::Off));
             self.announce(StreamKind::Video(Layer::Full), None);
             return;
         }
@@ -252,7 +256,7 @@ impl Director {
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.video_to.clone() };
         match VideoSend::start(config, egress, &self.shared.clock) {
             Ok(sender) => {
-                self.shared.state().own.video.push(sender.stats());
+                self.shared.state().own.video.push(Arc::clone(sender.stats()));
                 self.video = Some((ssrc, sender));
             }
             Err(e) => self.camera_failed(&e.to_string()),
@@ -261,7 +265,7 @@ impl Director {
 
     fn camera_failed(&mut self, text: &str) {
         self.shared.state().own.camera = CameraView::Failed(text.to_owned());
-        self.control.set_camera(Camera::Failed(text.to_owned()));
+        self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
         self.announce(StreamKind::Video(Layer::Full), None);
         self.say(NoticeKind::Warning, &format!("camera: {text}"));
     }
@@ -278,7 +282,7 @@ impl Director {
                     position: 0,
                 };
                 self.shared.state().own.camera = CameraView::Live;
-                self.control.set_camera(Camera::On);
+                self.control.send(Ask::Camera(Camera::On));
                 self.announce(info.kind, Some(info));
             }
             VideoSendEvent::Failed { message, hint } => {
@@ -296,11 +300,11 @@ impl Director {
             state.own.has_microphone = works;
             state.own.muted
         };
-        self.control.set_microphone(match (works, muted) {
+        self.control.send(Ask::Microphone(match (works, muted) {
             (false, _) => Microphone::None,
             (true, true) => Microphone::Muted,
             (true, false) => Microphone::On,
-        });
+        }));
         let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
         self.announce(StreamKind::Audio, works.then_some(info));
         if let SoundEvent::Failed { message, .. } = event {
@@ -321,7 +325,8 @@ impl Director {
             if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
         }
         self.streams.extend(stream);
-        self.control.set_streams(self.streams.clone());
+        let streams = self.streams.iter().map(|&info| LocalStream { info, position: None }).collect();
+        self.control.send(Ask::Streams(streams));
     }
 
     // --- others ---
@@ -352,7 +357,11 @@ impl Director {
                 self.slot = None;
                 self.say(NoticeKind::Warning, "124 people send already: you are not seen or heard until one stops");
             }
-            E::ClockSample(_) => {}
+            E::ClockSample(sample) => self.with_state(|director, state| {
+                if let Some(other) = state.people.present(&sample.id) {
+                    other.measured(director.now(), &sample);
+                }
+            }),
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }
@@ -506,7 +515,7 @@ impl Director {
     // --- time ---
 
     fn tick(&mut self) {
-        while let Some((ssrc, event)) = self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.event()?))) {
+        while let Some((ssrc, event)) = self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.events().try_recv().ok()?))) {
             self.camera_event(ssrc, event);
         }
         while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
@@ -548,7 +557,7 @@ impl Director {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
         let mixer = self.voices.stats();
-        let refused = self.control.refused();
+        let refused = 0;
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);

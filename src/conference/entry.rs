@@ -8,8 +8,9 @@ use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
-use crate::device::{identity, random};
-use crate::pipeline::control::{self, Found};
+use crate::device::identity;
+use crate::pipeline::control;
+use crate::protocol::discovery::Found;
 use crate::protocol::keys::{self, Identity, Random};
 use crate::protocol::roster::Role;
 use crate::time::Timestamp;
@@ -39,8 +40,10 @@ pub struct Ready {
     pub socket: Arc<UdpSocket>,
     /// Who signs.
     pub identity: Identity,
-    /// Held while the identity is in use.
-    pub identity_lock: Option<identity::Lock>,
+    /// Canonical name of this participant in RTCP and SDP.
+    pub cname: String,
+    /// Held while the identity is in use: another instance of the same name gets another one.
+    pub kept: identity::Identity,
     /// Chance for everything.
     pub random: Random,
     /// Name, as typed.
@@ -68,12 +71,13 @@ pub fn choose_interface(config: &Config) -> Result<Interface, Error> {
 /// Gathers everything. A new conference first listens for others.
 pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Result<Ready, Error> {
     let interface = choose_interface(config)?;
-    let mut random = Random::new(random::seed()?);
+    let mut random = Random::new(identity::random_seed()?);
     // A tool keeps no identity: it is nobody whom others should know again.
-    let (identity, identity_lock) = match role {
-        Role::Participant => identity::open(&config.name)?,
-        Role::Observer => (identity::ephemeral()?, None),
+    let kept = match role {
+        Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e))?,
+        Role::Observer => identity::Identity::ephemeral()?,
     };
+    let identity = Identity::from_seed(kept.seed());
     let (title, conference, plan, expected, open) = match entry {
         Entry::Join(found) => (found.title.clone(), found.id, found.plan, found.participants, found.open),
         Entry::Start { title } => {
@@ -95,8 +99,9 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         expected,
         interface,
         socket,
+        cname: identity.id().to_string(),
         identity,
-        identity_lock,
+        kept,
         random,
         name: config.name.clone(),
         role,
@@ -107,13 +112,19 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     })
 }
 
+/// A folder that cannot be written keeps nobody out: others only do not know this one again next time.
+fn unkept(error: &identity::Error) -> Result<identity::Identity, identity::Error> {
+    tracing::warn!(%error, "this identity is not kept");
+    identity::Identity::ephemeral()
+}
+
 /// Groups and ports nobody else is heard on, or those the user pinned.
 fn choose_plan(config: &Config, interface: &Interface, id: &ConferenceId, clock: &Clock) -> Result<Plan, Error> {
     let heard: Vec<_> = if config.group.is_some() && config.port.is_some() {
         Vec::new()
     } else {
         let wait = std::time::Duration::from_millis(LISTEN_MS);
-        let found: Vec<Found> = control::browse(interface, clock.clone(), wait, |_| false)?;
+        let found: Vec<Found> = control::browse(interface, clock, wait, |_| false)?;
         found.iter().map(|f| (f.plan.base, f.plan.port)).collect()
     };
     let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);

@@ -12,7 +12,9 @@ use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
 use crate::pipeline::video_receive::VideoStats;
+use crate::protocol::clock::OffsetFilter;
 use crate::protocol::roster::{Camera, Microphone, Person};
+use crate::protocol::session::ClockSample;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::{Layer, StreamKind};
 
@@ -61,6 +63,7 @@ pub struct Other {
     pub talking: Vec<Arc<TalkerStats>>,
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
+    pings: OffsetFilter,
     /// Figures of the last second.
     figures: PersonFigures,
     before: Totals,
@@ -85,6 +88,7 @@ impl Other {
             voice: None,
             talking: Vec::new(),
             offset: ClockOffset::unknown(),
+            pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             before: Totals::default(),
         }
@@ -93,6 +97,12 @@ impl Other {
     /// The key of one of the person's streams: eight of them a person.
     pub fn stream_key(&self, kind: StreamKind) -> u64 {
         self.key * 8 + u64::from(kind.to_wire())
+    }
+
+    /// Takes in a measurement of the person's clock.
+    pub fn measured(&mut self, now: Timestamp, sample: &ClockSample) {
+        self.pings.add(now, &sample.sample);
+        self.offset.set(self.pings.offset());
     }
 
     fn totals(&self) -> Totals {

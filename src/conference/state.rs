@@ -3,12 +3,12 @@
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;
-use super::people::{Other, People};
+use super::people::People;
 use super::stats::{self, Stats};
 use super::view::View;
+use crate::pipeline::control;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
-use crate::wire::sdp::{Description, Video};
 use crate::wire::{Layer, StreamKind};
 
 /// The conference's state.
@@ -19,8 +19,6 @@ pub struct State {
     pub open: bool,
     /// Name of the network interface.
     pub interface: String,
-    /// TTL of what is sent.
-    pub ttl: u8,
     /// Addresses of everything.
     pub plan: Plan,
     /// When this instance came in.
@@ -47,7 +45,6 @@ impl State {
             title: ready.title.clone(),
             open: ready.open,
             interface: ready.interface.name.clone(),
-            ttl: ready.ttl,
             plan: ready.plan,
             joined_at: ready.joined_at,
             own: Own::new(ready),
@@ -96,32 +93,12 @@ impl State {
         }
     }
 
-    /// The session description of a person's streams, the own ones included.
+    /// The session description of another person's streams.
     pub fn sdp(&self, name: &str, layer: Layer) -> Option<String> {
         let other = self.people.here().find(|o| o.person.name == name)?;
-        self.describe(other, layer)
-    }
-
-    fn describe(&self, other: &Other, layer: Layer) -> Option<String> {
         let person = &other.person;
-        let slot = person.slot?;
-        let video = person.stream(StreamKind::Video(layer)).map(|s| Video {
-            address: self.plan.stream(slot, StreamKind::Video(layer)),
-            fps_milli: s.fps_milli,
-        });
-        let audio = person.stream(StreamKind::Audio).map(|_| self.plan.stream(slot, StreamKind::Audio));
-        let id = person.id.to_string();
-        let description = Description {
-            cname: &id,
-            session_id: person.sid >> 1,
-            version: 1,
-            origin: *person.address.ip(),
-            title: &self.title,
-            name: &person.name,
-            ttl: self.ttl,
-            video,
-            audio,
-        };
-        (video.is_some() || audio.is_some()).then(|| description.to_text())
+        let sends = person.stream(StreamKind::Video(layer)).is_some() || person.stream(StreamKind::Audio).is_some();
+        // The description is of this moment: another position of the streams is no other description.
+        control::describe(&self.title, &self.plan, person, Some(layer), 1).filter(|_| sends)
     }
 }

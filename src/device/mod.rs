@@ -5,5 +5,4 @@ pub mod clock;
 pub mod identity;
 pub mod net;
 pub mod process;
-pub mod random;
 pub mod sound;
