@@ -120,7 +120,7 @@ impl AudioSendStats {
         self.glitches.load(Ordering::Relaxed)
     }
 
-    /// Level of the own voice; silence while muted.
+    /// Level of the own voice; silence while muted and while the microphone is away.
     pub fn level_dbfs(&self) -> f32 {
         f32::from_bits(self.level.load(Ordering::Relaxed))
     }
@@ -222,9 +222,13 @@ impl AudioSend {
         self.marker = true;
         self.stats.muted.store(muted, Ordering::Relaxed);
         if muted {
-            self.meter = Meter::default();
-            self.stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
+            self.show_silence();
         }
+    }
+
+    fn show_silence(&mut self) {
+        self.meter = Meter::default();
+        self.stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
     }
 
     /// Sends what has been captured until `now`; returns how long to wait before the next step.
@@ -241,6 +245,9 @@ impl AudioSend {
                 self.send_frame();
             }
             self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
+        }
+        if now.since(self.captured) > AWAY {
+            self.show_silence();
         }
         let SoundCounters { glitches, xruns, .. } = self.microphone.counters();
         self.stats.glitches.store(glitches + xruns, Ordering::Relaxed);

@@ -124,17 +124,20 @@ struct Watcher<H, O> {
 
 impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H, O> {
     fn run(mut self) {
-        let (mut retry, mut too_short) = (RETRY_FIRST, 0);
+        let (mut retry, mut too_short, mut announce) = (RETRY_FIRST, 0, true);
         loop {
             let since = self.clock.now();
-            let reason = match (self.open)(too_short).map(|opened| self.watch(opened)) {
+            let reason = match (self.open)(too_short).map(|opened| self.watch(opened, announce)) {
                 Ok(End::Stop) => return,
                 Ok(End::TooShort) => {
                     too_short += 1;
+                    // To a person nothing has happened.
+                    announce = false;
                     continue;
                 }
                 Ok(End::Failed(reason)) | Err(reason) => reason,
             };
+            announce = true;
             if self.clock.now().since(since) >= WORKED {
                 retry = RETRY_FIRST;
             }
@@ -149,10 +152,12 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H,
     }
 
     /// Watches a device until it fails, or should be opened anew, or is to stop.
-    fn watch(&self, opened: Opened<H>) -> End {
+    fn watch(&self, opened: Opened<H>, announce: bool) -> End {
         let Opened { stream, end, gauge, device, paced } = opened;
         let _ = self.ends.try_send(end);
-        let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
+        if announce {
+            let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
+        }
         let mut seen: (u64, Timestamp) = (0, self.clock.now());
         let mut pace = Pace::new(seen.1);
         loop {

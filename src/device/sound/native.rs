@@ -26,6 +26,9 @@ const OPEN_MAX: Duration = Duration::from_secs(3);
 const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
 const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
 
+/// Devices named when the one wanted is not there.
+const NAMES_SHOWN: usize = 4;
+
 /// Hosts in the order in which they are tried.
 fn hosts() -> impl Iterator<Item = Host> {
     let mut ids = cpal::available_hosts();
@@ -90,9 +93,18 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
     }
     Err(match wanted {
         None => "there is none".into(),
-        Some(name) if heard_of.is_empty() => format!("there is no {name}, and no other"),
-        Some(name) => format!("there is no {name}; there are {}", heard_of.join(", ")),
+        Some(name) => format!("there is no {name}; there {}", enumerated(&heard_of)),
     })
+}
+
+/// The first few names, as the end of a sentence: sound systems list dozens of plug-ins.
+fn enumerated(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "is no other".into(),
+        1..=NAMES_SHOWN => format!("is {shown}"),
+        all => format!("is {shown} and {} more", all - NAMES_SHOWN),
+    }
 }
 
 /// See [`super::list`].
@@ -340,6 +352,16 @@ mod tests {
             (SupportedBufferSize::Range { min: 600, max: 1_000 }, vec![600, 960, 1_000]),
         ] {
             assert_eq!(buffers(&choice(buffer), &PLAYBACK_MS), expected);
+        }
+    }
+
+    #[test]
+    fn few_names_are_enumerated() {
+        let names = |n: usize| (0..n).map(|i| format!("d{i}")).collect::<Vec<_>>();
+        for (count, expected) in
+            [(0, "is no other"), (1, "is d0"), (4, "is d0, d1, d2, d3"), (6, "is d0, d1, d2, d3 and 2 more")]
+        {
+            assert_eq!(enumerated(&names(count)), expected);
         }
     }
 
