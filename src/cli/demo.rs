@@ -21,10 +21,54 @@ use crate::device::clock::Clock;
 
 /// The simulated people, in order of appearance.
 const NAMES: [&str; 48] = [
-    "Ada", "Grace", "Alan", "Edith", "Linus", "Barbara", "Dennis", "Radia", "Ken", "Frances", "Donald", "Hedy", "Tim",
-    "Margaret", "Claude", "Katherine", "Edsger", "Jean", "Niklaus", "Mary", "John", "Sophie", "Tony", "Karen", "Leslie",
-    "Joan", "Robin", "Annie", "Vint", "Evelyn", "Bob", "Carol", "Dan", "Erna", "Butler", "Ruth", "Rob", "Betty", "Guido",
-    "Ida", "Bjarne", "Kathleen", "Brian", "Marlyn", "Stephen", "Adele", "Larry", "Shafi",
+    "Ada",
+    "Grace",
+    "Alan",
+    "Edith",
+    "Linus",
+    "Barbara",
+    "Dennis",
+    "Radia",
+    "Ken",
+    "Frances",
+    "Donald",
+    "Hedy",
+    "Tim",
+    "Margaret",
+    "Claude",
+    "Katherine",
+    "Edsger",
+    "Jean",
+    "Niklaus",
+    "Mary",
+    "John",
+    "Sophie",
+    "Tony",
+    "Karen",
+    "Leslie",
+    "Joan",
+    "Robin",
+    "Annie",
+    "Vint",
+    "Evelyn",
+    "Bob",
+    "Carol",
+    "Dan",
+    "Erna",
+    "Butler",
+    "Ruth",
+    "Rob",
+    "Betty",
+    "Guido",
+    "Ida",
+    "Bjarne",
+    "Kathleen",
+    "Brian",
+    "Marlyn",
+    "Stephen",
+    "Adele",
+    "Larry",
+    "Shafi",
 ];
 
 /// How long the people may take to start and to see one another.
@@ -56,11 +100,14 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     let entry = Entry::Join(meet::find(&title, &config)?);
     let viewer = participate::open(&config, entry, Role::Participant)?;
     wait_for_people(&viewer, usize::from(people))?;
-    cast.tell(&[r#"{"do":"camera","on":true}"#, r#"{"do":"mute","on":false}"#]);
-    let curtain = options.duration.map(|s| cast.curtain(Duration::from_secs_f64(s)));
+    let duration = options.duration.map(Duration::from_secs_f64);
     options.duration = options.duration.map(|s| s + TAIL_S);
     let stats_file = options.stats.take();
-    let outcome = participate::stay(viewer, &config, &options);
+    let mut curtain = None;
+    let outcome = participate::stay_and(viewer, &config, &options, || {
+        cast.tell(&[r#"{"do":"camera","on":true}"#, r#"{"do":"mute","on":false}"#]);
+        curtain = duration.map(|d| cast.curtain(d));
+    });
     drop(curtain);
     cast.end();
     finish(outcome?, &cast, stats_file.as_deref(), &options)
@@ -231,7 +278,7 @@ impl Cast {
         let thread = std::thread::spawn(move || {
             if cancelled.recv_timeout(duration) == Err(RecvTimeoutError::Timeout) {
                 for input in &mut inputs {
-                    let _ = input.write_all(b"{\"do\":\"camera\",\"on\":false}\n{\"do\":\"mute\",\"on\":true}\n");
+                    let _ = input.write_all(b"{\"do\":\"pause\"}\n");
                 }
             }
             // Held until the viewer is done: a closed stdin makes a child leave.

@@ -23,7 +23,11 @@ pub fn run(json: bool) -> Result<(), Failure> {
         println!("{value}");
         return Ok(());
     }
-    section("cameras", "--camera", &cameras.iter().map(|c| vec![c.index.to_string(), c.name.clone()]).collect::<Vec<_>>());
+    section(
+        "cameras",
+        "--camera",
+        &cameras.iter().map(|c| vec![c.index.to_string(), c.name.clone()]).collect::<Vec<_>>(),
+    );
     for (title, option, list) in [("microphones", "--microphone", &microphones), ("speakers", "--speaker", &speakers)] {
         let rows: Vec<_> = list
             .iter()
@@ -34,7 +38,13 @@ pub fn run(json: bool) -> Result<(), Failure> {
     let rows: Vec<_> = interfaces
         .iter()
         .map(|i| {
-            let kind = if i.loopback { "loopback" } else if i.wireless { "Wi-Fi" } else { "wired" };
+            let kind = if i.loopback {
+                "loopback"
+            } else if i.wireless {
+                "Wi-Fi"
+            } else {
+                "wired"
+            };
             vec![i.name.clone(), i.addr.to_string(), kind.into()]
         })
         .collect();

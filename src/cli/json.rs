@@ -17,6 +17,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 enum Request {
     Mute { on: bool },
     Camera { on: bool },
+    Pause {},
     Leave {},
 }
 
@@ -25,6 +26,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
     match serde_json::from_str::<Request>(line) {
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
+        Ok(Request::Pause {}) => Ok(Command::Pause),
         Ok(Request::Leave {}) => Ok(Command::Leave),
         Err(e) => Err(format!("not understood: {e}")),
     }

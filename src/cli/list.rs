@@ -37,11 +37,8 @@ fn row(f: &Found) -> Vec<String> {
 
 /// The same with a number before each, for picking.
 pub fn numbered(found: &[Found]) -> String {
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .enumerate()
-        .map(|(i, f)| [vec![(i + 1).to_string()], row(f)].concat())
-        .collect();
+    let rows: Vec<Vec<String>> =
+        found.iter().enumerate().map(|(i, f)| [vec![(i + 1).to_string()], row(f)].concat()).collect();
     report::table(&["", HEADER[0], HEADER[1], HEADER[2], HEADER[3], HEADER[4]], &rows)
 }
 

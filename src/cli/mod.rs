@@ -78,10 +78,14 @@ enum Subcommands {
         json: bool,
     },
     /// Print the SDP of somebody's streams, for ffplay, GStreamer or VLC
-    #[command(after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp")]
+    #[command(
+        after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
+    )]
     Sdp(sdp::Options),
     /// See a conference of simulated people on this machine
-    #[command(after_help = "Example:\n  roundtable demo --people 9\n  roundtable demo --headless --duration 10 --stats s.json --screenshot s.png")]
+    #[command(
+        after_help = "Example:\n  roundtable demo --people 9\n  roundtable demo --headless --duration 10 --stats s.json --screenshot s.png"
+    )]
     Demo {
         /// How many simulated people
         #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=48))]

@@ -25,6 +25,16 @@ pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Conference, Fai
 /// Stays until the window closes, a signal comes, the time is up or the conference ends; then leaves properly.
 /// Returns the last statistics.
 pub fn stay(conference: Conference, config: &Config, options: &ParticipantOptions) -> Result<Stats, Failure> {
+    stay_and(conference, config, options, || {})
+}
+
+/// As [`stay`]; `began` is called once the window is about to show its first picture.
+pub fn stay_and(
+    conference: Conference,
+    config: &Config,
+    options: &ParticipantOptions,
+    began: impl FnOnce(),
+) -> Result<Stats, Failure> {
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
     let events = options.json.then(|| print_events(conference.events()));
@@ -32,7 +42,7 @@ pub fn stay(conference: Conference, config: &Config, options: &ParticipantOption
         read_stdin(&conference, options.until_eof);
     }
     let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
-    let outcome = show(&conference, config, options);
+    let outcome = show(&conference, config, options, began);
     let trouble = clockwork.stop();
     conference.leave();
     let stats = conference.stats();
@@ -52,9 +62,13 @@ pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
         .hint("is the folder there and writable, and the disk not full?")
 }
 
-
 /// The window, or the same without a display. Returns when the conference is over.
-fn show(conference: &Conference, config: &Config, options: &ParticipantOptions) -> Result<(), Failure> {
+fn show(
+    conference: &Conference,
+    config: &Config,
+    options: &ParticipantOptions,
+    began: impl FnOnce(),
+) -> Result<(), Failure> {
     let setup = ui::Options {
         title: format!("{} - Roundtable", conference.title()),
         size: (config.size.width, config.size.height),
@@ -62,7 +76,13 @@ fn show(conference: &Conference, config: &Config, options: &ParticipantOptions) 
         screenshot: options.screenshot.clone(),
         ..ui::Options::default()
     };
-    let feed = || conference.view();
+    let mut began = Some(began);
+    let feed = || {
+        if let Some(began) = began.take() {
+            began();
+        }
+        conference.view()
+    };
     let shown = |key, info: &PictureInfo| conference.shown(key, info);
     let clock = conference.clock();
     let result = if options.headless {
@@ -72,7 +92,9 @@ fn show(conference: &Conference, config: &Config, options: &ParticipantOptions) 
     };
     result.map_err(|e| match e {
         ui::Error::Screenshot { .. } => Failure::new(code::DEVICE, e).hint("is the folder there and writable?"),
-        _ => Failure::new(code::DEVICE, e).hint("without a screen use --headless, with --screenshot FILE.png to see it"),
+        _ => {
+            Failure::new(code::DEVICE, e).hint("without a screen use --headless, with --screenshot FILE.png to see it")
+        }
     })
 }
 

@@ -60,7 +60,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let seen: Vec<String> = conference.view().people.iter().map(|p| p.name.clone()).collect();
         let failure = if seen.contains(&options.name) {
             let text = format!("{} sends no {} picture and no sound", options.name, options.layer.word());
-            Failure::words(code::NOT_FOUND, text).hint("the camera or microphone has to be on; `--layer full` is the usual one")
+            Failure::words(code::NOT_FOUND, text)
+                .hint("the camera or microphone has to be on; `--layer full` is the usual one")
         } else {
             let hint = format!("these are here: {}", if seen.is_empty() { "nobody".into() } else { seen.join(", ") });
             Failure::words(code::NOT_FOUND, format!("nobody is called \"{}\" here", options.name)).hint(hint)

@@ -16,8 +16,7 @@ use crate::limits;
 pub const DEFAULTS: &str = include_str!("../../config/roundtable.toml");
 
 /// Variables of the environment that are no settings.
-const OTHER_VARIABLES: [&str; 4] =
-    ["ROUNDTABLE_HOME", "ROUNDTABLE_LOG", "ROUNDTABLE_PASSPHRASE", "ROUNDTABLE_CONFIG"];
+const OTHER_VARIABLES: [&str; 4] = ["ROUNDTABLE_HOME", "ROUNDTABLE_LOG", "ROUNDTABLE_PASSPHRASE", "ROUNDTABLE_CONFIG"];
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -65,6 +65,10 @@ pub struct Director {
     begin: Timestamp,
     rolled: Timestamp,
     retry: Option<Timestamp>,
+    paused: bool,
+    /// Its first failure was told; the attempts that follow are not.
+    speaker_failed: bool,
+    microphone_failed: bool,
     _kept: identity::Identity,
 }
 
@@ -117,6 +121,9 @@ impl Director {
             begin: Timestamp(0),
             rolled: ready.joined_at,
             retry: None,
+            paused: false,
+            speaker_failed: false,
+            microphone_failed: false,
             _kept: ready.kept,
         };
         if ready.has_microphone {
@@ -141,6 +148,7 @@ impl Director {
                 recv(asked) -> command => match command {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
+                    Ok(Command::Pause) => self.paused = true,
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
@@ -307,8 +315,19 @@ impl Director {
         }));
         let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
         self.announce(StreamKind::Audio, works.then_some(info));
-        if let SoundEvent::Failed { message, .. } = event {
-            self.say(NoticeKind::Warning, &format!("microphone: {message}"));
+        self.microphone_failed = self.sound_trouble(self.microphone_failed, &event);
+    }
+
+    /// Tells the first failure of a device after it worked; returns whether it fails now.
+    fn sound_trouble(&self, failed_before: bool, event: &SoundEvent) -> bool {
+        match event {
+            SoundEvent::Ready { .. } => false,
+            SoundEvent::Failed { message, .. } => {
+                if !failed_before {
+                    self.say(NoticeKind::Warning, message);
+                }
+                true
+            }
         }
     }
 
@@ -515,16 +534,17 @@ impl Director {
     // --- time ---
 
     fn tick(&mut self) {
-        while let Some((ssrc, event)) = self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.events().try_recv().ok()?))) {
+        while let Some((ssrc, event)) =
+            self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.events().try_recv().ok()?)))
+        {
             self.camera_event(ssrc, event);
         }
         while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
             self.microphone_event(ssrc, event);
         }
         while let Some(event) = self.voices.event() {
-            if let SoundEvent::Failed { message, .. } = event {
-                self.say(NoticeKind::Warning, &format!("speaker: {message}"));
-            }
+            let failed = self.sound_trouble(self.speaker_failed, &event);
+            self.speaker_failed = failed;
         }
         let now = self.now();
         self.direct(now);
@@ -543,7 +563,7 @@ impl Director {
     /// Sends where the slot says, once it is announced for long enough and while anybody is here.
     fn direct(&mut self, now: Timestamp) {
         let state = self.shared.state();
-        let go = now >= self.begin && state.people.here().next().is_some();
+        let go = now >= self.begin && !self.paused && state.people.here().next().is_some();
         let slot = self.slot.filter(|_| go);
         let to = |kind: StreamKind| {
             let announced = self.streams.iter().any(|s| s.kind == kind);

@@ -6,9 +6,9 @@ use super::config::Config;
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
+use crate::device::identity;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
-use crate::device::identity;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{self, Identity, Random};
@@ -30,8 +30,6 @@ pub struct Ready {
     pub conference: ConferenceId,
     /// Addresses.
     pub plan: Plan,
-    /// TTL of what is sent.
-    pub ttl: u8,
     /// Participants announced; 0 for a new conference.
     pub expected: u32,
     /// The interface in use.
@@ -79,7 +77,10 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     };
     let identity = Identity::from_seed(kept.seed());
     let (title, conference, plan, expected, open) = match entry {
-        Entry::Join(found) => (found.title.clone(), found.id, found.plan, found.participants, found.open),
+        Entry::Join(found) => {
+            let plan = Plan { ttl: config.ttl, ..found.plan };
+            (found.title, found.id, plan, found.participants, found.open)
+        }
         Entry::Start { title } => {
             let mut salt = [0; 16];
             salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
@@ -95,7 +96,6 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         open,
         conference,
         plan,
-        ttl: config.ttl,
         expected,
         interface,
         socket,
@@ -130,5 +130,5 @@ fn choose_plan(config: &Config, interface: &Interface, id: &ConferenceId, clock:
     let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
     let chosen = Plan::choose(Scope::Link, &heard, digest);
     let base = config.group.unwrap_or(chosen.base);
-    Ok(Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))?)
+    Ok(Plan { ttl: config.ttl, ..Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))? })
 }

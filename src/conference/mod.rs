@@ -31,8 +31,8 @@ use crate::device::clock::Clock;
 use crate::device::{net, process};
 use crate::limits::NOTICES_MAX;
 use crate::pipeline::control;
-use crate::protocol::discovery::Found;
 use crate::pipeline::slot::PictureInfo;
+use crate::protocol::discovery::Found;
 use crate::wire::Layer;
 use config::Config;
 use stats::Stats;
@@ -218,11 +218,8 @@ impl Conference {
     pub fn stats(&self) -> Stats {
         let usage = process::usage();
         let mut stats = self.shared.state().stats(self.shared.clock.now());
-        stats.process = stats::Process {
-            cpu_s: usage.cpu_s,
-            max_rss_bytes: usage.max_rss_bytes,
-            threads: usage.threads,
-        };
+        stats.process =
+            stats::Process { cpu_s: usage.cpu_s, max_rss_bytes: usage.max_rss_bytes, threads: usage.threads };
         stats
     }
 

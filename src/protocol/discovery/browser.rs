@@ -324,7 +324,7 @@ mod tests {
         for sid in 0..2 * u64::from(DISCOVERY_WORK_PER_S_MAX) {
             hear(&mut browser, 0, &Announcement { sid, ..announcement(1, 1) });
         }
-        assert_eq!(browser.refused(), DISCOVERY_WORK_PER_S_MAX.into());
+        assert_eq!(browser.refused(), u64::from(DISCOVERY_WORK_PER_S_MAX));
         assert!(browser.entries.values().all(|e| e.counters.len() == ANNOUNCERS_MAX));
     }
 
