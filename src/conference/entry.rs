@@ -99,7 +99,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         expected,
         interface,
         socket,
-        cname: roster::cname(&identity.id(), interface.addr),
+        cname: roster::person::cname(&identity.id(), interface.addr),
         identity,
         kept,
         random,
