@@ -30,6 +30,17 @@ pub const OPUS_PACKET_MS_MAX: usize = 120;
 pub const OPUS_PACKET_BYTES_MAX: usize = 1_275;
 /// Packets a talker's jitter buffer holds: two seconds of 20 ms packets.
 pub const JITTER_PACKETS_MAX: usize = 100;
+/// Longest time audio is made to wait for late packets.
+pub const JITTER_DELAY_MS_MAX: usize = 400;
+/// Time audio waits beyond what measurements ask for.
+pub const JITTER_MARGIN_MS: usize = 3;
+/// Longest stretch of audio made up in one go; then silence.
+pub const CONCEAL_MS_MAX: usize = 100;
+
+/// Audio packets that wait for the mixer: all publishers for a fifth of a second.
+pub const AUDIO_QUEUE_PACKETS_MAX: usize = 1_240;
+/// Their bytes.
+pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// Simultaneous publishers of a conference.
 pub const SLOTS_MAX: usize = 124;
@@ -53,6 +64,19 @@ pub const FAILED_OPENINGS_TOTAL_PER_S_MAX: u32 = 1_000;
 /// Discovery answers sent per second.
 pub const DISCOVERY_ANSWERS_PER_S_MAX: u32 = 5;
 
+/// Queries looked at and announcements verified per second.
+pub const DISCOVERY_WORK_PER_S_MAX: u32 = 100;
+/// Announcers of one conference whose counters are kept while listing.
+pub const ANNOUNCERS_MAX: usize = 16;
+/// Sessions heard of that have not yet proved to be there now.
+pub const ARRIVALS_MAX: usize = 256;
+/// Joins answered by one beacon.
+pub const JOIN_ANSWERS_MAX: usize = 32;
+/// Signed messages looked at per second from one session.
+pub const SIGNED_PER_S_MAX: u32 = 40;
+/// Bytes of the text that says why a camera failed (UTF-8).
+pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
+
 /// Bytes of a participant's name (UTF-8).
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a conference title (UTF-8).
@@ -68,5 +92,6 @@ pub const NOTICES_MAX: usize = 64;
 const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
+const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);

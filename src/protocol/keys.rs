@@ -1,1 +1,309 @@
-//! Stub.
+//! Keys: the schedule from the conference's secret down, identities and their signatures, and seeded chance.
+//!
+//! ```text
+//! K_pw      32 bytes: open conferences SHA-256("open" || conference id); a passphrase's key takes its place
+//! PRK_e   = HKDF-SHA256-Extract(salt "roundtable/1" || conference id || epoch (4), K_pw || R_epoch); R_0 empty
+//! control = Expand(PRK_e, "ctl" || sid (8), 44): ChaCha20-Poly1305 key (32), iv (12)
+//! check   = first 8 bytes of HMAC-SHA256(Extract("roundtable/1 check" || conference id, K_pw), nonce (8) || epoch (4))
+//! tag     = first 4 bytes of SHA-256("tag" || conference id)
+//! participant id = SHA-256(Ed25519 public key)[0..16]
+//! conference id  = SHA-256(owner's public key || 16 random bytes)[0..16]
+//! ```
+//! (RFC 5869, RFC 8032; numbers in network order.) The key of a packet depends on the secret and its sid alone, so a
+//! member opens any packet without having met its sender. In an open conference the secret is public: sealing then
+//! keeps out accidents, and only signatures mean anything.
+
+use std::fmt;
+use std::time::Duration;
+
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::wire::message::{ConferenceId, ParticipantId, SIGNATURE_BYTES, SignatureContext};
+
+/// SHA-256 of the parts one after the other.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), |h, part| h.chain_update(part)).finalize().into()
+}
+
+/// The first 8 bytes of [`sha256`] as a number: the order among equals (slots, ranks).
+pub fn order_hash(parts: &[&[u8]]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(parts);
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The id of the holder of a public key.
+pub fn participant_id(public: &[u8; 32]) -> ParticipantId {
+    ParticipantId(first_16(sha256(&[public])))
+}
+
+/// The id of a new conference.
+pub fn conference_id(owner: &[u8; 32], random: &[u8; 16]) -> ConferenceId {
+    ConferenceId(first_16(sha256(&[owner, random])))
+}
+
+/// Filter in sealed headers.
+pub fn conference_tag(id: &ConferenceId) -> u32 {
+    let [a, b, c, d, ..] = sha256(&[b"tag", &id.0]);
+    u32::from_be_bytes([a, b, c, d])
+}
+
+fn first_16(digest: [u8; 32]) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    id
+}
+
+/// `K_pw`: what everybody who may take part knows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// The secret of an open conference, which is none.
+    pub fn open(id: &ConferenceId) -> Self {
+        Self(sha256(&[b"open", &id.0]))
+    }
+
+    /// The check value an ANNOUNCE with this nonce and epoch must carry.
+    pub fn key_check(&self, id: &ConferenceId, nonce: u64, epoch: u32) -> u64 {
+        let salt = [b"roundtable/1 check".as_slice(), &id.0].concat();
+        let (prk, _) = Hkdf::<Sha256>::extract(Some(&salt), &self.0);
+        let Ok(mac) = Hmac::<Sha256>::new_from_slice(&prk) else {
+            unreachable!("HMAC takes keys of any length");
+        };
+        let mac = mac.chain_update(nonce.to_be_bytes()).chain_update(epoch.to_be_bytes()).finalize().into_bytes();
+        mac.iter().take(8).fold(0, |n, &byte| n << 8 | u64::from(byte))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The keys of one epoch of one conference.
+pub struct EpochKeys {
+    conference: ConferenceId,
+    epoch: u32,
+    tag: u32,
+    prk: Hkdf<Sha256>,
+}
+
+/// Key and iv of one session's control packets.
+#[derive(Clone)]
+pub struct ControlKey {
+    /// ChaCha20-Poly1305 key.
+    pub key: [u8; 32],
+    /// XORed with the packet number to make the nonce.
+    pub iv: [u8; 12],
+}
+
+impl EpochKeys {
+    /// The first epoch: nothing but the secret enters.
+    pub fn first(conference: ConferenceId, secret: &Secret) -> Self {
+        let epoch = 0_u32;
+        let salt = [b"roundtable/1".as_slice(), &conference.0, &epoch.to_be_bytes()].concat();
+        let prk = Hkdf::<Sha256>::new(Some(&salt), &secret.0);
+        Self { conference, epoch, tag: conference_tag(&conference), prk }
+    }
+
+    /// The conference.
+    pub fn conference(&self) -> ConferenceId {
+        self.conference
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// What stands in sealed headers.
+    pub fn tag(&self) -> u32 {
+        self.tag
+    }
+
+    /// Key of the control packets of session `sid`.
+    pub fn control(&self, sid: u64) -> ControlKey {
+        let mut okm = [0; 44];
+        let expanded = self.prk.expand_multi_info(&[b"ctl", &sid.to_be_bytes()], &mut okm);
+        debug_assert!(expanded.is_ok(), "44 bytes are far below the limit of 255 blocks");
+        let mut control = ControlKey { key: [0; 32], iv: [0; 12] };
+        control.key.copy_from_slice(&okm[..32]);
+        control.iv.copy_from_slice(&okm[32..]);
+        control
+    }
+}
+
+/// Somebody's own identity: what signs.
+pub struct Identity {
+    key: SigningKey,
+    public: [u8; 32],
+    id: ParticipantId,
+}
+
+impl Identity {
+    /// From the 32 secret bytes an installation keeps.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let key = SigningKey::from_bytes(seed);
+        let public = key.verifying_key().to_bytes();
+        Self { key, public, id: participant_id(&public) }
+    }
+
+    /// Ed25519 public key.
+    pub fn public(&self) -> &[u8; 32] {
+        &self.public
+    }
+
+    /// Participant id.
+    pub fn id(&self) -> ParticipantId {
+        self.id
+    }
+
+    /// Signature of `payload` in `context`; `scratch` is overwritten.
+    pub fn sign(&self, context: &SignatureContext, payload: &[u8], scratch: &mut Vec<u8>) -> [u8; SIGNATURE_BYTES] {
+        context.write(payload, scratch);
+        self.key.sign(scratch).to_bytes()
+    }
+}
+
+/// Whether `signature` is that of the holder of `public` for `payload` in `context`; `scratch` is overwritten.
+/// Keys of small order and signatures with more than one form are refused.
+pub fn verify(
+    public: &[u8; 32],
+    context: &SignatureContext,
+    payload: &[u8],
+    signature: &[u8; SIGNATURE_BYTES],
+    scratch: &mut Vec<u8>,
+) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(public) else {
+        return false;
+    };
+    context.write(payload, scratch);
+    key.verify_strict(scratch, &Signature::from_bytes(signature)).is_ok()
+}
+
+/// Chance from a seed: SHA-256 of seed and counter. Nobody without the seed foretells it, and the same seed replays it.
+pub struct Random {
+    seed: [u8; 32],
+    counter: u64,
+}
+
+impl Random {
+    /// Starts the sequence of `seed`.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self { seed, counter: 0 }
+    }
+
+    /// 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.counter += 1;
+        order_hash(&[&self.seed, &self.counter.to_be_bytes()])
+    }
+
+    /// A number below `bound`; 0 when that is 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A time from `low` up to `high`.
+    pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        let width = high.saturating_sub(low).as_nanos();
+        low + Duration::from_nanos(self.below(u64::try_from(width).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::KIND_BEACON;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_schedule_gives_the_values_computed_by_another_implementation() {
+        let id = ConferenceId(*b"0123456789abcdef");
+        let secret = Secret::open(&id);
+        let keys = EpochKeys::first(id, &secret);
+        let control = keys.control(0x1122_3344_5566_7788);
+        assert_eq!(hex(&secret.0), "883aa55787ee97773b946ff51c9eb141367c055179645acda11550312798336d");
+        assert_eq!(hex(&control.key), "0cbd4dd1455bab981b2b15c0eca41019dc92d8542c45e61fa67824d3bf8f6456");
+        assert_eq!(hex(&control.iv), "d174ec46d8f36f1e51f7af83");
+        assert_eq!(format!("{:016x}", secret.key_check(&id, 5, 0)), "81eaec43c85c412c");
+        assert_eq!(format!("{:08x}", keys.tag()), "3d34f111");
+    }
+
+    #[test]
+    fn keys_differ_by_conference_and_session() {
+        let (a, b) = (ConferenceId([1; 16]), ConferenceId([2; 16]));
+        let keys = |id| EpochKeys::first(id, &Secret::open(&a));
+        assert_ne!(keys(a).control(1).key, keys(a).control(2).key);
+        assert_ne!(keys(a).control(1).key, keys(b).control(1).key, "the same secret in another conference");
+        assert_ne!(Secret::open(&a).key_check(&a, 1, 0), Secret::open(&b).key_check(&a, 1, 0));
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_8032() {
+        // Section 7.1, test 1: the empty message.
+        let seed = unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
+        let identity = Identity::from_seed(&seed.try_into().unwrap());
+        assert_eq!(hex(identity.public()), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(identity.id().to_string(), hex(&sha256(&[identity.public()])[..16]));
+        let signature = identity.key.sign(b"").to_bytes();
+        assert_eq!(hex(&signature[..16]), "e5564300c360ac729086e2cc806e828a");
+    }
+
+    #[test]
+    fn a_signature_binds_every_part_of_its_context() {
+        let identity = Identity::from_seed(&[1; 32]);
+        let context = SignatureContext {
+            kind: KIND_BEACON,
+            conference: ConferenceId([2; 16]),
+            epoch: 0,
+            signer: identity.id(),
+            sid: 4,
+            counter: 5,
+        };
+        let mut scratch = Vec::new();
+        let signature = identity.sign(&context, b"hello", &mut scratch);
+        let mut holds =
+            |c: &SignatureContext, payload: &[u8]| verify(identity.public(), c, payload, &signature, &mut scratch);
+        assert!(holds(&context, b"hello"));
+        assert!(!holds(&context, b"hellp"));
+        for other in [
+            SignatureContext { kind: KIND_BEACON + 1, ..context },
+            SignatureContext { conference: ConferenceId([3; 16]), ..context },
+            SignatureContext { epoch: 1, ..context },
+            SignatureContext { signer: ParticipantId([0; 16]), ..context },
+            SignatureContext { sid: 5, ..context },
+            SignatureContext { counter: 6, ..context },
+        ] {
+            assert!(!holds(&other, b"hello"), "{other:?}");
+        }
+        assert!(!verify(&[0; 32], &context, b"hello", &signature, &mut scratch), "a key of small order");
+    }
+
+    #[test]
+    fn chance_replays_and_stays_within_its_bounds() {
+        let draw = |seed| {
+            let mut r = Random::new([seed; 32]);
+            (0..1_000).map(|_| r.below(10)).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        assert!((0..10).all(|n| draw(1).contains(&n)) && draw(1).iter().all(|&n| n < 10));
+        let mut r = Random::new([0; 32]);
+        assert_eq!(r.below(0), 0);
+        let (low, high) = (Duration::from_millis(60), Duration::from_millis(80));
+        assert!((0..100).all(|_| (low..high).contains(&r.between(low, high))));
+        assert_eq!(r.between(high, low), high, "an empty range");
+    }
+}

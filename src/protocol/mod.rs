@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod jitter;
 pub mod keys;
 pub mod packetizer;
+pub mod rate;
 pub mod reassembler;
 pub mod roster;
 pub mod seal;

@@ -1,1 +1,439 @@
-//! Stub.
+//! Sealing and opening of datagrams ([`crate::wire::sealed`]), with the replay window of each session.
+//!
+//! ```text
+//! datagram > header > tag, epoch > seen before? > throttled? > ChaCha20-Poly1305 > window moves > body
+//!               '------- no state, no cost -------'  '---- state only after authentication ----'
+//! ```
+//! A packet that cannot be opened costs a counter. When a source sends more of them than
+//! [`FAILED_OPENINGS_PER_S_MAX`], or all together more than [`FAILED_OPENINGS_TOTAL_PER_S_MAX`], packets of sessions
+//! not met before are no longer tried for the rest of that second; those already met are, because their key is at hand:
+//! whoever spoofs addresses cannot silence members.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+
+use crate::limits::{FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX, SEALED_BODY_BYTES_MAX, SESSIONS_MAX};
+use crate::protocol::keys::{ControlKey, EpochKeys};
+use crate::time::Timestamp;
+use crate::wire::sealed::{Class, HEADER_BYTES, Header, TAG_BYTES};
+
+/// Why a datagram was not opened. One counter each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No sealed datagram.
+    #[error(transparent)]
+    Header(#[from] crate::wire::sealed::Error),
+    /// Another conference's tag or another epoch.
+    #[error("sealed for another conference or epoch")]
+    Foreign,
+    /// Its packet number was seen, or is too old to tell.
+    #[error("packet {pn} of session {sid:016x} came before")]
+    Replayed {
+        /// Session.
+        sid: u64,
+        /// Packet number.
+        pn: u64,
+    },
+    /// Too many failures this second.
+    #[error("too many packets that could not be opened")]
+    Throttled,
+    /// The tag is wrong.
+    #[error("packet {pn} of session {sid:016x} is not authentic")]
+    NotAuthentic {
+        /// Session.
+        sid: u64,
+        /// Packet number.
+        pn: u64,
+    },
+}
+
+struct Cipher {
+    aead: ChaCha20Poly1305,
+    iv: [u8; 12],
+}
+
+impl Cipher {
+    fn new(key: &ControlKey) -> Self {
+        Self { aead: ChaCha20Poly1305::new(&key.key.into()), iv: key.iv }
+    }
+
+    /// The packet number, in the last 8 bytes, XORed into the iv.
+    fn nonce(&self, pn: u64) -> Nonce {
+        let mut nonce = self.iv;
+        for (byte, number) in nonce[4..].iter_mut().zip(pn.to_be_bytes()) {
+            *byte ^= number;
+        }
+        nonce.into()
+    }
+}
+
+/// Seals what one session sends.
+pub struct Sealer {
+    header: Header,
+    cipher: Cipher,
+}
+
+impl Sealer {
+    /// For session `sid`.
+    pub fn new(keys: &EpochKeys, sid: u64) -> Self {
+        let header = Header { class: Class::Control, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
+        Self { header, cipher: Cipher::new(&keys.control(sid)) }
+    }
+
+    /// The session's id.
+    pub fn sid(&self) -> u64 {
+        self.header.sid
+    }
+
+    /// Appends the sealed datagram of `body` to `out`. False, and nothing appended, when the body is too long.
+    pub fn seal(&mut self, body: &[u8], out: &mut Vec<u8>) -> bool {
+        if body.len() > SEALED_BODY_BYTES_MAX {
+            return false;
+        }
+        self.header.pn += 1;
+        let start = out.len();
+        let header = self.header.to_bytes();
+        out.extend_from_slice(&header);
+        out.extend_from_slice(body);
+        let nonce = self.cipher.nonce(self.header.pn);
+        let plain = &mut out[start + HEADER_BYTES..];
+        match self.cipher.aead.encrypt_inout_detached(&nonce, &header, plain.into()) {
+            Ok(tag) => {
+                out.extend_from_slice(&tag);
+                true
+            }
+            Err(_) => {
+                out.truncate(start);
+                false
+            }
+        }
+    }
+}
+
+/// Packet numbers seen of one session: RFC 6479's window, in words of 64.
+#[derive(Clone, Debug, Default)]
+struct ReplayWindow {
+    highest: u64,
+    seen: [u64; Self::WORDS as usize],
+}
+
+impl ReplayWindow {
+    const WORDS: u64 = 16;
+    /// Packets further back than this count as seen; one word is always being filled.
+    const WIDTH: u64 = (Self::WORDS - 1) * 64;
+
+    fn is_fresh(&self, pn: u64) -> bool {
+        if pn > self.highest {
+            return true;
+        }
+        let recent = self.highest - pn < Self::WIDTH;
+        recent && self.seen[(pn / 64 % Self::WORDS) as usize] & (1 << (pn % 64)) == 0
+    }
+
+    fn mark(&mut self, pn: u64) {
+        if pn > self.highest {
+            let (old, new) = (self.highest / 64, pn / 64);
+            for word in (old + 1..=new).take(Self::WORDS as usize) {
+                self.seen[(word % Self::WORDS) as usize] = 0;
+            }
+            self.highest = pn;
+        }
+        self.seen[(pn / 64 % Self::WORDS) as usize] |= 1 << (pn % 64);
+    }
+}
+
+struct Live {
+    cipher: Cipher,
+    window: ReplayWindow,
+    last: Timestamp,
+}
+
+/// Failures of the current second.
+#[derive(Default)]
+struct Failures {
+    second: u64,
+    total: u32,
+    by_source: BTreeMap<Ipv4Addr, u32>,
+}
+
+impl Failures {
+    fn enough_of(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
+        let second = now.0 / 1_000_000_000;
+        if second != self.second {
+            *self = Self { second, ..Self::default() };
+        }
+        let of_source = self.by_source.get(&source).copied().unwrap_or(0);
+        of_source >= FAILED_OPENINGS_PER_S_MAX || self.total >= FAILED_OPENINGS_TOTAL_PER_S_MAX
+    }
+
+    fn count(&mut self, now: Timestamp, source: Ipv4Addr) {
+        if !self.enough_of(now, source) {
+            self.total += 1;
+            *self.by_source.entry(source).or_insert(0) += 1;
+        }
+    }
+}
+
+/// Opens what others send.
+pub struct Opener {
+    keys: EpochKeys,
+    live: BTreeMap<u64, Live>,
+    failures: Failures,
+}
+
+impl Opener {
+    /// For the conference and epoch of `keys`.
+    pub fn new(keys: EpochKeys) -> Self {
+        Self { keys, live: BTreeMap::new(), failures: Failures::default() }
+    }
+
+    /// The keys it opens with.
+    pub fn keys(&self) -> &EpochKeys {
+        &self.keys
+    }
+
+    /// Sessions whose replay window is kept.
+    pub fn sessions(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether the source may still cause costly work this second.
+    pub fn is_throttled(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
+        self.failures.enough_of(now, source)
+    }
+
+    /// Counts a failure found later, such as a forged signature, like one to open.
+    pub fn count_failure(&mut self, now: Timestamp, source: Ipv4Addr) {
+        self.failures.count(now, source);
+    }
+
+    /// Opens `datagram` into `body`, which is cleared first. State changes only when it is authentic and new.
+    pub fn open(
+        &mut self,
+        now: Timestamp,
+        source: Ipv4Addr,
+        datagram: &[u8],
+        body: &mut Vec<u8>,
+    ) -> Result<Header, Refusal> {
+        body.clear();
+        let header = Header::parse(datagram)?;
+        if header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
+            return Err(Refusal::Foreign);
+        }
+        let Header { sid, pn, .. } = header;
+        let opened = match self.live.get_mut(&sid) {
+            Some(live) if !live.window.is_fresh(pn) => return Err(Refusal::Replayed { sid, pn }),
+            Some(live) => {
+                let opened = decrypt(&live.cipher, pn, datagram, body);
+                if opened {
+                    live.window.mark(pn);
+                    live.last = now;
+                }
+                opened
+            }
+            None if self.failures.enough_of(now, source) => return Err(Refusal::Throttled),
+            None => {
+                let cipher = Cipher::new(&self.keys.control(sid));
+                let opened = decrypt(&cipher, pn, datagram, body);
+                if opened {
+                    self.remember(sid, pn, cipher, now);
+                }
+                opened
+            }
+        };
+        if !opened {
+            body.clear();
+            self.failures.count(now, source);
+            return Err(Refusal::NotAuthentic { sid, pn });
+        }
+        Ok(header)
+    }
+
+    /// Keeps a session's window; when there are too many, that of the session silent for longest goes.
+    fn remember(&mut self, sid: u64, pn: u64, cipher: Cipher, now: Timestamp) {
+        if self.live.len() >= SESSIONS_MAX {
+            let oldest = self.live.iter().min_by_key(|(_, live)| live.last).map(|(&sid, _)| sid);
+            oldest.and_then(|sid| self.live.remove(&sid));
+        }
+        let mut window = ReplayWindow::default();
+        window.mark(pn);
+        self.live.insert(sid, Live { cipher, window, last: now });
+    }
+}
+
+/// Decrypts a datagram whose header was parsed, so that its length is known to leave room for the tag.
+fn decrypt(cipher: &Cipher, pn: u64, datagram: &[u8], body: &mut Vec<u8>) -> bool {
+    let Some((header, rest)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
+        return false;
+    };
+    let Some((ciphertext, tag)) = rest.split_last_chunk::<TAG_BYTES>() else {
+        return false;
+    };
+    body.extend_from_slice(ciphertext);
+    let tag = Tag::from(*tag);
+    cipher.aead.decrypt_inout_detached(&cipher.nonce(pn), header, body.as_mut_slice().into(), &tag).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::keys::Secret;
+    use crate::wire::message::ConferenceId;
+
+    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+    fn keys(conference: u8) -> EpochKeys {
+        let id = ConferenceId([conference; 16]);
+        EpochKeys::first(id, &Secret::open(&id))
+    }
+
+    fn sealed(sealer: &mut Sealer, body: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        assert!(sealer.seal(body, &mut out));
+        out
+    }
+
+    fn open(opener: &mut Opener, ms: u64, source: Ipv4Addr, datagram: &[u8]) -> Result<(Header, Vec<u8>), Refusal> {
+        let mut body = vec![1, 2];
+        let header = opener.open(Timestamp::from_millis(ms), source, datagram, &mut body);
+        assert!(header.is_ok() || body.is_empty(), "nothing of a refused packet is handed on");
+        header.map(|h| (h, body))
+    }
+
+    #[test]
+    fn anyone_with_the_secret_opens_without_having_met_the_sender() {
+        let mut sealer = Sealer::new(&keys(1), 77);
+        let mut opener = Opener::new(keys(1));
+        let (header, body) = open(&mut opener, 0, SOURCE, &sealed(&mut sealer, b"hello")).unwrap();
+        assert_eq!((header.sid, header.pn, body.as_slice()), (77, 1, b"hello".as_slice()));
+        let second = sealed(&mut sealer, b"");
+        assert_eq!(second.len(), HEADER_BYTES + TAG_BYTES);
+        assert_eq!(open(&mut opener, 0, SOURCE, &second).unwrap().0.pn, 2);
+        assert_eq!(open(&mut Opener::new(keys(2)), 0, SOURCE, &second), Err(Refusal::Foreign));
+    }
+
+    #[test]
+    fn every_changed_bit_is_noticed_and_changes_nothing() {
+        let good = sealed(&mut Sealer::new(&keys(1), 77), b"hello");
+        let mut opener = Opener::new(keys(1));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            assert!(open(&mut opener, at as u64 * 1_000, SOURCE, &bad).is_err(), "byte {at}");
+        }
+        assert_eq!(opener.sessions(), 0);
+        assert!(open(&mut opener, 1_000_000, SOURCE, &good).is_ok());
+    }
+
+    #[test]
+    fn a_body_of_1372_bytes_is_the_longest() {
+        let mut sealer = Sealer::new(&keys(1), 1);
+        let mut out = vec![9];
+        assert!(!sealer.seal(&[0; SEALED_BODY_BYTES_MAX + 1], &mut out));
+        assert_eq!(out, [9]);
+        assert!(sealer.seal(&[0; SEALED_BODY_BYTES_MAX], &mut out));
+        assert!(open(&mut Opener::new(keys(1)), 0, SOURCE, &out[1..]).is_ok());
+    }
+
+    #[test]
+    fn the_replay_window_takes_each_number_once_in_any_order() {
+        let w = ReplayWindow::WIDTH;
+        let rows: [(&[u64], u64, bool); 11] = [
+            (&[], 1, true),
+            (&[1], 1, false),
+            (&[2], 1, true),
+            (&[64, 63], 64, false),
+            (&[64, 63], 65, true),
+            (&[5_000], 5_000 - w + 1, true),
+            (&[5_000], 5_000 - w, false),
+            (&[5_000, 4_999], 4_999, false),
+            (&[10, 10 + 16 * 64], 10 + 16 * 64 - 5, true),
+            (&[10, 10_000], 9_990, true),
+            (&[u64::MAX], u64::MAX, false),
+        ];
+        for (marked, pn, fresh) in rows {
+            let mut window = ReplayWindow::default();
+            marked.iter().for_each(|&n| window.mark(n));
+            assert_eq!(window.is_fresh(pn), fresh, "{pn} after {marked:?}");
+        }
+    }
+
+    #[test]
+    fn the_replay_window_agrees_with_a_set() {
+        let mut random = crate::protocol::keys::Random::new([3; 32]);
+        let (mut window, mut set, mut top) = (ReplayWindow::default(), std::collections::BTreeSet::new(), 0_u64);
+        for _ in 0..20_000 {
+            let jump = if random.below(50) == 0 { 3_000 } else { 40 };
+            let pn = (top + random.below(jump) + 1).saturating_sub(random.below(1_200)).max(1);
+            let expected = pn > top || (top - pn < ReplayWindow::WIDTH && !set.contains(&pn));
+            assert_eq!(window.is_fresh(pn), expected, "{pn}, highest {top}");
+            if expected {
+                window.mark(pn);
+                set.insert(pn);
+                top = top.max(pn);
+            }
+        }
+    }
+
+    #[test]
+    fn replayed_packets_are_refused() {
+        let mut sealer = Sealer::new(&keys(1), 77);
+        let (a, b) = (sealed(&mut sealer, b"a"), sealed(&mut sealer, b"b"));
+        let mut opener = Opener::new(keys(1));
+        assert!(open(&mut opener, 0, SOURCE, &b).is_ok());
+        assert!(open(&mut opener, 0, SOURCE, &a).is_ok());
+        assert_eq!(open(&mut opener, 9, SOURCE, &a), Err(Refusal::Replayed { sid: 77, pn: 1 }));
+        assert_eq!(open(&mut opener, 9, SOURCE, &b), Err(Refusal::Replayed { sid: 77, pn: 2 }));
+    }
+
+    /// A datagram of an unknown session that cannot be opened.
+    fn garbage(sid: u64) -> Vec<u8> {
+        let mut bytes = sealed(&mut Sealer::new(&keys(1), sid), b"x");
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes
+    }
+
+    #[test]
+    fn fifty_failures_a_second_silence_strangers_from_that_source_only() {
+        let mut opener = Opener::new(keys(1));
+        let mut member = Sealer::new(&keys(1), 77);
+        assert!(open(&mut opener, 0, SOURCE, &sealed(&mut member, b"hello")).is_ok());
+        for n in 0..50 {
+            assert!(matches!(open(&mut opener, 0, SOURCE, &garbage(n)), Err(Refusal::NotAuthentic { .. })), "{n}");
+        }
+        let stranger = sealed(&mut Sealer::new(&keys(1), 1_000), b"me too");
+        assert_eq!(open(&mut opener, 999, SOURCE, &stranger), Err(Refusal::Throttled));
+        assert!(open(&mut opener, 999, SOURCE, &sealed(&mut member, b"still here")).is_ok());
+        let other = sealed(&mut Sealer::new(&keys(1), 1_001), b"from elsewhere");
+        assert!(open(&mut opener, 999, Ipv4Addr::new(10, 0, 0, 2), &other).is_ok());
+        assert!(open(&mut opener, 1_000, SOURCE, &stranger).is_ok(), "the next second");
+    }
+
+    #[test]
+    fn a_thousand_failures_a_second_silence_all_strangers() {
+        let mut opener = Opener::new(keys(1));
+        for n in 0..1_000_u32 {
+            let source = Ipv4Addr::from(n / 40);
+            assert!(matches!(open(&mut opener, 0, source, &garbage(n.into())), Err(Refusal::NotAuthentic { .. })));
+        }
+        let stranger = sealed(&mut Sealer::new(&keys(1), 5_000), b"hello");
+        assert_eq!(open(&mut opener, 0, SOURCE, &stranger), Err(Refusal::Throttled));
+        assert!(open(&mut opener, 1_000, SOURCE, &stranger).is_ok());
+    }
+
+    #[test]
+    fn of_too_many_sessions_the_longest_silent_is_forgotten() {
+        let mut opener = Opener::new(keys(1));
+        for sid in 0..SESSIONS_MAX as u64 {
+            let hello = sealed(&mut Sealer::new(&keys(1), sid), b"hello");
+            assert!(open(&mut opener, 10 + sid, SOURCE, &hello).is_ok());
+        }
+        let one_more = sealed(&mut Sealer::new(&keys(1), u64::MAX), b"hello");
+        assert!(open(&mut opener, 1_000_000, SOURCE, &one_more).is_ok());
+        assert_eq!(opener.sessions(), SESSIONS_MAX);
+        assert!(!opener.live.contains_key(&0) && opener.live.contains_key(&1));
+    }
+}

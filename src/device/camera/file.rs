@@ -32,8 +32,15 @@ pub(super) struct FileSource {
 }
 
 enum Content {
-    Video { file: Box<VideoFile<BufReader<File>>>, played: usize },
-    Folder { pictures: Vec<PathBuf>, next: usize },
+    Video {
+        file: Box<VideoFile<BufReader<File>>>,
+        played: usize,
+    },
+    /// `shown` is the picture read last; the one before the first to begin with.
+    Folder {
+        pictures: Vec<PathBuf>,
+        shown: usize,
+    },
 }
 
 impl FileSource {
@@ -43,7 +50,7 @@ impl FileSource {
         let (content, format, fps) = match metadata.is_dir() {
             true => {
                 let pictures = jpegs_of(path).map_err(failed)?;
-                (Content::Folder { pictures, next: 0 }, "folder of JPEGs", FOLDER_FPS)
+                (Content::Folder { shown: pictures.len() - 1, pictures }, "folder of JPEGs", FOLDER_FPS)
             }
             false => {
                 let file = File::open(path).map_err(|e| failed(e.to_string()))?;
@@ -69,22 +76,25 @@ impl FileSource {
         Ok(Self { path, content, format, pacer, fps, clock, frame, unreadable: 0, unreadable_max })
     }
 
-    /// Reads the next picture, from the start again after the last; names the file that fails.
-    fn read(&mut self) -> Result<PathBuf, CameraError> {
-        match &mut self.content {
-            Content::Video { file, played } => match read_round(file, played, &mut self.frame) {
-                Ok(()) => Ok(self.path.clone()),
-                Err(e) => Err(CameraError::new(format!("cannot play {}: {e}", self.path.display()))),
-            },
-            Content::Folder { pictures, next } => {
-                let path = pictures[*next % pictures.len()].clone();
-                *next += 1;
-                match read_picture(&path, &mut self.frame) {
-                    Ok(()) => Ok(path),
-                    Err(e) => Err(CameraError::new(format!("cannot show {}: {e}", path.display()))),
-                }
+    /// Reads the next picture, from the start again after the last.
+    fn read(&mut self) -> Result<(), CameraError> {
+        let read = match &mut self.content {
+            Content::Video { file, played } => read_round(file, played, &mut self.frame).map_err(|e| e.to_string()),
+            Content::Folder { pictures, shown } => {
+                *shown = (*shown + 1) % pictures.len();
+                read_picture(&pictures[*shown], &mut self.frame)
             }
-        }
+        };
+        read.map_err(|reason| self.failure(&reason))
+    }
+
+    /// Names the file that is being shown and why it cannot be.
+    fn failure(&self, reason: &str) -> CameraError {
+        let path = match &self.content {
+            Content::Video { .. } => &self.path,
+            Content::Folder { pictures, shown } => &pictures[*shown],
+        };
+        CameraError::new(format!("cannot play {}: {reason}", path.display()))
     }
 }
 
@@ -95,7 +105,7 @@ impl Source for FileSource {
     }
 
     fn next(&mut self, mailbox: &Mailbox, fit: &mut Fit) -> Result<Option<Capture>, CameraError> {
-        let path = self.read()?;
+        self.read()?;
         let due = self.pacer.next(self.clock.now());
         let fitted = match &mut self.frame {
             Frame::Jpeg(bytes) => fit.jpeg(bytes),
@@ -116,7 +126,7 @@ impl Source for FileSource {
                 self.unreadable += 1;
                 match self.unreadable < self.unreadable_max {
                     true => Ok(None),
-                    false => Err(CameraError::new(format!("cannot show {}: {e}", path.display()))),
+                    false => Err(self.failure(&e.to_string())),
                 }
             }
         }

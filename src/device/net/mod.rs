@@ -11,6 +11,7 @@
 //! Sockets never block; threads wait on `mio::Poll`, where the sockets register.
 
 mod buffer;
+mod counters;
 mod interface;
 pub mod memory;
 mod options;
@@ -21,8 +22,11 @@ use std::io;
 use std::net::SocketAddrV4;
 
 pub use buffer::{Datagram, ReceiveBuffer};
+pub use counters::Counters;
 pub use interface::{Interface, interfaces};
-pub use socket::{Counters, Dscp, SOCKET_BUFFER_BYTES, UdpSocket};
+pub use memory::MemoryLan;
+pub use segment::Dscp;
+pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket};
 
 /// What can go wrong with interfaces and sockets.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,31 @@ use std::net::SocketAddrV4;
 
 use socket2::{SockAddr, Socket};
 
-use super::Dscp;
+/// Class of a packet (RFC 2474): how networks that look at it queue it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dscp {
+    /// Best effort: control.
+    #[default]
+    Default,
+    /// Expedited forwarding, EF.
+    Audio,
+    /// AF41.
+    Video,
+    /// CS1, behind everything else.
+    Files,
+}
+
+impl Dscp {
+    /// The former TOS byte: the class above the two ECN bits.
+    pub fn tos(self) -> u8 {
+        match self {
+            Dscp::Default => 0,
+            Dscp::Audio => 46 << 2,
+            Dscp::Video => 34 << 2,
+            Dscp::Files => 8 << 2,
+        }
+    }
+}
 
 /// Most segments the kernel takes in one call (UDP_MAX_SEGMENTS).
 const SEGMENTS_MAX: usize = 64;

@@ -9,78 +9,20 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, event};
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
-use super::{Error, Interface, ReceiveBuffer, options, segment};
+use super::counters::{Counts, add};
+use super::{Counters, Dscp, Error, Interface, ReceiveBuffer, options, segment};
 
 /// Bytes of a socket's receive buffer, and of a sender's send buffer, that are asked for; the system may grant less.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// IPv4 without options, and UDP.
 pub(super) const IP_AND_UDP_HEADER_BYTES: usize = 28;
-
-/// Class of a packet (RFC 2474): how networks that look at it queue it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dscp {
-    /// Best effort: control.
-    #[default]
-    Default,
-    /// Expedited forwarding, EF.
-    Audio,
-    /// AF41.
-    Video,
-    /// CS1, behind everything else.
-    Files,
-}
-
-impl Dscp {
-    /// The former TOS byte: the class above the two ECN bits.
-    pub fn tos(self) -> u8 {
-        match self {
-            Dscp::Default => 0,
-            Dscp::Audio => 46 << 2,
-            Dscp::Video => 34 << 2,
-            Dscp::Files => 8 << 2,
-        }
-    }
-}
-
-/// What a socket did so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Datagrams handed to the system.
-    pub datagrams_sent: u64,
-    /// Their UDP payload.
-    pub bytes_sent: u64,
-    /// System calls that sent them.
-    pub send_calls: u64,
-    /// Calls of `send` or `send_segments` that failed.
-    pub send_errors: u64,
-    /// Datagrams received.
-    pub datagrams_received: u64,
-    /// System calls that received them.
-    pub receive_calls: u64,
-    /// Datagrams the system dropped because the receive buffer was full; `None` where it does not tell.
-    pub receive_drops: Option<u32>,
-}
-
-#[derive(Default)]
-struct Counts {
-    datagrams_sent: AtomicU64,
-    bytes_sent: AtomicU64,
-    send_calls: AtomicU64,
-    send_errors: AtomicU64,
-    datagrams_received: AtomicU64,
-    receive_calls: AtomicU64,
-}
-
-fn add(counter: &AtomicU64, n: usize) {
-    counter.fetch_add(n as u64, Ordering::Relaxed);
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -314,18 +256,15 @@ impl UdpSocket {
         self.segmentation.load(Ordering::Relaxed)
     }
 
+    /// Allows or forbids sending many datagrams in one system call. Links inside one machine carry such a batch as one
+    /// packet, so simulated loss on them takes or spares it whole; forbidding it gives each datagram a fate of its own.
+    pub fn set_segments(&self, on: bool) {
+        self.segmentation.store(on && self.receiver.max_gso_segments() > 1, Ordering::Relaxed);
+    }
+
     /// What the socket did so far.
     pub fn counters(&self) -> Counters {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            datagrams_sent: read(&self.counts.datagrams_sent),
-            bytes_sent: read(&self.counts.bytes_sent),
-            send_calls: read(&self.counts.send_calls),
-            send_errors: read(&self.counts.send_errors),
-            datagrams_received: read(&self.counts.datagrams_received),
-            receive_calls: read(&self.counts.receive_calls),
-            receive_drops: options::receive_drops(&self.socket),
-        }
+        Counters { receive_drops: options::receive_drops(&self.socket), ..self.counts.read() }
     }
 
     /// Registers for readiness to read; takes `&self`, unlike [`event::Source`], so that a shared socket can be

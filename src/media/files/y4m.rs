@@ -126,3 +126,28 @@ fn reason(error: ::y4m::Error) -> Error {
         ::y4m::Error::BadInput | ::y4m::Error::ParseError(_) => Error::Damaged("its header cannot be read"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::super::tests::play;
+    use super::super::{Frame, VideoFile};
+    use super::*;
+
+    #[test]
+    fn planes_written_by_the_library_are_read_back() {
+        let mut bytes = Vec::new();
+        let rate = ::y4m::Ratio::new(60, 2);
+        let mut encoder = ::y4m::encode(3, 3, rate).with_colorspace(Colorspace::C420).write_header(&mut bytes).unwrap();
+        for shade in [100, 200] {
+            encoder.write_frame(&::y4m::Frame::new([&[shade; 9], &[128; 4], &[128; 4]], None)).unwrap();
+        }
+        assert_eq!(VideoFile::open(Cursor::new(bytes.clone())).unwrap().rate(), Some(30.0));
+        let frames = play(bytes).unwrap();
+        assert_eq!(frames.len(), 2);
+        assert!(
+            matches!(&frames[1], Frame::Yuv(p) if p.width == 3 && p.y.iter().all(|y| *y == 214) && p.u == [128; 4])
+        );
+    }
+}

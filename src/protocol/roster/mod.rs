@@ -1,0 +1,476 @@
+//! The roster: who is here, by signed beacons alone, and who is gone.
+//!
+//! ```text
+//!            first signed message            a Pong, or an answer to my own Join
+//!  unknown ------------------------> arriving ------------------------------> present
+//!     ^                                 |  no Pong for 3 s                       |
+//!     '---------------------------------'                                        |
+//!     ^-------- silent for 3.5 periods (pinged at 2.5 and 3): lost --------------|
+//!  retired <--- BYE, or a newer session of the same id --------------------------'
+//! ```
+//! A session is bound to the public key it was first heard with. One that arrives must answer a random nonce before it
+//! counts, so that recorded packets show nobody. Retired sessions never come back. Nothing here is made for a packet
+//! that was not authentic and signed.
+
+pub mod names;
+pub mod person;
+pub mod slots;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::limits::{ARRIVALS_MAX, PARTICIPANTS_MAX, SESSIONS_MAX, SIGNED_PER_S_MAX, SLOTS_MAX};
+use crate::protocol::rate::Rate;
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::message::ParticipantId;
+
+pub use person::{BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
+
+/// Time between two beacons of a publisher, and of viewers while there are few.
+pub const PERIOD: Duration = Duration::from_secs(2);
+/// What one more viewer adds: 220 bytes at 160 kb/s for all of them together.
+const PERIOD_PER_VIEWER: Duration = Duration::from_millis(11);
+/// How long a session may take to prove that it is there.
+const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
+/// Gaps between the first Pings to somebody.
+const FIRST_PROBES_MS: [u64; 4] = [100, 200, 400, 800];
+
+/// Time between two beacons of somebody in a conference of `members`.
+pub fn period(publishes: bool, members: usize) -> Duration {
+    if publishes {
+        return PERIOD;
+    }
+    let members = u32::try_from(members.min(PARTICIPANTS_MAX)).unwrap_or(u32::MAX);
+    PERIOD.max(PERIOD_PER_VIEWER.saturating_mul(members))
+}
+
+/// Time between two Pings to a publisher, for the clock offset; grows so that nobody is pinged too often.
+fn clock_period(members: usize) -> Duration {
+    Duration::from_secs(4).max(Duration::from_millis(50).saturating_mul(members.min(PARTICIPANTS_MAX) as u32))
+}
+
+/// Why somebody is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// Said goodbye.
+    Left,
+    /// Fell silent, or came back as another session.
+    Lost,
+}
+
+/// Why a signed message is not worked on, before or after its signature is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The session said goodbye.
+    #[error("the session has ended")]
+    Retired,
+    /// The session belongs to another key.
+    #[error("signed by another key than the session's")]
+    Forged,
+    /// Not newer than what was said before.
+    #[error("said before")]
+    Stale,
+    /// Too many from this session.
+    #[error("too many signed messages")]
+    TooMany,
+    /// The roster or the list of arrivals is full.
+    #[error("no room in the roster")]
+    Full,
+}
+
+/// The last Ping to somebody and the next.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    /// Nonce waited for and the time it carried.
+    outstanding: Option<(u64, NtpTime)>,
+    sent: Timestamp,
+    tries: usize,
+    next: Timestamp,
+}
+
+impl Probe {
+    fn starting(at: Timestamp) -> Self {
+        Self { outstanding: None, sent: Timestamp(0), tries: 0, next: at }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Arriving { since: Timestamp },
+    Present,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    None,
+    Changed,
+    Joined,
+}
+
+struct Member {
+    person: Person,
+    key: [u8; 32],
+    folded: String,
+    counter: u64,
+    /// Counter of its last ANNOUNCE, which takes another way and may overtake.
+    announced: u64,
+    heard: Timestamp,
+    state: State,
+    probe: Probe,
+    signed: Rate,
+    news: News,
+}
+
+impl Member {
+    /// When to ping next: for its clock while it publishes, and before it is given up.
+    fn probe_at(&self, members: usize) -> Timestamp {
+        if let State::Arriving { .. } = self.state {
+            return self.probe.next;
+        }
+        let period = period(self.person.publishes(), members);
+        let suspicions = [self.heard + period.mul_f32(2.5), self.heard + period * 3];
+        let never = Timestamp(u64::MAX);
+        let suspicion = suspicions.into_iter().find(|&at| self.probe.sent < at).unwrap_or(never);
+        if self.person.publishes() { suspicion.min(self.probe.next) } else { suspicion }
+    }
+
+    /// When it is given up.
+    fn expires_at(&self, members: usize) -> Timestamp {
+        match self.state {
+            State::Arriving { since } => since + ARRIVAL_LIFE,
+            State::Present => self.heard + period(self.person.publishes(), members).mul_f32(3.5),
+        }
+    }
+}
+
+/// What to tell about people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Somebody is here.
+    Joined(Person),
+    /// Something about them is different.
+    Changed(Person),
+    /// Somebody is gone.
+    Left(Person, Departure),
+}
+
+/// Everybody but oneself.
+#[derive(Default)]
+pub struct Roster {
+    by_sid: BTreeMap<u64, Member>,
+    present: BTreeMap<ParticipantId, u64>,
+    retired: BTreeSet<u64>,
+    retired_order: VecDeque<u64>,
+    rests: slots::Rests,
+    departed: Vec<(Person, Departure)>,
+    has_news: bool,
+    numbers_stale: bool,
+    /// Announced number of members; more may be here than are known yet.
+    expected: usize,
+}
+
+impl Roster {
+    /// Everybody who is here.
+    pub fn people(&self) -> impl Iterator<Item = &Person> {
+        self.by_sid.values().filter(|m| m.state == State::Present).map(|m| &m.person)
+    }
+
+    /// Number of those who are here, oneself not counted.
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// Whether one is alone.
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// Somebody who is here.
+    pub fn person(&self, id: &ParticipantId) -> Option<&Person> {
+        self.present.get(id).and_then(|sid| self.by_sid.get(sid)).map(|m| &m.person)
+    }
+
+    /// Whether an ANNOUNCE signed by `key` in session `sid` may be a member's, and a new one.
+    pub fn may_announce(&self, sid: u64, key: &[u8; 32], counter: u64) -> bool {
+        let member = self.by_sid.get(&sid).filter(|m| m.state == State::Present);
+        member.is_some_and(|m| m.key == *key && counter > m.announced)
+    }
+
+    /// Session `sid` announced.
+    pub fn announced(&mut self, sid: u64, counter: u64) {
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            member.announced = counter;
+        }
+    }
+
+    /// First two bytes of the id of everybody heard of, at most `bytes_max` bytes in all: they need not answer a Join.
+    pub fn known(&self, bytes_max: usize) -> Vec<u8> {
+        self.by_sid.values().take(bytes_max / 2).flat_map(|m| [m.person.id.0[0], m.person.id.0[1]]).collect()
+    }
+
+    /// Members of the conference, oneself included, as far as known or announced: sets everybody's pace.
+    pub fn size(&self) -> usize {
+        (self.present.len() + 1).max(self.expected)
+    }
+
+    /// Remembers how many members were announced; 0 once as many as answer have answered.
+    pub fn expect(&mut self, members: usize) {
+        self.expected = members.min(PARTICIPANTS_MAX);
+    }
+
+    /// Time over which many spread what they would otherwise send at once: a millisecond each.
+    pub fn spread(&self) -> Duration {
+        Duration::from_millis(self.size().clamp(2, 200) as u64)
+    }
+
+    /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is
+    /// known.
+    pub fn screen(&mut self, now: Timestamp, sid: u64, key: &[u8; 32], counter: u64) -> Result<bool, Refusal> {
+        if self.retired.contains(&sid) {
+            return Err(Refusal::Retired);
+        }
+        let Some(member) = self.by_sid.get_mut(&sid) else {
+            let arriving = self.by_sid.len() - self.present.len();
+            let room = arriving < ARRIVALS_MAX && self.present.len() + 1 < PARTICIPANTS_MAX;
+            return if room { Ok(false) } else { Err(Refusal::Full) };
+        };
+        if member.key != *key {
+            return Err(Refusal::Forged);
+        }
+        if counter <= member.counter {
+            return Err(Refusal::Stale);
+        }
+        if !member.signed.take(now, SIGNED_PER_S_MAX) {
+            return Err(Refusal::TooMany);
+        }
+        Ok(true)
+    }
+
+    /// Takes over what a signed message that passed [`screen`](Self::screen) says of its signer. Somebody not known
+    /// arrives and is pinged from `probe_at` on.
+    pub fn hear(&mut self, now: Timestamp, key: &[u8; 32], counter: u64, person: Person, probe_at: Timestamp) {
+        let Some(member) = self.by_sid.get_mut(&person.sid) else {
+            let member = Member {
+                folded: names::fold(&person.typed_name),
+                key: *key,
+                counter,
+                announced: 0,
+                heard: now,
+                state: State::Arriving { since: now },
+                probe: Probe::starting(probe_at),
+                signed: Rate::default(),
+                news: News::None,
+                person,
+            };
+            self.by_sid.insert(member.person.sid, member);
+            return;
+        };
+        member.counter = counter;
+        member.heard = now;
+        let old = std::mem::replace(&mut member.person, person);
+        let renamed = old.typed_name != member.person.typed_name;
+        if renamed {
+            member.folded = names::fold(&member.person.typed_name);
+        } else {
+            member.person.name.clone_from(&old.name);
+        }
+        if member.state != State::Present {
+            return;
+        }
+        self.numbers_stale |= renamed || old.suffix != member.person.suffix || old.joined != member.person.joined;
+        if old.slot.is_none() && member.person.slot.is_some() {
+            member.probe = Probe::starting(probe_at);
+        }
+        if old.slot != member.person.slot {
+            old.slot.into_iter().for_each(|slot| self.rests.freed(now, slot));
+        }
+        if old.differs(&member.person) {
+            member.news = member.news.max(News::Changed);
+            self.has_news = true;
+        }
+    }
+
+    /// Notes that `sid` was asked `nonce` at `origin`.
+    pub fn probed(&mut self, now: Timestamp, sid: u64, nonce: u64, origin: NtpTime) {
+        let period = clock_period(self.size());
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            let gap = FIRST_PROBES_MS.get(member.probe.tries).map(|&ms| Duration::from_millis(ms)).unwrap_or(period);
+            let tries = member.probe.tries + 1;
+            member.probe = Probe { outstanding: Some((nonce, origin)), sent: now, tries, next: now + gap };
+        }
+    }
+
+    /// `sid` answered a Ping: it is there now. Gives the time the Ping was sent and whose answer it is; none when
+    /// nothing was asked or the nonce is another.
+    pub fn answered(&mut self, now: Timestamp, sid: u64, nonce: u64) -> Option<(NtpTime, ParticipantId)> {
+        let member = self.by_sid.get_mut(&sid)?;
+        let (_, origin) = member.probe.outstanding.take_if(|(asked, _)| *asked == nonce)?;
+        member.heard = now;
+        let id = member.person.id;
+        if member.state != State::Present {
+            member.probe.tries = 0;
+            member.probe.next = now + Duration::from_millis(FIRST_PROBES_MS[0]);
+            self.confirm(now, sid);
+        }
+        Some((origin, id))
+    }
+
+    /// `sid` proved to be there now: it counts from here on, instead of any older session of the same id.
+    pub fn confirm(&mut self, now: Timestamp, sid: u64) {
+        let Some(member) = self.by_sid.get(&sid) else {
+            return;
+        };
+        if member.state == State::Present {
+            return;
+        }
+        let (id, joined) = (member.person.id, member.person.joined);
+        if let Some(older) = self.present.get(&id).copied() {
+            let newer = self.by_sid.get(&older).is_none_or(|o| joined > o.person.joined);
+            if !newer {
+                self.by_sid.remove(&sid);
+                return;
+            }
+            self.depart(now, older, Departure::Lost);
+            self.retire(older);
+        }
+        if self.present.len() + 1 >= PARTICIPANTS_MAX {
+            self.by_sid.remove(&sid);
+            return;
+        }
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            member.state = State::Present;
+            member.news = News::Joined;
+            self.present.insert(id, sid);
+            (self.has_news, self.numbers_stale) = (true, true);
+        }
+    }
+
+    /// A valid BYE of a session: gone at once, for good.
+    pub fn bye(&mut self, now: Timestamp, sid: u64) {
+        self.depart(now, sid, Departure::Left);
+        self.retire(sid);
+    }
+
+    fn depart(&mut self, now: Timestamp, sid: u64, departure: Departure) {
+        let Some(member) = self.by_sid.remove(&sid) else {
+            return;
+        };
+        if member.state != State::Present {
+            return;
+        }
+        self.present.remove(&member.person.id);
+        member.person.slot.into_iter().for_each(|slot| self.rests.freed(now, slot));
+        self.numbers_stale = true;
+        // Somebody who was never reported needs no farewell.
+        if member.news != News::Joined {
+            self.has_news = true;
+            self.departed.push((member.person, departure));
+        }
+    }
+
+    fn retire(&mut self, sid: u64) {
+        if self.retired.insert(sid) {
+            self.retired_order.push_back(sid);
+        }
+        if self.retired_order.len() > SESSIONS_MAX {
+            self.retired_order.pop_front().into_iter().for_each(|oldest| {
+                self.retired.remove(&oldest);
+            });
+        }
+    }
+
+    /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
+    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, std::net::SocketAddrV4)>) {
+        let size = self.size();
+        let expired: Vec<u64> =
+            self.by_sid.iter().filter(|(_, m)| m.expires_at(size) <= now).map(|(&sid, _)| sid).collect();
+        expired.into_iter().for_each(|sid| self.depart(now, sid, Departure::Lost));
+        due.extend(
+            self.by_sid.iter().filter(|(_, m)| m.probe_at(size) <= now).map(|(&sid, m)| (sid, m.person.address)),
+        );
+    }
+
+    /// When [`timeout`](Self::timeout) has something to do.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        let size = self.size();
+        self.by_sid.values().map(|m| m.expires_at(size).min(m.probe_at(size))).min()
+    }
+
+    /// Slots somebody holds, those who are still arriving included.
+    pub fn slots_taken(&self) -> [bool; SLOTS_MAX] {
+        let mut taken = [false; SLOTS_MAX];
+        for slot in self.by_sid.values().filter_map(|m| m.person.slot) {
+            if let Some(place) = taken.get_mut(usize::from(slot)) {
+                *place = true;
+            }
+        }
+        taken
+    }
+
+    /// How long slots have been free.
+    pub fn rests(&mut self) -> &mut slots::Rests {
+        &mut self.rests
+    }
+
+    /// Makes the numbers behind names be handed out anew at the next [`renumber`](Self::renumber).
+    pub fn names_changed(&mut self) {
+        self.numbers_stale = true;
+    }
+
+    /// Numbers equal names, `me` among the others when given. Observers have none.
+    pub fn renumber(&mut self, me: Option<&mut Person>) {
+        if !std::mem::take(&mut self.numbers_stale) {
+            return;
+        }
+        let present = |m: &&mut Member| m.state == State::Present && m.person.role == Role::Participant;
+        let mut members: Vec<_> = self.by_sid.values_mut().filter(present).collect();
+        members.sort_unstable_by_key(|m| (m.person.joined, m.person.id));
+        let mut numbers = names::Numbers::default();
+        let mut me = me.filter(|me| me.role == Role::Participant);
+        for member in members {
+            if let Some(earlier) = me.take_if(|me| (me.joined, me.id) < (member.person.joined, member.person.id)) {
+                number_me(earlier, &mut numbers);
+            }
+            let number = numbers.next(&member.folded, member.person.suffix);
+            let shown = names::with_suffix(&member.person.typed_name, number);
+            if member.person.name != shown {
+                member.person.name = shown;
+                member.news = member.news.max(News::Changed);
+                self.has_news = true;
+            }
+        }
+        if let Some(me) = me {
+            number_me(me, &mut numbers);
+        }
+    }
+
+    /// Hands over what happened since the last time: departures first.
+    pub fn report(&mut self, mut tell: impl FnMut(Report)) {
+        if !std::mem::take(&mut self.has_news) {
+            return;
+        }
+        self.departed.drain(..).for_each(|(person, departure)| tell(Report::Left(person, departure)));
+        for member in self.by_sid.values_mut() {
+            match std::mem::replace(&mut member.news, News::None) {
+                News::None => {}
+                News::Changed => tell(Report::Changed(member.person.clone())),
+                News::Joined => tell(Report::Joined(member.person.clone())),
+            }
+        }
+    }
+
+    /// Entries of all kinds, for tests of the bounds.
+    #[cfg(test)]
+    pub fn entries(&self) -> (usize, usize, usize) {
+        (self.by_sid.len(), self.present.len(), self.retired.len())
+    }
+}
+
+fn number_me(me: &mut Person, numbers: &mut names::Numbers) {
+    let number = numbers.next(&names::fold(&me.typed_name), me.suffix);
+    me.suffix = Some(number);
+    me.name = names::with_suffix(&me.typed_name, number);
+}
+
+#[cfg(test)]
+mod tests;
