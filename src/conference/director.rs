@@ -125,8 +125,8 @@ impl Director {
             deaf: false,
             _kept: ready.kept,
         };
-        for text in &ready.notices {
-            director.say(NoticeKind::Warning, text);
+        for (kind, text) in &ready.notices {
+            director.say(*kind, text);
         }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
@@ -273,10 +273,13 @@ impl Director {
     }
 
     fn camera_failed(&mut self, text: &str) {
-        self.shared.state().own.camera = CameraView::Failed(text.to_owned());
+        let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
         self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
         self.announce(StreamKind::Video(Layer::Full), None);
-        self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        // The first failure is told; that it goes on stands on the own tile.
+        if !matches!(before, CameraView::Failed(_)) {
+            self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        }
     }
 
     fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
