@@ -102,6 +102,7 @@ impl Director {
                 expected: Some(ready.expected),
             },
         })?;
+        shared.state().control_rejected = control.rejected();
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -580,11 +581,9 @@ impl Director {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
         let mixer = self.voices.stats();
-        let refused = 0;
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);
-        state.control_rejected = refused;
         let usage = crate::device::process::usage();
         let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
         state.summary = vec![

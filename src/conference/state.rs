@@ -1,5 +1,8 @@
 //! What the director knows, as others see it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;
@@ -29,8 +32,8 @@ pub struct State {
     pub people: People,
     /// Lines for the user.
     pub notices: Notices,
-    /// Control datagrams refused so far.
-    pub control_rejected: u64,
+    /// Control datagrams refused so far, counted by the control role.
+    pub control_rejected: Arc<AtomicU64>,
     /// Lines for the overlay.
     pub summary: Vec<String>,
     /// It is over.
@@ -50,7 +53,7 @@ impl State {
             own: Own::new(ready),
             people: People::default(),
             notices: Notices::default(),
-            control_rejected: 0,
+            control_rejected: Arc::default(),
             summary: Vec::new(),
             ended: false,
             cpu_before_s: 0.0,
@@ -88,7 +91,10 @@ impl State {
             me: stats::Me { id: self.own.id.to_string(), name: self.own.name.clone() },
             sent: self.own.sent(),
             people: self.people.stats(),
-            rejected: stats::Rejected { media: self.people.rejected(), control: self.control_rejected },
+            rejected: stats::Rejected {
+                media: self.people.rejected(),
+                control: self.control_rejected.load(Ordering::Relaxed),
+            },
             ..Stats::default()
         }
     }

@@ -46,6 +46,8 @@ const WAKE: Token = Token(usize::MAX);
 
 /// Events that found the channel full.
 type Dropped = Arc<AtomicU64>;
+/// Datagrams of this conference that were refused.
+type Rejected = Arc<AtomicU64>;
 
 /// Why the role cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +116,7 @@ pub struct Control {
     ended: Receiver<()>,
     waker: Arc<Waker>,
     dropped: Dropped,
+    rejected: Rejected,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -129,7 +132,8 @@ impl Control {
         let dropped = Dropped::default();
         let poll = Poll::new().map_err(Error::Poll)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
-        let role = Role::open(config, event_in, Arc::clone(&dropped))?;
+        let rejected = Rejected::default();
+        let role = Role::open(config, event_in, Arc::clone(&dropped), Arc::clone(&rejected))?;
         role.register(poll.registry()).map_err(Error::Poll)?;
         let thread = std::thread::Builder::new()
             .name("control".into())
@@ -138,7 +142,7 @@ impl Control {
                 drop(ended_in);
             })
             .map_err(Error::Thread)?;
-        Ok(Self { commands: command_in, events, ended, waker, dropped, thread: Some(thread) })
+        Ok(Self { commands: command_in, events, ended, waker, dropped, rejected, thread: Some(thread) })
     }
 
     /// Asks for something. False when the role has ended or too much is asked at once.
@@ -156,6 +160,11 @@ impl Control {
     /// Events lost because nobody read them.
     pub fn events_dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams refused so far; holds what it was when the role has ended.
+    pub fn rejected(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.rejected)
     }
 
     /// Says goodbye and waits for the end of the thread. False when it did not end in time.

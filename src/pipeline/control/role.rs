@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use mio::{Registry, Token};
 
 use super::sap::{Announcer, describe};
-use super::{BATCHES_MAX, Command, Config, Dropped, Error, LocalStream};
+use super::{BATCHES_MAX, Command, Config, Dropped, Error, LocalStream, Rejected};
 use crate::device::clock::Clock;
 use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
 use crate::protocol::rate::Rate;
@@ -44,6 +44,7 @@ pub(super) struct Role {
     me_changed: bool,
     events: Sender<Event>,
     dropped: Dropped,
+    rejected: Rejected,
     out: Outputs,
     buffer: ReceiveBuffer,
     rejoin_at: Timestamp,
@@ -52,7 +53,12 @@ pub(super) struct Role {
 }
 
 impl Role {
-    pub(super) fn open(config: Config, events: Sender<Event>, dropped: Dropped) -> Result<Self, Error> {
+    pub(super) fn open(
+        config: Config,
+        events: Sender<Event>,
+        dropped: Dropped,
+        rejected: Rejected,
+    ) -> Result<Self, Error> {
         let Config { clock, interface, socket: own, mut setup } = config;
         setup.address = own.local_addr();
         let (plan, scope) = (setup.plan, setup.plan.scope);
@@ -81,6 +87,7 @@ impl Role {
             streams: Vec::new(),
             events,
             dropped,
+            rejected,
             out: Outputs::default(),
             buffer: ReceiveBuffer::new(),
             rejoin_at: now + REJOIN_AFTER,
@@ -165,6 +172,7 @@ impl Role {
             others |= channel == Channel::Control && datagram.source != own;
             self.session.handle(Moment { now, wall }, from, datagram.bytes, &mut self.out);
         }
+        self.rejected.store(self.session.counters().rejected(), Ordering::Relaxed);
         if others {
             self.rejoin_gap = REJOIN_AFTER;
             self.rejoin_at = now + REJOIN_AFTER;

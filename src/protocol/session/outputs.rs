@@ -86,6 +86,14 @@ pub struct Counters {
     pub excess: u64,
 }
 
+impl Counters {
+    /// Everything meant for this conference and not taken.
+    pub fn rejected(&self) -> u64 {
+        let sealed = self.replayed + self.not_authentic + self.throttled;
+        sealed + self.malformed + self.forged + self.stale + self.misplaced + self.excess
+    }
+}
+
 /// Collects what a session gives back. The caller clears it after working it off.
 #[derive(Default)]
 pub struct Outputs {
