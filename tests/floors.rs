@@ -272,7 +272,7 @@ impl Source {
         source.walk(module_of(name), name == "main.rs");
         if name.ends_with("/tests.rs") {
             source.test_lines = text.lines().count();
-            source.test_tokens = vec![0..source.tokens.len()];
+            source.test_tokens = std::iter::once(0..source.tokens.len()).collect();
         }
         source
     }

@@ -100,6 +100,7 @@ impl Director {
                 expected: Some(ready.expected),
             },
         })?;
+        shared.state().control_rejected = control.rejected();
         let mut director = Self {
             cname: ready.cname,
             shared,
