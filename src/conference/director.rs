@@ -100,7 +100,6 @@ impl Director {
                 expected: Some(ready.expected),
             },
         })?;
-        shared.state().control_rejected = control.rejected();
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -172,6 +171,7 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
+        self.shared.state().control_rejected = self.control.rejected();
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
         }

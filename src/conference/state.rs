@@ -1,8 +1,5 @@
 //! What the director knows, as others see it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;

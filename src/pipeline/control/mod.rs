@@ -169,11 +169,6 @@ impl Control {
         self.figures.rejected.load(Ordering::Relaxed)
     }
 
-    /// Datagrams refused so far; holds what it was when the role has ended.
-    pub fn rejected(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.rejected)
-    }
-
     /// Says goodbye and waits for the end of the thread. False when it did not end in time.
     pub fn stop(mut self) -> bool {
         self.end()

@@ -171,7 +171,6 @@ impl Role {
             others |= channel == Channel::Control && datagram.source != own;
             self.session.handle(Moment { now, wall }, from, datagram.bytes, &mut self.out);
         }
-        self.rejected.store(self.session.counters().rejected(), Ordering::Relaxed);
         if others {
             self.rejoin_gap = REJOIN_AFTER;
             self.rejoin_at = now + REJOIN_AFTER;
