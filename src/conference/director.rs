@@ -12,6 +12,7 @@ use super::config::Config;
 use super::entry::Ready;
 use super::people::{Other, Received};
 use super::state::State;
+use super::troubles::Troubles;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
 use crate::device::camera::{self, CameraSpec};
@@ -66,9 +67,8 @@ pub struct Director {
     rolled: Timestamp,
     retry: Option<Timestamp>,
     paused: bool,
-    /// Its first failure was told; the attempts that follow are not.
-    speaker_failed: bool,
-    microphone_failed: bool,
+    speaker: Troubles,
+    microphone: Troubles,
     _kept: identity::Identity,
 }
 
@@ -122,8 +122,8 @@ impl Director {
             rolled: ready.joined_at,
             retry: None,
             paused: false,
-            speaker_failed: false,
-            microphone_failed: false,
+            speaker: Troubles::speaker(),
+            microphone: Troubles::microphone(),
             _kept: ready.kept,
         };
         if ready.has_microphone {
@@ -315,19 +315,8 @@ impl Director {
         }));
         let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
         self.announce(StreamKind::Audio, works.then_some(info));
-        self.microphone_failed = self.sound_trouble(self.microphone_failed, &event);
-    }
-
-    /// Tells the first failure of a device after it worked; returns whether it fails now.
-    fn sound_trouble(&self, failed_before: bool, event: &SoundEvent) -> bool {
-        match event {
-            SoundEvent::Ready { .. } => false,
-            SoundEvent::Failed { message, .. } => {
-                if !failed_before {
-                    self.say(NoticeKind::Warning, message);
-                }
-                true
-            }
+        if let Some((kind, text)) = self.microphone.of(&event) {
+            self.say(kind, text);
         }
     }
 
@@ -543,8 +532,9 @@ impl Director {
             self.microphone_event(ssrc, event);
         }
         while let Some(event) = self.voices.event() {
-            let failed = self.sound_trouble(self.speaker_failed, &event);
-            self.speaker_failed = failed;
+            if let Some((kind, text)) = self.speaker.of(&event) {
+                self.say(kind, text);
+            }
         }
         let now = self.now();
         self.direct(now);

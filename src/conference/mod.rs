@@ -18,6 +18,7 @@ mod own;
 mod people;
 mod state;
 pub mod stats;
+mod troubles;
 pub mod view;
 
 use std::net::Ipv4Addr;

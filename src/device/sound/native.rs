@@ -14,12 +14,13 @@ use cpal::{
 };
 
 use super::SoundDevice;
-use super::keeper::Opened;
+use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
 
 const PULSE: &str = "PulseAudio";
+const ALSA: &str = "ALSA";
 /// A hung sound server is given up after this.
 const OPEN_MAX: Duration = Duration::from_secs(3);
 /// Buffer lengths tried in turn, in milliseconds.
@@ -71,15 +72,10 @@ fn devices(host: &Host, microphone: bool) -> Vec<Device> {
     devices.filter(|d| if microphone { d.supports_input() } else { d.supports_output() }).collect()
 }
 
-fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
+fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
+    let Some(wanted) = wanted else { return default_of(hosts(), microphone).ok_or(NotOpened::Absent) };
     let mut heard_of = Vec::new();
     for host in hosts() {
-        let Some(wanted) = wanted else {
-            match default_device(&host, microphone) {
-                Some(device) => return Ok(device),
-                None => continue,
-            }
-        };
         let devices = devices(&host, microphone);
         let named = |accept: &dyn Fn(&str) -> bool| {
             devices.iter().find(|d| accept(&device_id(d)) || accept(&device_name(d))).cloned()
@@ -91,10 +87,40 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
         }
         heard_of.extend(devices.iter().map(device_name));
     }
-    Err(match wanted {
-        None => "there is none".into(),
-        Some(name) => format!("there is no {name}; there {}", enumerated(&heard_of)),
-    })
+    Err(NotOpened::Failed(format!("there is no {wanted}; there {}", enumerated(&heard_of))))
+}
+
+/// The device `auto` means in the first host that has any. Not in those behind it: they are the layers below it, where
+/// its monitors look like microphones.
+fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Option<Device> {
+    for host in hosts {
+        let device = default_device(&host, microphone);
+        if device.is_some() || host.devices().is_ok_and(|mut all| all.next().is_some()) {
+            return device;
+        }
+    }
+    None
+}
+
+/// Whether somebody may want to choose it: ALSA lists its converters and bridges too, whether or not they lead anywhere.
+fn is_worth_naming(host: &Host, device: &Device) -> bool {
+    let id = device_id(device);
+    host.id().name() != ALSA || id == "default" || id.contains("CARD=")
+}
+
+/// What to say of a device that does not open.
+fn not_opened(wanted: Option<&str>, device: &str, error: &cpal::Error) -> NotOpened {
+    match (wanted, error.kind()) {
+        // ALSA has a default device even where there is no card.
+        (None, ErrorKind::DeviceNotAvailable) => NotOpened::Absent,
+        (Some(_), ErrorKind::DeviceNotAvailable) => NotOpened::Failed(format!("{device}: it is not there")),
+        (_, kind) => {
+            let known = FAULTS.iter().find(|(k, _)| *k == kind);
+            NotOpened::Failed(
+                known.map_or_else(|| format!("{device}: {error}"), |(_, text)| format!("{device}: {text}")),
+            )
+        }
+    }
 }
 
 /// The first few names, as the end of a sentence: sound systems list dozens of plug-ins.
@@ -113,7 +139,8 @@ pub(super) fn list() -> Vec<SoundDevice> {
     for host in hosts() {
         for microphone in [true, false] {
             let default = default_device(&host, microphone).map(|d| device_id(&d));
-            all.extend(devices(&host, microphone).iter().map(|d| {
+            let devices = devices(&host, microphone);
+            all.extend(devices.iter().filter(|d| is_worth_naming(&host, d)).map(|d| {
                 let id = device_id(d);
                 let default = default.as_ref() == Some(&id);
                 SoundDevice { name: device_name(d), id, microphone, default, host: host.id().name() }
@@ -177,32 +204,32 @@ fn buffers(choice: &Choice, lengths_ms: &[u32]) -> Vec<u32> {
 }
 
 /// Opens a microphone, by name or the default.
-pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, String> {
+pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, NotOpened> {
     let device = find(wanted, true)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_input_configs().map_err(|e| failed(&e.to_string()))?;
+    let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
+    let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = String::new();
+    let mut error = failed("no usable buffer length");
     for frames in buffers(&choice, &CAPTURE_MS) {
         let made = ring::capture(choice.rate, choice.channels).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = not_opened(wanted, &name, &e),
         }
     }
-    Err(failed(&error))
+    Err(error)
 }
 
 /// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
-pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, String> {
+pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, NotOpened> {
     let device = find(wanted, false)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_output_configs().map_err(|e| failed(&e.to_string()))?;
+    let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
+    let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = String::new();
+    let mut error = failed("no usable buffer length");
     let shortest = too_short.min(PLAYBACK_MS.len() - 1);
     let paced = (shortest + 1 < PLAYBACK_MS.len()).then_some(choice.rate);
     for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
@@ -210,10 +237,10 @@ pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Ope
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = not_opened(wanted, &name, &e),
         }
     }
-    Err(failed(&error))
+    Err(error)
 }
 
 fn started(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
