@@ -127,7 +127,7 @@ pub struct SoundDevice {
     pub host: &'static str,
 }
 
-/// The system's microphones and speakers, plug-ins that lead to none left out; empty when there are none, or no sound system answers.
+/// The system's microphones and speakers, each once and by a name of its own; empty when there are none, or no sound system answers.
 pub fn list() -> Vec<SoundDevice> {
     quiet::quietly(native::list)
 }
