@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
 
 /// Crates that stand for a device, a codec or a cipher, and in how many files each may be named; tests may name them too.
 const ONE_PLACE: &[(&str, usize)] = &[
+    ("alsa", 1),
     ("chacha20poly1305", 1),
     ("cpal", 2),
     ("ed25519_dalek", 1),
