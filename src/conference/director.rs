@@ -125,6 +125,9 @@ impl Director {
             deaf: false,
             _kept: ready.kept,
         };
+        for text in &ready.notices {
+            director.say(NoticeKind::Warning, text);
+        }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
         }
