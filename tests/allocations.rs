@@ -84,8 +84,8 @@ fn egress(interface: &Interface, last: u8) -> (Egress, SocketAddrV4) {
 
 /// Encoder, packets, sockets, reassembly, decoder, slot: allocations of frames after the first ones.
 fn pictures() -> u64 {
-    const WARM: usize = 90;
-    const COUNTED: usize = 60;
+    const WARM: usize = 300;
+    const COUNTED: usize = 100;
     let (interface, clock) = (loopback(), Clock::system());
     let (egress, rtp) = egress(&interface, 1);
     let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
