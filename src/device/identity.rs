@@ -1,11 +1,11 @@
 //! The secret seed of an installation's identity, one for each profile, kept on disk.
 //!
 //! ```text
-//! <data folder>/identity/<profile>.key    "roundtable identity 1\n" and 64 hexadecimal digits; readable by its owner only
+//! <data folder>/identity/<profile>.key    "roundtable identity 1\n", 64 hexadecimal digits; its owner's only
 //! <data folder>/identity/<profile>.lock   locked while an instance uses the profile
 //! ```
-//! The data folder is the platform's, or `ROUNDTABLE_HOME`. A second instance with the same profile gets an identity of
-//! its own that is not kept: two members with one identity would displace each other. A seed is written to a file beside
+//! The data folder is the platform's, or `ROUNDTABLE_HOME`. A second instance with the same profile gets an identity
+//! that is not kept: two members with one identity would displace each other. A seed is written to a file beside
 //! its place and renamed, so that there is a whole one or none. It must never be logged.
 
 use std::ffi::OsString;
@@ -73,9 +73,8 @@ impl Identity {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let notice = format!(
-                    "another instance uses the profile \"{profile}\": this one has an identity of its own, which is not kept"
-                );
+                let notice =
+                    format!("another instance uses the profile \"{profile}\": this one's identity is new and not kept");
                 return Ok(Self { notice: Some(notice), ..Self::ephemeral()? });
             }
             Err(TryLockError::Error(source)) => {

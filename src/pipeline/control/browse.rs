@@ -44,8 +44,8 @@ impl Ears {
     }
 }
 
-/// Asks on `interface` which conferences there are, listens for `time`, and gives those heard by then. `enough` sees the
-/// list whenever it changed, and ends the wait by returning true.
+/// Asks on `interface` which conferences there are, listens for `time`, and gives those heard by then. `enough` sees
+/// the list whenever it changed, and ends the wait by returning true.
 ///
 /// # Errors
 /// When sockets cannot be opened.

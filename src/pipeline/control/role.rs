@@ -146,7 +146,7 @@ impl Role {
                     Ok(0) => self.sockets[n].ready = false,
                     Ok(_) => self.hear(self.sockets[n].channel),
                     Err(error) => {
-                        // Such as the answer to a datagram nobody took. Whatever still waits is told again by an arrival.
+                        // Such as the answer to a datagram nobody took. The next arrival wakes again.
                         self.sockets[n].ready = false;
                         self.complain("cannot receive", &error);
                     }

@@ -223,7 +223,8 @@ impl Roster {
         Duration::from_millis(self.size().clamp(2, 200) as u64)
     }
 
-    /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is known.
+    /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is
+    /// known.
     pub fn screen(&mut self, now: Timestamp, sid: u64, key: &[u8; 32], counter: u64) -> Result<bool, Refusal> {
         if self.retired.contains(&sid) {
             return Err(Refusal::Retired);

@@ -3,7 +3,7 @@
 //! ```text
 //! datagrams, commands, timeouts >  Session  > datagrams to send, events
 //!
-//! Joining: JOIN at 0, 100, 400 ms; members answer with a beacon that echoes the nonce, spread over 1 ms for each of them
+//! Joining: JOIN at 0, 100, 400 ms; members answer with a beacon that echoes the nonce, spread over 1 ms for each
 //!   | as many answered as were announced, or 250 ms (550 ms without any answer)
 //! Joined: takes a slot if it has streams; beacons regularly, on change at once and again after 60 and 250 ms
 //!   | leave()
@@ -45,6 +45,9 @@ const COLLECT_UNHEARD: Duration = Duration::from_millis(550);
 const REPEATS: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(250)];
 /// Least time between beacons for changes, and between answers to Joins.
 const BEACON_GAP: Duration = Duration::from_millis(40);
+/// Up to so many Joins are answered by unicast, which reaches a newcomer whose membership the switch does not know yet;
+/// more, by one beacon for everybody.
+const UNICAST_ANSWERS_MAX: usize = 4;
 /// How often whoever keeps a contested slot reminds the other.
 const REMINDER_GAP: Duration = Duration::from_millis(500);
 const BYES: u8 = 3;
@@ -122,8 +125,9 @@ struct Beacons {
     change: Option<Timestamp>,
     repeats: [Option<Timestamp>; 2],
     answer: Option<Timestamp>,
-    /// Nonces of the Joins the next one answers.
-    answers: Vec<u64>,
+    answered: Timestamp,
+    /// Nonces of the Joins the next one answers, and who sent them.
+    answers: Vec<(u64, SocketAddrV4)>,
 }
 
 impl Beacons {
@@ -137,14 +141,24 @@ impl Beacons {
         self.repeats = REPEATS.map(|after| Some(at + after));
     }
 
-    fn sent(&mut self, now: Timestamp, next: Timestamp) {
+    /// Whether the next one is for everybody.
+    fn is_for_all(&self, now: Timestamp) -> bool {
+        let due = [self.regular, self.change, self.repeats[0], self.repeats[1]].into_iter().flatten();
+        self.answers.len() > UNICAST_ANSWERS_MAX || due.min().is_some_and(|due| due <= now)
+    }
+
+    fn answers_sent(&mut self, now: Timestamp) {
+        self.answered = now;
+        self.answer = None;
+        self.answers.clear();
+    }
+
+    fn sent_to_all(&mut self, now: Timestamp, next: Timestamp) {
         self.last = now;
         self.regular = Some(next);
         for due in std::iter::once(&mut self.change).chain(&mut self.repeats) {
             *due = due.filter(|&at| at > now);
         }
-        self.answer = None;
-        self.answers.clear();
     }
 }
 
@@ -231,6 +245,7 @@ impl Session {
                 change: None,
                 repeats: [None; 2],
                 answer: None,
+                answered: Timestamp(0),
                 answers: Vec::new(),
             },
             bye: None,

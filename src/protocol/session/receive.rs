@@ -182,7 +182,7 @@ impl Session {
                     .as_ref()
                     .is_some_and(|b| self.hear_beacon(at, source, sid, &key, signed.counter, b, out));
                 if heard {
-                    self.answer_join(at, &join, out);
+                    self.answer_join(at, source, &join, out);
                 }
                 join.beacon.is_some()
             }),
@@ -238,20 +238,20 @@ impl Session {
     }
 
     /// Puts an answer on the next beacon, unless the one who joins knows this member already.
-    fn answer_join(&mut self, at: Moment, join: &Join, out: &mut Outputs) {
+    fn answer_join(&mut self, at: Moment, source: SocketAddrV4, join: &Join, out: &mut Outputs) {
         let [a, b, ..] = self.me.id.0;
         if join.known.chunks_exact(2).any(|known| known == [a, b]) {
             return;
         }
-        if !self.beacons.answers.contains(&join.nonce) {
-            self.beacons.answers.push(join.nonce);
+        if !self.beacons.answers.iter().any(|a| a.0 == join.nonce) {
+            self.beacons.answers.push((join.nonce, source));
         }
         if self.beacons.answers.len() >= JOIN_ANSWERS_MAX {
             self.send_beacon(at, out);
             return;
         }
         let wait = self.random.between(std::time::Duration::ZERO, self.roster.spread());
-        let due = (at.now + wait).max(self.beacons.last + super::BEACON_GAP);
+        let due = (at.now + wait).max(self.beacons.answered + super::BEACON_GAP);
         self.beacons.answer = Some(self.beacons.answer.map_or(due, |earlier| earlier.min(due)));
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use prost::Message as _;
 
-use super::{Arrival, Moment, Outputs, Session, To};
+use super::{Arrival, Moment, Outputs, Session, To, UNICAST_ANSWERS_MAX};
 use crate::limits::SEALED_BODY_BYTES_MAX;
 use crate::protocol::discovery::announcer_rank;
 use crate::time::Timestamp;
@@ -28,16 +28,27 @@ impl Session {
         self.post(To::Control, Kind::Join(signed), out);
     }
 
+    /// Sends a beacon to everybody or only to those it answers, as is due.
     pub(super) fn send_beacon(&mut self, at: Moment, out: &mut Outputs) {
-        let beacon = self.me.to_beacon(&self.beacons.answers);
-        let signed = self.signed(KIND_BEACON, beacon.encode_to_vec());
-        self.post(To::Control, Kind::Beacon(signed), out);
-        if self.beacons.regular.is_some_and(|due| due <= at.now) {
-            // A whole period after joining everybody who would answer has answered.
-            self.roster.expect(0);
+        let answers = std::mem::take(&mut self.beacons.answers);
+        let nonces: Vec<u64> = answers.iter().map(|a| a.0).collect();
+        let signed = self.signed(KIND_BEACON, self.me.to_beacon(&nonces).encode_to_vec());
+        if answers.len() <= UNICAST_ANSWERS_MAX {
+            for (_, address) in &answers {
+                self.post(To::Unicast(*address), Kind::Beacon(signed.clone()), out);
+            }
         }
-        let next = self.next_regular(at.now);
-        self.beacons.sent(at.now, next);
+        self.beacons.answers = answers;
+        if self.beacons.is_for_all(at.now) {
+            self.post(To::Control, Kind::Beacon(signed), out);
+            if self.beacons.regular.is_some_and(|due| due <= at.now) {
+                // A whole period after joining everybody who would answer has answered.
+                self.roster.expect(0);
+            }
+            let next = self.next_regular(at.now);
+            self.beacons.sent_to_all(at.now, next);
+        }
+        self.beacons.answers_sent(at.now);
     }
 
     pub(super) fn send_bye(&mut self, out: &mut Outputs) {
