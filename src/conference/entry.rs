@@ -12,7 +12,7 @@ use crate::device::sound::MicrophoneSpec;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{self, Identity, Random};
-use crate::protocol::roster::Role;
+use crate::protocol::roster::{self, Role};
 use crate::time::Timestamp;
 use crate::wire::address::{Plan, Scope};
 use crate::wire::message::ConferenceId;
@@ -99,7 +99,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         expected,
         interface,
         socket,
-        cname: identity.id().to_string(),
+        cname: roster::cname(&identity.id(), interface.addr),
         identity,
         kept,
         random,
