@@ -3,6 +3,8 @@
 //! ```text
 //! RTP header | payload                  -->  RTP header | AES-CM(payload) | first 10 bytes of HMAC-SHA1(.. || ROC)
 //! index i = ROC << 16 | sequence number      IV = salt << 16 XOR SSRC << 64 XOR i << 16   (section 4.1.1)
+//!
+//! RTCP header, SSRC (8 bytes) | rest    -->  the 8 bytes | AES-CM(rest) | E = 1 | SRTCP index (31 bits) | 10 bytes of MAC
 //! ```
 //! Keys come from the conference's secret, one for each (participant, SSRC), so an index never repeats under a key.
 //! A receiver starts from the rollover counter of the sender's beacon and tries it and its neighbours until the first
@@ -39,6 +41,9 @@ pub enum Error {
         /// RTP sequence number.
         sequence: u16,
     },
+    /// As many control packets were sent as there are indices; new keys are needed.
+    #[error("SRTCP indices are used up")]
+    Exhausted,
     /// Taken before, or older than the replay window.
     #[error("SRTP packet index {index} was taken before or is too old")]
     Replayed {
@@ -56,11 +61,12 @@ struct Keys {
 }
 
 impl Keys {
-    fn derive(master: &[u8; MASTER_BYTES]) -> Self {
+    /// `first` = label of the cipher key: 0 for SRTP, 3 for SRTCP.
+    fn derive(master: &[u8; MASTER_BYTES], first: u8) -> Self {
         let mut keys = Keys { cipher: [0; 16], salt: [0; 14], authentication: [0; 20] };
-        derive(master, 0x00, &mut keys.cipher);
-        derive(master, 0x01, &mut keys.authentication);
-        derive(master, 0x02, &mut keys.salt);
+        derive(master, first, &mut keys.cipher);
+        derive(master, first + 1, &mut keys.authentication);
+        derive(master, first + 2, &mut keys.salt);
         keys
     }
 
@@ -77,9 +83,15 @@ impl Keys {
         Keystream::new(&self.cipher.into(), &iv.into()).apply_keystream(payload);
     }
 
-    fn mac(&self, authenticated: &[u8], index: u64) -> Hmac<Sha1> {
+    fn mac(&self, authenticated: &[u8]) -> Hmac<Sha1> {
         let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(&self.authentication).expect("HMAC takes any key length");
         mac.update(authenticated);
+        mac
+    }
+
+    /// Of an RTP packet: its rollover counter is authenticated too (section 4.2).
+    fn rtp_mac(&self, authenticated: &[u8], index: u64) -> Hmac<Sha1> {
+        let mut mac = self.mac(authenticated);
         mac.update(&((index >> 16) as u32).to_be_bytes());
         mac
     }
@@ -99,6 +111,9 @@ fn derive(master: &[u8; MASTER_BYTES], label: u8, out: &mut [u8]) {
 /// Protects the packets of one stream that is sent.
 pub struct Protector {
     keys: Keys,
+    control: Keys,
+    /// Index of the last control packet.
+    control_index: u32,
     rollovers: u32,
     last: Option<u16>,
 }
@@ -106,7 +121,8 @@ pub struct Protector {
 impl Protector {
     /// Starts with rollover counter 0.
     pub fn new(master: &[u8; MASTER_BYTES]) -> Self {
-        Self { keys: Keys::derive(master), rollovers: 0, last: None }
+        let (keys, control) = (Keys::derive(master, 0), Keys::derive(master, 3));
+        Self { keys, control, control_index: 0, rollovers: 0, last: None }
     }
 
     /// Appends the protected form of `packet`, a whole RTP packet, to `out`. Packets come in order of their sequence.
@@ -122,7 +138,20 @@ impl Protector {
         out.extend_from_slice(packet);
         let plain = header_bytes(packet).ok_or(Error::Malformed(packet.len()))?;
         self.keys.apply(header.ssrc, index, &mut out[begin + plain..]);
-        let tag = self.keys.mac(&out[begin..], index).finalize().into_bytes();
+        let tag = self.keys.rtp_mac(&out[begin..], index).finalize().into_bytes();
+        out.extend_from_slice(&tag[..TAG_BYTES]);
+        Ok(())
+    }
+
+    /// Appends the protected form of `compound`, a whole RTCP compound packet, to `out` (section 3.4).
+    pub fn protect_control(&mut self, compound: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let ssrc = control_ssrc(compound)?;
+        self.control_index = self.control_index.checked_add(1).filter(|i| i >> 31 == 0).ok_or(Error::Exhausted)?;
+        let begin = out.len();
+        out.extend_from_slice(compound);
+        self.control.apply(ssrc, self.control_index.into(), &mut out[begin + CONTROL_HEADER_BYTES..]);
+        out.extend_from_slice(&(ENCRYPTED | self.control_index).to_be_bytes());
+        let tag = self.control.mac(&out[begin..]).finalize().into_bytes();
         out.extend_from_slice(&tag[..TAG_BYTES]);
         Ok(())
     }
@@ -136,6 +165,9 @@ impl Protector {
 /// Opens the packets of one stream that is received.
 pub struct Unprotector {
     keys: Keys,
+    control: Keys,
+    /// Highest index of a control packet taken; older ones say nothing that is still of use.
+    control_index: u32,
     ssrc: u32,
     /// Highest index authenticated; before the first, the beacon's word.
     newest: Newest,
@@ -151,7 +183,9 @@ enum Newest {
 impl Unprotector {
     /// `rollovers` as the sender's beacon tells; it may be one behind or ahead.
     pub fn new(master: &[u8; MASTER_BYTES], ssrc: u32, rollovers: u32) -> Self {
-        Self { keys: Keys::derive(master), ssrc, newest: Newest::Told(rollovers), seen: [0; (WINDOW / 64) as usize] }
+        let (keys, control) = (Keys::derive(master, 0), Keys::derive(master, 3));
+        let (newest, seen) = (Newest::Told(rollovers), [0; (WINDOW / 64) as usize]);
+        Self { keys, control, control_index: 0, ssrc, newest, seen }
     }
 
     /// Opens `packet` in place and returns the length of the plain RTP packet at its start.
@@ -176,10 +210,31 @@ impl Unprotector {
         Ok(end)
     }
 
+    /// Opens an RTCP compound packet in place and returns its plain length.
+    pub fn open_control(&mut self, packet: &mut [u8]) -> Result<usize, Error> {
+        let malformed = Error::Malformed(packet.len());
+        let tagged = packet.len().checked_sub(TAG_BYTES).ok_or(malformed)?;
+        let end = tagged.checked_sub(4).filter(|&e| e >= CONTROL_HEADER_BYTES).ok_or(malformed)?;
+        let ssrc = control_ssrc(packet)?;
+        let word = u32::from_be_bytes([packet[end], packet[end + 1], packet[end + 2], packet[end + 3]]);
+        let (authenticated, tag) = packet.split_at(tagged);
+        let authentic = self.control.mac(authenticated).verify_truncated_left(tag).is_ok();
+        if !authentic || ssrc != self.ssrc || word & ENCRYPTED == 0 {
+            return Err(Error::Forged { sequence: word as u16 });
+        }
+        let index = word & !ENCRYPTED;
+        if index <= self.control_index {
+            return Err(Error::Replayed { index: index.into() });
+        }
+        self.control_index = index;
+        self.control.apply(ssrc, index.into(), &mut packet[CONTROL_HEADER_BYTES..end]);
+        Ok(end)
+    }
+
     fn check(&self, index: Option<u64>, packet: &[u8], end: usize) -> Option<u64> {
         let index = index?;
         let (authenticated, tag) = packet.split_at(end);
-        self.keys.mac(authenticated, index).verify_truncated_left(tag).ok().map(|()| index)
+        self.keys.rtp_mac(authenticated, index).verify_truncated_left(tag).ok().map(|()| index)
     }
 
     /// The replay list of section 3.3.2, as a ring of bits.
@@ -211,6 +266,18 @@ impl Unprotector {
 fn near(newest: u64, sequence: u16) -> Option<u64> {
     let step = sequence.wrapping_sub(newest as u16) as i16;
     newest.checked_add_signed(i64::from(step))
+}
+
+/// Bytes of an RTCP compound packet that stay readable: its first header and source.
+const CONTROL_HEADER_BYTES: usize = 8;
+/// The E flag before an SRTCP index.
+const ENCRYPTED: u32 = 1 << 31;
+
+fn control_ssrc(compound: &[u8]) -> Result<u32, Error> {
+    match compound {
+        [_, _, _, _, a, b, c, d, ..] => Ok(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => Err(Error::Malformed(compound.len())),
+    }
 }
 
 /// Bytes of the RTP header with its contributing sources and extension: what stays readable.
@@ -264,7 +331,7 @@ mod tests {
 
     #[test]
     fn rfc3711_b3_key_derivation() {
-        let keys = Keys::derive(&master());
+        let keys = Keys::derive(&master(), 0);
         assert_eq!(keys.cipher.to_vec(), hex("C61E7A93744F39EE10734AFE3FF7A087"));
         assert_eq!(keys.salt.to_vec(), hex("30CBBC08863D8C85D49DB34A9AE1"));
         assert_eq!(keys.authentication.to_vec(), hex("CEBE321F6FF7716B6FD4AB49AF256A156D38BAA4"));
@@ -280,6 +347,26 @@ mod tests {
         let mut opener = Unprotector::new(&master(), 0xcafe_babe, 0);
         let length = opener.open(&mut out).unwrap();
         assert_eq!(out[..length], plain);
+    }
+
+    #[test]
+    fn a_control_packet_matches_the_reference_implementation() {
+        let plain = hex("81c8000b cafebabe abababababababababababababababab");
+        let mut out = Vec::new();
+        Protector::new(&master()).protect_control(&plain, &mut out).unwrap();
+        let expected = "81c8000b cafebabe 71280 35be487b9bdbef89041f977a5a8 80000001 993e08cd54d6c1230798";
+        assert_eq!(out, hex(expected));
+        let mut opener = Unprotector::new(&master(), 0xcafe_babe, 0);
+        for bit in 0..out.len() * 8 {
+            let mut bad = out.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(opener.open_control(&mut bad).is_err(), "bit {bit}");
+        }
+        let length = opener.open_control(&mut out.clone()).unwrap();
+        let mut opened = out.clone();
+        assert_eq!(length, plain.len());
+        assert!(matches!(opener.open_control(&mut opened), Err(Error::Replayed { index: 1 })));
+        (0..out.len()).for_each(|n| assert!(opener.open_control(&mut out[..n].to_vec()).is_err()));
     }
 
     #[test]
