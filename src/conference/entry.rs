@@ -90,6 +90,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             (title, conference, plan, 0, true)
         }
     };
+    let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
     Ok(Ready {
         title,
@@ -99,7 +100,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         expected,
         interface,
         socket,
-        cname: roster::cname(&identity.id(), interface.addr),
+        cname,
         identity,
         kept,
         random,
