@@ -18,6 +18,7 @@ use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::stats::Stats;
 use crate::conference::{Conference, Entry, Role};
 use crate::device::clock::Clock;
+use crate::device::identity;
 
 /// The simulated people, in order of appearance.
 const NAMES: [&str; 48] = [
@@ -86,6 +87,7 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     options.camera.get_or_insert_with(|| "none".into());
     options.microphone.get_or_insert_with(|| "none".into());
     let config = options.config()?;
+    participate::check(&options)?;
     let folder = tempfile::Builder::new().prefix("roundtable-demo-").tempdir()?;
     let title = format!("Demo {}", std::process::id());
     let interface = options.interface.as_deref().unwrap_or_default();
@@ -98,6 +100,9 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     cast.assemble()?;
 
     let entry = Entry::Join(meet::find(&title, &config)?);
+    eprintln!(
+        "started \"{title}\"; others on this machine join with: roundtable join \"{title}\" --interface {interface}"
+    );
     let viewer = participate::open(&config, entry, Role::Participant)?;
     wait_for_people(&viewer, usize::from(people))?;
     let duration = options.duration.map(Duration::from_secs_f64);
@@ -221,6 +226,8 @@ impl Cast {
             .args(["--headless", "--json", "--until-eof", "--hold"])
             .arg("--stats")
             .arg(&stats)
+            // Their identities are nobody's: they go with the demo.
+            .env(identity::HOME_VARIABLE, folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

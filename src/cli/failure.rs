@@ -82,7 +82,11 @@ impl From<conference::Error> for Failure {
             E::Network(_) | E::Control(_) => (code::NETWORK, "`roundtable devices` lists the network interfaces"),
             E::Address(_) => (code::USAGE, "without --group and --port free ones are chosen"),
             E::Identity(_) => (code::DEVICE, "ROUNDTABLE_HOME names another folder for what is kept"),
-            E::Speaker(_) | E::Microphone(_) => (code::DEVICE, "is the file there, and is it a WAV file?"),
+            E::Camera { .. } => {
+                (code::DEVICE, "--camera takes auto, none, test, a number of `roundtable devices`, or a file")
+            }
+            E::Speaker(_) => (code::DEVICE, "is the folder there and writable, and the disk not full?"),
+            E::Microphone(_) => (code::DEVICE, "is the file there, and is it a WAV file?"),
             E::System(_) => (code::UNEXPECTED, "is the machine out of memory, threads or open files?"),
         };
         Failure::new(code, error).hint(hint)

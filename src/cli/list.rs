@@ -1,7 +1,5 @@
 //! `list`: the conferences on this network.
 
-use std::time::Duration;
-
 use super::failure::{Failure, code};
 use super::{meet, report};
 use crate::device::net::Interface;
@@ -11,7 +9,7 @@ use crate::protocol::discovery::Found;
 pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {
     let interface = Interface::choose(interface.as_deref())
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))?;
-    let found = meet::look(&interface, Duration::from_millis(meet::ANSWER_MS), |_| false)?;
+    let found = meet::all(&interface)?;
     if json {
         for f in &found {
             println!("{}", line(f));

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::conference::config::{Config, Layer};
+use crate::conference::config::{self, Config, Layer};
 use failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -57,12 +57,13 @@ enum Subcommands {
     /// Join a conference; without a title, pick one from those on this network
     #[command(after_help = "Example:\n  roundtable join Standup --camera test --microphone none")]
     Join {
-        /// Title of the conference, or the beginning of it
+        /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
         title: Option<String>,
         #[command(flatten)]
         options: ParticipantOptions,
     },
     /// List the conferences on this network
+    #[command(after_help = "Examples:\n  roundtable list\n  roundtable list --json | jq -r .conference")]
     List {
         /// One JSON object a line
         #[arg(long)]
@@ -72,6 +73,7 @@ enum Subcommands {
         interface: Option<String>,
     },
     /// List cameras, microphones, speakers and network interfaces
+    #[command(after_help = "Example:\n  roundtable devices")]
     Devices {
         /// One JSON object
         #[arg(long)]
@@ -132,7 +134,7 @@ pub struct ParticipantOptions {
     #[arg(long, value_name = "FILE.png")]
     pub screenshot: Option<PathBuf>,
     /// Leave after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub duration: Option<f64>,
     /// Write statistics as JSON there, each second and at the end
     #[arg(long, value_name = "FILE.json")]
@@ -175,12 +177,11 @@ impl ParticipantOptions {
         ];
         for (key, value) in texts {
             if let Some(value) = value {
-                flags.set(key, value, &format!("--{key}")).map_err(Failure::usage)?;
+                flags.set(key, value, COMMAND_LINE).map_err(Failure::usage)?;
             }
         }
         self.refuse_passphrase()?;
-        let config = Config::load(flags)
-            .map_err(|e| Failure::usage(e).hint("`roundtable start --help` lists the options and what they take"))?;
+        let config = Config::load(flags).map_err(bad_setting)?;
         Ok(Config { hold: self.hold, ..config })
     }
 
@@ -193,6 +194,19 @@ impl ParticipantOptions {
         Err(Failure::usage("a passphrase was given, but conferences of this version are open to the whole network")
             .hint("leave out --passphrase-file and ROUNDTABLE_PASSPHRASE to hold an open conference"))
     }
+}
+
+/// Where a setting given as an option stands.
+const COMMAND_LINE: &str = "command line";
+
+fn bad_setting(error: config::Error) -> Failure {
+    let hint = match &error {
+        config::Error::Value { origin, .. } if origin == COMMAND_LINE => {
+            "`roundtable start --help` lists the options and what they take"
+        }
+        _ => "`roundtable devices` names the file of settings; --help of a command lists what they take",
+    };
+    Failure::usage(error).hint(hint)
 }
 
 /// Parses, runs, reports.

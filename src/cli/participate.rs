@@ -12,14 +12,28 @@ use super::failure::{Failure, code};
 use super::{ParticipantOptions, json, report};
 use crate::conference::config::Config;
 use crate::conference::stats::Stats;
-use crate::conference::view::Command;
+use crate::conference::view::{Command, NoticeKind};
 use crate::conference::{Conference, Entry, Event, Role};
 use crate::pipeline::slot::PictureInfo;
 use crate::ui;
 
+/// How long the last events may take to be written once the conference is left.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Enters the conference.
 pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Conference, Failure> {
     Conference::open(config, entry, role).map_err(Failure::from)
+}
+
+/// Tells what could not work before anybody notices that somebody comes: no display, files that cannot be written.
+pub fn check(options: &ParticipantOptions) -> Result<(), Failure> {
+    if !options.headless {
+        ui::window::possible().map_err(no_picture)?;
+    }
+    if let Some(path) = &options.screenshot {
+        ui::screenshot::writable(path).map_err(no_picture)?;
+    }
+    options.stats.as_deref().map_or(Ok(()), |path| report::writable(path).map_err(|e| unwritable(path, e)))
 }
 
 /// Stays until the window closes, a signal comes, the time is up or the conference ends; then leaves properly.
@@ -37,7 +51,10 @@ pub fn stay_and(
 ) -> Result<Stats, Failure> {
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
-    let events = options.json.then(|| print_events(conference.events()));
+    let told = match options.json {
+        true => print_events(conference.events()),
+        false => print_notices(conference.events(), options.headless),
+    };
     if options.json || options.until_eof {
         read_stdin(&conference, options.until_eof);
     }
@@ -46,9 +63,8 @@ pub fn stay_and(
     let trouble = clockwork.stop();
     conference.leave();
     let stats = conference.stats();
-    if let Some(events) = events {
-        let _ = events.join();
-    }
+    // The channel closes when everything is told; a device that hangs must not hold up the end.
+    let _ = told.recv_timeout(LAST_WORDS);
     outcome?;
     if let Some(path) = &options.stats {
         report::write(path, &stats).map_err(|e| unwritable(path, e))?;
@@ -90,12 +106,15 @@ fn show(
     } else {
         ui::window::run(feed, conference.commands(), shown, clock, &setup)
     };
-    result.map_err(|e| match e {
-        ui::Error::Screenshot { .. } => Failure::new(code::DEVICE, e).hint("is the folder there and writable?"),
-        _ => {
-            Failure::new(code::DEVICE, e).hint("without a screen use --headless, with --screenshot FILE.png to see it")
-        }
-    })
+    result.map_err(no_picture)
+}
+
+fn no_picture(error: ui::Error) -> Failure {
+    let hint = match &error {
+        ui::Error::Screenshot { .. } => "is the folder there and writable, and the disk not full?",
+        _ => "without a screen use --headless, with --screenshot FILE.png to see what it would show",
+    };
+    Failure::new(code::DEVICE, error).hint(hint)
 }
 
 /// SIGINT and SIGTERM leave as the leave button does; a second one ends the process at once.
@@ -116,14 +135,33 @@ fn stop_on_signals(conference: &Arc<Conference>) -> Result<(), Failure> {
 }
 
 /// Prints events until the conference drops its end of the channel; ends early when nobody reads stdout.
-fn print_events(events: Receiver<Event>) -> JoinHandle<()> {
+fn print_events(events: Receiver<Event>) -> Receiver<()> {
+    let (telling, told) = bounded(0);
     std::thread::spawn(move || {
         for event in events {
             if !json::print(&json::event_line(&event)) {
-                return;
+                break;
             }
         }
-    })
+        drop::<Sender<()>>(telling);
+    });
+    told
+}
+
+/// Tells on stderr what a window would show for some seconds; beside a window only what may matter later.
+fn print_notices(events: Receiver<Event>, all: bool) -> Receiver<()> {
+    let (telling, told) = bounded(0);
+    std::thread::spawn(move || {
+        for event in events {
+            match event {
+                Event::Notice { kind: NoticeKind::Warning, text } => eprintln!("warning: {text}"),
+                Event::Notice { kind: NoticeKind::Info, text } if all => eprintln!("note: {text}"),
+                _ => {}
+            }
+        }
+        drop::<Sender<()>>(telling);
+    });
+    told
 }
 
 /// Commands from stdin. The thread is not joined: nothing wakes a blocked read.

@@ -5,12 +5,25 @@ use std::path::{Path, PathBuf};
 
 use crate::conference::stats::Stats;
 
+/// Tells whether [`write()`] can write to `path`, leaving everything as it is.
+pub fn writable(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let temporary = beside(path);
+    std::fs::File::create(&temporary).and_then(|_| std::fs::remove_file(&temporary))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    PathBuf::from(name)
+}
+
 /// Writes `stats` as JSON to `path`, replacing the file in one step so that a reader never sees half of it.
 pub fn write(path: &Path, stats: &Stats) -> std::io::Result<()> {
     let text = serde_json::to_string_pretty(stats)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    let temporary = beside(path);
     let written = std::fs::File::create(&temporary)
         .and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.write_all(b"\n")))
         .and_then(|()| std::fs::rename(&temporary, path));
@@ -61,6 +74,9 @@ mod tests {
         assert!(value["sent"]["video"]["frames"].is_u64() && value.get("demo").is_none());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write(&folder.path().join("no/such/s.json"), &Stats::default()).is_err());
+        assert!(writable(&folder.path().join("no/such/s.json")).is_err() && writable(folder.path()).is_err());
+        writable(&path).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

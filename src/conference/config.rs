@@ -11,6 +11,7 @@ use std::str::FromStr;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
 use crate::limits;
+use crate::protocol::roster::names;
 
 /// The commented defaults, as shipped.
 pub const DEFAULTS: &str = include_str!("../../config/roundtable.toml");
@@ -287,15 +288,14 @@ pub fn user_file() -> Option<PathBuf> {
 fn name_or_login(text: &str) -> Result<String, String> {
     let login = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|v| std::env::var(v).ok());
     let text = if text.trim().is_empty() { login().unwrap_or_else(|| "guest".into()) } else { text.to_owned() };
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    let clean = clean.trim();
-    if clean.is_empty() {
+    let clean = names::clean(&text, usize::MAX);
+    if names::fold(&clean).is_empty() {
         return Err("a name with something to see in it is expected".into());
     }
     if clean.len() > limits::NAME_BYTES_MAX {
-        return Err(format!("at most {} bytes are expected", limits::NAME_BYTES_MAX));
+        return Err(format!("at most {} bytes are expected, this is {}", limits::NAME_BYTES_MAX, clean.len()));
     }
-    Ok(clean.to_owned())
+    Ok(clean)
 }
 
 #[cfg(test)]
@@ -356,6 +356,7 @@ mod tests {
             ("ttl", "256"),
             ("group", "everyone"),
             ("name", "\u{7}"),
+            ("name", "\u{200b}\u{200d}"),
             ("name", &"x".repeat(65)),
             ("size", "0x0"),
         ] {

@@ -126,6 +126,9 @@ impl Director {
             microphone_failed: false,
             _kept: ready.kept,
         };
+        for text in &ready.notices {
+            director.say(NoticeKind::Warning, text);
+        }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
         }

@@ -54,6 +54,8 @@ pub struct Ready {
     pub has_microphone: bool,
     /// Begin with both off.
     pub hold: bool,
+    /// What the user should know from the start.
+    pub notices: Vec<String>,
     /// When this instance came in.
     pub joined_at: Timestamp,
 }
@@ -68,13 +70,18 @@ pub fn choose_interface(config: &Config) -> Result<Interface, Error> {
 
 /// Gathers everything. A new conference first listens for others.
 pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Result<Ready, Error> {
+    if let CameraSpec::File(path) = &config.camera {
+        std::fs::metadata(path).map_err(|source| Error::Camera { path: path.clone(), source })?;
+    }
     let interface = choose_interface(config)?;
+    let mut notices = Vec::new();
     let mut random = Random::new(identity::random_seed()?);
     // A tool keeps no identity: it is nobody whom others should know again.
     let kept = match role {
-        Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e))?,
+        Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e, &mut notices))?,
         Role::Observer => identity::Identity::ephemeral()?,
     };
+    notices.extend(kept.notice().map(str::to_owned));
     let identity = Identity::from_seed(kept.seed());
     let (title, conference, plan, expected, open) = match entry {
         Entry::Join(found) => {
@@ -86,7 +93,16 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
             salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
             let conference = keys::conference_id(identity.public(), &salt);
-            let plan = choose_plan(config, &interface, &conference, clock)?;
+            let heard = listen(config, &interface, clock)?;
+            let namesakes: Vec<String> =
+                heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string()).collect();
+            if !namesakes.is_empty() {
+                let who = namesakes.join(" and ");
+                notices.push(format!(
+                    "there is another conference \"{title}\" already, announced by {who}: others may join that one"
+                ));
+            }
+            let plan = choose_plan(config, &heard, &conference)?;
             (title, conference, plan, 0, true)
         }
     };
@@ -109,25 +125,29 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         has_camera: config.camera != CameraSpec::None,
         has_microphone: config.microphone != MicrophoneSpec::None,
         hold: config.hold,
+        notices,
         joined_at: clock.now(),
     })
 }
 
 /// A folder that cannot be written keeps nobody out: others only do not know this one again next time.
-fn unkept(error: &identity::Error) -> Result<identity::Identity, identity::Error> {
-    tracing::warn!(%error, "this identity is not kept");
+fn unkept(error: &identity::Error, notices: &mut Vec<String>) -> Result<identity::Identity, identity::Error> {
+    notices.push(format!("your identity is not kept, so others will not know you again next time: {error}"));
     identity::Identity::ephemeral()
 }
 
+/// The conferences there are already. Who pins group and port on a network of their own need not wait for them.
+fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<Found>, Error> {
+    if config.group.is_some() && config.port.is_some() {
+        return Ok(Vec::new());
+    }
+    let wait = std::time::Duration::from_millis(LISTEN_MS);
+    Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+}
+
 /// Groups and ports nobody else is heard on, or those the user pinned.
-fn choose_plan(config: &Config, interface: &Interface, id: &ConferenceId, clock: &Clock) -> Result<Plan, Error> {
-    let heard: Vec<_> = if config.group.is_some() && config.port.is_some() {
-        Vec::new()
-    } else {
-        let wait = std::time::Duration::from_millis(LISTEN_MS);
-        let found: Vec<Found> = control::browse(interface, clock, wait, |_| false)?;
-        found.iter().map(|f| (f.plan.base, f.plan.port)).collect()
-    };
+fn choose_plan(config: &Config, heard: &[Found], id: &ConferenceId) -> Result<Plan, Error> {
+    let heard: Vec<_> = heard.iter().map(|f| (f.plan.base, f.plan.port)).collect();
     let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
     let chosen = Plan::choose(Scope::Link, &heard, digest);
     let base = config.group.unwrap_or(chosen.base);

@@ -63,6 +63,14 @@ pub enum Error {
     /// The own key cannot be had.
     #[error(transparent)]
     Identity(#[from] crate::device::identity::Error),
+    /// The camera, when it is a file or folder that is not there.
+    #[error("camera: {}: {source}", path.display())]
+    Camera {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The speaker, when it is a file that cannot be written.
     #[error(transparent)]
     Speaker(crate::pipeline::audio_receive::Error),

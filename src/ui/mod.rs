@@ -33,7 +33,7 @@ pub mod window;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No display could be opened.
-    #[error("cannot open a window: {0}\nhint: use --headless, or set DISPLAY or WAYLAND_DISPLAY")]
+    #[error("cannot open a window: {0}")]
     NoDisplay(String),
     /// The display refused a picture.
     #[error("the display failed: {0}")]

@@ -36,9 +36,7 @@ impl Screenshots {
     /// Starts the helper. Fails when the place cannot be written to, so that one learns of it at once.
     pub fn new(path: &Path, now: Timestamp) -> Result<Self, Error> {
         let fails = |e: std::io::Error| Error::Screenshot { path: path.to_owned(), message: e.to_string() };
-        let beside = beside(path);
-        std::fs::File::create(&beside).map_err(fails)?;
-        std::fs::remove_file(&beside).map_err(fails)?;
+        writable(path)?;
         let (jobs, todo) = bounded::<Job>(1);
         let (done, spare) = bounded::<Vec<u32>>(1);
         // One buffer goes round: who holds it may write.
@@ -93,6 +91,20 @@ impl Drop for Screenshots {
     }
 }
 
+/// Tells whether a screenshot can be written to `path`, leaving everything as it is.
+///
+/// # Errors
+/// [`Error::Screenshot`] when not.
+pub fn writable(path: &Path) -> Result<(), Error> {
+    let fails = |message: String| Error::Screenshot { path: path.to_owned(), message };
+    if path.is_dir() {
+        return Err(fails("it is a folder".into()));
+    }
+    let beside = beside(path);
+    let tried = std::fs::File::create(&beside).and_then(|_| std::fs::remove_file(&beside));
+    tried.map_err(|e| fails(e.to_string()))
+}
+
 fn beside(path: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -143,6 +155,10 @@ mod tests {
     fn a_place_that_cannot_be_written_is_told_at_once() {
         let missing = Path::new("/nonexistent-folder/shot.png");
         assert!(matches!(Screenshots::new(missing, Timestamp(0)), Err(Error::Screenshot { .. })));
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(writable(folder.path()).is_err());
+        writable(&folder.path().join("shot.png")).expect("a place to write");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 0);
         assert!(write(missing, &[0], (1, 1)).is_err());
     }
 }

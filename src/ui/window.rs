@@ -35,6 +35,18 @@ const REFRESH: Duration = Duration::from_secs(1);
 const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
 
+/// Tells at once where no window can be opened at all, before anything that it is to show is begun.
+///
+/// # Errors
+/// [`Error::NoDisplay`] when the environment names no display.
+pub fn possible() -> Result<(), Error> {
+    let named = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    if cfg!(any(windows, target_os = "macos")) || named("DISPLAY") || named("WAYLAND_DISPLAY") {
+        return Ok(());
+    }
+    Err(Error::NoDisplay("neither DISPLAY nor WAYLAND_DISPLAY is set".into()))
+}
+
 /// Shows the window until the user leaves or the view says that the conference has ended. `feed` gives the conference as
 /// it is now, some thirty times a second; `commands` gets what the user asks for, closing the window being
 /// [`Command::Leave`]; `on_shown` is told each picture the moment the frame it is in goes to the display.

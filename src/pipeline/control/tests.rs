@@ -71,9 +71,10 @@ fn instances_on_one_machine_find_each_other_talk_and_leave() {
     let ada = conference.enter("Ada", Some(0));
     assert!(ada.send(voice()));
     let slot = wait_for(&ada, "a slot", |e| if let Event::SlotTaken(slot) = e { Some(slot) } else { None });
-    let found =
-        browse(&conference.interface, &conference.clock, DEADLINE, |all| all.iter().any(|f| f.id == conference.id))
-            .unwrap();
+    let found = browse(&conference.interface, &conference.clock, (Duration::ZERO, DEADLINE), |all| {
+        all.iter().any(|f| f.id == conference.id)
+    })
+    .unwrap();
     let listed = found.iter().find(|f| f.id == conference.id).expect("the conference is listed");
     assert_eq!((listed.title.as_str(), listed.plan, listed.participants), ("Standup", conference.plan, 1));
 
@@ -141,7 +142,7 @@ fn a_list_of_nothing_takes_no_longer_than_asked() {
     let interface = Interface::choose(Some("127.0.0.1")).unwrap();
     let clock = Clock::system();
     let start = clock.now();
-    let found = browse(&interface, &clock, Duration::from_millis(20), |_| false).unwrap();
+    let found = browse(&interface, &clock, (Duration::ZERO, Duration::from_millis(20)), |_| false).unwrap();
     assert!(clock.now().since(start) >= Duration::from_millis(20));
     assert!(found.iter().all(|f| f.plan.base != Ipv4Addr::UNSPECIFIED));
 }
