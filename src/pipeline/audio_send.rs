@@ -25,6 +25,7 @@ use crate::media::opus::{self, Encoder, RATE};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
 use crate::protocol::packetizer::AudioPacketizer;
+use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
 use crate::wire::rtcp::{self, SenderReport};
 
@@ -59,6 +60,10 @@ pub struct Config {
     pub cname: String,
     /// Name for people.
     pub name: String,
+    /// In a protected conference the stream's key material.
+    pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
+    /// Where the stream is, for beacons: roll-over counter << 16 | last sequence number.
+    pub position: Arc<AtomicU64>,
     /// Begin without sending.
     pub muted: bool,
 }
@@ -155,6 +160,10 @@ pub struct AudioSend {
     frame: Vec<f32>,
     opus: Vec<u8>,
     packet: Vec<u8>,
+    protector: Option<Protector>,
+    /// A packet in protected form.
+    sealed: Vec<u8>,
+    position: Arc<AtomicU64>,
     /// Media time of the next sample captured.
     timestamp: u32,
     /// When the last frame was read.
@@ -192,6 +201,9 @@ impl AudioSend {
             frame: vec![0.0; (RATE / 1_000 * config.frame_ms) as usize],
             opus: Vec::with_capacity(OPUS_PACKET_BYTES_MAX),
             packet: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
+            protector: config.master.as_ref().map(|master| Protector::new(master)),
+            sealed: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
+            position: config.position,
             timestamp: config.first_timestamp,
             reported: None,
             muted: config.muted,
@@ -272,12 +284,16 @@ impl AudioSend {
         }
         self.packetizer.packet(self.timestamp, self.marker, None, &self.opus, &mut self.packet);
         self.marker = false;
-        let position = (u64::from(self.packetizer.roc()) << 32) | u64::from(self.packetizer.sequence());
-        self.stats.position.store(position, Ordering::Relaxed);
-        match self.egress.socket.send(destination, &self.packet, Dscp::Audio) {
+        let position = u64::from(self.packetizer.roc()) << 16 | u64::from(self.packetizer.sequence());
+        self.position.store(position, Ordering::Relaxed);
+        let Some(packet) = sealed(&mut self.protector, Protector::protect, &self.packet, &mut self.sealed) else {
+            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        match self.egress.socket.send(destination, packet, Dscp::Audio) {
             Ok(()) => {
                 self.stats.packets.fetch_add(1, Ordering::Relaxed);
-                self.stats.bytes.fetch_add(self.packet.len() as u64, Ordering::Relaxed);
+                self.stats.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
             }
             Err(_) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -312,10 +328,24 @@ impl AudioSend {
         let Some(mut destination) = self.egress.destination.current() else { return };
         let Some(port) = destination.port().checked_add(1) else { return };
         destination.set_port(port);
-        if self.egress.socket.send(destination, &self.packet, Dscp::Audio).is_err() {
+        let packet = sealed(&mut self.protector, Protector::protect_control, &self.packet, &mut self.sealed);
+        if !packet.is_some_and(|packet| self.egress.socket.send(destination, packet, Dscp::Audio).is_ok()) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What goes on the wire for `plain`: itself in an open conference, else its protected form, which is put in `buffer`.
+/// What cannot be protected is not sent.
+fn sealed<'a>(
+    protector: &mut Option<Protector>,
+    protect: impl FnOnce(&mut Protector, &[u8], &mut Vec<u8>) -> Result<(), srtp::Error>,
+    plain: &'a [u8],
+    buffer: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    let Some(protector) = protector else { return Some(plain) };
+    buffer.clear();
+    protect(protector, plain, buffer).ok().map(|()| &buffer[..])
 }
 
 /// The sending thread, seen from outside. Dropping it says good-bye, stops and joins the thread.
