@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
@@ -95,8 +96,6 @@ pub struct AudioSendStats {
     glitches: AtomicU64,
     level: AtomicU32,
     muted: AtomicBool,
-    /// ROC in the high half, sequence number of the next packet in the low half.
-    position: AtomicU64,
 }
 
 impl AudioSendStats {
@@ -133,12 +132,6 @@ impl AudioSendStats {
     /// Whether the voice is muted.
     pub fn muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed)
-    }
-
-    /// Roll-over counter and sequence number of the next packet, for beacons.
-    pub fn position(&self) -> (u32, u16) {
-        let word = self.position.load(Ordering::Relaxed);
-        ((word >> 32) as u32, word as u16)
     }
 }
 
@@ -188,7 +181,7 @@ impl AudioSend {
         let stats = AudioSendStats::default();
         stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
         stats.muted.store(config.muted, Ordering::Relaxed);
-        stats.position.store(u64::from(config.first_sequence), Ordering::Relaxed);
+        config.position.store(config.first_sequence.into(), Ordering::Relaxed);
         Ok(Self {
             microphone: Microphone::open(&config.microphone, config.pitch_hz, &clock)?,
             encoder: Encoder::new(config.opus)?,
@@ -498,7 +491,7 @@ mod tests {
         let stats = rig.role.stats();
         assert_eq!((stats.frames(), stats.packets(), stats.failures()), (50, 50, 0));
         assert_eq!(stats.bytes(), packets.iter().map(|p| p.len() as u64).sum::<u64>());
-        assert_eq!(stats.position(), (1, 48));
+        assert_eq!(rig.role.position.load(Ordering::Relaxed), 1 << 16 | 48, "past the wrap");
         assert!((-40.0..-5.0).contains(&stats.level_dbfs()), "{}", stats.level_dbfs());
     }
 

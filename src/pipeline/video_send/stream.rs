@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::device::clock::Clock;
 use crate::device::net::{self, Dscp};
 use crate::media::jpeg::{BandEncoder, Conforming};
