@@ -355,7 +355,9 @@ fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
     for key in 0..2u64 {
         let rtp = lan.group(8 + key as u8);
         let offset = ClockOffset::unknown();
-        receiver.subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, sink: Sink::Audio }).expect("joined");
+        receiver
+            .subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, sink: Sink::Audio })
+            .expect("joined");
         let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, key as u8];
         packet.resize(20 + key as usize, 1);
         packets.push((rtp, packet));

@@ -31,6 +31,8 @@ pub struct State {
     pub notices: Notices,
     /// Control datagrams refused so far.
     pub control_rejected: u64,
+    /// Media packets refused before it was known whose they are.
+    pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
     /// It is over.
@@ -51,6 +53,7 @@ impl State {
             people: People::default(),
             notices: Notices::default(),
             control_rejected: 0,
+            media_rejected: 0,
             summary: Vec::new(),
             ended: false,
             cpu_before_s: 0.0,
@@ -88,7 +91,10 @@ impl State {
             me: stats::Me { id: self.own.id.to_string(), name: self.own.name.clone() },
             sent: self.own.sent(),
             people: self.people.stats(),
-            rejected: stats::Rejected { media: self.people.rejected(), control: self.control_rejected },
+            rejected: stats::Rejected {
+                media: self.people.rejected() + self.media_rejected,
+                control: self.control_rejected,
+            },
             ..Stats::default()
         }
     }
