@@ -63,7 +63,9 @@ fn frames_travel_without_allocating() {
     let slot = Arc::new(PictureSlot::default());
     slot.want(640, 360);
     let sink = Sink::Video { slot: slot.clone(), stats: Arc::default(), true_size: None };
-    receiver.subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), sink }).expect("joined");
+    receiver
+        .subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), opener: None, sink })
+        .expect("joined");
     let destination = Destination::default();
     destination.set(Some(rtp));
     let config = StreamConfig {
@@ -76,6 +78,8 @@ fn frames_travel_without_allocating() {
         interval: Duration::from_millis(33),
         phase: 0.0,
         seed: 1,
+        master: None,
+        position: Arc::default(),
     };
     let egress = Egress { socket, destination };
     let mut outgoing = OutgoingVideo::new(config, egress, &clock, Arc::default()).expect("an encoder");

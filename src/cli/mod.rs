@@ -186,6 +186,19 @@ impl ParticipantOptions {
     }
 }
 
+/// Where a setting given as an option stands.
+const COMMAND_LINE: &str = "command line";
+
+fn bad_setting(error: config::Error) -> Failure {
+    let hint = match &error {
+        config::Error::Value { origin, .. } if origin == COMMAND_LINE => {
+            "`roundtable start --help` lists the options and what they take"
+        }
+        _ => "`roundtable devices` names the file of settings; --help of a command lists what they take",
+    };
+    Failure::usage(error).hint(hint)
+}
+
 /// Parses, runs, reports.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

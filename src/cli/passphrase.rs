@@ -61,8 +61,9 @@ pub fn secret_for(found: &Found, options: &ParticipantOptions) -> Result<Secret,
         return Ok(Secret::open(&found.id));
     }
     if let Some(passphrase) = given(options)? {
-        return try_one(found, &passphrase)?
-            .ok_or_else(|| refused(found).hint(format!("check --passphrase-file or {VARIABLE}; letters count as typed")));
+        return try_one(found, &passphrase)?.ok_or_else(|| {
+            refused(found).hint(format!("check --passphrase-file or {VARIABLE}; letters count as typed"))
+        });
     }
     if !std::io::stdin().is_terminal() {
         return Err(refused_without(found));

@@ -15,7 +15,7 @@ use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::roster::{self, Role};
 use crate::time::Timestamp;
 use crate::wire::address::{Plan, Scope};
-use crate::wire::message::ConferenceId;
+use crate::wire::message::{ConferenceId, ParticipantId};
 
 /// How long a new conference listens for others, to keep out of their groups.
 const LISTEN_MS: u64 = 600;
@@ -32,8 +32,6 @@ pub struct Ready {
     pub secret: Secret,
     /// Keys of the streams; `None` in an open conference, whose streams any program may play.
     pub keys: Option<EpochKeys>,
-    /// Names this session.
-    pub sid: u64,
     /// Addresses.
     pub plan: Plan,
     /// Participants announced; 0 for a new conference.
@@ -44,6 +42,8 @@ pub struct Ready {
     pub socket: Arc<UdpSocket>,
     /// Who signs.
     pub identity: Identity,
+    /// The own participant id.
+    pub id: ParticipantId,
     /// Canonical name of this participant in RTCP and SDP.
     pub cname: String,
     /// Held while the identity is in use: another instance of the same name gets another one.
@@ -124,12 +124,12 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         conference,
         keys: (!open).then(|| EpochKeys::first(conference, &secret)),
         secret,
-        sid: random.next_u64(),
         plan,
         expected,
         interface,
         socket,
         cname,
+        id: identity.id(),
         identity,
         kept,
         random,

@@ -430,6 +430,8 @@ mod tests {
             first_timestamp: u32::MAX - 960,
             cname: "ada@host".into(),
             name: "Ada".into(),
+            master: None,
+            position: Arc::default(),
             muted: false,
         }
     }

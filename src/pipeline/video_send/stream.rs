@@ -22,9 +22,9 @@ use crate::media::picture::{Chroma, Yuv};
 use crate::pipeline::egress::Egress;
 use crate::pipeline::video_send::pacer::{Pacer, RUN_PACKETS};
 use crate::protocol::packetizer::{self, FrameStart, PacketBatch, VIDEO_PACKET_BYTES, VideoPacketizer};
+use crate::protocol::srtp::{MASTER_BYTES, Protector, TAG_BYTES};
 use crate::time::{Timestamp, media_units};
 use crate::wire::jpeg_payload::Sampling;
-use crate::protocol::srtp::{MASTER_BYTES, Protector, TAG_BYTES};
 use crate::wire::rtcp::{self, SenderReport};
 
 /// Bands of a frame. More would overlap more of the encoder's, the network's and the decoder's work, but each costs the

@@ -98,8 +98,6 @@ pub struct Setup {
     pub plan: Plan,
     /// Who signs.
     pub identity: Identity,
-    /// Names this session: random, must never repeat.
-    pub sid: u64,
     /// Seed of everything drawn: must never repeat.
     pub seed: [u8; 32],
     /// Name, as typed.
@@ -203,7 +201,7 @@ impl Session {
     /// A session that sends its first JOIN at the first [`timeout`](Self::timeout), which is due at once.
     pub fn new(at: Moment, setup: Setup) -> Self {
         let mut random = Random::new(setup.seed);
-        let sid = setup.sid;
+        let sid = random.next_u64();
         let keys = EpochKeys::first(setup.conference, &setup.secret);
         let typed_name = names::clean_name(&setup.name, NAME_BYTES_MAX);
         let me = Person {
