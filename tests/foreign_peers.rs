@@ -100,7 +100,15 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddrV4) -> Vec
     slot.want(WIDTH, HEIGHT);
     let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size: None };
     receiver
-        .subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), opener: None, sink })
+        .subscribe(Subscription {
+            key: 1,
+            rtp,
+            source: None,
+            ssrc: None,
+            offset: ClockOffset::unknown(),
+            opener: None,
+            sink,
+        })
         .expect("joined");
     let _sender = start(program, arguments(&scene, rtp));
 

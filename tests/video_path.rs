@@ -18,6 +18,8 @@ use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{
     OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
 };
+use roundtable::time::NtpTime;
+use roundtable::wire::rtcp::{self, SenderReport};
 
 /// Longest wait for something that must happen; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(10);

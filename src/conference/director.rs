@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::config::Config;
 use super::entry::Ready;
 use super::follow::Follows;
+use super::troubles::Troubles;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
 use crate::device::camera::{self, CameraSpec};
@@ -72,11 +73,10 @@ pub struct Director {
     begin: Timestamp,
     rolled: Timestamp,
     paused: bool,
-    /// Its first failure was told; the attempts that follow are not.
-    speaker_failed: bool,
-    microphone_failed: bool,
     /// That nothing is received any more was told.
     deaf: bool,
+    speaker: Troubles,
+    microphone: Troubles,
     _kept: identity::Identity,
 }
 
@@ -134,13 +134,13 @@ impl Director {
             begin: Timestamp(0),
             rolled: ready.joined_at,
             paused: false,
-            speaker_failed: false,
-            microphone_failed: false,
             deaf: false,
+            speaker: Troubles::speaker(),
+            microphone: Troubles::microphone(),
             _kept: ready.kept,
         };
-        for text in &ready.notices {
-            director.say(NoticeKind::Warning, text);
+        for (kind, text) in &ready.notices {
+            director.say(*kind, text);
         }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
@@ -185,6 +185,7 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
+        self.shared.state().control_rejected = self.control.rejected();
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
         }
@@ -296,10 +297,13 @@ impl Director {
     }
 
     fn camera_failed(&mut self, text: &str) {
-        self.shared.state().own.camera = CameraView::Failed(text.to_owned());
+        let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
         self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
         self.announce(StreamKind::Video(Layer::Full), None);
-        self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        // The first failure is told; that it goes on stands on the own tile.
+        if !matches!(before, CameraView::Failed(_)) {
+            self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        }
     }
 
     fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
@@ -339,19 +343,8 @@ impl Director {
         }));
         let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
         self.announce(StreamKind::Audio, works.then_some(info));
-        self.microphone_failed = self.sound_trouble(self.microphone_failed, &event);
-    }
-
-    /// Tells the first failure of a device after it worked; returns whether it fails now.
-    fn sound_trouble(&self, failed_before: bool, event: &SoundEvent) -> bool {
-        match event {
-            SoundEvent::Ready { .. } => false,
-            SoundEvent::Failed { message, .. } => {
-                if !failed_before {
-                    self.say(NoticeKind::Warning, message);
-                }
-                true
-            }
+        if let Some((kind, text)) = self.microphone.of(&event) {
+            self.say(kind, text);
         }
     }
 
@@ -507,8 +500,9 @@ impl Director {
             self.microphone_event(ssrc, event);
         }
         while let Some(event) = self.voices.event() {
-            let failed = self.sound_trouble(self.speaker_failed, &event);
-            self.speaker_failed = failed;
+            if let Some((kind, text)) = self.speaker.of(&event) {
+                self.say(kind, text);
+            }
         }
         let now = self.now();
         self.direct(now);

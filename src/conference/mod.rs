@@ -20,6 +20,7 @@ mod people;
 mod state;
 pub mod stats;
 mod succession;
+mod troubles;
 pub mod view;
 
 use std::net::Ipv4Addr;

@@ -157,6 +157,11 @@ impl Peer {
         super::sandbox::sh(&format!("kill -{signal} {}", self.child.id()));
     }
 
+    /// What the program has written to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     /// Whether the program still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -48,3 +48,38 @@ fn unknown_input_is_an_error_event_and_nothing_else() {
         assert_eq!(peer.await_end(SOON).code(), Some(0));
     });
 }
+
+#[test]
+fn a_machine_without_sound_is_told_so_in_a_line_and_libasound_says_nothing() {
+    sandboxed("command_line::a_machine_without_sound_is_told_so_in_a_line_and_libasound_says_nothing", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let config = folder.path().join("asound.conf");
+        // Whatever this machine has, the default is a card it has not.
+        std::fs::write(&config, "pcm.!default { type hw card 31 }\nctl.!default { type hw card 31 }\n")
+            .expect("settings of ALSA");
+        let silent = || {
+            let mut command = Command::new(PROGRAM);
+            command.env("ALSA_CONFIG_PATH", format!("/usr/share/alsa/alsa.conf:{}", config.display()));
+            command
+        };
+        let options = ["--interface", "127.0.0.1", "--microphone", "auto", "--speaker", "auto", "--camera", "none"];
+        let mut peer = Peer::start(silent(), "Ada", "Alone", &options);
+        let mut expected = vec!["no microphone was found", "no speaker was found"];
+        while !expected.is_empty() {
+            let (_, notice) = peer.await_event(SOON, |e| e["event"] == "notice");
+            let text = notice["text"].as_str().expect("a notice has a text");
+            let found = expected.iter().position(|start| text.starts_with(start));
+            expected.remove(found.unwrap_or_else(|| panic!("unexpected: {notice}; still expected: {expected:?}")));
+        }
+        peer.tell(&serde_json::json!({"do": "leave"}));
+        assert_eq!(peer.await_end(SOON).code(), Some(0));
+        let log = peer.log();
+        assert!(log.lines().all(|line| line.starts_with("started ")), "more than its own words on stderr: {log}");
+        let home = tempfile::tempdir().expect("temporary folder");
+        let mut listing = silent();
+        private(&mut listing, &home);
+        let ran = listing.arg("devices").stdin(Stdio::null()).output().expect("start the program");
+        assert!(ran.status.success());
+        assert_eq!(String::from_utf8_lossy(&ran.stderr), "");
+    });
+}
