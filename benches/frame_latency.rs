@@ -121,7 +121,8 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
             let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
             slot.want(pictures[0].width, pictures[0].height);
             let sink = Sink::Video { slot, stats: stats.clone(), true_size: None };
-            let subscription = Subscription { key: n.into(), rtp, ssrc: Some(n), offset: ClockOffset::unknown(), sink };
+            let subscription =
+                Subscription { key: n.into(), rtp, source: None, ssrc: Some(n), offset: ClockOffset::unknown(), sink };
             receiver.subscribe(subscription).expect("joined");
             let (pictures, clock) = (pictures.clone(), clock.clone());
             std::thread::spawn(move || send(&pictures, &clock, socket, rtp, n, streams, seconds, &stats))

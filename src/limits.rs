@@ -46,6 +46,8 @@ pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
 pub const SLOTS_MAX: usize = 124;
 /// Streams a publisher may announce.
 pub const STREAMS_PER_SLOT_MAX: usize = 5;
+/// Times a second that the streams of one participant are subscribed anew.
+pub const FOLLOWS_PER_S_MAX: u32 = 8;
 /// Participants kept in a roster.
 pub const PARTICIPANTS_MAX: usize = 1_024;
 /// Live session ids kept for replay protection: two epochs of everybody.
@@ -68,6 +70,18 @@ pub const DISCOVERY_ANSWERS_PER_S_MAX: u32 = 5;
 pub const DISCOVERY_WORK_PER_S_MAX: u32 = 100;
 /// Announcers of one conference whose counters are kept while listing.
 pub const ANNOUNCERS_MAX: usize = 16;
+/// Announcements verified per second from one source.
+pub const DISCOVERY_WORK_PER_SOURCE_MAX: u32 = 25;
+/// Conferences of one announcing machine kept while listing.
+pub const CONFERENCES_PER_SOURCE_MAX: usize = 64;
+/// Participants of one machine: a demonstration and more, but no crowd.
+pub const PARTICIPANTS_PER_SOURCE_MAX: usize = 100;
+/// Sessions not heard of before whose signatures are verified per second from one source, and from all together.
+pub const NEWCOMERS_PER_S_MAX: u32 = 200;
+/// See [`NEWCOMERS_PER_S_MAX`].
+pub const NEWCOMERS_TOTAL_PER_S_MAX: u32 = 1_000;
+/// Pings answered per second: those of everybody who may meet somebody new at once, twice.
+pub const PONGS_PER_S_MAX: u32 = 2 * PARTICIPANTS_MAX as u32;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
 /// Joins answered by one beacon.

@@ -63,7 +63,8 @@ fn frames_travel_without_allocating() {
     let slot = Arc::new(PictureSlot::default());
     slot.want(640, 360);
     let sink = Sink::Video { slot: slot.clone(), stats: Arc::default(), true_size: None };
-    receiver.subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), sink }).expect("joined");
+    let stream = Subscription { key: 1, rtp, source: None, ssrc: None, offset: ClockOffset::unknown(), sink };
+    receiver.subscribe(stream).expect("joined");
     let destination = Destination::default();
     destination.set(Some(rtp));
     let config = StreamConfig {

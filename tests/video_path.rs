@@ -18,6 +18,8 @@ use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{
     OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
 };
+use roundtable::time::NtpTime;
+use roundtable::wire::rtcp::{self, SenderReport};
 
 /// Longest wait for something that must happen; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -102,7 +104,7 @@ impl Shown {
         let offset = ClockOffset::unknown();
         offset.set(Some(0));
         let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size };
-        (Self { slot, stats }, Subscription { key: 7, rtp, ssrc: Some(SSRC), offset, sink })
+        (Self { slot, stats }, Subscription { key: 7, rtp, source: None, ssrc: Some(SSRC), offset, sink })
     }
 
     #[track_caller]
@@ -302,6 +304,49 @@ fn packets_of_strangers_and_bytes_that_are_no_packets_change_nothing() {
     assert_eq!(figure(&shown.stats.rejected), 200);
 }
 
+/// A stranger who knows the SSRC: sequence numbers and timestamps anywhere, frames that end at once, a false report.
+fn impostor(n: u16) -> [Vec<u8>; 2] {
+    let mut media = vec![0x80, 0x9a];
+    media.extend_from_slice(&n.wrapping_mul(9_973).to_be_bytes());
+    media.extend_from_slice(&u32::from(n).wrapping_mul(0x1234_5677).to_be_bytes());
+    media.extend_from_slice(&SSRC.to_be_bytes());
+    media.extend_from_slice(&[0, 0, 0, 0, 1, 50, 2, 2, 1, 2, 3]);
+    let report = SenderReport { ssrc: SSRC, ntp: NtpTime(u64::from(n) << 40), ..SenderReport::default() };
+    let mut reports = Vec::new();
+    rtcp::write_sr_sdes(&report, "x", "x", &mut reports);
+    rtcp::write_bye(SSRC, "x", &mut reports);
+    [media, reports]
+}
+
+#[test]
+fn an_impostor_with_the_streams_ssrc_costs_no_frame_and_no_clock() {
+    let lan = Lan::new();
+    let group = lan.group(13);
+    let (mut outgoing, _, _) = lan.outgoing(group, 70);
+    let receiver = Receiver::start(&lan.interface, &lan.clock, 1, Box::new(NoAudio)).expect("a thread");
+    let (shown, subscription) = Shown::subscription(group, None);
+    shown.slot.want(320, 240);
+    receiver.subscribe(Subscription { source: Some(lan.socket.local_addr()), ..subscription }).expect("joined");
+    let stranger = UdpSocket::unicast(&lan.interface, 0).expect("a free port");
+    let rtcp = SocketAddrV4::new(*group.ip(), group.port() + 1);
+    let scene = scene(320, 240, Chroma::C420, 0);
+    let figure = |f: &AtomicU64| f.load(Ordering::Relaxed);
+    for frame in 0..20 {
+        for n in 0..10 {
+            let [media, reports] = impostor(frame * 10 + n);
+            stranger.send(group, &media, Dscp::Video).expect("sent");
+            stranger.send(rtcp, &reports, Dscp::Video).expect("sent");
+        }
+        outgoing.send_picture(&scene, lan.clock.now(), &mut no_pause).expect("sent");
+        let (_, info) = shown.picture();
+        let age = info.captured.map(|captured| lan.clock.wall().nanos_from(captured));
+        assert!(age.is_none_or(|ns| (0..DEADLINE.as_nanos() as i64).contains(&ns)), "{age:?}");
+    }
+    wait_for("the figures", || figure(&shown.stats.foreign) == 200 && receiver.refused() == 200);
+    let figures = [&shown.stats.frames_complete, &shown.stats.frames_lost, &shown.stats.rejected].map(figure);
+    assert_eq!(figures, [20, 0, 0]);
+}
+
 #[test]
 fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
     let lan = Lan::new();
@@ -312,7 +357,9 @@ fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
     for key in 0..2u64 {
         let rtp = lan.group(8 + key as u8);
         let offset = ClockOffset::unknown();
-        receiver.subscribe(Subscription { key, rtp, ssrc: None, offset, sink: Sink::Audio }).expect("joined");
+        receiver
+            .subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, sink: Sink::Audio })
+            .expect("joined");
         let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, key as u8];
         packet.resize(20 + key as usize, 1);
         packets.push((rtp, packet));

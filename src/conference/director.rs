@@ -10,8 +10,7 @@ use crossbeam_channel::{Receiver, Sender, select};
 
 use super::config::Config;
 use super::entry::Ready;
-use super::people::{Other, Received};
-use super::state::State;
+use super::follow::Follows;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
 use crate::device::camera::{self, CameraSpec};
@@ -22,8 +21,7 @@ use crate::pipeline::audio_receive::AudioReceiver;
 use crate::pipeline::audio_send::{self, AudioSender};
 use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
 use crate::pipeline::egress::{Destination, Egress};
-use crate::pipeline::receive::{self, Sink, Subscription};
-use crate::pipeline::video_receive::VideoStats;
+use crate::pipeline::receive;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
 use crate::protocol::keys::{self, Random, Secret};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
@@ -39,18 +37,17 @@ const TICK: Duration = Duration::from_millis(25);
 const SECOND: Duration = Duration::from_secs(1);
 /// Threads that decode pictures: one for each core, two at most; the window and the codecs need cores as well.
 const DECODERS_MAX: usize = 2;
-/// Subscriptions that failed are tried again after this time.
-const RESUBSCRIBE: Duration = Duration::from_secs(1);
 
 /// The running conference.
 pub struct Director {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     telling: Sender<Event>,
     config: Config,
     random: Random,
     control: Control,
-    receiver: receive::Receiver,
-    voices: AudioReceiver,
+    pub(super) receiver: receive::Receiver,
+    pub(super) voices: AudioReceiver,
+    pub(super) follows: Follows,
     /// The stream's source and its thread.
     audio: Option<(u32, AudioSender)>,
     /// The stream's source and its thread.
@@ -64,11 +61,12 @@ pub struct Director {
     streams: Vec<StreamInfo>,
     begin: Timestamp,
     rolled: Timestamp,
-    retry: Option<Timestamp>,
     paused: bool,
     /// Its first failure was told; the attempts that follow are not.
     speaker_failed: bool,
     microphone_failed: bool,
+    /// That nothing is received any more was told.
+    deaf: bool,
     _kept: identity::Identity,
 }
 
@@ -102,7 +100,6 @@ impl Director {
                 expected: Some(ready.expected),
             },
         })?;
-        shared.state().control_rejected = control.rejected();
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -112,6 +109,7 @@ impl Director {
             control,
             receiver,
             voices,
+            follows: Follows::default(),
             audio: None,
             video: None,
             audio_to: Destination::default(),
@@ -121,10 +119,10 @@ impl Director {
             streams: Vec::new(),
             begin: Timestamp(0),
             rolled: ready.joined_at,
-            retry: None,
             paused: false,
             speaker_failed: false,
             microphone_failed: false,
+            deaf: false,
             _kept: ready.kept,
         };
         for text in &ready.notices {
@@ -173,13 +171,13 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
+        self.count_refused(&mut self.shared.state());
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
         }
-        self.shared.state().ended = true;
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
@@ -369,24 +367,49 @@ impl Director {
             E::PersonJoined(person) => self.arrived(person),
             E::PersonChanged(person) => self.changed(person),
             E::PersonLeft(person, departure) => self.left(&person, departure),
-            E::SlotTaken(slot) => {
-                self.slot = Some(slot);
-                self.begin = self.now() + LEAD;
-                self.audio_to.set(None);
-                self.video_to.set(None);
-            }
+            E::SlotTaken(slot) => self.take_slot(slot),
             E::SlotLost => self.slot = None,
             E::SlotsFull => {
                 self.slot = None;
                 self.say(NoticeKind::Warning, "124 people send already: you are not seen or heard until one stops");
             }
-            E::ClockSample(sample) => self.with_state(|director, state| {
-                if let Some(other) = state.people.present(&sample.id) {
-                    other.measured(director.now(), &sample);
+            E::ClockSample(sample) => {
+                let now = self.now();
+                if let Some(other) = self.shared.state().people.present(&sample.id) {
+                    other.measured(now, &sample);
                 }
-            }),
+            }
+            E::Everybody { me, others } => self.catch_up(me, others),
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
+            }
+        }
+    }
+
+    fn take_slot(&mut self, slot: u8) {
+        self.slot = Some(slot);
+        self.begin = self.now() + LEAD;
+        self.audio_to.set(None);
+        self.video_to.set(None);
+    }
+
+    /// Events were lost: everything is as it is told here.
+    fn catch_up(&mut self, me: Person, others: Vec<Person>) {
+        match me.slot {
+            Some(slot) if self.slot != Some(slot) => self.take_slot(slot),
+            slot => self.slot = slot,
+        }
+        self.shared.state().own.name = me.name;
+        let here = |p: &Person| others.iter().any(|o| o.id == p.id);
+        let gone: Vec<Person> =
+            self.shared.state().people.here().map(|o| &o.person).filter(|p| !here(p)).cloned().collect();
+        gone.iter().for_each(|person| self.left(person, Departure::Lost));
+        for person in others {
+            let known = self.shared.state().people.present(&person.id).map(|o| o.person == person);
+            match known {
+                None => self.arrived(person),
+                Some(false) => self.changed(person),
+                Some(true) => {}
             }
         }
     }
@@ -415,19 +438,18 @@ impl Director {
         if person.role == Role::Participant && self.now().since(self.shared.state().joined_at) > SECOND {
             self.say(NoticeKind::Info, &format!("{} joined", person.name));
         }
-        self.with_state(|director, state| {
-            let other = state.people.arrive(person);
-            director.follow(other, &state.plan);
-        });
+        let id = person.id;
+        self.shared.state().people.arrive(person);
+        self.follow(&id);
     }
 
     fn changed(&mut self, person: Person) {
         self.tell(&person, PersonState::Changed);
-        self.with_state(|director, state| {
-            let Some(other) = state.people.present(&person.id) else { return };
-            other.person = person;
-            director.follow(other, &state.plan);
-        });
+        let id = person.id;
+        if let Some(other) = self.shared.state().people.present(&id) {
+            other.renew(person);
+        }
+        self.follow(&id);
     }
 
     fn left(&mut self, person: &Person, departure: Departure) {
@@ -439,99 +461,10 @@ impl Director {
         if person.role == Role::Participant {
             self.say(NoticeKind::Info, &format!("{} {words}", person.name));
         }
-        self.with_state(|director, state| {
-            if let Some(other) = state.people.depart(&person.id) {
-                director.unfollow_video(other);
-                director.unfollow_voice(other);
-            }
-        });
-    }
-
-    /// The state is locked while `change` runs: nothing in it waits for a device or the network.
-    fn with_state(&mut self, change: impl FnOnce(&mut Self, &mut State)) {
         let shared = Arc::clone(&self.shared);
-        change(self, &mut shared.state());
-    }
-
-    /// Subscribes to what somebody sends, and to nothing else of theirs.
-    fn follow(&mut self, other: &mut Other, plan: &crate::wire::address::Plan) {
-        let wanted = |kind| {
-            let stream = other.person.stream(kind)?;
-            let address = plan.stream(other.person.slot?, kind);
-            Some((Received { address, ssrc: stream.ssrc }, *stream))
-        };
-        let (video, voice) = (wanted(StreamKind::Video(Layer::Full)), wanted(StreamKind::Audio));
-        if other.video.received.as_ref().map(|(_, r)| r) != video.as_ref().map(|(r, _)| r) {
-            self.unfollow_video(other);
-            if let Some((received, stream)) = video {
-                self.follow_video(other, received, &stream);
-            }
-        }
-        if other.voice.as_ref() != voice.as_ref().map(|(r, _)| r) {
-            self.unfollow_voice(other);
-            if let Some((received, _)) = voice {
-                self.follow_voice(other, received);
-            }
-        }
-    }
-
-    fn follow_video(&mut self, other: &mut Other, received: Received, stream: &StreamInfo) {
-        let stats = Arc::new(VideoStats::default());
-        let sink = Sink::Video {
-            slot: Arc::clone(&other.picture),
-            stats: Arc::clone(&stats),
-            true_size: Some((stream.width as usize, stream.height as usize)),
-        };
-        if self.subscribe(other, stream.kind, &received, sink) {
-            other.video.stats.push(stats);
-            other.video.received = Some((Layer::Full, received));
-        }
-    }
-
-    fn follow_voice(&mut self, other: &mut Other, received: Received) {
-        let key = other.stream_key(StreamKind::Audio);
-        match self.voices.add(key) {
-            Ok(stats) => {
-                if self.subscribe(other, StreamKind::Audio, &received, Sink::Audio) {
-                    other.talking.push(stats);
-                    other.voice = Some(received);
-                } else {
-                    self.voices.remove(key);
-                }
-            }
-            Err(error) => tracing::error!(%error, "a voice cannot be played"),
-        }
-    }
-
-    fn subscribe(&mut self, other: &Other, kind: StreamKind, received: &Received, sink: Sink) -> bool {
-        let subscription = Subscription {
-            key: other.stream_key(kind),
-            rtp: received.address,
-            ssrc: Some(received.ssrc),
-            offset: other.offset.clone(),
-            sink,
-        };
-        match self.receiver.subscribe(subscription) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "cannot receive a stream; trying again");
-                self.retry = Some(self.now() + RESUBSCRIBE);
-                false
-            }
-        }
-    }
-
-    fn unfollow_video(&mut self, other: &mut Other) {
-        if other.video.received.take().is_some() {
-            self.receiver.unsubscribe(other.stream_key(StreamKind::Video(Layer::Full)));
-        }
-    }
-
-    fn unfollow_voice(&mut self, other: &mut Other) {
-        if other.voice.take().is_some() {
-            let key = other.stream_key(StreamKind::Audio);
-            self.receiver.unsubscribe(key);
-            self.voices.remove(key);
+        let mut state = shared.state();
+        if let Some(other) = state.people.depart(&person.id) {
+            self.unfollow(other);
         }
     }
 
@@ -552,12 +485,8 @@ impl Director {
         }
         let now = self.now();
         self.direct(now);
-        if self.retry.is_some_and(|at| now >= at) {
-            self.retry = None;
-            self.with_state(|director, state| {
-                let plan = state.plan;
-                state.people.here_mut().for_each(|other| director.follow(other, &plan));
-            });
+        if self.follows.again(now) {
+            self.follow_all();
         }
         if now.since(self.rolled) >= SECOND {
             self.roll(now);
@@ -577,13 +506,22 @@ impl Director {
         self.video_to.set(to(StreamKind::Video(Layer::Full)));
     }
 
+    fn count_refused(&self, state: &mut super::state::State) {
+        state.control_rejected = self.control.rejected();
+        state.media_rejected = self.receiver.refused();
+    }
+
     fn roll(&mut self, now: Timestamp) {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
+        if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
+            self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");
+        }
         let mixer = self.voices.stats();
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);
+        self.count_refused(&mut state);
         let usage = crate::device::process::usage();
         let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
         state.summary = vec![

@@ -12,12 +12,14 @@
 pub mod config;
 mod director;
 mod entry;
+mod follow;
 mod latency;
 mod notices;
 mod own;
 mod people;
 mod state;
 pub mod stats;
+mod succession;
 pub mod view;
 
 use std::net::Ipv4Addr;
@@ -181,6 +183,15 @@ impl Shared {
     }
 }
 
+/// Says that the conference is over when the director's thread ends.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.state().ended = true;
+    }
+}
+
 impl Conference {
     /// Enters, and starts everything.
     ///
@@ -194,9 +205,12 @@ impl Conference {
         let (telling, events) = bounded(EVENTS);
         let director = director::Director::start(ready, config, Arc::clone(&shared), telling)?;
         let (ended, finished) = bounded(1);
+        let over = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("director".into()).spawn(move || {
+            // Dropped in this order however it ends, so that nobody waits for one that panicked.
+            let _ended = ended;
+            let _over = Over(over);
             director.run(&asked);
-            drop(ended);
         })?;
         Ok(Self { shared, commands, events, director: Mutex::new(Some(thread)), finished })
     }

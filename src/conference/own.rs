@@ -1,10 +1,12 @@
 //! The person at this machine: what is sent, and how the own tile looks.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::entry::Ready;
 use super::stats::{Sent, SentStream};
+use super::succession::Succession;
 use super::view::{CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_send::AudioSendStats;
 use crate::pipeline::slot::PictureSlot;
@@ -36,12 +38,26 @@ pub struct Own {
     pub camera: CameraView,
     /// Own picture.
     pub picture: Arc<PictureSlot>,
-    /// Figures of the camera's streams, the newest last.
-    pub video: Vec<Arc<VideoSendStats>>,
+    /// Figures of the camera's streams.
+    pub video: Succession<VideoSendStats, SentStream>,
     /// Figures of the microphone's stream.
     pub audio: Option<Arc<AudioSendStats>>,
     figures: PersonFigures,
     before: SentStream,
+}
+
+impl From<&VideoSendStats> for SentStream {
+    fn from(s: &VideoSendStats) -> Self {
+        Self { frames: s.frames.load(Relaxed), packets: s.packets.load(Relaxed), bytes: s.bytes.load(Relaxed) }
+    }
+}
+
+impl AddAssign for SentStream {
+    fn add_assign(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
 }
 
 impl Own {
@@ -57,19 +73,10 @@ impl Own {
             has_camera: ready.has_camera,
             camera: CameraView::Off,
             picture: Arc::default(),
-            video: Vec::new(),
+            video: Succession::default(),
             audio: None,
             figures: PersonFigures::default(),
             before: SentStream::default(),
-        }
-    }
-
-    fn video_sent(&self) -> SentStream {
-        let sum = |of: fn(&VideoSendStats) -> u64| self.video.iter().map(|s| of(s)).sum();
-        SentStream {
-            frames: sum(|s| s.frames.load(Relaxed)),
-            packets: sum(|s| s.packets.load(Relaxed)),
-            bytes: sum(|s| s.bytes.load(Relaxed)),
         }
     }
 
@@ -80,14 +87,14 @@ impl Own {
             packets: a.packets(),
             bytes: a.bytes(),
         });
-        Sent { video: self.video_sent(), audio }
+        Sent { video: self.video.sum(), audio }
     }
 
     /// Closes a second of `seconds`.
     pub fn roll(&mut self, seconds: f32) {
-        let (now, before) = (self.video_sent(), self.before);
+        let (now, before) = (self.video.sum(), self.before);
         let per_s = |now: u64, before: u64| now.saturating_sub(before) as f32 / seconds.max(0.001);
-        let size = self.video.last().map_or(0, |s| s.size.load(Relaxed));
+        let size = self.video.newest().map_or(0, |s| s.size.load(Relaxed));
         let sends = now.frames > before.frames;
         self.figures = PersonFigures {
             layer: if sends { Layer::Full.word() } else { "" },

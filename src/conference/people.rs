@@ -2,21 +2,24 @@
 //!
 //! People who left stay for the statistics, the newest [`DEPARTED_MAX`] of them.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::latency::LatencyMeter;
 use super::stats;
+use super::succession::Succession;
 use super::view::{CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
 use crate::pipeline::video_receive::VideoStats;
 use crate::protocol::clock::OffsetFilter;
+use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::{Layer, StreamKind};
+use crate::wire::Layer;
 
 /// People who left whose statistics are kept.
 const DEPARTED_MAX: usize = 256;
@@ -28,17 +31,82 @@ const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 pub struct Received {
     /// Group and port, source: another one is another subscription.
     pub address: std::net::SocketAddrV4,
+    /// The socket it is sent from.
+    pub source: std::net::SocketAddrV4,
     /// RTP source.
     pub ssrc: u32,
 }
 
-/// Video of one person: figures of the stream now received and of those before it.
+/// Sums over the video streams of a person.
+#[derive(Clone, Copy, Default)]
+pub struct VideoSums {
+    frames_complete: u64,
+    frames_decoded: u64,
+    frames_skipped: u64,
+    frames_lost: u64,
+    packets_received: u64,
+    packets_lost: u64,
+    refused: u64,
+    bytes: u64,
+}
+
+impl From<&VideoStats> for VideoSums {
+    fn from(s: &VideoStats) -> Self {
+        Self {
+            frames_complete: s.frames_complete.load(Relaxed),
+            frames_decoded: s.frames_decoded.load(Relaxed),
+            frames_skipped: s.frames_skipped.load(Relaxed),
+            frames_lost: s.frames_lost.load(Relaxed),
+            packets_received: s.packets_received.load(Relaxed),
+            packets_lost: s.packets_lost.load(Relaxed),
+            refused: s.rejected.load(Relaxed) + s.foreign.load(Relaxed),
+            bytes: s.bytes.load(Relaxed),
+        }
+    }
+}
+
+impl AddAssign for VideoSums {
+    fn add_assign(&mut self, other: Self) {
+        self.frames_complete += other.frames_complete;
+        self.frames_decoded += other.frames_decoded;
+        self.frames_skipped += other.frames_skipped;
+        self.frames_lost += other.frames_lost;
+        self.packets_received += other.packets_received;
+        self.packets_lost += other.packets_lost;
+        self.refused += other.refused;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Sums over the voices of a person.
+#[derive(Clone, Copy, Default)]
+pub struct VoiceSums {
+    packets_received: u64,
+    packets_lost: u64,
+    concealed_ms: u64,
+}
+
+impl From<&TalkerStats> for VoiceSums {
+    fn from(t: &TalkerStats) -> Self {
+        Self { packets_received: t.packets_received(), packets_lost: t.packets_lost(), concealed_ms: t.concealed_ms() }
+    }
+}
+
+impl AddAssign for VoiceSums {
+    fn add_assign(&mut self, other: Self) {
+        self.packets_received += other.packets_received;
+        self.packets_lost += other.packets_lost;
+        self.concealed_ms += other.concealed_ms;
+    }
+}
+
+/// Video of one person.
 #[derive(Default)]
 pub struct VideoOf {
     /// What is subscribed, if anything.
     pub received: Option<(Layer, Received)>,
-    /// One for each subscription, the newest last.
-    pub stats: Vec<Arc<VideoStats>>,
+    /// Figures of the stream now received and of those before it.
+    pub streams: Succession<VideoStats, VideoSums>,
     /// Pictures composed into the window.
     pub shown: u64,
     /// From capture to the window.
@@ -59,10 +127,12 @@ pub struct Other {
     pub video: VideoOf,
     /// What is subscribed of the voice.
     pub voice: Option<Received>,
-    /// One for each subscription of the voice, the newest last.
-    pub talking: Vec<Arc<TalkerStats>>,
+    /// Figures of the voice now received and of those before it.
+    pub talking: Succession<TalkerStats, VoiceSums>,
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
+    /// How often the streams were subscribed.
+    pub follows: Rate,
     pings: OffsetFilter,
     /// Figures of the last second.
     figures: PersonFigures,
@@ -86,17 +156,23 @@ impl Other {
             picture: Arc::default(),
             video: VideoOf::default(),
             voice: None,
-            talking: Vec::new(),
+            talking: Succession::default(),
             offset: ClockOffset::unknown(),
+            follows: Rate::default(),
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             before: Totals::default(),
         }
     }
 
-    /// The key of one of the person's streams: eight of them a person.
-    pub fn stream_key(&self, kind: StreamKind) -> u64 {
-        self.key * 8 + u64::from(kind.to_wire())
+    /// Takes over what is known of the person now.
+    pub fn renew(&mut self, person: Person) {
+        if (person.sid, person.address) != (self.person.sid, self.person.address) {
+            // Another start, maybe on another machine: what was measured of its clock means nothing any more.
+            self.pings = OffsetFilter::new();
+            self.offset.set(None);
+        }
+        self.person = person;
     }
 
     /// Takes in a measurement of the person's clock.
@@ -106,13 +182,9 @@ impl Other {
     }
 
     fn totals(&self) -> Totals {
-        let mut sum = Totals { shown: self.video.shown, ..Totals::default() };
-        for s in &self.video.stats {
-            sum.bytes += s.bytes.load(Relaxed);
-            sum.received += s.packets_received.load(Relaxed);
-            sum.lost += s.packets_lost.load(Relaxed);
-        }
-        sum
+        let sums = self.video.streams.sum();
+        let (bytes, received, lost) = (sums.bytes, sums.packets_received, sums.packets_lost);
+        Totals { shown: self.video.shown, bytes, received, lost }
     }
 
     /// Closes a second of `seconds`: what happened since the last call becomes the figures shown.
@@ -123,12 +195,12 @@ impl Other {
         self.video.latency.roll();
         self.figures = PersonFigures {
             layer: self.video.received.as_ref().map_or("", |(layer, _)| layer.word()),
-            size: self.video.stats.last().map_or((0, 0), |s| s.true_size()),
+            size: self.video.streams.newest().map_or((0, 0), |s| s.true_size()),
             frames_per_s: per_s(now.shown, before.shown),
             kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
             loss_percent: 100.0 * lost / (received + lost).max(1.0),
             latency_ms: self.video.latency.recent_ms(),
-            audio_buffer_ms: self.talking.last().map_or(0.0, |t| t.buffer_ms()),
+            audio_buffer_ms: self.talking.newest().map_or(0.0, |t| t.buffer_ms()),
         };
         self.before = now;
     }
@@ -137,7 +209,7 @@ impl Other {
         if let Camera::Failed(text) = &self.person.camera {
             return CameraView::Failed(text.clone());
         }
-        let Some(stats) = self.video.received.as_ref().and(self.video.stats.last()) else {
+        let Some(stats) = self.video.received.as_ref().and(self.video.streams.newest()) else {
             return if self.person.camera == Camera::On { CameraView::Waiting } else { CameraView::Off };
         };
         match stats.picture_at.load(Relaxed) {
@@ -157,7 +229,7 @@ impl Other {
             muted: self.person.microphone == Microphone::Muted,
             has_microphone: self.person.microphone != Microphone::None,
             camera: self.camera(now),
-            level_dbfs: match (&self.voice, self.talking.last()) {
+            level_dbfs: match (&self.voice, self.talking.newest()) {
                 (Some(_), Some(talker)) => talker.level_dbfs(),
                 _ => -127.0,
             },
@@ -172,45 +244,44 @@ impl Other {
             name: self.person.name.clone(),
             address: self.person.address.ip().to_string(),
             present: self.present,
-            video: (!self.video.stats.is_empty()).then(|| self.video_stats()),
+            video: (!self.video.streams.is_empty()).then(|| self.video_stats()),
             audio: (!self.talking.is_empty()).then(|| self.audio_stats()),
         }
     }
 
     fn video_stats(&self) -> stats::Video {
-        let sum = |of: fn(&VideoStats) -> u64| self.video.stats.iter().map(|s| of(s)).sum::<u64>();
-        let (width, height) = self.video.stats.last().map_or((0, 0), |s| s.true_size());
-        let decoded = sum(|s| s.frames_decoded.load(Relaxed));
+        let sums = self.video.streams.sum();
+        let (width, height) = self.video.streams.newest().map_or((0, 0), |s| s.true_size());
         stats::Video {
             layer: self.video.received.as_ref().map_or(Layer::Full, |(layer, _)| *layer).word(),
             width,
             height,
-            frames_received: sum(|s| s.frames_complete.load(Relaxed)),
+            frames_received: sums.frames_complete,
             frames_shown: self.video.shown,
-            frames_skipped: sum(|s| s.frames_skipped.load(Relaxed)) + decoded.saturating_sub(self.video.shown),
-            frames_lost: sum(|s| s.frames_lost.load(Relaxed)),
+            frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
+            frames_lost: sums.frames_lost,
             frames_repaired: 0,
             frames_concealed: 0,
-            packets_received: sum(|s| s.packets_received.load(Relaxed)),
-            packets_lost: sum(|s| s.packets_lost.load(Relaxed)),
+            packets_received: sums.packets_received,
+            packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
         }
     }
 
     fn audio_stats(&self) -> stats::Audio {
-        let sum = |of: fn(&TalkerStats) -> u64| self.talking.iter().map(|t| of(t)).sum::<u64>();
+        let sums = self.talking.sum();
         stats::Audio {
-            packets_received: sum(TalkerStats::packets_received),
-            packets_lost: sum(TalkerStats::packets_lost),
-            concealed_ms: sum(TalkerStats::concealed_ms),
-            buffer_ms: self.talking.last().map_or(0.0, |t| f64::from(t.buffer_ms())),
-            level_dbfs: self.talking.last().map_or(-127.0, |t| f64::from(t.level_dbfs())),
+            packets_received: sums.packets_received,
+            packets_lost: sums.packets_lost,
+            concealed_ms: sums.concealed_ms,
+            buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
+            level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }
     }
 
     /// Packets that were refused.
     fn rejected(&self) -> u64 {
-        self.video.stats.iter().map(|s| s.rejected.load(Relaxed) + s.foreign.load(Relaxed)).sum()
+        self.video.streams.sum().refused
     }
 }
 
@@ -236,7 +307,8 @@ impl People {
             self.all.len() - 1
         });
         let other = &mut self.all[index];
-        (other.present, other.person) = (true, person);
+        other.present = true;
+        other.renew(person);
         other
     }
 
@@ -257,11 +329,6 @@ impl People {
     /// Those here now.
     pub fn here(&self) -> impl Iterator<Item = &Other> {
         self.all.iter().filter(|o| o.present)
-    }
-
-    /// The same, to change them.
-    pub fn here_mut(&mut self) -> impl Iterator<Item = &mut Other> {
-        self.all.iter_mut().filter(|o| o.present)
     }
 
     /// Notes that the window shows a picture, at the own wall time `now`.

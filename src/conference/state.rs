@@ -1,8 +1,5 @@
 //! What the director knows, as others see it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;
@@ -32,8 +29,10 @@ pub struct State {
     pub people: People,
     /// Lines for the user.
     pub notices: Notices,
-    /// Control datagrams refused so far, counted by the control role.
-    pub control_rejected: Arc<AtomicU64>,
+    /// Control datagrams refused so far.
+    pub control_rejected: u64,
+    /// Media packets refused before it was known whose they are.
+    pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
     /// It is over.
@@ -53,7 +52,8 @@ impl State {
             own: Own::new(ready),
             people: People::default(),
             notices: Notices::default(),
-            control_rejected: Arc::default(),
+            control_rejected: 0,
+            media_rejected: 0,
             summary: Vec::new(),
             ended: false,
             cpu_before_s: 0.0,
@@ -92,8 +92,8 @@ impl State {
             sent: self.own.sent(),
             people: self.people.stats(),
             rejected: stats::Rejected {
-                media: self.people.rejected(),
-                control: self.control_rejected.load(Ordering::Relaxed),
+                media: self.people.rejected() + self.media_rejected,
+                control: self.control_rejected,
             },
             ..Stats::default()
         }

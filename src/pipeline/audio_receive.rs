@@ -99,7 +99,6 @@ enum Command {
     Remove(u64),
     Goodbye(u64),
     Volume(u64, f32),
-    Stop,
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioReceiver`] do so on a thread.
@@ -150,9 +149,8 @@ impl AudioReceive {
         Ok(())
     }
 
-    fn command(&mut self, command: Command) -> bool {
+    fn command(&mut self, command: Command) {
         match command {
-            Command::Stop => return false,
             // A conference has no more publishers than there is room for.
             Command::Add(talker) => drop(self.place(*talker)),
             Command::Remove(stream) => self.talkers.retain(|t| t.stream != stream),
@@ -161,7 +159,6 @@ impl AudioReceive {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
         }
-        true
     }
 
     fn talker(&mut self, stream: u64) -> Option<&mut Talker> {
@@ -247,23 +244,27 @@ impl AudioReceiver {
     pub fn add(&self, stream: u64) -> Result<Arc<TalkerStats>, Error> {
         let talker = Talker::new(stream)?;
         let stats = talker.stats();
-        self.commands.send(Command::Add(Box::new(talker))).map_err(|_| Error::Ended)?;
-        Ok(stats)
+        if self.command(Command::Add(Box::new(talker))) { Ok(stats) } else { Err(Error::Ended) }
     }
 
     /// Plays `stream` no more.
     pub fn remove(&self, stream: u64) {
-        let _ = self.commands.send(Command::Remove(stream));
+        self.command(Command::Remove(stream));
     }
 
     /// The talker said good-bye: what is missing from now on is not missing.
     pub fn goodbye(&self, stream: u64) {
-        let _ = self.commands.send(Command::Goodbye(stream));
+        self.command(Command::Goodbye(stream));
     }
 
     /// Plays `stream` louder or softer, here only: 1 as it was sent, 0 not at all, at most 4.
     pub fn set_volume(&self, stream: u64, volume: f32) {
-        let _ = self.commands.send(Command::Volume(stream, volume));
+        self.command(Command::Volume(stream, volume));
+    }
+
+    /// Whoever asks does not wait: a full queue means that nobody reads it.
+    fn command(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
     }
 
     /// Figures of the mixer.
@@ -279,7 +280,8 @@ impl AudioReceiver {
 
 impl Drop for AudioReceiver {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Stop);
+        // The end of the commands ends the thread.
+        self.commands = bounded(0).0;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -291,9 +293,7 @@ fn run(mut role: AudioReceive, clock: &Clock, commands: &Receiver<Command>, even
     loop {
         match commands.recv_timeout(wait) {
             Ok(command) => {
-                if !role.command(command) {
-                    return;
-                }
+                role.command(command);
                 // All of them before the next packets: those of a stream just added are to be heard.
                 wait = Duration::ZERO;
             }

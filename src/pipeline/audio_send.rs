@@ -137,11 +137,8 @@ impl AudioSendStats {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
-    Mute(bool),
-    Stop,
-}
+/// Stops or resumes sending.
+struct Mute(bool);
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioSender`] do so on a thread.
 pub struct AudioSend {
@@ -320,7 +317,7 @@ impl AudioSend {
 
 /// The sending thread, seen from outside. Dropping it says good-bye, stops and joins the thread.
 pub struct AudioSender {
-    commands: Sender<Command>,
+    commands: Sender<Mute>,
     events: Receiver<SoundEvent>,
     stats: Arc<AudioSendStats>,
     has_microphone: bool,
@@ -345,7 +342,7 @@ impl AudioSender {
     /// Stops or resumes sending.
     pub fn mute(&self, muted: bool) {
         // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Mute(muted));
+        let _ = self.commands.try_send(Mute(muted));
     }
 
     /// Figures.
@@ -366,14 +363,15 @@ impl AudioSender {
 
 impl Drop for AudioSender {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Stop);
+        // The end of the commands ends the thread.
+        self.commands = bounded(0).0;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundEvent>) {
+fn run(mut role: AudioSend, commands: &Receiver<Mute>, events: &Sender<SoundEvent>) {
     loop {
         let now = role.clock.now();
         let wait = role.step(now);
@@ -382,9 +380,9 @@ fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundE
             let _ = events.try_send(event);
         }
         match commands.recv_timeout(wait) {
-            Ok(Command::Mute(muted)) => role.mute(muted),
+            Ok(Mute(muted)) => role.mute(muted),
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     role.goodbye();

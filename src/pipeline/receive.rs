@@ -1,19 +1,20 @@
 //! Thread role: one poll over the sockets of all subscribed streams.
 //!
 //! ```text
-//!            ┌ RTP ──> own SSRC only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
-//! one poll ──┤                      └──> audio: AudioSink
+//!            ┌ RTP ──> own source only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
+//! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
 //!            └ waker > commands: subscribe, unsubscribe, rejoin, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
 //! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes, never waits for a
-//! decoder and never sends; packets that are malformed or of another source cost a counter.
+//! decoder and never sends; packets that are malformed, from another address than the participant's socket, or of
+//! another SSRC cost a counter.
 
 use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crossbeam_channel as channel;
 use mio::{Events, Poll, Token, Waker};
 
 use crate::device::clock::Clock;
-use crate::device::net::{self, Interface, ReceiveBuffer, UdpSocket};
+use crate::device::net::{self, Datagram, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::{DATAGRAM_BYTES_MAX, SLOTS_MAX, STREAMS_PER_SLOT_MAX};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats, VideoStream};
@@ -102,7 +103,9 @@ pub struct Subscription {
     pub key: u64,
     /// Group and port of its RTP; RTCP is on the port above.
     pub rtp: SocketAddrV4,
-    /// Its source as announced; `None` pins the first one heard.
+    /// The socket its participant sends everything from; `None` takes what anybody sends.
+    pub source: Option<SocketAddrV4>,
+    /// Its SSRC as announced; `None` pins the first one heard.
     pub ssrc: Option<u32>,
     /// Offset of its participant's wall clock.
     pub offset: ClockOffset,
@@ -128,7 +131,6 @@ enum Command {
     Subscribe(Box<Stream>),
     Unsubscribe(u64),
     Rejoin(u64),
-    Stop,
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -136,6 +138,7 @@ pub struct Receiver {
     commands: channel::Sender<Command>,
     waker: Arc<Waker>,
     interface: Interface,
+    refused: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -148,6 +151,7 @@ impl Receiver {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (commands, receiver) = channel::bounded(COMMANDS);
+        let refused = Arc::new(AtomicU64::new(0));
         let mut role = Role {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -158,9 +162,10 @@ impl Receiver {
             clock: clock.clone(),
             decoders: Decoders::start(decoders, clock)?,
             audio,
+            refused: refused.clone(),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
-        Ok(Self { commands, waker, interface: interface.clone(), thread: Some(thread) })
+        Ok(Self { commands, waker, interface: interface.clone(), refused, thread: Some(thread) })
     }
 
     /// Joins the stream's group and receives it from now on; a stream of the same key is replaced.
@@ -182,6 +187,16 @@ impl Receiver {
         let _ = self.command(Command::Rejoin(key));
     }
 
+    /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the thread has ended, which it does by itself only when something is broken.
+    pub fn is_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     fn command(&self, command: Command) -> Result<(), Error> {
         self.commands.try_send(command).map_err(|_| Error::Ended)?;
         self.waker.wake().map_err(|_| Error::Ended)
@@ -190,8 +205,9 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // Without a listener the thread has ended already.
-        let _ = self.command(Command::Stop);
+        // The end of the commands ends the thread; when it cannot be woken it has ended already.
+        drop(std::mem::replace(&mut self.commands, channel::bounded(0).0));
+        let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -210,6 +226,7 @@ struct Role {
     clock: Clock,
     decoders: Decoders,
     audio: Box<dyn AudioSink>,
+    refused: Arc<AtomicU64>,
 }
 
 impl Role {
@@ -246,7 +263,11 @@ impl Role {
     }
 
     fn take_commands(&mut self) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
+        loop {
+            let command = match self.commands.try_recv() {
+                Ok(command) => command,
+                Err(error) => return error != channel::TryRecvError::Disconnected,
+            };
             match command {
                 Command::Subscribe(stream) => self.subscribe(stream),
                 Command::Unsubscribe(key) => self.unsubscribe(key),
@@ -255,10 +276,8 @@ impl Role {
                         stream.rejoin();
                     }
                 }
-                Command::Stop => return false,
             }
         }
-        true
     }
 
     fn subscribe(&mut self, stream: Box<Stream>) {
@@ -306,15 +325,18 @@ impl Role {
             let now = self.clock.now();
             match &mut stream.kind {
                 Kind::Audio => {
+                    let mut refused = 0;
                     for datagram in self.buffer.datagrams() {
-                        if pinned(datagram.bytes, &mut stream.ssrc) == Source::Own {
-                            self.audio.packet(stream.key, now, datagram.bytes);
+                        match pinned(&datagram, stream.source, &mut stream.ssrc) {
+                            Source::Own => self.audio.packet(stream.key, now, datagram.bytes),
+                            Source::Foreign | Source::Malformed => refused += 1,
                         }
                     }
+                    self.refused.fetch_add(refused, Ordering::Relaxed);
                 }
                 Kind::Video(video) => {
                     for datagram in self.buffer.datagrams() {
-                        match pinned(datagram.bytes, &mut stream.ssrc) {
+                        match pinned(&datagram, stream.source, &mut stream.ssrc) {
                             Source::Own => video.packet(now, datagram.bytes, &stream.clock, &stream.offset),
                             Source::Foreign => video.foreign += 1,
                             Source::Malformed => video.malformed += 1,
@@ -327,27 +349,36 @@ impl Role {
                 }
             }
         } else {
+            let mut refused = 0;
             for datagram in self.buffer.datagrams() {
-                stream.report(datagram.bytes);
+                if stream.source.is_none_or(|own| own == datagram.source) {
+                    stream.report(datagram.bytes);
+                } else {
+                    refused += 1;
+                }
             }
+            self.refused.fetch_add(refused, Ordering::Relaxed);
         }
         true
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Source {
     Own,
     Foreign,
     Malformed,
 }
 
-/// Whether a packet is of the stream's source, which the first packet pins when it was not announced.
-fn pinned(bytes: &[u8], ssrc: &mut Option<u32>) -> Source {
-    if bytes.len() > DATAGRAM_BYTES_MAX {
+/// Whether a packet is of the stream's source: sent from its participant's socket, with its SSRC, which the first packet
+/// pins when it was not announced.
+fn pinned(datagram: &Datagram<'_>, source: Option<SocketAddrV4>, ssrc: &mut Option<u32>) -> Source {
+    if source.is_some_and(|own| own != datagram.source) {
+        return Source::Foreign;
+    }
+    if datagram.bytes.len() > DATAGRAM_BYTES_MAX {
         return Source::Malformed;
     }
-    match rtp::parse_header_only(bytes) {
+    match rtp::parse_header_only(datagram.bytes) {
         Err(_) => Source::Malformed,
         Ok((header, _)) if *ssrc.get_or_insert(header.ssrc) == header.ssrc => Source::Own,
         Ok(_) => Source::Foreign,
@@ -358,6 +389,7 @@ struct Stream {
     key: u64,
     rtp: UdpSocket,
     rtcp: UdpSocket,
+    source: Option<SocketAddrV4>,
     ssrc: Option<u32>,
     clock: SenderClock,
     offset: ClockOffset,
@@ -371,7 +403,7 @@ enum Kind {
 
 impl Stream {
     fn open(subscription: Subscription, interface: &Interface) -> Result<Self, Error> {
-        let Subscription { key, rtp, ssrc, offset, sink } = subscription;
+        let Subscription { key, rtp, source, ssrc, offset, sink } = subscription;
         let (kind, rate) = match sink {
             Sink::Audio => (Kind::Audio, AUDIO_CLOCK_HZ),
             Sink::Video { slot, stats, true_size } => {
@@ -383,6 +415,7 @@ impl Stream {
             key,
             rtp: UdpSocket::multicast(rtp, interface)?,
             rtcp: UdpSocket::multicast(SocketAddrV4::new(*rtp.ip(), rtp.port().saturating_add(1)), interface)?,
+            source,
             ssrc,
             clock: SenderClock::new(rate),
             offset,

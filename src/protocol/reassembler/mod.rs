@@ -277,7 +277,7 @@ impl Reassembler {
         while let Some((oldest, at)) = self.oldest() {
             self.give_up(oldest, at);
         }
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         self.extender = TimestampExtender::default();
         self.interval = 0;
     }

@@ -57,6 +57,13 @@ pub enum Event {
     ClockSample(ClockSample),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
+    /// Everything as it is now, for a reader who missed events. A session itself never says so.
+    Everybody {
+        /// Oneself.
+        me: Person,
+        /// All others who are here.
+        others: Vec<Person>,
+    },
 }
 
 /// What was refused, and why.
@@ -87,10 +94,22 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Everything meant for this conference and not taken.
-    pub fn rejected(&self) -> u64 {
-        let sealed = self.replayed + self.not_authentic + self.throttled;
-        sealed + self.malformed + self.forged + self.stale + self.misplaced + self.excess
+    /// Everything refused, whatever the reason; own datagrams that came back are no refusals.
+    pub fn refused(&self) -> u64 {
+        let Self {
+            opened: _,
+            own: _,
+            foreign,
+            replayed,
+            not_authentic,
+            throttled,
+            malformed,
+            forged,
+            stale,
+            misplaced,
+            excess,
+        } = *self;
+        [foreign, replayed, not_authentic, throttled, malformed, forged, stale, misplaced, excess].iter().sum()
     }
 }
 
