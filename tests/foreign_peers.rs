@@ -99,8 +99,9 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddrV4) -> Vec
     let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
     slot.want(WIDTH, HEIGHT);
     let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size: None };
-    let stream = Subscription { key: 1, rtp, source: None, ssrc: None, offset: ClockOffset::unknown(), sink };
-    receiver.subscribe(stream).expect("joined");
+    receiver
+        .subscribe(Subscription { key: 1, rtp, source: None, ssrc: None, offset: ClockOffset::unknown(), sink })
+        .expect("joined");
     let _sender = start(program, arguments(&scene, rtp));
 
     let began = Instant::now();

@@ -130,13 +130,13 @@ fn wait_for_people(viewer: &Conference, count: usize) -> Result<(), Failure> {
 
 fn finish(mut stats: Stats, cast: &Cast, file: Option<&Path>, options: &ParticipantOptions) -> Result<(), Failure> {
     stats.demo = cast.actors.iter().filter_map(Actor::stats).collect();
-    print!("{}", summary(&stats));
+    report::print(&summary(&stats))?;
     if let Some(path) = &options.screenshot {
-        println!("screenshot: {}", path.display());
+        report::print(&format!("screenshot: {}\n", path.display()))?;
     }
     if let Some(path) = file {
         report::write(path, &stats).map_err(|e| participate::unwritable(path, e))?;
-        println!("statistics: {}", path.display());
+        report::print(&format!("statistics: {}\n", path.display()))?;
     }
     Ok(())
 }

@@ -89,14 +89,18 @@ fn among<'a>(found: &'a [Found], wanted: &str) -> Vec<&'a Found> {
 }
 
 fn ambiguous(wanted: &str, several: &[&Found]) -> Failure {
-    let same_title = |f: &Found| several.iter().filter(|other| other.title == f.title).count() > 1;
+    Failure::words(code::NOT_FOUND, format!("several conferences answer to \"{wanted}\""))
+        .hint(format!("write out one of: {}", told_apart(several)))
+}
+
+/// What one may type to mean each of them: the title, or the id where titles are the same.
+fn told_apart(found: &[&Found]) -> String {
+    let same_title = |f: &Found| found.iter().filter(|other| other.title == f.title).count() > 1;
     let name = |f: &&Found| match same_title(f) {
         false => format!("\"{}\"", f.title),
         true => format!("{} (\"{}\", announced by {})", f.id, f.title, f.source.ip()),
     };
-    let names: Vec<String> = several.iter().map(name).collect();
-    Failure::words(code::NOT_FOUND, format!("several conferences answer to \"{wanted}\""))
-        .hint(format!("write out one of: {}", names.join(", ")))
+    found.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The only conference on this network.
@@ -116,8 +120,7 @@ fn nothing_found(text: &str, found: &[Found]) -> Failure {
          --interface picks another"
             .to_owned()
     } else {
-        let titles: Vec<String> = found.iter().map(|f| format!("\"{}\"", f.title)).collect();
-        format!("these answer: {}", titles.join(", "))
+        format!("these answer: {}", told_apart(&found.iter().collect::<Vec<_>>()))
     };
     Failure::words(code::NOT_FOUND, text).hint(hint)
 }

@@ -1,12 +1,11 @@
 //! `sdp`: somebody's streams for another program.
 
-use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate};
+use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::{Entry, Role};
 use crate::wire::Layer;
 
@@ -69,9 +68,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return Err(failure);
     }
     let sdp = conference.sdp(&options.name, options.layer).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    out.write_all(sdp.as_bytes()).and_then(|()| out.flush())?;
-    drop(out);
+    report::print(&sdp)?;
     if options.once {
         conference.leave();
         return Ok(());

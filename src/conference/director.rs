@@ -125,8 +125,8 @@ impl Director {
             deaf: false,
             _kept: ready.kept,
         };
-        for text in &ready.notices {
-            director.say(NoticeKind::Warning, text);
+        for (kind, text) in &ready.notices {
+            director.say(*kind, text);
         }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
@@ -171,7 +171,7 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
-        self.count_refused(&mut self.shared.state());
+        self.shared.state().control_rejected = self.control.rejected();
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
         }
@@ -274,10 +274,13 @@ impl Director {
     }
 
     fn camera_failed(&mut self, text: &str) {
-        self.shared.state().own.camera = CameraView::Failed(text.to_owned());
+        let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
         self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
         self.announce(StreamKind::Video(Layer::Full), None);
-        self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        // The first failure is told; that it goes on stands on the own tile.
+        if !matches!(before, CameraView::Failed(_)) {
+            self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        }
     }
 
     fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
@@ -506,11 +509,6 @@ impl Director {
         self.video_to.set(to(StreamKind::Video(Layer::Full)));
     }
 
-    fn count_refused(&self, state: &mut super::state::State) {
-        state.control_rejected = self.control.rejected();
-        state.media_rejected = self.receiver.refused();
-    }
-
     fn roll(&mut self, now: Timestamp) {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
@@ -521,7 +519,8 @@ impl Director {
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);
-        self.count_refused(&mut state);
+        state.control_rejected = self.control.rejected();
+        state.media_rejected = self.receiver.refused();
         let usage = crate::device::process::usage();
         let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
         state.summary = vec![

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::view::NoticeKind;
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
@@ -55,7 +56,7 @@ pub struct Ready {
     /// Begin with both off.
     pub hold: bool,
     /// What the user should know from the start.
-    pub notices: Vec<String>,
+    pub notices: Vec<(NoticeKind, String)>,
     /// When this instance came in.
     pub joined_at: Timestamp,
 }
@@ -81,7 +82,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e, &mut notices))?,
         Role::Observer => identity::Identity::ephemeral()?,
     };
-    notices.extend(kept.notice().map(str::to_owned));
+    notices.extend(kept.notice().map(|text| (NoticeKind::Info, text.to_owned())));
     let identity = Identity::from_seed(kept.seed());
     let (title, conference, plan, expected, open) = match entry {
         Entry::Join(found) => {
@@ -94,14 +95,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
             let conference = keys::conference_id(identity.public(), &salt);
             let heard = listen(config, &interface, clock)?;
-            let namesakes: Vec<String> =
-                heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string()).collect();
-            if !namesakes.is_empty() {
-                let who = namesakes.join(" and ");
-                notices.push(format!(
-                    "there is another conference \"{title}\" already, announced by {who}: others may join that one"
-                ));
-            }
+            notices.extend(namesakes(&heard, &title).map(|text| (NoticeKind::Warning, text)));
             let plan = choose_plan(config, &heard, &conference)?;
             (title, conference, plan, 0, true)
         }
@@ -131,8 +125,12 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
 }
 
 /// A folder that cannot be written keeps nobody out: others only do not know this one again next time.
-fn unkept(error: &identity::Error, notices: &mut Vec<String>) -> Result<identity::Identity, identity::Error> {
-    notices.push(format!("your identity is not kept, so others will not know you again next time: {error}"));
+fn unkept(
+    error: &identity::Error,
+    notices: &mut Vec<(NoticeKind, String)>,
+) -> Result<identity::Identity, identity::Error> {
+    let text = format!("your identity is not kept, so others will not know you again next time: {error}");
+    notices.push((NoticeKind::Warning, text));
     identity::Identity::ephemeral()
 }
 
@@ -143,6 +141,15 @@ fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<F
     }
     let wait = std::time::Duration::from_millis(LISTEN_MS);
     Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+}
+
+/// A warning when there are conferences of this title already: who joins by title could mean either.
+fn namesakes(heard: &[Found], title: &str) -> Option<String> {
+    let others = heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string());
+    let others = others.collect::<Vec<_>>().join(" and ");
+    let text =
+        format!("there is another conference \"{title}\", announced by {others}: people have to tell them apart");
+    (!others.is_empty()).then_some(text)
 }
 
 /// Groups and ports nobody else is heard on, or those the user pinned.

@@ -4,6 +4,7 @@ pub mod address;
 pub mod discovery;
 pub mod jpeg_payload;
 pub mod message;
+pub mod opened;
 pub mod rtcp;
 pub mod rtp;
 pub mod sap;

@@ -8,6 +8,7 @@ mod common;
 
 mod command_line;
 mod conference;
+mod crowd;
 mod demo;
 mod hostile;
 mod switch;

@@ -26,6 +26,8 @@ const OPEN_MAX: Duration = Duration::from_secs(3);
 const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
 const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
 
+/// Said where any device would do.
+const NONE: &str = "none was found";
 /// Devices named when the one wanted is not there.
 const NAMES_SHOWN: usize = 4;
 
@@ -34,6 +36,36 @@ fn hosts() -> impl Iterator<Item = Host> {
     let mut ids = cpal::available_hosts();
     ids.sort_by_key(|id| id.name() != PULSE);
     ids.into_iter().filter_map(|id| cpal::host_from_id(id).ok())
+}
+
+/// Keeps what the ALSA library thinks of its own configuration off the terminal: on this thread, what it says from now
+/// on goes to a buffer that the next call throws away.
+fn hush() {
+    #[cfg(target_os = "linux")]
+    drop(alsa::Output::local_error_handler());
+}
+
+/// Entries of ALSA's configuration that are no devices but ways to treat sound on its way to one.
+const PLUG_INS: [&str; 12] = [
+    "null",
+    "lavrate",
+    "samplerate",
+    "speexrate",
+    "jack",
+    "oss",
+    "pulse",
+    "pipewire",
+    "speex",
+    "upmix",
+    "vdownmix",
+    "usbstream",
+];
+
+/// Whether a person who looks for a microphone or speaker means something like this.
+fn is_device(device: &Device) -> bool {
+    let id = device_id(device);
+    let name = id.split(':').next().unwrap_or_default();
+    !PLUG_INS.contains(&name)
 }
 
 fn device_id(device: &Device) -> String {
@@ -89,10 +121,10 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
         if let Some(device) = found {
             return Ok(device);
         }
-        heard_of.extend(devices.iter().map(device_name));
+        heard_of.extend(devices.iter().filter(|d| is_device(d)).map(device_name));
     }
     Err(match wanted {
-        None => "there is none".into(),
+        None => NONE.into(),
         Some(name) => format!("there is no {name}; there {}", enumerated(&heard_of)),
     })
 }
@@ -109,11 +141,12 @@ fn enumerated(names: &[String]) -> String {
 
 /// See [`super::list`].
 pub(super) fn list() -> Vec<SoundDevice> {
+    hush();
     let mut all = Vec::new();
     for host in hosts() {
         for microphone in [true, false] {
             let default = default_device(&host, microphone).map(|d| device_id(&d));
-            all.extend(devices(&host, microphone).iter().map(|d| {
+            all.extend(devices(&host, microphone).iter().filter(|d| is_device(d)).map(|d| {
                 let id = device_id(d);
                 let default = default.as_ref() == Some(&id);
                 SoundDevice { name: device_name(d), id, microphone, default, host: host.id().name() }
@@ -178,10 +211,12 @@ fn buffers(choice: &Choice, lengths_ms: &[u32]) -> Vec<u32> {
 
 /// Opens a microphone, by name or the default.
 pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, String> {
+    hush();
     let device = find(wanted, true)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_input_configs().map_err(|e| failed(&e.to_string()))?;
+    // The default of a machine without sound is a name with nothing behind it.
+    let failed = |what: &str| if what == NONE && wanted.is_none() { NONE.into() } else { format!("{name}: {what}") };
+    let ranges = device.supported_input_configs().map_err(|e| failed(&reason(&e)))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
     let mut error = String::new();
     for frames in buffers(&choice, &CAPTURE_MS) {
@@ -189,7 +224,7 @@ pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureRead
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = reason(&e),
         }
     }
     Err(failed(&error))
@@ -197,10 +232,12 @@ pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureRead
 
 /// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
 pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, String> {
+    hush();
     let device = find(wanted, false)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_output_configs().map_err(|e| failed(&e.to_string()))?;
+    // The default of a machine without sound is a name with nothing behind it.
+    let failed = |what: &str| if what == NONE && wanted.is_none() { NONE.into() } else { format!("{name}: {what}") };
+    let ranges = device.supported_output_configs().map_err(|e| failed(&reason(&e)))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
     let mut error = String::new();
     let shortest = too_short.min(PLAYBACK_MS.len() - 1);
@@ -210,7 +247,7 @@ pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Ope
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = reason(&e),
         }
     }
     Err(failed(&error))
@@ -241,6 +278,17 @@ const FAULTS: [(ErrorKind, &str); 5] = [
     (ErrorKind::DeviceBusy, "something else uses it"),
     (ErrorKind::PermissionDenied, "no permission to use it"),
 ];
+
+/// Why a device cannot be opened, as the end of a sentence.
+fn reason(error: &cpal::Error) -> String {
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable => NONE.to_owned(),
+        kind => match FAULTS.iter().find(|(k, _)| *k == kind) {
+            Some((_, text)) => (*text).into(),
+            None => error.to_string().trim_end_matches('.').into(),
+        },
+    }
+}
 
 fn fault_code(kind: ErrorKind) -> u8 {
     FAULTS.iter().position(|(k, _)| *k == kind).map_or(u8::MAX, |i| i as u8 + 2)

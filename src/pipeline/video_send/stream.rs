@@ -137,11 +137,6 @@ impl OutgoingVideo {
         Ok(Self { encoder: BandEncoder::new()?, way, config, reports })
     }
 
-    /// Whether anybody would receive a frame now.
-    pub fn has_destination(&self) -> bool {
-        self.way.egress.destination.current().is_some()
-    }
-
     /// Sets the JPEG quality, 1..=100, from the next frame on.
     pub fn set_quality(&mut self, quality: u8) {
         self.config.quality = quality.clamp(1, 100);

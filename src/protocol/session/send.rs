@@ -10,7 +10,7 @@ use crate::protocol::discovery::announcer_rank;
 use crate::time::Timestamp;
 use crate::wire::discovery::{self, Announcement, Query};
 use crate::wire::message::{
-    Body, Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
+    Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
     SignatureContext, Signed,
 };
 
@@ -151,7 +151,7 @@ impl Session {
 
     fn post(&mut self, to: To, kind: Kind, out: &mut Outputs) {
         self.plain.clear();
-        Body { messages: vec![Message { kind: Some(kind) }] }.encode_raw(&mut self.plain);
+        Message { kind: Some(kind) }.write_body(&mut self.plain);
         let (sealer, plain) = (&mut self.sealer, &self.plain);
         out.send(to, |bytes| sealer.seal(plain, bytes));
     }
