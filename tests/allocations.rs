@@ -93,7 +93,7 @@ fn pictures() -> u64 {
     let receiver = Receiver::start(&interface, &clock, 2, Box::new(AudioQueue::default())).expect("a thread");
     let sink = Sink::Video { slot: slot.clone(), stats, true_size: None };
     let (source, ssrc) = (Some(egress.socket.local_addr()), Some(7));
-    let subscription = Subscription { key: 1, rtp, source, ssrc, offset: ClockOffset::unknown(), sink };
+    let subscription = Subscription { key: 1, rtp, source, ssrc, offset: ClockOffset::unknown(), opener: None, sink };
     receiver.subscribe(subscription).expect("joined");
     let config = StreamConfig {
         ssrc: 7,
@@ -105,6 +105,8 @@ fn pictures() -> u64 {
         interval: Duration::from_millis(33),
         phase: 0.0,
         seed: 1,
+        master: None,
+        position: Arc::default(),
     };
     let mut outgoing =
         OutgoingVideo::new(config, egress, &clock, Arc::<VideoSendStats>::default()).expect("an encoder");
@@ -136,7 +138,9 @@ fn voices() -> u64 {
     let talker = mixer.add(1).expect("a talker");
     let receiver = Receiver::start(&interface, &clock, 1, Box::new(queue)).expect("a thread");
     let offset = ClockOffset::unknown();
-    receiver.subscribe(Subscription { key: 1, rtp, source, ssrc, offset, sink: Sink::Audio }).expect("joined");
+    receiver
+        .subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener: None, sink: Sink::Audio })
+        .expect("joined");
     let config = audio_send::Config {
         microphone: MicrophoneSpec::Test,
         pitch_hz: 220.0,
@@ -147,6 +151,8 @@ fn voices() -> u64 {
         first_timestamp: 0,
         cname: "ada@host".into(),
         name: "Ada".into(),
+        master: None,
+        position: Arc::default(),
         muted: false,
     };
     let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");

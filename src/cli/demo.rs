@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate, report};
+use super::{ParticipantOptions, meet, participate, passphrase, report};
 use crate::conference::stats::Stats;
 use crate::conference::{Conference, Entry, Role};
 use crate::device::clock::Clock;
@@ -99,7 +99,8 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     }
     cast.assemble()?;
 
-    let entry = Entry::Join(meet::find(&title, &config)?);
+    let found = meet::find(&title, &config)?;
+    let entry = Entry::Join { secret: passphrase::secret_for(&found, &options)?, found };
     eprintln!(
         "started \"{title}\"; others on this machine join with: roundtable join \"{title}\" --interface {interface}"
     );

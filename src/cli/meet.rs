@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, list, participate};
+use super::{ParticipantOptions, list, participate, passphrase};
 use crate::conference::config::Config;
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
@@ -27,9 +27,13 @@ pub fn start(title: Option<String>, open: bool, options: &ParticipantOptions) ->
     participate::check(options)?;
     let title = title.unwrap_or_else(|| format!("{}'s conference", config.name));
     let title = check_title(&title)?;
-    let conference = participate::open(&config, Entry::Start { title: title.clone() }, Role::Participant)?;
-    if !open {
-        eprintln!("note: this conference is open: anyone on this network can watch (--open says that you know)");
+    let passphrase = if open { None } else { passphrase::given(options)? };
+    let protected = passphrase.is_some();
+    let entry = Entry::Start { title: title.clone(), passphrase };
+    let conference = participate::open(&config, entry, Role::Participant)?;
+    if !open && !protected {
+        eprintln!("note: this conference is open: anyone on this network can watch (--open says that you know,");
+        eprintln!("      --passphrase-file FILE protects it)");
     }
     if !options.json {
         let interface = conference.interface_name();
@@ -58,7 +62,8 @@ pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Fai
     if !options.json {
         eprintln!("joining \"{}\"", found.title);
     }
-    let conference = participate::open(&config, Entry::Join(found), Role::Participant)?;
+    let secret = passphrase::secret_for(&found, options)?;
+    let conference = participate::open(&config, Entry::Join { found, secret }, Role::Participant)?;
     participate::stay(conference, &config, options).map(drop)
 }
 

@@ -4,9 +4,11 @@
 //! only while somebody else is here. Devices that fail are told and retried by their own threads.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
+use zeroize::Zeroizing;
 
 use super::config::Config;
 use super::entry::Ready;
@@ -24,10 +26,12 @@ use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
 use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::receive;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
-use crate::protocol::keys::{self, Random, Secret};
+use crate::protocol::keys::{self, EpochKeys, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
 use crate::protocol::session;
+use crate::protocol::srtp::MASTER_BYTES;
 use crate::time::Timestamp;
+use crate::wire::message::ParticipantId;
 use crate::wire::{Layer, StreamKind};
 
 /// Between announcing a stream and sending it: others join its group, and switches learn that they did.
@@ -49,12 +53,18 @@ pub struct Director {
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
+    /// Keys of everybody's streams in a protected conference.
+    pub(super) keys: Option<EpochKeys>,
+    me: ParticipantId,
     /// The stream's source and its thread.
     audio: Option<(u32, AudioSender)>,
     /// The stream's source and its thread.
     video: Option<(u32, VideoSend)>,
     audio_to: Destination,
     video_to: Destination,
+    /// Where the own streams are, for beacons.
+    audio_position: Arc<AtomicU64>,
+    video_position: Arc<AtomicU64>,
     socket: Arc<crate::device::net::UdpSocket>,
     cname: String,
     slot: Option<u8>,
@@ -90,7 +100,7 @@ impl Director {
                 conference: ready.conference,
                 title: ready.title.clone(),
                 open: ready.open,
-                secret: Secret::open(&ready.conference),
+                secret: ready.secret,
                 plan: ready.plan,
                 identity: ready.identity,
                 seed: identity::random_seed()?,
@@ -110,10 +120,14 @@ impl Director {
             receiver,
             voices,
             follows: Follows::default(),
+            keys: ready.keys,
+            me: ready.id,
             audio: None,
             video: None,
             audio_to: Destination::default(),
             video_to: Destination::default(),
+            audio_position: Arc::default(),
+            video_position: Arc::default(),
             socket: ready.socket,
             slot: None,
             streams: Vec::new(),
@@ -187,22 +201,29 @@ impl Director {
         }
     }
 
+    /// Key material of an own stream in a protected conference.
+    fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
+        self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.control.sid(), ssrc))
+    }
+
     // --- own devices ---
 
     fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
+        let ssrc = self.random.next_u64() as u32;
         let config = audio_send::Config {
             microphone: self.config.microphone.clone(),
             pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
             frame_ms: self.config.audio_frame_ms,
             opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
-            ssrc: self.random.next_u64() as u32,
+            ssrc,
             first_sequence: self.random.next_u64() as u16,
             first_timestamp: self.random.next_u64() as u32,
             cname: self.cname.clone(),
             name: self.config.name.clone(),
+            master: self.master(ssrc),
+            position: Arc::clone(&self.audio_position),
             muted,
         };
-        let ssrc = config.ssrc;
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
         let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
         self.shared.state().own.audio = Some(sender.stats());
@@ -243,9 +264,10 @@ impl Director {
         }
         let picture = Arc::clone(&self.shared.state().own.picture);
         let (size, fps) = (self.config.camera_size, self.config.camera_fps);
+        // A stream switched on again is another stream: its BYE was sent.
+        let ssrc = self.random.next_u64() as u32;
         let stream = StreamConfig {
-            // A stream switched on again is another stream: its BYE was sent.
-            ssrc: self.random.next_u64() as u32,
+            ssrc,
             first_sequence: self.random.next_u64() as u16,
             timestamp_base: self.random.next_u64() as u32,
             cname: self.cname.clone(),
@@ -254,8 +276,9 @@ impl Director {
             interval: SECOND / fps,
             phase: self.random.next_u64() as f64 / u64::MAX as f64,
             seed: self.random.next_u64(),
+            master: self.master(ssrc),
+            position: Arc::clone(&self.video_position),
         };
-        let ssrc = stream.ssrc;
         let config = VideoSendConfig {
             camera: self.config.camera.clone(),
             want: (size.width, size.height, fps),
@@ -338,7 +361,12 @@ impl Director {
             if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
         }
         self.streams.extend(stream);
-        let streams = self.streams.iter().map(|&info| LocalStream { info, position: None }).collect();
+        let position = |kind| match kind {
+            StreamKind::Audio => Arc::clone(&self.audio_position),
+            StreamKind::Video(_) => Arc::clone(&self.video_position),
+        };
+        let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
+        let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
     }
 

@@ -12,11 +12,11 @@ use crate::device::net::{Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
-use crate::protocol::keys::{self, Identity, Random};
+use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::roster::{self, Role};
 use crate::time::Timestamp;
 use crate::wire::address::{Plan, Scope};
-use crate::wire::message::ConferenceId;
+use crate::wire::message::{ConferenceId, ParticipantId};
 
 /// How long a new conference listens for others, to keep out of their groups.
 const LISTEN_MS: u64 = 600;
@@ -29,6 +29,10 @@ pub struct Ready {
     pub open: bool,
     /// Id of the conference.
     pub conference: ConferenceId,
+    /// What its keys come from.
+    pub secret: Secret,
+    /// Keys of the streams; `None` in an open conference, whose streams any program may play.
+    pub keys: Option<EpochKeys>,
     /// Addresses.
     pub plan: Plan,
     /// Participants announced; 0 for a new conference.
@@ -39,6 +43,8 @@ pub struct Ready {
     pub socket: Arc<UdpSocket>,
     /// Who signs.
     pub identity: Identity,
+    /// The own participant id.
+    pub id: ParticipantId,
     /// Canonical name of this participant in RTCP and SDP.
     pub cname: String,
     /// Held while the identity is in use: another instance of the same name gets another one.
@@ -84,12 +90,12 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     };
     notices.extend(kept.notice().map(|text| (NoticeKind::Info, text.to_owned())));
     let identity = Identity::from_seed(kept.seed());
-    let (title, conference, plan, expected, open) = match entry {
-        Entry::Join(found) => {
+    let (title, conference, plan, expected, open, secret) = match entry {
+        Entry::Join { found, secret } => {
             let plan = Plan { ttl: config.ttl, ..found.plan };
-            (found.title, found.id, plan, found.participants, found.open)
+            (found.title, found.id, plan, found.participants, found.open, secret)
         }
-        Entry::Start { title } => {
+        Entry::Start { title, passphrase } => {
             let mut salt = [0; 16];
             salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
             salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
@@ -97,7 +103,11 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             let heard = listen(config, &interface, clock)?;
             notices.extend(namesakes(&heard, &title).map(|text| (NoticeKind::Warning, text)));
             let plan = choose_plan(config, &heard, &conference)?;
-            (title, conference, plan, 0, true)
+            let secret = match &passphrase {
+                Some(passphrase) => Secret::from_passphrase(passphrase, &conference)?,
+                None => Secret::open(&conference),
+            };
+            (title, conference, plan, 0, passphrase.is_none(), secret)
         }
     };
     let cname = roster::person::cname(&identity.id(), interface.addr);
@@ -106,11 +116,14 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         title,
         open,
         conference,
+        keys: (!open).then(|| EpochKeys::first(conference, &secret)),
+        secret,
         plan,
         expected,
         interface,
         socket,
         cname,
+        id: identity.id(),
         identity,
         kept,
         random,

@@ -44,6 +44,13 @@ impl Peer {
         peer
     }
 
+    /// Makes `command` start a conference that is not open; `more` says what protects it.
+    pub fn protect(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
+        let mut peer = Peer::spawn(command, "start", name, conference, more);
+        peer.await_joined();
+        peer
+    }
+
     /// Makes `command` join a conference.
     pub fn join(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
         Peer::spawn(command, "join", name, conference, more)

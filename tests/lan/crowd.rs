@@ -102,7 +102,7 @@ fn listed(lan: &Lan) -> bool {
 impl Attacker {
     fn new() -> Self {
         let (clock, interface) = (Clock::system(), Interface::choose(Some(&SWITCH.to_string())).expect("the switch"));
-        let found = browse(&interface, &clock, SOON, |all| !all.is_empty()).expect("sockets");
+        let found = browse(&interface, &clock, (Duration::ZERO, SOON), |all| !all.is_empty()).expect("sockets");
         let conference = found.into_iter().next().expect("the conference is announced");
         let loud = UdpSocket::unicast(&interface, 1).expect("a port");
         Self {

@@ -11,4 +11,5 @@ mod conference;
 mod crowd;
 mod demo;
 mod hostile;
+mod protected;
 mod switch;
