@@ -5,8 +5,12 @@ use crate::common::sandbox::sandboxed;
 use std::process::{Command, Output, Stdio};
 
 /// A participant without devices and window, on the loopback.
-const BARE: [&str; 9] =
-    ["--headless", "--camera", "none", "--microphone", "none", "--speaker", "none", "--interface", "127.0.0.1"];
+const BARE: [&str; 8] = ["--camera", "none", "--microphone", "none", "--speaker", "none", "--interface", "127.0.0.1"];
+
+/// The same as arguments of the program.
+fn bare<'a>(first: &[&'a str]) -> Vec<&'a str> {
+    [first, &["--headless"], &BARE].concat()
+}
 
 fn run(arguments: &[&str]) -> Output {
     run_with(arguments, &[])

@@ -155,7 +155,7 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher
                 retry = RETRY_FIRST;
             }
             let event = reason.map_or(SoundEvent::Absent, |reason| {
-                let message = format!("{}: {reason}; trying again from time to time", self.what);
+                let message = format!("{}: {reason}; trying again", self.what);
                 SoundEvent::Failed { message, retry_in: Some(retry) }
             });
             // Nobody asks for events: they need not wait here.
@@ -291,7 +291,7 @@ mod tests {
             }
         });
         let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
-        assert_eq!(message, "microphone: no such device; trying again from time to time");
+        assert_eq!(message, "microphone: no such device; trying again");
         assert_eq!(retry_in, Some(RETRY_FIRST));
         assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
         assert_eq!(keeper.take(), Some(1));
