@@ -4,7 +4,7 @@
 //! frame(view, input, now):
 //!   arrange tiles --> compose what was published --> run egui if something it shows may have changed
 //!                                                      --> rasterise if its shapes did change
-//!                 --> present: damaged tiles, or everything
+//!                 --> paint the stage and lay the interface over it, where either changed
 //! ```
 //! A frame in which nothing changed does none of these and says so ([`FrameOutput::changed`]).
 
@@ -17,7 +17,7 @@ use egui::{Event, Key, Modifiers, RawInput, Ui, pos2, vec2};
 
 use crate::conference::view::{CameraView, Command, PersonView, View};
 use crate::limits::TILES_MAX;
-use crate::media::grid::Rect;
+use crate::media::grid::{Rect, Surface};
 use crate::pipeline::slot::{PictureInfo, Waker};
 use crate::time::Timestamp;
 use crate::ui::canvas::Canvas;
@@ -78,7 +78,7 @@ pub struct App {
     digest: Option<u64>,
     run_again_at: Option<Timestamp>,
     shapes: Vec<ClippedShape>,
-    /// Where the interface changed in the frame being made.
+    /// Where the frame being made differs from the last.
     damage: Vec<Rect>,
     painted_size: (usize, usize, f32),
     cursor: egui::CursorIcon,
@@ -156,7 +156,7 @@ impl App {
 
         let places = Places::new(self.size, self.pixels_per_point(), view);
         self.stage.arrange(&view.people, self.state.page, places.tiles_pixels, places.gap_pixels);
-        let stage_changed = self.stage.compose();
+        self.stage.compose();
         output.shown.extend_from_slice(self.stage.shown());
 
         let digest = self.digest_of(view);
@@ -166,10 +166,13 @@ impl App {
             self.digest = Some(digest);
             self.interface(view, input, now, &places, &mut output.commands);
         }
-        for rect in self.damage.iter().chain(self.stage.damage()) {
-            self.canvas.present(self.stage.pixels(), &mut self.frame, *rect, self.size.0);
+        self.damage.extend_from_slice(self.stage.damage());
+        for rect in &self.damage {
+            let mut frame = Surface { pixels: &mut self.frame, width: self.size.0, height: self.size.1 };
+            self.stage.paint(&mut frame, *rect);
+            self.canvas.overlay(&mut self.frame, *rect, self.size.0);
         }
-        output.changed = stage_changed || !self.damage.is_empty();
+        output.changed = !self.damage.is_empty();
         output.cursor = self.cursor;
         let ring_ends = self.talking.iter().map(|(_, until)| *until).min();
         let next = self.run_again_at.into_iter().chain(ring_ends).min();

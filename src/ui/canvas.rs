@@ -1,11 +1,11 @@
-//! The interface as pixels: egui's shapes, rasterised once per change and laid over the stage as often as needed.
+//! The interface as pixels: egui's shapes, rasterised once per change and laid over the frame as often as needed.
 //!
 //! ```text
 //! shapes --tessellate--> meshes --software renderer--> canvas (premultiplied, mostly transparent)
-//! stage + canvas --present(rect)--> frame
+//! frame, the stage painted on it --overlay(rect)--> frame
 //! ```
 //! The renderer keeps what it rasterised, mesh by mesh. The canvas remembers per row which spans hold anything at all, so
-//! that a new picture in one tile costs a copy of that tile and a blend of the few spans under its label.
+//! that a new picture in one tile costs a blend of the few spans under its label.
 
 use bytemuck::cast_slice_mut;
 use egui::epaint::{ClippedPrimitive, Primitive};
@@ -75,20 +75,17 @@ impl Canvas {
         }
     }
 
-    /// `frame = canvas over stage` within `rect`. Both buffers have rows of `width` pixels, as the canvas has once it was
-    /// painted; before, the stage is copied.
-    pub fn present(&self, stage: &[u32], frame: &mut [u32], rect: Rect, width: usize) {
+    /// `frame = canvas over frame` within `rect`, whose pixels are the stage's. The frame has rows of `width` pixels, as
+    /// the canvas has once it was painted; before, nothing happens.
+    pub fn overlay(&self, frame: &mut [u32], rect: Rect, width: usize) {
         let spans = self.width.div_ceil(SPAN);
         for y in rect.y..rect.bottom() {
             let row = y * width;
             let mut x = rect.x;
             while x < rect.right() {
                 let end = ((x / SPAN + 1) * SPAN).min(rect.right());
-                let (from, to) = (&stage[row + x..row + end], &mut frame[row + x..row + end]);
                 if self.occupied.get(y * spans + x / SPAN) == Some(&true) {
-                    blend(&self.pixels[row + x..row + end], from, to);
-                } else {
-                    to.copy_from_slice(from);
+                    blend(&self.pixels[row + x..row + end], &mut frame[row + x..row + end]);
                 }
                 x = end;
             }
@@ -108,9 +105,10 @@ fn has_visible_part(primitive: &ClippedPrimitive, size: (usize, usize), pixels_p
     seen.width() > 0.0 && seen.height() > 0.0
 }
 
-/// `out = over + under * (1 - alpha)` with saturation, two channels to a multiplication.
-fn blend(over: &[u32], under: &[u32], out: &mut [u32]) {
-    for ((o, s), d) in out.iter_mut().zip(over).zip(under) {
+/// `pixel = over + pixel * (1 - alpha)` with saturation, two channels to a multiplication.
+fn blend(over: &[u32], pixels: &mut [u32]) {
+    for (pixel, s) in pixels.iter_mut().zip(over) {
+        let d = *pixel;
         let rest = 255 - (s >> 24);
         let rest = rest + (rest >> 7);
         let red_blue = (s & 0x00ff_00ff) + ((((d & 0x00ff_00ff) * rest + 0x0080_0080) >> 8) & 0x00ff_00ff);
@@ -119,7 +117,7 @@ fn blend(over: &[u32], under: &[u32], out: &mut [u32]) {
         let over_green = green & 0x0100;
         let red_blue = (red_blue | (over_red_blue - (over_red_blue >> 8))) & 0x00ff_00ff;
         let green = (green | (over_green - (over_green >> 8))) & 0xff;
-        *o = red_blue | (green << 8);
+        *pixel = red_blue | (green << 8);
     }
 }
 
@@ -137,18 +135,20 @@ mod tests {
             (0x8000_0000, 0x00fe_fe00, 0x007e_7e00),
         ];
         for (over, under, expected) in cases {
-            let mut out = [0];
-            blend(&[over], &[under], &mut out);
+            let mut out = [under];
+            blend(&[over], &mut out);
             assert_eq!(out[0], expected, "{over:08x} over {under:08x}: {:08x}", out[0]);
         }
     }
 
     #[test]
-    fn only_the_rectangle_is_presented() {
-        let canvas = Canvas::default();
-        let (stage, mut frame) = (vec![7; 200 * 3], vec![0; 200 * 3]);
-        canvas.present(&stage, &mut frame, Rect::new(60, 1, 100, 1), 200);
-        assert_eq!(frame.iter().filter(|p| **p == 7).count(), 100);
-        assert_eq!((frame[200 + 59], frame[200 + 60], frame[200 + 159], frame[200 + 160]), (0, 7, 7, 0));
+    fn only_what_is_occupied_within_the_rectangle_is_laid_over() {
+        let mut canvas = Canvas { width: 200, height: 3, pixels: vec![0xff00_0009; 600], ..Canvas::default() };
+        canvas.occupied = [false, false, false, false, false, true, true, false, false, false, false, false].into();
+        let mut frame = vec![7; 200 * 3];
+        canvas.overlay(&mut frame, Rect::new(60, 1, 100, 1), 200);
+        assert_eq!(frame.iter().filter(|p| **p == 9).count(), 96);
+        assert_eq!((frame[200 + 63], frame[200 + 64], frame[200 + 159], frame[200 + 160]), (7, 9, 9, 7));
+        Canvas::default().overlay(&mut frame, Rect::new(0, 0, 200, 3), 200);
     }
 }

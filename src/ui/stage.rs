@@ -1,6 +1,11 @@
-//! The stage: one tile per person shown, composed of the newest pictures, without any interface.
+//! The stage: one tile per person shown, with the newest pictures, without any interface.
 //!
-//! Only tiles whose slot published something new are drawn again. The stage also tells every slot at which size its
+//! ```text
+//! arrange   who stands where
+//! compose   takes what the slots published; says where the frame must be painted again
+//! paint     any part of the frame, any number of times
+//! ```
+//! Pictures go from their slot's memory straight into the frame. The stage also tells every slot at which size its
 //! picture is wanted, so that decoders do no needless work: tile size in pixels when shown, nothing when not.
 
 use std::sync::Arc;
@@ -54,10 +59,9 @@ impl Tile {
     }
 }
 
-/// All tiles and the pixels they are drawn on.
+/// All tiles and the pictures on them.
 pub struct Stage {
     size: (usize, usize),
-    pixels: Vec<u32>,
     area: Rect,
     gap: usize,
     tiles: Vec<Tile>,
@@ -74,7 +78,6 @@ impl Stage {
     pub fn new(size: (usize, usize), waker: Arc<Waker>) -> Self {
         Self {
             size,
-            pixels: vec![theme::STAGE; size.0 * size.1],
             area: Rect::default(),
             gap: 0,
             tiles: Vec::new(),
@@ -86,17 +89,10 @@ impl Stage {
         }
     }
 
-    /// Changes the number of pixels; everything is drawn again.
+    /// Changes the number of pixels; everything is to be painted again.
     pub fn resize(&mut self, size: (usize, usize)) {
         self.size = size;
-        self.pixels.clear();
-        self.pixels.resize(size.0 * size.1, theme::STAGE);
         self.stale = true;
-    }
-
-    /// The composed pixels.
-    pub fn pixels(&self) -> &[u32] {
-        &self.pixels
     }
 
     /// The tiles of the page shown, in the order of the view.
@@ -104,7 +100,7 @@ impl Stage {
         &self.tiles
     }
 
-    /// Rectangles drawn by the last [`compose`](Self::compose).
+    /// What the last [`compose`](Self::compose) changed, to be painted.
     pub fn damage(&self) -> &[Rect] {
         &self.damage
     }
@@ -161,31 +157,18 @@ impl Stage {
         }
     }
 
-    /// Draws what is new. Returns whether anything was; [`damage`](Self::damage) and [`shown`](Self::shown) tell what.
+    /// Takes what is new. Returns whether anything is; [`damage`](Self::damage) and [`shown`](Self::shown) tell what.
     pub fn compose(&mut self) -> bool {
         self.damage.clear();
         self.shown.clear();
-        let mut surface = Surface { pixels: &mut self.pixels, width: self.size.0, height: self.size.1 };
-        if std::mem::take(&mut self.stale) {
-            let whole = Rect::new(0, 0, self.size.0, self.size.1);
-            surface.fill(whole, theme::STAGE);
-            self.damage.push(whole);
-            self.tiles.iter_mut().for_each(|t| t.drawn = None);
+        let everything = std::mem::take(&mut self.stale);
+        if everything {
+            self.damage.push(Rect::new(0, 0, self.size.0, self.size.1));
         }
-        let everything = !self.damage.is_empty();
         for tile in &mut self.tiles {
             let fresh = take(tile);
             if fresh.is_none() && tile.drawn == Some(tile.wanted) {
                 continue;
-            }
-            match tile.wanted {
-                Look::Card => surface.fill(tile.rect, theme::CARD),
-                Look::Picture | Look::Dimmed => {
-                    self.scaler.draw(&tile.picture, tile.mirrored, theme::CARD, &mut surface, tile.rect);
-                }
-            }
-            if tile.wanted == Look::Dimmed {
-                surface.dim(tile.rect);
             }
             tile.drawn = Some(tile.wanted);
             if let Some(info) = fresh {
@@ -196,6 +179,28 @@ impl Stage {
             }
         }
         !self.damage.is_empty()
+    }
+
+    /// Paints what of the stage lies within `part` into `frame`, which has the stage's size.
+    pub fn paint(&mut self, frame: &mut Surface<'_>, part: Rect) {
+        if !self.tiles.iter().any(|tile| tile.rect.intersection(part) == part) {
+            frame.fill(part, theme::STAGE);
+        }
+        for tile in &self.tiles {
+            let part = tile.rect.intersection(part);
+            if part.is_empty() {
+                continue;
+            }
+            match tile.drawn.unwrap_or(Look::Card) {
+                Look::Card => frame.fill(part, theme::CARD),
+                Look::Picture | Look::Dimmed => {
+                    self.scaler.draw(&tile.picture, tile.mirrored, theme::CARD, frame, tile.rect, part);
+                }
+            }
+            if tile.drawn == Some(Look::Dimmed) {
+                frame.dim(part);
+            }
+        }
     }
 }
 

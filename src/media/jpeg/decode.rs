@@ -184,6 +184,12 @@ impl BandDecoder {
         self.scale
     }
 
+    /// The picture as far as it is decoded: its size is that of the frame begun, its first
+    /// [`rows_decoded`](Self::rows_decoded) rows are.
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
     /// Rows of the (scaled) picture decoded so far.
     pub fn rows_decoded(&self) -> usize {
         self.scale.of((self.rows_done * self.layout.mcu_height).min(self.layout.height))

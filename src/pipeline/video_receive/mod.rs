@@ -5,11 +5,11 @@
 //!         (bands)          [ growing ]  beginning of the one after it
 //!                       │ stream's turn: queue of its worker, once at most
 //!                       v
-//!                    worker: BandDecoder ──publish──> PictureSlot
+//!                    worker: BandDecoder ─> Fitting ──publish──> PictureSlot
 //! ```
 //! The newest frame wins: a complete frame that was not begun when a newer one completes is skipped. A frame is decoded
-//! while it still arrives, so that the network and the decoder work at the same time. A stream that no tile shows is not
-//! decoded.
+//! and brought to the size of its tile while it still arrives, so that the network and the decoder work at the same time
+//! and the window only copies. A stream that no tile shows is not decoded.
 //!
 //! `receive` never waits for a decoder: the inbox is locked only to copy compressed bytes. Nothing here touches sockets.
 
@@ -19,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use crate::device::clock::Clock;
+use crate::media::grid::Fitting;
 use crate::media::jpeg::{BandDecoder, FrameParams};
 use crate::media::picture::{Chroma, Picture};
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
@@ -138,6 +139,7 @@ struct Inbox {
 /// The decoder of one stream and the frame it is at.
 struct Decoding {
     decoder: BandDecoder,
+    fitting: Fitting,
     frame: Handed,
     /// Of `frame`: nothing more is to be decoded of it.
     done: bool,
@@ -173,6 +175,7 @@ impl VideoStream {
             inbox: Mutex::new(Inbox { whole: Handed::new(), growing: Handed::new() }),
             decoding: Mutex::new(Decoding {
                 decoder: BandDecoder::new()?,
+                fitting: Fitting::default(),
                 frame: Handed::new(),
                 done: true,
                 picture: Picture::default(),
@@ -259,14 +262,22 @@ impl VideoStream {
         let params = self.params(&decoding.frame);
         let (width, height) = params.shown_size();
         self.stats.size.store(((width as u64) << 32) | height as u64, Ordering::Relaxed);
-        let begun = decoding.decoder.begin(params, self.slot.wanted()).is_ok();
+        let tile = self.slot.wanted();
+        let begun = decoding.decoder.begin(params, tile).is_ok();
+        if begun {
+            let Picture { width, height, .. } = *decoding.decoder.picture();
+            decoding.fitting.begin((width, height), tile);
+        }
         add(&self.stats.frames_damaged, u64::from(!begun));
         begun
     }
 
     /// Decodes what is new; whether nothing more is to be done for this frame.
     fn decode(&self, decoding: &mut Decoding, complete: bool, clock: &Clock) -> bool {
-        match decoding.decoder.push(&decoding.frame.scan, complete) {
+        let Decoding { decoder, fitting, .. } = decoding;
+        let pushed = decoder.push(&decoding.frame.scan, complete);
+        fitting.advance(decoder.picture(), decoder.rows_decoded());
+        match pushed {
             Ok(false) => return false,
             Ok(true) => {}
             Err(e) => {
@@ -276,7 +287,9 @@ impl VideoStream {
                 }
             }
         }
-        decoding.decoder.take(&mut decoding.picture);
+        if !fitting.take(&mut decoding.picture) {
+            decoder.take(&mut decoding.picture);
+        }
         let info = PictureInfo {
             number: 0,
             captured: decoding.frame.captured,

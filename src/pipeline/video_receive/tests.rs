@@ -105,6 +105,21 @@ fn a_frame_is_decoded_while_it_arrives_and_shown_when_whole() {
 }
 
 #[test]
+fn a_picture_comes_in_the_size_of_its_tile() {
+    let mut rig = Rig::new();
+    // Half size by the decoder, the rest by fitting; then the tile grows beyond the picture.
+    for (n, tile) in [(1, (120, 90)), (2, (400, 300)), (3, SIZE)] {
+        rig.stream.slot.want(tile.0, tile.1);
+        let packets = rig.packets(n);
+        rig.receive(&packets);
+        while rig.stream.step(&rig.clock) {}
+        let mut picture = Picture::default();
+        let info = rig.stream.slot.take(&mut picture).expect("a picture");
+        assert_eq!((picture.width, picture.height, info.true_size), (tile.0, tile.1, SIZE));
+    }
+}
+
+#[test]
 fn the_newest_complete_frame_wins() {
     let mut rig = Rig::new();
     for n in 0..3 {

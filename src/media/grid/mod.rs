@@ -8,11 +8,18 @@
 //!    +----+           | |        | |     |::::::::::|  on two sides
 //!    ...              +-+--------+-+     +----------+
 //! ```
-//! Integer arithmetic only. Pictures are `0x00RRGGBB` words ([`Picture`]). The inner loops are plain walks over slices,
+//! [`Scaler`] draws a picture into its tile, or a part of the tile; [`Fitting`] brings a picture to its tile's size while
+//! it is still being decoded.
+//!
+//! Integer arithmetic only. Pictures are `0x00RRGGBB` words ([`Picture`](super::picture::Picture)). The inner loops are plain walks over slices,
 //! so that the compiler vectorises them. Nothing here knows of people, windows or time, and nothing allocates once the
 //! row buffers have grown to the widest picture.
 
-use super::picture::Picture;
+mod fitting;
+mod scaler;
+
+pub use fitting::Fitting;
+pub use scaler::Scaler;
 
 /// Aspect ratio of every tile.
 pub const TILE_ASPECT: (usize, usize) = (16, 9);
@@ -52,6 +59,13 @@ impl Rect {
     /// Whether it holds no pixel.
     pub const fn is_empty(self) -> bool {
         self.width == 0 || self.height == 0
+    }
+
+    /// What both hold; empty when they do not touch.
+    pub fn intersection(self, other: Self) -> Self {
+        let (x, y) = (self.x.max(other.x), self.y.max(other.y));
+        let (right, bottom) = (self.right().min(other.right()), self.bottom().min(other.bottom()));
+        Self::new(x, y, right.saturating_sub(x), bottom.saturating_sub(y))
     }
 
     /// The part of it inside a buffer of `width` x `height`.
@@ -156,170 +170,10 @@ impl Surface<'_> {
     }
 }
 
-/// Where an output position takes its first sample, and the weight of the second in 256ths. The second sample lies
-/// [`Taps::step`] further on, or is the last there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tap {
-    first: u32,
-    weight: u32,
-}
-
-/// From so many input positions to so many output positions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Taps {
-    from: usize,
-    to: usize,
-}
-
-impl Taps {
-    /// Between the two samples. Up to a reduction by two these are the two neighbours of an output position's centre;
-    /// beyond, they lie half of what the position covers apart, so that a strong reduction costs no more than a weak one.
-    fn step(self) -> usize {
-        (self.from / (2 * self.to)).max(1)
-    }
-
-    fn at(self, position: usize) -> Tap {
-        // Middle between the samples in 256ths of an input position, from the centre of input position 0.
-        let centre = (((2 * position + 1) * self.from * 128) / self.to) as isize - 128;
-        if self.step() > 1 {
-            let first = ((centre + 128) / 256 - self.step() as isize / 2).max(0);
-            return Tap { first: first as u32, weight: 128 };
-        }
-        let centre = centre.max(0) as u32;
-        Tap { first: centre >> 8, weight: centre & 0xff }
-    }
-}
-
-/// Brings pictures into tiles: copied where sizes agree, else bilinear. Keeps its tables and rows between pictures.
-#[derive(Default)]
-pub struct Scaler {
-    /// What the tables were made for, and whether mirrored.
-    made_for: (Taps, bool),
-    /// Per column of the tile: its first sample, and its weight once for each byte of the pixel.
-    columns: Vec<u32>,
-    weights: Vec<u16>,
-    /// One row of the picture blended of two, and its samples for each column of the tile.
-    blended: Vec<u32>,
-    first: Vec<u32>,
-    second: Vec<u32>,
-}
-
-impl Scaler {
-    /// Draws `picture` into the tile `rect` of `surface`, aspect kept, `background` beside it; `mirrored` swaps left and
-    /// right. A picture whose size does not fit its pixels draws only background.
-    pub fn draw(&mut self, picture: &Picture, mirrored: bool, background: u32, surface: &mut Surface<'_>, rect: Rect) {
-        let rect = rect.clipped((surface.width, surface.height));
-        let Placement { crop, target } = place((picture.width, picture.height), (rect.width, rect.height));
-        if target.is_empty() || picture.pixels.len() < picture.width * picture.height {
-            surface.fill(rect, background);
-            return;
-        }
-        let (left, top) = (rect.x + target.x, rect.y + target.y);
-        let (right, bottom) = (left + target.width, top + target.height);
-        surface.fill(Rect::new(rect.x, rect.y, rect.width, target.y), background);
-        surface.fill(Rect::new(rect.x, bottom, rect.width, rect.bottom() - bottom), background);
-        surface.fill(Rect::new(rect.x, top, target.x, target.height), background);
-        surface.fill(Rect::new(right, top, rect.right() - right, target.height), background);
-
-        let inside = Rect::new(left, top, target.width, target.height);
-        if (crop.width, crop.height) == (target.width, target.height) {
-            copy(picture, crop, mirrored, surface, inside);
-        } else {
-            self.scale(picture, crop, mirrored, surface, inside);
-        }
-    }
-
-    fn scale(&mut self, picture: &Picture, crop: Rect, mirrored: bool, surface: &mut Surface<'_>, inside: Rect) {
-        let across = Taps { from: crop.width, to: inside.width };
-        let down = Taps { from: crop.height, to: inside.height };
-        self.prepare(across, mirrored);
-        let mut blended = None;
-        for y in 0..inside.height {
-            let tap = down.at(y);
-            // Enlarging repeats rows now and then.
-            if blended != Some(tap) {
-                blended = Some(tap);
-                let row = |n: usize| {
-                    let start = (crop.y + n.min(crop.height - 1)) * picture.width + crop.x;
-                    &picture.pixels[start..start + crop.width]
-                };
-                let (first, second) = (row(tap.first as usize), row(tap.first as usize + down.step()));
-                blend_rows(first, second, tap.weight as u16, &mut self.blended[..crop.width]);
-                let last = self.blended[crop.width - 1];
-                self.blended[crop.width..].fill(last);
-                gather(&self.blended, across.step(), &self.columns, &mut self.first, &mut self.second);
-            }
-            let out = surface.row(inside.y + y, inside.x, inside.width);
-            blend_columns(&self.first, &self.second, &self.weights, out);
-        }
-    }
-
-    fn prepare(&mut self, across: Taps, mirrored: bool) {
-        if self.made_for == (across, mirrored) {
-            return;
-        }
-        self.made_for = (across, mirrored);
-        self.columns.clear();
-        self.weights.clear();
-        for x in 0..across.to {
-            let tap = across.at(if mirrored { across.to - 1 - x } else { x });
-            self.columns.push(tap.first);
-            self.weights.extend([tap.weight as u16; 4]);
-        }
-        self.blended.resize(across.from + across.step(), 0);
-        self.first.resize(across.to, 0);
-        self.second.resize(across.to, 0);
-    }
-}
-
-fn copy(picture: &Picture, crop: Rect, mirrored: bool, surface: &mut Surface<'_>, inside: Rect) {
-    for y in 0..inside.height {
-        let start = (crop.y + y) * picture.width + crop.x;
-        let from = &picture.pixels[start..start + crop.width];
-        let to = surface.row(inside.y + y, inside.x, inside.width);
-        if mirrored {
-            to.iter_mut().zip(from.iter().rev()).for_each(|(t, f)| *t = *f);
-        } else {
-            to.copy_from_slice(from);
-        }
-    }
-}
-
-/// `out = first * (1 - weight) + second * weight`, byte by byte: 16-bit multiplications, eight or sixteen at once.
-fn blend_rows(first: &[u32], second: &[u32], weight: u16, out: &mut [u32]) {
-    if weight == 0 {
-        out.copy_from_slice(first);
-        return;
-    }
-    let (first, second): (&[u8], &[u8]) = (bytemuck::cast_slice(first), bytemuck::cast_slice(second));
-    let out: &mut [u8] = bytemuck::cast_slice_mut(out);
-    for ((o, a), b) in out.iter_mut().zip(first).zip(second) {
-        *o = ((u16::from(*a) * (256 - weight) + u16::from(*b) * weight) >> 8) as u8;
-    }
-}
-
-/// Fetches both samples of each column.
-fn gather(row: &[u32], step: usize, columns: &[u32], first: &mut [u32], second: &mut [u32]) {
-    let row_second = &row[step..];
-    let row_first = &row[..row_second.len()];
-    for ((first, second), column) in first.iter_mut().zip(second).zip(columns) {
-        *first = row_first[*column as usize];
-        *second = row_second[*column as usize];
-    }
-}
-
-/// As [`blend_rows`], with a weight for each byte.
-fn blend_columns(first: &[u32], second: &[u32], weights: &[u16], out: &mut [u32]) {
-    let (first, second): (&[u8], &[u8]) = (bytemuck::cast_slice(first), bytemuck::cast_slice(second));
-    let out: &mut [u8] = bytemuck::cast_slice_mut(out);
-    for (((o, a), b), weight) in out.iter_mut().zip(first).zip(second).zip(weights) {
-        *o = ((u16::from(*a) * (256 - weight) + u16::from(*b) * weight) >> 8) as u8;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::picture::Picture;
 
     fn overlap(a: Rect, b: Rect) -> bool {
         a.x < b.right() && b.x < a.right() && a.y < b.bottom() && b.y < a.bottom()
@@ -413,7 +267,8 @@ mod tests {
     fn drawn(picture: &Picture, mirrored: bool, size: (usize, usize), rect: Rect) -> Vec<u32> {
         let mut pixels = vec![0x00aa_aaaa; size.0 * size.1];
         let mut surface = Surface { pixels: &mut pixels, width: size.0, height: size.1 };
-        Scaler::default().draw(picture, mirrored, 0x0011_2233, &mut surface, rect);
+        let whole = Rect::new(0, 0, size.0, size.1);
+        Scaler::default().draw(picture, mirrored, 0x0011_2233, &mut surface, rect, whole);
         pixels
     }
 
@@ -465,6 +320,26 @@ mod tests {
         drawn(&ramp(1, 1), true, (16, 9), Rect::new(10, 5, 1000, 1000));
         drawn(&ramp(2040, 1), false, (3, 90), Rect::new(0, 0, 3, 90));
         assert!(drawn(&Picture::default(), false, (4, 4), Rect::new(9, 9, 4, 4)).iter().all(|p| *p == 0x00aa_aaaa));
+    }
+
+    #[test]
+    fn a_tile_drawn_in_parts_is_the_tile_drawn_at_once() {
+        let (size, tile) = ((70, 50), Rect::new(3, 2, 64, 36));
+        for from in [(64, 36), (64, 40), (80, 45), (200, 200), (31, 17)] {
+            for mirrored in [false, true] {
+                let picture = ramp(from.0, from.1);
+                let mut pixels = vec![0x00aa_aaaa; size.0 * size.1];
+                let mut surface = Surface { pixels: &mut pixels, width: size.0, height: size.1 };
+                let mut scaler = Scaler::default();
+                for (x, width) in [(0, 5), (5, 25), (30, 40)] {
+                    for (y, height) in [(0, 19), (19, 1), (20, 30)] {
+                        let part = Rect::new(x, y, width, height);
+                        scaler.draw(&picture, mirrored, 0x0011_2233, &mut surface, tile, part);
+                    }
+                }
+                assert!(pixels == drawn(&picture, mirrored, size, tile), "{from:?}, mirrored: {mirrored}");
+            }
+        }
     }
 
     #[test]
