@@ -14,7 +14,7 @@ use egui_software_backend::{BufferMutRef, ColorFieldOrder, EguiSoftwareRender};
 use crate::media::grid::Rect;
 
 /// Pixels whose emptiness is remembered together.
-const SPAN: usize = 64;
+const SPAN: usize = 16;
 
 /// The rasterised interface.
 pub struct Canvas {

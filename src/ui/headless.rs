@@ -15,6 +15,11 @@ use crate::ui::{Error, Options};
 /// Time between looks at the conference.
 pub(super) const VIEW_EVERY: Duration = Duration::from_millis(33);
 
+/// Whether it is time for another look. A picture that just came goes first, unless the last look is twice as long ago.
+pub(super) fn look_due(now: Timestamp, viewed: Timestamp, picture_came: bool) -> bool {
+    now.since(viewed) >= if picture_came { 2 * VIEW_EVERY } else { VIEW_EVERY }
+}
+
 /// Composes until the view says that the conference has ended, or until `until`. `feed` gives the conference as it is now,
 /// some thirty times a second; `on_shown` is told each picture the moment the frame it is in would go to the window.
 pub fn run(
@@ -30,12 +35,13 @@ pub fn run(
     let mut viewed = clock.now();
     let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
     let mut view = feed();
+    let mut picture_came = false;
     loop {
         let now = clock.now();
         if view.ended || until.is_some_and(|end| now >= end) {
             break;
         }
-        if now.since(viewed) >= VIEW_EVERY {
+        if look_due(now, viewed, picture_came) {
             (view, viewed) = (feed(), now);
         }
         let rest = pace.rest(now);
@@ -54,7 +60,7 @@ pub fn run(
             wait = output.repaint_after.map_or(wait, |after| wait.min(after));
         }
         let left = until.map_or(wait, |end| wait.min(end.since(now)));
-        waker.wait(left.max(Duration::from_micros(200)));
+        picture_came = waker.wait(left.max(Duration::from_micros(200)));
     }
     shots.map_or(Ok(()), |shots| shots.finish(app.pixels(), app.size()))
 }

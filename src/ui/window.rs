@@ -19,7 +19,7 @@ use crate::device::clock::Clock;
 use crate::pipeline::slot::{PictureInfo, Waker};
 use crate::time::Timestamp;
 use crate::ui::app::{self, App, FrameOutput};
-use crate::ui::headless::VIEW_EVERY;
+use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
@@ -63,12 +63,13 @@ pub fn run(
     let mut viewed = clock.now();
     let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
     let mut view = feed();
+    let mut picture_came = false;
     loop {
         let now = clock.now();
         if view.ended {
             break;
         }
-        if now.since(viewed) >= VIEW_EVERY {
+        if look_due(now, viewed, picture_came) {
             (view, viewed) = (feed(), now);
         }
         let mut wait = VIEW_EVERY.saturating_sub(now.since(viewed));
@@ -98,7 +99,7 @@ pub fn run(
             let _ = commands.try_send(Command::Leave);
             break;
         }
-        shell.waker.wait(wait.max(Duration::from_micros(200)));
+        picture_came = shell.waker.wait(wait.max(Duration::from_micros(200)));
     }
     shots.map_or(Ok(()), |shots| shots.finish(shell.app.pixels(), shell.app.size()))
 }
