@@ -15,6 +15,7 @@
 use roundtable::media::picture::Yuv;
 use roundtable::media::test_card::TestCard;
 use roundtable::time::NtpTime;
+use roundtable::ui::theme;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -239,12 +240,16 @@ struct Meeting {
     sender: Running,
     viewer: Running,
     stats: PathBuf,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Meeting {
     /// Returns once the viewer has shown pictures for a while.
-    fn start(material: &Material, size: (usize, usize)) -> Meeting {
+    fn start(material: &Material, tile: (usize, usize)) -> Meeting {
+        // The window in which one person's tile is as large as GStreamer's picture.
+        let beside = theme::GAP as usize;
+        let bars = (theme::TOP_BAR + theme::TOOLBAR) as usize;
+        let size = (tile.0 + 2 * beside, tile.1 + 2 * beside + bars);
         let home = tempfile::tempdir().expect("temporary folder");
         let stats = home.path().join("stats.json");
         let participant = |verb: &str, name: &str, camera: &str| {
@@ -253,15 +258,18 @@ impl Meeting {
             command.args(["--microphone", "none", "--speaker", "none", "--interface", "127.0.0.1"]);
             command.env("HOME", home.path()).env("ROUNDTABLE_QUALITY", QUALITY);
             command.stdin(Stdio::null()).stdout(Stdio::null());
+            let log = File::options().create(true).append(true).open(home.path().join("log")).expect("a file");
+            command.stderr(log);
             command
         };
         let sender = Running::start(&mut participant("start", "Sender", &material.text("pictures.y4m")));
         let mut viewer = participant("join", "Viewer", "none");
         viewer.args(["--size", &format!("{}x{}", size.0, size.1)]).arg("--stats").arg(&stats);
-        let meeting = Meeting { sender, viewer: Running::start(&mut viewer), stats, _home: home };
+        let meeting = Meeting { sender, viewer: Running::start(&mut viewer), stats, home };
         let deadline = Instant::now() + Duration::from_secs(20);
         while meeting.read()["people"][0]["video"]["frames_shown"].as_u64().unwrap_or(0) == 0 {
-            assert!(Instant::now() < deadline, "the viewer shows nothing: {}", meeting.read());
+            let log = || std::fs::read_to_string(meeting.home.path().join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "the viewer shows nothing: {}{}", meeting.read(), log());
             std::thread::sleep(Duration::from_millis(100));
         }
         std::thread::sleep(SETTLING);

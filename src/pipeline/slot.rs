@@ -39,7 +39,9 @@ impl Waker {
     /// Ends the wait in progress, or the next one.
     pub fn wake(&self) {
         let mut raised = self.raised.lock().unwrap_or_else(|e| e.into_inner());
-        if !std::mem::replace(&mut *raised, true) {
+        let raised_before = std::mem::replace(&mut *raised, true);
+        drop(raised);
+        if !raised_before {
             self.changed.notify_one();
         }
     }

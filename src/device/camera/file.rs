@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::fit::Fit;
 use super::mailbox::Mailbox;
@@ -15,6 +16,9 @@ use crate::media::files::{Error, Frame, VideoFile};
 const STREAM_FPS: f64 = 30.0;
 /// Pictures a second of a folder.
 const FOLDER_FPS: f64 = 10.0;
+/// A picture is read so long before it is due. Read right after the one before, it would take a processor from whoever
+/// encodes that one.
+const READ_AHEAD: Duration = Duration::from_millis(10);
 /// Pictures in a row of a video file that may be broken.
 const UNREADABLE_MAX: usize = 30;
 
@@ -105,8 +109,11 @@ impl Source for FileSource {
     }
 
     fn next(&mut self, mailbox: &Mailbox, fit: &mut Fit) -> Result<Option<Capture>, CameraError> {
-        self.read()?;
         let due = self.pacer.next(self.clock.now());
+        if mailbox.wait_until(due - READ_AHEAD) {
+            return Ok(None);
+        }
+        self.read()?;
         let fitted = match &mut self.frame {
             Frame::Jpeg(bytes) => fit.jpeg(bytes),
             Frame::Yuv(picture) => fit.planes(|planes| {

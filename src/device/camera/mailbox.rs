@@ -70,6 +70,8 @@ impl Mailbox {
         if let Some(missed) = inside.newest.replace(capture) {
             inside.keep(missed.frame);
         }
+        // Whoever wakes up finds the lock free.
+        drop(inside);
         self.changed.notify_all();
     }
 
