@@ -11,7 +11,7 @@
 //!
 //! Must never be given to a thread that computes for long: real time keeps everything else off its processor.
 
-/// Of this thread the next sound depends: it runs for a fraction of a millisecond, every few milliseconds.
+/// The next sound depends on this thread: it runs for a fraction of a millisecond, every few milliseconds.
 ///
 /// One or a few system calls; cheap enough for the first call of a sound callback.
 pub fn hurry_for_sound() {
