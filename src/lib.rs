@@ -38,6 +38,9 @@
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! ```
+//! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
+//! soon (`device::priority`).
+//!
 //! Queues are bounded, each with its rule where it is made: pictures newest wins, sound drops the oldest, commands and
 //! events drop the newest. No queue blocks its producer.
 //!

@@ -4,5 +4,6 @@ pub mod camera;
 pub mod clock;
 pub mod identity;
 pub mod net;
+pub mod priority;
 pub mod process;
 pub mod sound;

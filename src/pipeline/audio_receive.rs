@@ -7,7 +7,7 @@
 //! The speaker's consumption drives it: each wake-up mixes as many 2.5 ms steps as the speaker has room for, so the
 //! only delay that adapts is each talker's jitter buffer. The speaker's callback wakes nobody; the thread looks at its
 //! ring every 1 to 5 ms. Without a speaker the clock takes its place, so that everything is received and decoded as
-//! with one.
+//! with one; without a speaker and voices the thread sleeps.
 
 mod queue;
 mod talker;
@@ -23,6 +23,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::device::clock::Clock;
+use crate::device::priority;
 use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
 use crate::media::mix::Limiter;
@@ -37,6 +38,9 @@ pub use talker::TalkerStats;
 const STEP: usize = 120;
 /// Steps mixed in one wake-up at most: a speaker that asks for more than 200 ms has lost count.
 const STEPS_MAX: usize = 80;
+/// Pause between looks for a speaker while nobody is to be heard and nothing to be heard on: a new voice is a command, which
+/// wakes the thread. Less than [`STEPS_MAX`], so that the time mixed keeps up.
+const IDLE: Duration = Duration::from_millis(100);
 const COMMANDS: usize = 4 * SLOTS_MAX;
 const EVENTS: usize = 16;
 
@@ -193,7 +197,7 @@ impl AudioReceive {
             self.speaker.write(&self.sum);
         }
         self.publish(steps as u64);
-        self.speaker.wait(now)
+        if self.talkers.is_empty() && !self.speaker.is_open() { IDLE } else { self.speaker.wait(now) }
     }
 
     fn publish(&self, steps: u64) {
@@ -289,6 +293,7 @@ impl Drop for AudioReceiver {
 }
 
 fn run(mut role: AudioReceive, clock: &Clock, commands: &Receiver<Command>, events: &Sender<SoundEvent>) {
+    priority::hurry_for_sound();
     let mut wait = Duration::ZERO;
     loop {
         match commands.recv_timeout(wait) {

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
+use crate::device::priority;
 use crate::device::sound::{Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
 use crate::limits::{OPUS_PACKET_BYTES_MAX, RTP_PACKET_BYTES_MAX};
 use crate::media::mix::{Meter, SILENCE_DBFS};
@@ -395,6 +396,7 @@ impl Drop for AudioSender {
 }
 
 fn run(mut role: AudioSend, commands: &Receiver<Mute>, events: &Sender<SoundEvent>) {
+    priority::hurry_for_sound();
     loop {
         let now = role.clock.now();
         let wait = role.step(now);

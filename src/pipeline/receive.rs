@@ -23,6 +23,7 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::device::clock::Clock;
 use crate::device::net::{self, Datagram, Interface, ReceiveBuffer, UdpSocket};
+use crate::device::priority;
 use crate::limits::{DATAGRAM_BYTES_MAX, SLOTS_MAX, STREAMS_PER_SLOT_MAX};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats, VideoStream};
@@ -234,6 +235,7 @@ struct Role {
 
 impl Role {
     fn run(&mut self) {
+        priority::hurry_for_network();
         while self.step(None) {}
     }
 

@@ -263,6 +263,11 @@ impl Speaker {
         })
     }
 
+    /// Whether a device of the system plays what is written.
+    pub fn is_open(&self) -> bool {
+        self.native.as_ref().is_some_and(|n| n.writer.is_some())
+    }
+
     /// Samples that should be written now to keep the speaker fed, and no more than that waiting.
     pub fn wanted(&mut self, now: Timestamp) -> usize {
         if let Some(NativeSpeaker { keeper, writer, before }) = &mut self.native {

@@ -16,6 +16,7 @@ use cpal::{
 use super::SoundDevice;
 use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
+use crate::device::priority;
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
 
@@ -292,6 +293,15 @@ fn config(choice: &Choice, frames: Option<u32>) -> StreamConfig {
     StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size }
 }
 
+/// How the callbacks' thread gets its processor, asked for by the first of them: it is the sound system's, which did not
+/// always see to that. ALSA's spins on some of its plug-ins, and must not do so in real time.
+fn hurry_of(device: &Device) -> fn() {
+    match device.id() {
+        Ok(id) if id.host().name() == ALSA => priority::hurry_for_network,
+        _ => priority::hurry_for_sound,
+    }
+}
+
 fn on_error(gauge: &Arc<Gauge>) -> impl FnMut(cpal::Error) + Send + 'static {
     let gauge = gauge.clone();
     move |error| match error.kind() {
@@ -359,7 +369,11 @@ fn input_of<T: SizedSample + Send + 'static>(
 where
     f32: FromSample<T>,
 {
-    let copy = move |samples: &[T], _: &_| callback.capture(samples, f32::from_sample);
+    let mut hurry = Some(hurry_of(device));
+    let copy = move |samples: &[T], _: &_| {
+        hurry.take().into_iter().for_each(|hurry| hurry());
+        callback.capture(samples, f32::from_sample);
+    };
     device.build_input_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
 }
 
@@ -379,7 +393,11 @@ fn output_of<T: SizedSample + FromSample<f32> + Send + 'static>(
     mut callback: PlaybackCallback,
     gauge: &Arc<Gauge>,
 ) -> Result<cpal::Stream, cpal::Error> {
-    let copy = move |buffer: &mut [T], _: &_| callback.play(buffer, T::from_sample);
+    let mut hurry = Some(hurry_of(device));
+    let copy = move |buffer: &mut [T], _: &_| {
+        hurry.take().into_iter().for_each(|hurry| hurry());
+        callback.play(buffer, T::from_sample);
+    };
     device.build_output_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
 }
 

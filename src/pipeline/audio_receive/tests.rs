@@ -171,6 +171,20 @@ fn a_conference_has_a_bounded_number_of_voices() {
 }
 
 #[test]
+fn with_nobody_to_hear_and_nothing_to_hear_on_the_mixer_sleeps() {
+    let clock = Clock::manual(Timestamp::from_millis(1_000));
+    let mut mixer = AudioReceive::new(&SpeakerSpec::None, AudioQueue::default(), &clock).expect("no speaker");
+    for _ in 0..100 {
+        assert_eq!(mixer.step(clock.now()), IDLE);
+        clock.advance(IDLE);
+    }
+    let mixed = mixer.stats().mixed();
+    assert!(mixed >= 99 * IDLE && mixed <= 101 * IDLE, "the clock goes on: {mixed:?}");
+    mixer.add(1).expect("a talker");
+    assert!(mixer.step(clock.now()) <= Duration::from_millis(5), "a voice is waited for as with a speaker");
+}
+
+#[test]
 fn the_thread_plays_what_it_is_given_until_it_is_dropped() {
     let clock = Clock::system();
     let receiver = AudioReceiver::start(&SpeakerSpec::None, clock.clone()).expect("a thread");
