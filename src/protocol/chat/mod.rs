@@ -1,1 +1,6 @@
 //! Stub.
+pub mod line;
+pub mod order;
+pub mod pace;
+mod ranges;
+mod sequence;
