@@ -132,4 +132,5 @@ const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);
 const _: () = assert!(CHAT_CHUNK_BYTES_MAX < SEALED_BODY_BYTES_MAX);
 const _: () = assert!(CHAT_TEXT_BYTES_MAX + NAME_BYTES_MAX + 64 <= CHAT_PIECES_MAX * CHAT_PIECE_BYTES_MAX);
 const _: () = assert!(CHAT_SEALED_BYTES_MAX + 16 * CHAT_RECIPIENTS_MAX + 128 <= CHAT_PIECES_MAX * CHAT_PIECE_BYTES_MAX);
-const _: () = assert!(CHAT_WINDOW as usize <= CHAT_LOG_PIECES_MAX && CHAT_WINDOW as usize <= CHAT_HOLES_MAX);
+const _: () = assert!(CHAT_WINDOW as usize <= CHAT_LOG_PIECES_MAX);
+const _: () = assert!(CHAT_LOG_PIECES_MAX <= CHAT_HOLES_MAX);

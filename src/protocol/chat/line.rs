@@ -220,9 +220,12 @@ pub struct Counters {
     pub missed: u64,
 }
 
-/// Joins the pieces of a line; `None` when they are not one line or break a bound.
-pub(super) fn join<'a>(pieces: impl Iterator<Item = &'a Chat>) -> Option<(String, Content)> {
-    let bytes: Vec<u8> = pieces.flat_map(|piece| piece.bytes.iter().copied()).collect();
+/// Joins the payloads of a line's pieces; `None` when they break a bound or are of the future.
+pub(super) fn join<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<(String, Content)> {
+    let mut bytes = Vec::new();
+    for payload in payloads {
+        bytes.extend(Chat::parse(payload).ok()?.bytes);
+    }
     Content::from_wire(wire::Content::parse(&bytes).ok()?)
 }
 
@@ -235,8 +238,9 @@ mod tests {
 
     fn round_trip(content: &Content) -> (usize, (String, Content)) {
         let pieces = cut(content, "Ada").unwrap();
-        let chats: Vec<Chat> = pieces.into_iter().map(|bytes| Chat { bytes, ..Chat::default() }).collect();
-        (chats.len(), join(chats.iter()).unwrap())
+        let payload = |bytes| Chat { bytes, number: 1, pieces: 1, ..Chat::default() }.encode_to_vec();
+        let payloads: Vec<_> = pieces.into_iter().map(payload).collect();
+        (payloads.len(), join(payloads.iter().map(Vec::as_slice)).unwrap())
     }
 
     #[test]

@@ -80,10 +80,10 @@ impl Bucket {
         Self { full_at: Timestamp(0), interval_ns: 1_000_000_000 / u64::from(per_s.max(1)), burst: burst.max(1).into() }
     }
 
-    /// When the next one may be taken: `now` or later.
-    pub fn next(&self, now: Timestamp) -> Timestamp {
-        let room = Duration::from_nanos((self.burst - 1) * self.interval_ns);
-        now.max(self.full_at - room)
+    /// When the next `count` may be taken at once: `now` or later. Never, if `count` is more than the burst.
+    pub fn next(&self, now: Timestamp, count: u32) -> Timestamp {
+        let room = self.burst.saturating_sub(u64::from(count)) * self.interval_ns;
+        now.max(self.full_at - Duration::from_nanos(room))
     }
 
     /// Whether `count` more are allowed now; if so they are counted. The last of them decides.
@@ -145,7 +145,7 @@ mod tests {
         let now = ms(1_000);
         assert!(bucket.take(now) && bucket.take(now) && bucket.take(now));
         assert!(!bucket.take(now));
-        assert_eq!(bucket.next(now), ms(1_050));
+        assert_eq!((bucket.next(now, 1), bucket.next(now, 2)), (ms(1_050), ms(1_100)));
         assert!(!bucket.take(ms(1_050) - Duration::from_nanos(1)));
         assert!(bucket.take(ms(1_050)));
         assert!(!bucket.take(ms(1_050)));

@@ -13,6 +13,13 @@ impl Ranges {
         self.insert_range(number, number);
     }
 
+    /// Adds one number. Whether it was not there.
+    pub fn insert_new(&mut self, number: u32) -> bool {
+        let new = !self.contains(number);
+        self.insert(number);
+        new
+    }
+
     /// Adds `first..=last`; nothing when `last < first`. Beyond the bound the lowest hole counts as filled.
     pub fn insert_range(&mut self, first: u32, last: u32) {
         if last < first {
@@ -31,11 +38,6 @@ impl Ranges {
             self.0[0].1 = end;
             self.0.remove(1);
         }
-    }
-
-    /// Adds all numbers of another set.
-    pub fn union(&mut self, other: &Ranges) {
-        other.0.iter().for_each(|&(first, last)| self.insert_range(first, last));
     }
 
     /// Whether the number is in it.

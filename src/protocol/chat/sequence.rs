@@ -7,7 +7,7 @@
 //! A piece is taken once, whenever it comes, even below the floor and after it was given up. Only a signed piece moves
 //! the window; what heartbeats claim makes holes within it and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::limits::CHAT_WINDOW;
@@ -21,10 +21,14 @@ use crate::wire::message::ParticipantId;
 /// How long a line waits for an earlier one of its author before it is shown without it.
 pub(super) const HOLD: Duration = Duration::from_secs(2);
 
+/// Pieces given up that are remembered.
+const GIVEN_UP_MAX: usize = 64;
+
 /// A piece that is had.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
     pub original: Original,
+    /// What `original` holds, without the bytes.
     pub chat: Chat,
     /// When it is too old to be handed to late joiners.
     pub expires: Timestamp,
@@ -34,7 +38,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub fn bytes(&self) -> usize {
-        self.original.payload.len() + self.original.signature.len() + self.original.signer.len() + self.chat.bytes.len()
+        self.original.payload.len() + self.original.signature.len() + self.original.signer.len()
     }
 
     /// Number of the first piece of its line.
@@ -52,6 +56,17 @@ pub(super) struct Hole {
     pub tries: u32,
 }
 
+/// What the floor of a sequence rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Floor {
+    /// Signed pieces.
+    Firm,
+    /// Somebody's word; the first signed piece below it corrects it.
+    Claimed,
+    /// The moment of joining; history will tell.
+    Joining,
+}
+
 /// One sequence.
 #[derive(Debug)]
 pub(super) struct Sequence {
@@ -64,10 +79,11 @@ pub(super) struct Sequence {
     have: Ranges,
     /// What is had, given up, or below the floor.
     settled: Ranges,
+    /// The last pieces given up: somebody who comes back may have them.
+    given_up: BTreeSet<u32>,
     /// The highest number anybody speaks of, within the window.
     pub top: u32,
-    /// The floor is a guess: no piece and no history has confirmed it.
-    pub provisional: bool,
+    pub floor: Floor,
     /// When something of it was last new.
     pub changed: Timestamp,
     /// Something is new since the last heartbeat told of it.
@@ -84,8 +100,9 @@ impl Sequence {
             waiting: BTreeMap::new(),
             have: Ranges::default(),
             settled: Ranges::default(),
+            given_up: BTreeSet::new(),
             top: 0,
-            provisional: false,
+            floor: Floor::Firm,
             changed: now,
             unreported: false,
         }
@@ -113,17 +130,20 @@ impl Sequence {
     /// Everything after `floor` is wanted, as far as the window reaches; what was given up too.
     pub fn lower_floor(&mut self, floor: u32) {
         let floor = floor.max(self.top.saturating_sub(CHAT_WINDOW));
+        self.given_up.clear();
         self.settled = self.have.clone();
         self.settled.insert_range(1, floor);
-        self.provisional = false;
+        self.floor = Floor::Firm;
     }
 
     /// Takes a piece that is not had. How many holes fell out of the window by it.
     pub fn take(&mut self, now: Timestamp, piece: Piece) -> u32 {
         let number = piece.chat.number;
-        if self.have.highest() == 0 && self.contiguous() >= number {
-            // The first signed piece lies below a floor that was only claimed.
-            self.lower_floor(number - 1);
+        if self.floor == Floor::Claimed {
+            if self.contiguous() >= number {
+                self.lower_floor(number - 1);
+            }
+            self.floor = Floor::Firm;
         }
         let given_up = match number.checked_sub(CHAT_WINDOW) {
             Some(floor) if number > self.top => self.raise_floor(floor),
@@ -132,6 +152,7 @@ impl Sequence {
         self.have.insert(number);
         self.settled.insert(number);
         self.holes.remove(&number);
+        self.given_up.remove(&number);
         self.top = self.top.max(number);
         self.changed = now;
         self.unreported = true;
@@ -143,11 +164,25 @@ impl Sequence {
         given_up
     }
 
-    /// Gives up one piece.
-    pub fn give_up(&mut self, number: u32) {
+    /// Gives up one piece, nobody has it. Whether it was one: beyond the newest signed piece there may be none.
+    pub fn give_up(&mut self, number: u32) -> bool {
         self.holes.remove(&number);
-        self.settled.insert(number);
-        self.unreported = true;
+        if number > self.have.highest() {
+            self.top = self.top.min(number - 1);
+            return false;
+        }
+        let new = self.settled.insert_new(number);
+        self.unreported |= new;
+        self.given_up.insert(number);
+        if self.given_up.len() > GIVEN_UP_MAX {
+            self.given_up.pop_first();
+        }
+        new
+    }
+
+    /// The pieces given up last.
+    pub fn given_up(&self) -> impl Iterator<Item = u32> + '_ {
+        self.given_up.iter().copied()
     }
 
     /// Pieces after the contiguous ones and up to `upto`, within the window, that are neither had nor asked for yet.
@@ -203,7 +238,7 @@ impl Sequence {
     /// The line that begins with `first`: name, place, and what it says. `None` when it breaks a bound.
     pub fn read(&self, first: u32) -> Option<(String, OrderKey, NtpTime, Content)> {
         let start = &self.pieces.get(&first)?.chat;
-        let (name, content) = line::join(self.line(first)?.map(|piece| &piece.chat))?;
+        let (name, content) = line::join(self.line(first)?.map(|piece| piece.original.payload.as_slice()))?;
         let id = LineId { member: self.member, run: self.run, number: first };
         Some((name, OrderKey { time: start.time, id }, NtpTime(start.wall), content))
     }
@@ -299,6 +334,7 @@ mod tests {
     fn a_claimed_floor_gives_way_to_the_first_signed_piece() {
         let mut sequence = Sequence::new(ParticipantId([1; 16]), 1, now(0));
         sequence.raise_floor(900);
+        sequence.floor = Floor::Claimed;
         sequence.take(now(0), piece(700, 0, 1));
         assert_eq!(sequence.contiguous(), 700);
         assert_eq!(sequence.find_holes(900).len(), 200);
@@ -310,10 +346,19 @@ mod tests {
         assert_eq!(sequence.find_holes(6), [2, 3, 5, 6]);
         sequence.holes.insert(2, Hole { due: now(0), tries: 0 });
         assert_eq!(sequence.find_holes(0), [3, 5, 6]);
-        sequence.give_up(2);
+        assert!(sequence.give_up(2));
         assert_eq!(sequence.find_holes(0), [3, 5, 6]);
-        assert_eq!(sequence.contiguous(), 2);
+        assert_eq!((sequence.contiguous(), sequence.given_up().collect::<Vec<_>>()), (2, vec![2]));
         sequence.lower_floor(1);
         assert_eq!(sequence.find_holes(0), [2, 3, 5, 6], "wanted again");
+    }
+
+    #[test]
+    fn a_piece_that_was_only_claimed_is_given_up_without_a_trace() {
+        let mut sequence = sequence(&[1]);
+        assert_eq!(sequence.find_holes(3), [2, 3]);
+        assert!(!sequence.give_up(2));
+        assert_eq!((sequence.top, sequence.contiguous()), (1, 1));
+        assert_eq!(sequence.find_holes(3), [2, 3], "claimed again");
     }
 }
