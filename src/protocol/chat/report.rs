@@ -1,7 +1,7 @@
 //! Telling others what is had: in every beacon, and in a heartbeat of its own when something new was said.
 //!
 //! Each report is evidence of gaps for those who hear it, and tells authors who has their lines. Six sequences go in a
-//! beacon: the three with the newest lines, and three in turn of all, so that after a split everybody hears of what was
+//! beacon: three whose news were told least, and three in turn of all, so that after a split everybody hears of what was
 //! said on the other side. Heartbeats of all members together stay below 40 kb/s; in a large conference beacons are
 //! more frequent than that, and carry the reports alone.
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::protocol::chat::book::SequenceId;
 use crate::protocol::chat::line::Output;
 use crate::protocol::chat::repair::CLAIM_GRACE;
-use crate::protocol::chat::sequence::Sequence;
+use crate::protocol::chat::sequence::{REPORTS, Sequence};
 use crate::protocol::chat::{Chat, Timer};
 use crate::time::Timestamp;
 use crate::wire::chat::{Heartbeat, Packet, tag};
 use crate::wire::message::ParticipantId;
 
-/// Sequences with new lines in a beacon, and as many in turn.
+/// Sequences with news in a beacon, and as many in turn.
 const BEACON_ACKS: usize = 3;
 /// Sequences in a heartbeat of its own.
 const HEARTBEAT_ACKS: usize = 16;
@@ -50,7 +50,7 @@ impl Chat {
         // Of a sequence without pieces nobody could be given any.
         let told = |id: SequenceId, sequence: &Sequence| id != own && !sequence.pieces.is_empty();
         let all = self.book.iter().filter(|&(id, sequence)| told(id, sequence));
-        let mut by_age: Vec<_> = all.map(|(id, sequence)| (sequence.unreported, sequence.changed, id)).collect();
+        let mut by_age: Vec<_> = all.map(|(id, sequence)| (sequence.reports_due, sequence.changed, id)).collect();
         let newest = newest.min(by_age.len());
         if newest < by_age.len() {
             by_age.select_nth_unstable_by(newest, |a, b| b.cmp(a));
@@ -67,7 +67,7 @@ impl Chat {
         }
         for id in chosen {
             if let Some(sequence) = self.book.get_mut(id) {
-                sequence.unreported = false;
+                sequence.reports_due = sequence.reports_due.saturating_sub(1);
                 heartbeat.push_ack(tag(sequence.member, sequence.run), sequence.contiguous());
             }
         }
@@ -104,7 +104,10 @@ impl Chat {
     }
 
     fn unreported(&self) -> usize {
-        self.book.iter().filter(|&(id, s)| id != self.book.own && s.unreported && !s.pieces.is_empty()).count()
+        self.book
+            .iter()
+            .filter(|&(id, s)| id != self.book.own && s.reports_due == REPORTS && !s.pieces.is_empty())
+            .count()
     }
 
     /// Somebody tells, in a beacon or by itself, how far it has spoken and heard.

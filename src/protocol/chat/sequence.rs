@@ -21,6 +21,8 @@ use crate::wire::message::ParticipantId;
 /// How long a line waits for an earlier one of its author before it is shown without it.
 pub(super) const HOLD: Duration = Duration::from_secs(2);
 
+/// What is new is told so often before others' turns come: a report may be lost.
+pub(super) const REPORTS: u8 = 3;
 /// Pieces given up that are remembered.
 const GIVEN_UP_MAX: usize = 64;
 
@@ -86,8 +88,8 @@ pub(super) struct Sequence {
     pub floor: Floor,
     /// When something of it was last new.
     pub changed: Timestamp,
-    /// Something is new since the last heartbeat told of it.
-    pub unreported: bool,
+    /// In how many reports it is yet to be told what is new.
+    pub reports_due: u8,
 }
 
 impl Sequence {
@@ -104,7 +106,7 @@ impl Sequence {
             top: 0,
             floor: Floor::Firm,
             changed: now,
-            unreported: false,
+            reports_due: 0,
         }
     }
 
@@ -155,7 +157,7 @@ impl Sequence {
         self.given_up.remove(&number);
         self.top = self.top.max(number);
         self.changed = now;
-        self.unreported = true;
+        self.reports_due = REPORTS;
         let first = piece.first();
         self.pieces.insert(number, piece);
         if self.whole(first) {
@@ -172,7 +174,7 @@ impl Sequence {
             return false;
         }
         let new = self.settled.insert_new(number);
-        self.unreported |= new;
+        self.reports_due = if new { REPORTS } else { self.reports_due };
         self.given_up.insert(number);
         if self.given_up.len() > GIVEN_UP_MAX {
             self.given_up.pop_first();
