@@ -108,6 +108,15 @@ impl History {
         self.phase == Phase::Restoring
     }
 
+    /// What the one asked has to echo.
+    #[cfg(test)]
+    pub fn nonce(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Asking { nonce, .. } => Some(nonce),
+            _ => None,
+        }
+    }
+
     /// Whether this member is answering.
     pub fn is_asked(&self, member: ParticipantId) -> bool {
         matches!(self.phase, Phase::Asking { peer, .. } if peer == member)

@@ -143,6 +143,7 @@ impl Sequence {
         let number = piece.chat.number;
         if self.floor == Floor::Claimed {
             if self.contiguous() >= number {
+                self.top = self.have.highest();
                 self.lower_floor(number - 1);
             }
             self.floor = Floor::Firm;
@@ -160,7 +161,9 @@ impl Sequence {
         self.reports_due = REPORTS;
         let first = piece.first();
         self.pieces.insert(number, piece);
-        if self.whole(first) {
+        // A piece that claims to belong to a line which does not reach to it completes nothing.
+        let belongs = self.pieces.get(&first).is_some_and(|start| number - first < start.chat.pieces);
+        if belongs && self.whole(first) {
             self.waiting.insert(first, now);
         }
         given_up
@@ -312,6 +315,12 @@ mod tests {
         let mut sequence = sequence(&[]);
         sequence.take(now(0), piece(1, 0, 2));
         sequence.take(now(0), piece(2, 1, 3));
+        assert_eq!(ready(&mut sequence, now(0) + HOLD), []);
+        sequence.take(now(0), piece(3, 0, 1));
+        sequence.take(now(0), piece(4, 1, 2));
+        assert_eq!(ready(&mut sequence, now(0)), [3]);
+        assert_eq!(ready(&mut sequence, now(0) + HOLD), [], "the fourth claims to be the second half of the third");
+        sequence.take(now(0), piece(5, 2, 3));
         assert_eq!(ready(&mut sequence, now(0) + HOLD), []);
     }
 

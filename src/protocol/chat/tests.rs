@@ -1,1 +1,882 @@
-//! Tests of the whole.
+//! The rules of the whole, one chat at a time, at their exact edges.
+
+use std::cell::Cell;
+
+use prost::Message as _;
+
+use super::*;
+use crate::limits::{
+    CHAT_CHUNK_BYTES_MAX, CHAT_HISTORY_AGE_S, CHAT_HISTORY_LINES_MAX, CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX,
+    CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_SEQUENCES_MAX, CHAT_SERVES_MAX,
+};
+use crate::protocol::keys::{order_hash, participant_id};
+use crate::time::NtpTime;
+use crate::wire::chat::{self as wire, Frame, Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Repair, tag};
+
+const ME: u8 = 1;
+const ADA: u8 = 2;
+const BOB: u8 = 3;
+const EVE: u8 = 4;
+const RUN: u32 = 77;
+const NS: Duration = Duration::from_nanos(1);
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_millis(10_000 + ms)
+}
+
+fn wait(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn id(n: u8) -> ParticipantId {
+    participant_id(&[n; 32])
+}
+
+/// Stands in for Ed25519.
+struct Keys(u8);
+
+impl Signer for Keys {
+    fn sign(&mut self, payload: Vec<u8>) -> Original {
+        let mut original = Original { signer: vec![self.0; 32], payload, ..Original::default() };
+        original.signature = mark(&original);
+        original
+    }
+}
+
+fn mark(original: &Original) -> Vec<u8> {
+    order_hash(&[&original.signer, &original.payload]).to_be_bytes().repeat(8)
+}
+
+#[derive(Default)]
+struct Checker {
+    checks: Cell<usize>,
+}
+
+impl Verifier for Checker {
+    fn authentic(&self, original: &Original) -> bool {
+        self.checks.set(self.checks.get() + 1);
+        original.signature == mark(original)
+    }
+}
+
+/// A chat in which nothing was said yet, with these present.
+fn chat_with(others: &[u8]) -> Chat {
+    let mut chat = newcomer(others);
+    chat.history = History::default();
+    chat.members.clear();
+    chat.catch_up(at(0), &mut Vec::new());
+    others.iter().for_each(|&other| chat.joined(at(0), id(other)));
+    chat
+}
+
+/// One that has not asked for history yet.
+fn newcomer(others: &[u8]) -> Chat {
+    let mut chat = Chat::new(at(0), Config { me: id(ME), name: "me".into(), seed: [9; 32] });
+    others.iter().for_each(|&other| chat.joined(at(0), id(other)));
+    chat
+}
+
+/// A line of one piece.
+fn line(author: u8, number: u32, text: &str) -> Original {
+    let bytes = wire::Content { name: "x".into(), to: None, body: Some(wire::Body::Text(text.into())) };
+    let time = order::reading(Duration::from_secs(u64::from(number)));
+    let bytes = bytes.encode_to_vec();
+    Keys(author).sign(wire::Chat { run: RUN, number, time, wall: 0, piece: 0, pieces: 1, bytes }.encode_to_vec())
+}
+
+fn hear(chat: &mut Chat, now: Timestamp, from: u8, packet: Packet) -> Vec<Output> {
+    let mut out = Vec::new();
+    chat.handle(now, id(from), &packet, &Checker::default(), &mut out);
+    out
+}
+
+fn hear_line(chat: &mut Chat, now: Timestamp, author: u8, number: u32) -> Vec<Output> {
+    hear(chat, now, author, Packet::Chat(line(author, number, "hi")))
+}
+
+fn say(chat: &mut Chat, now: Timestamp, text: &str) -> LineId {
+    chat.say(now, NtpTime::default(), &Content::text(text), &mut Keys(ME), &mut Vec::new()).unwrap()
+}
+
+/// What comes out until `end`, each with its time.
+fn run(chat: &mut Chat, end: Timestamp) -> Vec<(Timestamp, Output)> {
+    let mut all = Vec::new();
+    let mut steps = 0;
+    while let Some(now) = chat.next_timeout().filter(|&now| now <= end) {
+        let mut out = Vec::new();
+        chat.timeout(now, &mut out);
+        all.extend(out.into_iter().map(|output| (now, output)));
+        steps += 1;
+        assert!(steps < 100_000, "it does not come to rest");
+    }
+    all
+}
+
+fn is_nack(output: &Output) -> bool {
+    matches!(output, Output::Multicast(Packet::Nack(_)))
+}
+
+fn is_repair(output: &Output) -> bool {
+    matches!(output, Output::Multicast(Packet::Repair(_)))
+}
+
+fn times(outputs: &[(Timestamp, Output)], what: fn(&Output) -> bool) -> Vec<Timestamp> {
+    outputs.iter().filter(|(_, output)| what(output)).map(|&(now, _)| now).collect()
+}
+
+fn wanted(outputs: &[(Timestamp, Output)]) -> Vec<u32> {
+    let numbers = outputs.iter().flat_map(|(_, output)| match output {
+        Output::Multicast(Packet::Nack(nack)) => nack.wants.iter().flat_map(|w| w.numbers()).collect(),
+        _ => Vec::new(),
+    });
+    numbers.collect()
+}
+
+/// Numbers of the lines shown, and whether they came late.
+fn shown(outputs: &[Output]) -> Vec<(u32, bool)> {
+    let lines = outputs.iter().filter_map(|output| match output {
+        Output::Event(Event::Line(line)) => Some((line.key.id.number, line.late)),
+        _ => None,
+    });
+    lines.collect()
+}
+
+fn events(outputs: &[(Timestamp, Output)]) -> Vec<(Timestamp, Event)> {
+    let events = outputs.iter().filter_map(|(now, output)| match output {
+        Output::Event(event) => Some((*now, event.clone())),
+        _ => None,
+    });
+    events.collect()
+}
+
+fn ask(chat: &mut Chat, now: Timestamp, from: u8, author: u8, numbers: &[u32]) -> Vec<Output> {
+    let want = Want::new(id(author), if author == ME { chat.run } else { RUN }, numbers);
+    hear(chat, now, from, Packet::Nack(Nack { wants: vec![want], tags: vec![] }))
+}
+
+#[test]
+fn a_line_is_sent_shown_and_repeated_after_60_and_250_ms() {
+    let mut chat = chat_with(&[ADA]);
+    let mut out = Vec::new();
+    chat.say(at(0), NtpTime::default(), &Content::text("hi"), &mut Keys(ME), &mut out).unwrap();
+    assert!(matches!(out[0], Output::Multicast(Packet::Chat(_))));
+    assert_eq!(shown(&out), [(1, false)]);
+    let later = run(&mut chat, at(3_000));
+    assert_eq!(times(&later, is_repair), [at(60), at(250)]);
+    assert_eq!(chat.highest().1, 1);
+}
+
+#[test]
+fn from_ten_pieces_a_second_on_nothing_is_repeated() {
+    let mut chat = chat_with(&[ADA]);
+    for n in 0..11 {
+        say(&mut chat, at(n * 90), "hi");
+    }
+    let repeats: usize = times(&run(&mut chat, at(3_000)), is_repair).len();
+    assert_eq!(repeats, 20, "the eleventh within a second is sent once");
+    let mut chat = chat_with(&[ADA]);
+    (0..10).for_each(|_| {
+        say(&mut chat, at(0), "hi");
+    });
+    say(&mut chat, at(1_000) - NS, "fast");
+    say(&mut chat, at(1_000), "slow");
+    let last = run(&mut chat, at(3_000)).into_iter().filter(|&(now, _)| now > at(900)).collect::<Vec<_>>();
+    assert_eq!(times(&last, is_repair), [at(1_060), at(1_250)]);
+}
+
+#[test]
+fn a_repair_shortly_before_stands_for_a_repeat() {
+    for (asked, repeats) in [(30, 2), (31, 1), (59, 1)] {
+        let mut chat = chat_with(&[ADA]);
+        say(&mut chat, at(0), "hi");
+        assert!(is_repair(&ask(&mut chat, at(asked), ADA, ME, &[1])[0]));
+        assert_eq!(times(&run(&mut chat, at(3_000)), is_repair).len(), repeats, "asked at {asked} ms");
+    }
+}
+
+#[test]
+fn twenty_pieces_a_second_may_be_said() {
+    let mut chat = chat_with(&[ADA]);
+    let mut say = |now, text: &str| {
+        chat.say(now, NtpTime::default(), &Content::text(text), &mut Keys(ME), &mut Vec::new()).map(|id| id.number)
+    };
+    for n in 1..=CHAT_PER_S_MAX {
+        assert_eq!(say(at(0), "hi"), Ok(n));
+    }
+    assert_eq!(say(at(0), "hi"), Err(SayError::TooFast(wait(50))));
+    assert_eq!(say(at(50) - NS, "hi"), Err(SayError::TooFast(NS)));
+    assert_eq!(say(at(50), "hi"), Ok(21));
+    assert_eq!(say(at(50), &"x".repeat(4_000)), Err(SayError::TooFast(wait(250))), "five pieces");
+    assert_eq!(say(at(300), &"x".repeat(4_000)), Ok(22));
+    assert!(matches!(say(at(9_000), ""), Err(SayError::Content(_))));
+    assert_eq!(say(at(9_000), "hi"), Ok(27), "what was refused used no number");
+}
+
+#[test]
+fn a_gap_is_asked_for_within_50_ms_and_again_until_it_is_given_up() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    assert_eq!(shown(&hear_line(&mut chat, at(0), ADA, 1)), [(1, false)]);
+    assert_eq!(shown(&hear_line(&mut chat, at(0), ADA, 4)), []);
+    let later = run(&mut chat, at(120_000));
+    let asked = times(&later, is_nack);
+    assert_eq!(asked.len(), 10);
+    assert!(asked[0] <= at(50));
+    let least = [250, 500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000, 4_000].map(wait);
+    for (pair, least) in asked.windows(2).zip(least) {
+        let waited = pair[1].since(pair[0]);
+        assert!(waited >= least && waited <= least + wait(50), "{waited:?}, at least {least:?}");
+    }
+    assert_eq!(wanted(&later)[..2], [2, 3]);
+    let missed = events(&later).into_iter().find(|(_, event)| matches!(event, Event::Missed(..)));
+    assert_eq!(missed.map(|(_, event)| event), Some(Event::Missed(id(ADA), 2)));
+    let held: Vec<_> = events(&later).into_iter().filter(|(_, event)| matches!(event, Event::Line(_))).collect();
+    assert_eq!(held.iter().map(|&(now, _)| now).collect::<Vec<_>>(), [at(2_000)], "4 waits two seconds for 2 and 3");
+    assert_eq!(shown(&hear_line(&mut chat, at(130_000), BOB, 9)), [], "another's, just for the order");
+    let late = hear(&mut chat, at(130_000), BOB, Packet::Repair(Repair { originals: vec![line(ADA, 2, "hi")] }));
+    assert_eq!(shown(&late), [(2, true)], "given up, and taken all the same");
+}
+
+#[test]
+fn a_piece_that_comes_ends_the_asking() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    hear_line(&mut chat, at(0), ADA, 2);
+    let repair = Packet::Repair(Repair { originals: vec![line(ADA, 1, "hi")] });
+    assert_eq!(shown(&hear(&mut chat, at(0), BOB, repair)), [(1, false), (2, false)]);
+    assert_eq!(times(&run(&mut chat, at(60_000)), is_nack), []);
+}
+
+#[test]
+fn somebody_elses_request_for_the_same_stands_for_mine() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    hear_line(&mut chat, at(0), ADA, 3);
+    ask(&mut chat, at(0), BOB, ADA, &[1]);
+    let asked = run(&mut chat, at(249));
+    assert_eq!(wanted(&asked), [2], "only what the other did not ask for");
+    let asked = run(&mut chat, at(300));
+    assert!(wanted(&asked).contains(&1), "no repair came");
+    assert_eq!(chat.counters().nacks_spared, 1);
+}
+
+#[test]
+fn the_author_repairs_at_once_and_any_holder_after_60_to_150_ms() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    say(&mut chat, at(0), "mine");
+    assert_eq!(ask(&mut chat, at(4), BOB, ME, &[1]), [], "it is on its way");
+    assert!(is_repair(&ask(&mut chat, at(5), BOB, ME, &[1, 2])[0]));
+    assert_eq!(ask(&mut chat, at(9), ADA, ME, &[1]), [], "it is on its way again");
+    hear_line(&mut chat, at(1_000), ADA, 1);
+    assert_eq!(ask(&mut chat, at(2_000), BOB, ADA, &[1, 2]), []);
+    let repairs = times(&run(&mut chat, at(5_000)), is_repair);
+    let late = repairs.iter().filter(|&&now| now > at(1_000)).copied().collect::<Vec<_>>();
+    assert_eq!(late.len(), 1);
+    assert!(late[0] >= at(2_060) && late[0] <= at(2_150), "{late:?}");
+}
+
+#[test]
+fn a_copy_heard_stands_for_mine_and_a_false_one_does_not() {
+    let copy = |original| Packet::Repair(Repair { originals: vec![original] });
+    let mut false_copy = line(ADA, 1, "hi");
+    false_copy.signature[0] ^= 1;
+    for (original, repairs) in [(line(ADA, 1, "hi"), 0), (line(ADA, 1, "other"), 1), (false_copy, 1)] {
+        let mut chat = chat_with(&[ADA, BOB, EVE]);
+        hear_line(&mut chat, at(0), ADA, 1);
+        ask(&mut chat, at(1_000), BOB, ADA, &[1]);
+        assert_eq!(shown(&hear(&mut chat, at(1_010), EVE, copy(original))), []);
+        assert_eq!(times(&run(&mut chat, at(5_000)), is_repair).len(), repairs);
+    }
+}
+
+#[test]
+fn what_an_acknowledgement_speaks_of_is_asked_for_after_50_ms_more() {
+    let ack = |author, upto| {
+        let mut heartbeat = Heartbeat::default();
+        heartbeat.push_ack(tag(id(author), RUN), upto);
+        Packet::Heartbeat(heartbeat)
+    };
+    let mut chat = chat_with(&[ADA, BOB]);
+    hear_line(&mut chat, at(0), ADA, 1);
+    hear(&mut chat, at(100), BOB, ack(ADA, 2));
+    let asked = times(&run(&mut chat, at(240)), is_nack);
+    assert!(asked.len() == 1 && asked[0] >= at(150) && asked[0] <= at(200), "{asked:?}");
+    // Its own word, before any line was heard.
+    let mut chat = chat_with(&[ADA, BOB]);
+    hear(&mut chat, at(0), ADA, Packet::Heartbeat(Heartbeat { run: RUN, highest: 2, acks: vec![] }));
+    assert_eq!(wanted(&run(&mut chat, at(100))), [1, 2]);
+    let later = run(&mut chat, at(120_000));
+    assert!(!events(&later).iter().any(|(_, event)| matches!(event, Event::Missed(..))), "nobody signed that it is");
+    assert_eq!(shown(&hear_line(&mut chat, at(130_000), ADA, 1)), [(1, false)]);
+}
+
+#[test]
+fn a_sequence_known_by_tag_only_is_asked_for_and_answered_with_its_newest() {
+    let unknown = |chat: &mut Chat| {
+        let mut heartbeat = Heartbeat::default();
+        heartbeat.push_ack(tag(id(ADA), RUN), 3);
+        hear(chat, at(0), BOB, Packet::Heartbeat(heartbeat));
+        run(chat, at(200))
+    };
+    let mut chat = chat_with(&[BOB]);
+    let asked = unknown(&mut chat);
+    let [(when, Output::Multicast(Packet::Nack(nack)))] = asked.as_slice() else { panic!("{asked:?}") };
+    assert!(*when >= at(50) && *when <= at(100));
+    assert_eq!(nack.tags, [tag(id(ADA), RUN)]);
+    let mut holder = chat_with(&[BOB]);
+    (1..=3).for_each(|number| drop(hear_line(&mut holder, at(0), ADA, number)));
+    hear(&mut holder, at(1_000), BOB, Packet::Nack(nack.clone()));
+    let answers = run(&mut holder, at(2_000));
+    let repair = answers.iter().find(|(_, output)| is_repair(output)).unwrap();
+    let (_, Output::Multicast(packet)) = repair else { unreachable!() };
+    assert_eq!(*packet, Packet::Repair(Repair { originals: vec![line(ADA, 3, "hi")] }));
+    hear(&mut chat, at(1_100), BOB, packet.clone());
+    assert_eq!(wanted(&run(&mut chat, at(1_200))), [1, 2]);
+    // Never answered: asked four times, then left alone for a minute.
+    let mut chat = chat_with(&[BOB]);
+    unknown(&mut chat);
+    assert_eq!(times(&run(&mut chat, at(50_000)), is_nack).len(), 3);
+    assert_eq!(times(&unknown(&mut chat), is_nack).len(), 0);
+}
+
+#[test]
+fn what_is_not_signed_by_its_author_is_refused() {
+    let mut chat = chat_with(&[ADA, EVE]);
+    let mut forged = line(ADA, 1, "hi");
+    forged.payload = line(ADA, 1, "ha").payload;
+    assert_eq!(hear(&mut chat, at(0), EVE, Packet::Chat(forged)), []);
+    let mut unsigned = line(ADA, 2, "hi");
+    unsigned.signature.clear();
+    assert_eq!(hear(&mut chat, at(0), EVE, Packet::Chat(unsigned)), []);
+    let mut as_me = line(ME, 1, "hi");
+    as_me.payload = wire::Chat { run: chat.run, ..wire::Chat::parse(&as_me.payload).unwrap() }.encode_to_vec();
+    as_me.signature = mark(&as_me);
+    assert_eq!(hear(&mut chat, at(0), EVE, Packet::Chat(as_me)), [], "I did not say that");
+    let counters = *chat.counters();
+    assert_eq!((counters.forged, counters.malformed, counters.refused, counters.accepted), (1, 1, 1, 0));
+    assert_eq!(chat.memory(), (0, 0));
+}
+
+#[test]
+fn a_line_is_shown_once_however_often_it_comes() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    let first = hear_line(&mut chat, at(0), ADA, 1);
+    let kept = first.iter().filter(|output| matches!(output, Output::Event(Event::Keep(_)))).count();
+    assert_eq!((shown(&first), kept), (vec![(1, false)], 1));
+    let copy = Packet::Repair(Repair { originals: vec![line(ADA, 1, "hi"), line(ADA, 1, "hi")] });
+    assert_eq!(hear(&mut chat, at(1), BOB, copy), []);
+    assert_eq!(chat.counters().duplicates, 2);
+}
+
+#[test]
+fn one_member_cannot_make_others_check_signatures_without_end() {
+    let mut chat = chat_with(&[ADA, EVE]);
+    let checker = Checker::default();
+    let mut forged = line(ADA, 1, "hi");
+    forged.signature[0] ^= 1;
+    for _ in 0..5_000 {
+        chat.handle(at(0), id(EVE), &Packet::Chat(forged.clone()), &checker, &mut Vec::new());
+    }
+    assert_eq!(checker.checks.get(), 1_024);
+    assert_eq!(chat.counters().too_fast, 5_000 - 1_024);
+    assert_eq!(shown(&hear_line(&mut chat, at(0), ADA, 1)), [(1, false)], "others are not held up");
+}
+
+#[test]
+fn requests_without_end_are_answered_at_a_bounded_rate() {
+    let mut chat = chat_with(&[EVE]);
+    (0..100).for_each(|n| {
+        say(&mut chat, at(n * 60), "hi");
+    });
+    run(&mut chat, at(9_000));
+    let before = chat.counters().repairs_sent;
+    let all: Vec<u32> = (1..=100).collect();
+    for ms in 0..2_000 {
+        run(&mut chat, at(10_000 + ms));
+        ask(&mut chat, at(10_000 + ms), EVE, ME, &all);
+    }
+    let sent = chat.counters().repairs_sent - before;
+    assert!((100..=150).contains(&sent), "50 at once and 50 a second: {sent}");
+    assert!(chat.counters().too_fast >= 1_800);
+}
+
+#[test]
+fn somebody_shut_out_is_heard_through_nobody() {
+    let mut chat = chat_with(&[ADA, EVE]);
+    hear_line(&mut chat, at(0), EVE, 1);
+    chat.shut_out(at(1), id(EVE));
+    assert_eq!(hear_line(&mut chat, at(2), EVE, 2), []);
+    assert_eq!(hear(&mut chat, at(2), ADA, Packet::Chat(line(EVE, 2, "hi"))), []);
+    assert_eq!(chat.counters().refused, 2);
+    assert_eq!(shown(&hear_line(&mut chat, at(3), ADA, 1)), [(1, true)]);
+}
+
+#[test]
+fn lines_are_shown_by_clock_then_author_whatever_comes_first() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    let mut timeline = Timeline::new(10);
+    let mut out = hear_line(&mut chat, at(0), ADA, 1);
+    out.extend(hear_line(&mut chat, at(0), BOB, 1));
+    run(&mut chat, at(1));
+    for output in &out {
+        if let Output::Event(Event::Line(line)) = output {
+            assert_ne!(timeline.insert(line.key), Place::Nowhere);
+        }
+    }
+    let order: Vec<_> = timeline.keys().iter().map(|key| key.id.member).collect();
+    assert_eq!(order, [id(ADA).min(id(BOB)), id(ADA).max(id(BOB))]);
+    // What I say after hearing a fast clock stands behind it.
+    let mine = say(&mut chat, at(5), "mine");
+    assert!(chat.latest.is_some_and(|latest| latest.id == mine));
+}
+
+#[test]
+fn it_is_told_how_many_have_a_line_and_that_nobody_has() {
+    let has = |chat: &mut Chat, ms, from, upto| {
+        let mut heartbeat = Heartbeat::default();
+        heartbeat.push_ack(tag(id(ME), chat.run), upto);
+        hear(chat, at(ms), from, Packet::Heartbeat(heartbeat));
+    };
+    let mut chat = chat_with(&[ADA, BOB]);
+    let mine = say(&mut chat, at(0), &"x".repeat(1_500));
+    has(&mut chat, 10, ADA, 1);
+    assert_eq!(chat.delivery(mine), Some(Delivery { have: 0, present: 2, reached: false }), "half of it");
+    has(&mut chat, 20, ADA, u32::MAX);
+    let told = events(&run(&mut chat, at(10_000)));
+    assert_eq!(told, [(at(110), Event::Delivered(mine, Delivery { have: 1, present: 2, reached: true }))]);
+    chat.left(at(11_000), id(ADA));
+    let told = events(&run(&mut chat, at(20_000)));
+    assert_eq!(told, [(at(11_100), Event::Delivered(mine, Delivery { have: 0, present: 1, reached: true }))]);
+    // Nobody answers, and nobody is there.
+    let mut chat = chat_with(&[ADA]);
+    let mine = say(&mut chat, at(0), "hi");
+    assert_eq!(events(&run(&mut chat, at(60_000))), [(at(5_000), Event::Unheard(mine))]);
+    let mut chat = chat_with(&[]);
+    let mine = say(&mut chat, at(0), "hi");
+    assert_eq!(events(&run(&mut chat, at(60_000))), [(at(0), Event::Unheard(mine))]);
+}
+
+#[test]
+fn a_private_line_is_shown_to_its_recipients_and_passed_on_by_all() {
+    let sealed = |recipients: &[u8]| {
+        let body = wire::Body::Sealed(wire::Sealed {
+            recipients: recipients.iter().flat_map(|&n| id(n).0).collect(),
+            sealed: vec![5; 40],
+        });
+        let bytes = wire::Content { name: "x".into(), to: None, body: Some(body) }.encode_to_vec();
+        let chat = wire::Chat { run: RUN, number: 1, time: 1, wall: 0, piece: 0, pieces: 1, bytes };
+        Keys(ADA).sign(chat.encode_to_vec())
+    };
+    let mut other = chat_with(&[ADA, BOB]);
+    assert_eq!(hear(&mut other, at(0), ADA, Packet::Chat(sealed(&[BOB]))), [], "neither shown nor kept");
+    ask(&mut other, at(1_000), BOB, ADA, &[1]);
+    assert_eq!(times(&run(&mut other, at(2_000)), is_repair).len(), 1);
+    let mut recipient = chat_with(&[ADA, BOB]);
+    assert_eq!(shown(&hear(&mut recipient, at(0), ADA, Packet::Chat(sealed(&[BOB, ME])))), [(1, false)]);
+    let told = times(&run(&mut recipient, at(150)), |o| matches!(o, Output::Multicast(Packet::Heartbeat(_))));
+    assert!(told.len() == 1 && told[0] >= at(50), "{told:?}");
+    // Only those it is for are counted.
+    let mut author = chat_with(&[ADA, BOB, EVE]);
+    let content = Content { body: Body::Sealed { recipients: vec![id(ADA), id(ME)], sealed: vec![1] }, to: None };
+    let mut out = Vec::new();
+    let mine = author.say(at(0), NtpTime::default(), &content, &mut Keys(ME), &mut out).unwrap();
+    assert_eq!(shown(&out), [(1, false)]);
+    assert_eq!(author.delivery(mine), Some(Delivery { have: 0, present: 1, reached: false }));
+}
+
+#[test]
+fn a_beacon_tells_what_is_new_and_then_of_all_in_turn() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    say(&mut chat, at(0), "hi");
+    for author in 10..30 {
+        hear_line(&mut chat, at(u64::from(author)), author, 1);
+    }
+    let acks = |beacon: &Heartbeat| beacon.acks().collect::<Vec<_>>();
+    let beacon = chat.beacon();
+    assert_eq!((beacon.run, beacon.highest), (chat.run, 1));
+    let newest = [29, 28, 27].map(|author| (tag(id(author), RUN), 1));
+    assert_eq!(acks(&beacon).len(), 6);
+    assert!(newest.iter().all(|ack| acks(&beacon).contains(ack)));
+    let mut all = std::collections::BTreeSet::new();
+    (0..20).for_each(|_| all.extend(acks(&chat.beacon())));
+    assert_eq!(all.len(), 20);
+}
+
+#[test]
+fn a_heartbeat_follows_news_unless_a_beacon_told_them() {
+    let is_heartbeat = |o: &Output| matches!(o, Output::Multicast(Packet::Heartbeat(_)));
+    let mut chat = chat_with(&[ADA]);
+    hear_line(&mut chat, at(0), ADA, 1);
+    let told = times(&run(&mut chat, at(5_000)), is_heartbeat);
+    assert!(told.len() == 1 && told[0] >= at(400) && told[0] <= at(600), "{told:?}");
+    hear_line(&mut chat, at(6_000), ADA, 2);
+    chat.beacon();
+    assert_eq!(times(&run(&mut chat, at(12_000)), is_heartbeat), []);
+    let mut crowd = chat_with(&[ADA]);
+    (0..999).for_each(|n: u32| {
+        let mut member = [0; 16];
+        member[..4].copy_from_slice(&n.to_be_bytes());
+        crowd.joined(at(0), ParticipantId(member));
+    });
+    hear_line(&mut crowd, at(0), ADA, 1);
+    let told = times(&run(&mut crowd, at(90_000)), is_heartbeat);
+    assert!(told.len() == 1 && told[0] >= at(40_000) && told[0] <= at(60_000), "{told:?}");
+}
+
+fn answers(outputs: &[(Timestamp, Output)]) -> Vec<(Timestamp, HistoryAnswer)> {
+    let answers = outputs.iter().filter_map(|(now, output)| match output {
+        Output::Unicast(_, Packet::HistoryAnswer(answer)) => Some((*now, answer.clone())),
+        _ => None,
+    });
+    answers.collect()
+}
+
+fn request(chat: &mut Chat, now: Timestamp, from: u8, known: Vec<wire::Known>) -> Vec<HistoryAnswer> {
+    let out = hear(chat, now, from, Packet::HistoryRequest(HistoryRequest { nonce: 5, known }));
+    let out: Vec<_> = out.into_iter().map(|output| (now, output)).collect();
+    answers(&out).into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[test]
+fn the_last_500_lines_are_handed_on_in_chunks_each_millisecond() {
+    let mut chat = chat_with(&[ADA, BOB]);
+    for number in 1..=260 {
+        hear_line(&mut chat, at(u64::from(number) * 50), ADA, number);
+        hear_line(&mut chat, at(u64::from(number) * 50), EVE, number);
+    }
+    run(&mut chat, at(20_000));
+    assert_eq!(request(&mut chat, at(20_000), BOB, vec![]), []);
+    let chunks = answers(&run(&mut chat, at(30_000)));
+    assert!(chunks.windows(2).all(|pair| pair[1].0 == pair[0].0 + wait(1)));
+    let sizes =
+        chunks.iter().map(|(_, answer)| Frame { packet: Some(Packet::HistoryAnswer(answer.clone())) }.encoded_len());
+    assert!(sizes.clone().all(|size| size <= CHAT_CHUNK_BYTES_MAX), "{:?}", sizes.max());
+    let originals: Vec<_> = chunks.iter().flat_map(|(_, answer)| answer.originals.clone()).collect();
+    assert_eq!(originals.len(), CHAT_HISTORY_LINES_MAX);
+    assert!(originals.contains(&line(ADA, 11, "hi")) && !originals.contains(&line(ADA, 10, "hi")));
+    let floors: Vec<_> = chunks.iter().flat_map(|(_, answer)| answer.floors.clone()).map(|f| f.upto).collect();
+    assert_eq!(floors, [10, 10]);
+    assert!(chunks.iter().enumerate().all(|(at, (_, answer))| answer.index as usize == at && !answer.busy));
+    assert_eq!(chunks.iter().filter(|(_, answer)| answer.last).count(), 1);
+    // Who has nearly all gets the rest.
+    let known = |author: u8, upto| wire::Known { member: id(author).0.to_vec(), run: RUN, upto };
+    request(&mut chat, at(40_000), BOB, vec![known(ADA, 258), known(EVE, 260)]);
+    let chunks = answers(&run(&mut chat, at(50_000)));
+    let originals: Vec<_> = chunks.iter().flat_map(|(_, answer)| answer.originals.clone()).collect();
+    assert_eq!(originals, [line(ADA, 259, "hi"), line(ADA, 260, "hi")]);
+}
+
+#[test]
+fn lines_older_than_a_day_are_not_handed_on() {
+    let day = Duration::from_secs(CHAT_HISTORY_AGE_S);
+    for (age, lines) in [(day - NS, 1), (day, 0)] {
+        let mut chat = chat_with(&[ADA, BOB]);
+        hear_line(&mut chat, at(0), ADA, 1);
+        let now = at(0) + age;
+        request(&mut chat, now, BOB, vec![]);
+        let mut out = Vec::new();
+        chat.timeout(now, &mut out);
+        let out: Vec<_> = out.into_iter().map(|output| (now, output)).collect();
+        let chunks = answers(&out);
+        assert_eq!(chunks.iter().map(|(_, answer)| answer.originals.len()).sum::<usize>(), lines);
+        assert!(chunks[0].1.last);
+    }
+}
+
+#[test]
+fn few_are_served_at_a_time_and_one_who_knows_nothing_serves_nobody() {
+    let mut chat = chat_with(&[ADA]);
+    (1..=50).for_each(|number| drop(hear_line(&mut chat, at(0), ADA, number)));
+    for from in 10..10 + CHAT_SERVES_MAX as u8 {
+        assert_eq!(request(&mut chat, at(1), from, vec![]), []);
+    }
+    assert!(request(&mut chat, at(1), 99, vec![])[0].busy);
+    assert_eq!(request(&mut chat, at(1), 10, vec![]), [], "who asks anew is served anew");
+    let mut newcomer = newcomer(&[ADA]);
+    assert!(request(&mut newcomer, at(1), ADA, vec![])[0].busy);
+}
+
+fn asked(outputs: &[Output]) -> Option<(ParticipantId, u64)> {
+    outputs.iter().find_map(|output| match output {
+        Output::Unicast(to, Packet::HistoryRequest(request)) => Some((*to, request.nonce)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_newcomer_asks_one_member_and_then_the_next() {
+    let mut chat = newcomer(&[ADA, BOB, EVE, 5, 6]);
+    let mut out = Vec::new();
+    chat.catch_up(at(0), &mut out);
+    let (first, _) = asked(&out).unwrap();
+    let later = run(&mut chat, at(2_000) - NS);
+    assert_eq!(times(&later, |o| matches!(o, Output::Unicast(..))), []);
+    let later = run(&mut chat, at(60_000));
+    let peers: Vec<_> = later.iter().filter_map(|(_, output)| asked(std::slice::from_ref(output))).collect();
+    assert_eq!(peers.len(), 2, "three silent ones are enough");
+    assert!(peers.iter().all(|&(peer, _)| peer != first));
+    assert_eq!(times(&later, |o| matches!(o, Output::Unicast(..))), [at(2_000), at(4_000)]);
+    assert!(chat.history.is_live());
+    assert_eq!(events(&later), [], "nobody speaks of anything that was said");
+}
+
+#[test]
+fn a_newcomer_waits_for_what_was_said_before_and_shows_what_is_said_now() {
+    let mut chat = newcomer(&[ADA, BOB]);
+    let mut out = Vec::new();
+    chat.catch_up(at(0), &mut out);
+    let (peer, nonce) = asked(&out).unwrap();
+    let peer = if peer == id(ADA) { ADA } else { BOB };
+    hear(&mut chat, at(1), ADA, Packet::Heartbeat(Heartbeat { run: RUN, highest: 40, acks: vec![] }));
+    assert_eq!(shown(&hear_line(&mut chat, at(2), ADA, 41)), [(41, false)]);
+    assert_eq!(wanted(&run(&mut chat, at(500))), [], "of 1 to 40 the one asked will tell");
+    let floor = wire::Known { member: id(ADA).0.to_vec(), run: RUN, upto: 37 };
+    let answer = HistoryAnswer {
+        nonce,
+        floors: vec![floor],
+        originals: vec![line(ADA, 38, "hi"), line(ADA, 40, "hi")],
+        last: true,
+        ..HistoryAnswer::default()
+    };
+    let other = HistoryAnswer { nonce: nonce ^ 1, ..answer.clone() };
+    assert_eq!(hear(&mut chat, at(600), peer, Packet::HistoryAnswer(other)), [], "not what was asked");
+    let out = hear(&mut chat, at(600), peer, Packet::HistoryAnswer(answer));
+    assert_eq!(shown(&out), [(38, true)]);
+    assert!(out.contains(&Output::Event(Event::History(id(peer), 2))));
+    assert_eq!(wanted(&run(&mut chat, at(700))), [39], "left out, and spoken of by its neighbours");
+}
+
+#[test]
+fn a_false_floor_is_corrected_by_the_first_signed_line() {
+    let mut chat = newcomer(&[ADA]);
+    let mut out = Vec::new();
+    chat.catch_up(at(0), &mut out);
+    let (_, nonce) = asked(&out).unwrap();
+    let floor = wire::Known { member: id(BOB).0.to_vec(), run: RUN, upto: u32::MAX };
+    let answer = HistoryAnswer { nonce, floors: vec![floor], last: true, ..HistoryAnswer::default() };
+    hear(&mut chat, at(1), ADA, Packet::HistoryAnswer(answer));
+    chat.joined(at(2), id(BOB));
+    assert_eq!(shown(&hear_line(&mut chat, at(3), BOB, 5)), [(5, false)]);
+    hear_line(&mut chat, at(4), BOB, 7);
+    assert_eq!(wanted(&run(&mut chat, at(100))), [6]);
+}
+
+#[test]
+fn busy_members_are_asked_again() {
+    let mut chat = newcomer(&[ADA, BOB]);
+    let mut out = Vec::new();
+    chat.catch_up(at(0), &mut out);
+    let mut rounds = 0;
+    let mut now = at(0);
+    while let Some((peer, nonce)) = asked(&out) {
+        rounds += 1;
+        let busy = HistoryAnswer { nonce, busy: true, last: true, ..HistoryAnswer::default() };
+        let peer = if peer == id(ADA) { ADA } else { BOB };
+        out = hear(&mut chat, now, peer, Packet::HistoryAnswer(busy));
+        if asked(&out).is_none() {
+            now = chat.timers.next().unwrap();
+            chat.timeout(now, &mut out);
+        }
+    }
+    assert_eq!(rounds, 2 * 11);
+    assert!(chat.history.is_live());
+}
+
+#[test]
+fn what_is_on_disk_is_shown_again_known_and_passed_on() {
+    let mut chat = newcomer(&[]);
+    let mut out = Vec::new();
+    let day = Duration::from_secs(CHAT_HISTORY_AGE_S);
+    assert!(!chat.restore(at(0), day, &line(ADA, 6, "hi"), &mut out), "too old");
+    assert!(chat.restore(at(0), day - NS, &line(ADA, 7, "hi"), &mut out));
+    assert!(chat.restore(at(0), wait(1), &line(ADA, 9, "hi"), &mut out), "8 could not be had then");
+    assert!(!chat.restore(at(0), wait(1), &line(ADA, 9, "hi"), &mut out));
+    assert_eq!(shown(&out), [(7, false), (9, false)]);
+    assert!(!out.iter().any(|output| matches!(output, Output::Event(Event::Keep(_)))), "it is kept");
+    chat.joined(at(0), id(BOB));
+    out.clear();
+    chat.catch_up(at(1), &mut out);
+    let known = out.iter().find_map(|output| match output {
+        Output::Unicast(_, Packet::HistoryRequest(request)) => Some(request.known.clone()),
+        _ => None,
+    });
+    assert_eq!(known, Some(vec![wire::Known { member: id(ADA).0.to_vec(), run: RUN, upto: 9 }]));
+    assert_eq!(wanted(&run(&mut chat, at(1_000))), []);
+    ask(&mut chat, at(1_000), BOB, ADA, &[9]);
+    assert_eq!(times(&run(&mut chat, at(1_500)), is_repair).len(), 1);
+}
+
+#[test]
+fn what_was_given_up_is_asked_for_once_more_when_somebody_joins() {
+    let mut chat = chat_with(&[ADA]);
+    hear_line(&mut chat, at(0), ADA, 1);
+    hear_line(&mut chat, at(0), ADA, 3);
+    run(&mut chat, at(120_000));
+    chat.left(at(120_000), id(ADA));
+    chat.joined(at(120_000), id(BOB));
+    let again = run(&mut chat, at(180_000));
+    assert_eq!(wanted(&again), [2]);
+    assert_eq!(events(&again), [], "not told twice");
+    chat.joined(at(149_999), id(EVE));
+    assert_eq!(wanted(&run(&mut chat, at(149_999))), [], "at most each half minute");
+}
+
+mod hostile {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Members, most of them known; numbers, most of them near each other.
+    fn member() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![(0u8..6).prop_map(|n| id(n).0.to_vec()), vec(any::<u8>(), 0..20)]
+    }
+
+    fn number() -> impl Strategy<Value = u32> {
+        prop_oneof![0u32..40, Just(CHAT_WINDOW), Just(u32::MAX - 1), any::<u32>()]
+    }
+
+    fn run_number() -> impl Strategy<Value = u32> {
+        prop_oneof![Just(RUN), 0u32..20, any::<u32>()]
+    }
+
+    prop_compose! {
+        fn original()(author in 0u8..6, run in run_number(), number in number(), piece in 0u32..4, pieces in 0u32..10,
+                      time in any::<u64>(), text in ".{0,40}", raw in vec(any::<u8>(), 0..60), kind in 0u8..6)
+                      -> Original {
+            let whole = wire::Content { name: "x".into(), to: None, body: Some(wire::Body::Text(text)) };
+            let bytes = if kind == 0 { raw.clone() } else { whole.encode_to_vec() };
+            let (piece, pieces) = if kind < 3 { (piece, pieces) } else { (0, 1) };
+            let chat = wire::Chat { run, number, time, wall: time, piece, pieces, bytes };
+            let payload = if kind == 1 { raw } else { chat.encode_to_vec() };
+            let mut original = Keys(author).sign(payload);
+            if kind == 2 {
+                original.signature.pop();
+            }
+            original
+        }
+    }
+
+    prop_compose! {
+        fn known()(member in member(), run in run_number(), upto in number()) -> wire::Known {
+            wire::Known { member, run, upto }
+        }
+    }
+
+    fn packet() -> impl Strategy<Value = Packet> {
+        let want = (member(), run_number(), vec(number(), 0..8)).prop_map(|(member, run, ranges)| Want {
+            member,
+            run,
+            ranges,
+        });
+        prop_oneof![
+            4 => original().prop_map(Packet::Chat),
+            2 => vec(original(), 0..5).prop_map(|originals| Packet::Repair(Repair { originals })),
+            2 => (run_number(), number(), vec(any::<u8>(), 0..80))
+                .prop_map(|(run, highest, acks)| Packet::Heartbeat(Heartbeat { run, highest, acks })),
+            2 => (vec(want, 0..4), vec(any::<u32>(), 0..9))
+                .prop_map(|(wants, tags)| Packet::Nack(Nack { wants, tags })),
+            1 => (any::<u64>(), vec(known(), 0..5))
+                .prop_map(|(nonce, known)| Packet::HistoryRequest(HistoryRequest { nonce, known })),
+            1 => (any::<u64>(), vec(original(), 0..4), vec(known(), 0..4), any::<bool>(), any::<bool>()).prop_map(
+                |(nonce, originals, floors, last, busy)| {
+                    Packet::HistoryAnswer(HistoryAnswer { nonce, index: 0, originals, floors, last, busy })
+                }
+            ),
+        ]
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Hear(u8, Packet, bool),
+        Wait(u64),
+        Say(String),
+        Join(u8),
+        Leave(u8),
+        CatchUp,
+        Beacon,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0u8..8, packet(), any::<bool>()).prop_map(|(from, packet, mine)| Step::Hear(from, packet, mine)),
+            4 => prop_oneof![0u64..400, Just(5_000u64), Just(90_000u64)].prop_map(Step::Wait),
+            1 => ".{0,30}".prop_map(Step::Say),
+            1 => (0u8..8).prop_map(Step::Join),
+            1 => (0u8..8).prop_map(Step::Leave),
+            1 => Just(Step::CatchUp),
+            1 => Just(Step::Beacon),
+        ]
+    }
+
+    fn check_bounds(chat: &Chat) {
+        let (pieces, bytes) = chat.memory();
+        assert!(pieces <= CHAT_LOG_PIECES_MAX && bytes <= CHAT_LOG_BYTES_MAX);
+        assert!(chat.book.iter().count() <= CHAT_SEQUENCES_MAX);
+        assert!(chat.book.iter().map(|(_, sequence)| sequence.holes.len()).sum::<usize>() <= CHAT_HOLES_MAX + 64 * 64);
+        assert_eq!(chat.book.iter().map(|(_, s)| s.pieces.len()).sum::<usize>(), pieces);
+    }
+
+    fn check_output(output: &Output) {
+        if let Output::Multicast(packet) | Output::Unicast(_, packet) = output {
+            let bytes = Frame { packet: Some(packet.clone()) }.encoded_len();
+            assert!(bytes <= CHAT_CHUNK_BYTES_MAX, "{bytes} bytes");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_members_send_no_bound_is_broken(steps in vec(step(), 0..120)) {
+            let mut chat = newcomer(&[2, 3, 4]);
+            let mut now = at(0);
+            let mut shown = std::collections::BTreeMap::new();
+            for step in steps {
+                let mut out = Vec::new();
+                match step {
+                    Step::Hear(from, packet, mine) => {
+                        let packet = match packet {
+                            // Some answers are to what was asked.
+                            Packet::HistoryAnswer(answer) if mine => {
+                                let nonce = chat.history.nonce().unwrap_or(answer.nonce);
+                                Packet::HistoryAnswer(HistoryAnswer { nonce, ..answer })
+                            }
+                            other => other,
+                        };
+                        chat.handle(now, id(from), &packet, &Checker::default(), &mut out);
+                    }
+                    Step::Wait(ms) => {
+                        now = now + wait(ms);
+                        out.extend(run(&mut chat, now).into_iter().map(|(_, output)| output));
+                    }
+                    Step::Say(text) => {
+                        let _ = chat.say(now, NtpTime::default(), &Content::text(text), &mut Keys(ME), &mut out);
+                    }
+                    Step::Join(member) => chat.joined(now, id(member)),
+                    Step::Leave(member) => chat.left(now, id(member)),
+                    Step::CatchUp => chat.catch_up(now, &mut out),
+                    Step::Beacon => {
+                        let beacon = chat.beacon();
+                        prop_assert!(beacon.encoded_len() <= 64);
+                    }
+                }
+                out.iter().for_each(check_output);
+                for output in &out {
+                    if let Output::Event(Event::Line(line)) = output {
+                        *shown.entry(line.key.id).or_insert(0) += 1;
+                    }
+                }
+                check_bounds(&chat);
+            }
+            prop_assert!(shown.values().all(|&times| times == 1), "a line was shown twice");
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_no_packet_or_one_that_can_be_handled(bytes in vec(any::<u8>(), 0..300)) {
+            let mut chat = chat_with(&[2]);
+            if let Ok(Frame { packet: Some(packet) }) = Frame::decode(bytes.as_slice()) {
+                hear(&mut chat, at(0), 2, packet);
+                run(&mut chat, at(1_000));
+                check_bounds(&chat);
+            }
+        }
+    }
+}
