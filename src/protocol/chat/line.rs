@@ -125,7 +125,8 @@ pub struct Kept {
 /// How many have a line of mine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Of those it is for and who are present, so many have it.
+    /// Of those it is for and who are present, so many have told that they have it; in a large conference fewer than
+    /// do, because reports take turns.
     pub have: usize,
     /// Of those it is for, so many are present.
     pub present: usize,
