@@ -2,7 +2,7 @@
 
 use crate::time::Timestamp;
 
-/// Counts within whole seconds of the clock: at most twice the limit in any one second, and never more than it on average.
+/// Counts within whole seconds of the clock: at most twice the limit in any one second, never more on average.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rate {
     second: u64,

@@ -5,8 +5,8 @@
 //!               '------- no state, no cost -------'  '---- state only after authentication ----'
 //! ```
 //! A packet that cannot be opened costs a counter. When a source sends more of them than
-//! [`FAILED_OPENINGS_PER_S_MAX`], or all together more than [`FAILED_OPENINGS_TOTAL_PER_S_MAX`], packets of sessions not
-//! met before are no longer tried for the rest of that second; sessions already met are, because their key is at hand:
+//! [`FAILED_OPENINGS_PER_S_MAX`], or all together more than [`FAILED_OPENINGS_TOTAL_PER_S_MAX`], packets of sessions
+//! not met before are no longer tried for the rest of that second; those already met are, because their key is at hand:
 //! whoever spoofs addresses cannot silence members.
 
 use std::collections::BTreeMap;

@@ -132,7 +132,7 @@ impl Plan {
     }
 
     /// Chooses a block and window: the first unheard block with an unheard window, else the first unheard block, in
-    /// the order given by `digest(try)` = SHA-256(conference id || try). `heard` = bases and ports of other conferences.
+    /// the order given by `digest(try)` = SHA-256(conference id || try). `heard` = bases and ports of others.
     pub fn choose(scope: Scope, heard: &[(Ipv4Addr, u16)], mut digest: impl FnMut(u32) -> [u8; 32]) -> Self {
         let mut second_best = None;
         for attempt in 0..TRIES {

@@ -1,39 +1,39 @@
 //! The messages inside a sealed datagram of class control, in Protocol Buffers (proto3) encoding.
 //!
 //! ```proto
-//! message Body    { repeated Message messages = 1; }             // at most 32
-//! message Message { oneof kind {                                 // unknown kinds and fields are skipped
+//! message Body    { repeated Message messages = 1; }       // at most 32
+//! message Message { oneof kind {                           // unknown kinds and fields are skipped
 //!     Signed beacon = 1;  Signed join = 2;  Signed bye = 4;
 //!     Ping   ping   = 20; Pong   pong = 21; } }
-//! message Signed  { bytes  signer    = 1;                        // Ed25519 public key, 32 bytes
-//!                   uint64 counter   = 2;                        // strictly increasing for each session id
-//!                   bytes  payload   = 3;                        // an encoded Beacon, Join or Bye
-//!                   bytes  signature = 4; }                      // 64 bytes, see below
-//! message Beacon  { string  name        = 1;                     // at most 64 bytes
-//!                   fixed64 joined      = 2;                     // NTP time of joining, by the sender's clock
-//!                   uint32  role        = 3;                     // 0 participant, 1 observer
-//!                   uint32  slot        = 4;                     // 0 none, else slot + 1
-//!                   uint32  microphone  = 5;                     // 0 none, 1 on, 2 muted
-//!                   uint32  camera      = 6;                     // 0 off, 1 on, 2 failed
-//!                   string  camera_text = 7;                     // why it failed, at most 128 bytes
-//!                   repeated Stream streams = 8;                 // at most 5, all that are sent
-//!                   fixed32 address     = 9;                     // IPv4 address of the sender's own socket
-//!                   uint32  port        = 10;                    // and its port
-//!                   uint32  suffix      = 11;                    // 0 none claimed yet, else the number behind the name + 1
-//!                   repeated fixed64 answers = 12; }             // nonces of the Joins this answers, at most 32
-//! message Stream  { uint32  kind      = 1;                       // 0 audio (Opus), 1 + layer for video (JPEG)
+//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
+//!                   uint64 counter   = 2;                  // strictly increasing for each session id
+//!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
+//!                   bytes  signature = 4; }                // 64 bytes, see below
+//! message Beacon  { string  name        = 1;               // at most 64 bytes
+//!                   fixed64 joined      = 2;               // NTP time of joining, by the sender's clock
+//!                   uint32  role        = 3;               // 0 participant, 1 observer
+//!                   uint32  slot        = 4;               // 0 none, else slot + 1
+//!                   uint32  microphone  = 5;               // 0 none, 1 on, 2 muted
+//!                   uint32  camera      = 6;               // 0 off, 1 on, 2 failed
+//!                   string  camera_text = 7;               // why it failed, at most 128 bytes
+//!                   repeated Stream streams = 8;           // at most 5, all that are sent
+//!                   fixed32 address     = 9;               // IPv4 address of the sender's own socket
+//!                   uint32  port        = 10;              // and its port
+//!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
+//!                   repeated fixed64 answers = 12; }       // nonces of the Joins this answers, at most 32
+//! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
-//!                   uint32  width     = 3;                       // true size: receivers crop the padding
+//!                   uint32  width     = 3;                 // true size: receivers crop the padding
 //!                   uint32  height    = 4;
-//!                   uint32  fps_milli = 5;                       // pictures in 1,000 seconds
-//!                   uint64  position  = 6; }                     // roll-over counter << 16 | last sequence number
-//! message Join    { fixed64 nonce  = 1;                          // random; the answers echo it
-//!                   Beacon  beacon = 2;                          // of the one who joins
-//!                   bytes   known  = 3; }                        // first two bytes of the id of each member known already
-//! message Bye     { uint32  reason = 1; }                        // 0 left
-//! message Ping    { fixed64 nonce = 1; fixed64 origin = 2; }     // origin: NTP time of sending
-//! message Pong    { fixed64 nonce = 1; fixed64 origin = 2;       // both as in the Ping
-//!                   fixed64 receive = 3; fixed64 transmit = 4; } // NTP times at the one who answers (RFC 5905 section 8)
+//!                   uint32  fps_milli = 5;                 // pictures in 1,000 seconds
+//!                   uint64  position  = 6; }               // roll-over counter << 16 | last sequence number
+//! message Join    { fixed64 nonce  = 1;                    // random; the answers echo it
+//!                   Beacon  beacon = 2;                    // of the one who joins
+//!                   bytes   known  = 3; }                  // first two bytes of the id of each member known already
+//! message Bye     { uint32  reason = 1; }                  // 0 left
+//! message Ping    { fixed64 nonce = 1; fixed64 origin = 2; } // origin: NTP time of sending
+//! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
+//!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
 //! Numbers kept for later kinds of `Message`: 3 roster, 5 chat, 6 heartbeat, 7 nack, 8 repair, 9 interest, 10 repair
 //! request, 11 offer, 12 accept, 13 decline, 14 object nack, 15 done, 16 kick, 17 rekey, 18 lock, 19 title.
@@ -44,7 +44,8 @@
 //! "roundtable sig" (14) | kind (1) | conference id (16) | epoch (4) | signer's participant id (16) | sid (8)
 //!     | counter (8) | payload as sent
 //! ```
-//! `kind` is the field number in `Message` (an ANNOUNCE, which is not sealed, has 64). `sid` is that of the datagram's header.
+//! `kind` is the field number in `Message` (an ANNOUNCE, which is not sealed, has 64). `sid` is that of the datagram's
+//! header.
 
 use std::fmt;
 

@@ -25,6 +25,9 @@ pub const HEADER_BYTES: usize = 24;
 /// Bytes of the authentication tag.
 pub const TAG_BYTES: usize = 16;
 
+const BYTES_MIN: usize = HEADER_BYTES + TAG_BYTES;
+const BYTES_MAX: usize = BYTES_MIN + SEALED_BODY_BYTES_MAX;
+
 /// What a sealed datagram carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -51,7 +54,7 @@ impl Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Shorter than header and tag, or longer than anything sent.
-    #[error("sealed datagram of {actual} bytes, expected {} to {}", HEADER_BYTES + TAG_BYTES, SEALED_BODY_BYTES_MAX + HEADER_BYTES + TAG_BYTES)]
+    #[error("sealed datagram of {actual} bytes, expected {BYTES_MIN} to {BYTES_MAX}")]
     Length {
         /// Bytes there were.
         actual: usize,
@@ -128,7 +131,7 @@ fn u64_at(b: &[u8; HEADER_BYTES], at: usize) -> u64 {
     b[at..at + 8].iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
 }
 
-const _: () = assert!(SEALED_BODY_BYTES_MAX + HEADER_BYTES + TAG_BYTES <= DATAGRAM_BYTES_MAX);
+const _: () = assert!(BYTES_MAX <= DATAGRAM_BYTES_MAX);
 
 #[cfg(test)]
 mod tests {

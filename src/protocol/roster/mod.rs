@@ -112,6 +112,8 @@ struct Member {
     key: [u8; 32],
     folded: String,
     counter: u64,
+    /// Counter of its last ANNOUNCE, which takes another way and may overtake.
+    announced: u64,
     heard: Timestamp,
     state: State,
     probe: Probe,
@@ -170,7 +172,7 @@ pub struct Roster {
 impl Roster {
     /// Everybody who is here.
     pub fn people(&self) -> impl Iterator<Item = &Person> {
-        self.present.values().filter_map(|sid| self.by_sid.get(sid)).map(|m| &m.person)
+        self.by_sid.values().filter(|m| m.state == State::Present).map(|m| &m.person)
     }
 
     /// Number of those who are here, oneself not counted.
@@ -188,10 +190,22 @@ impl Roster {
         self.present.get(id).and_then(|sid| self.by_sid.get(sid)).map(|m| &m.person)
     }
 
-    /// Public key and session of somebody who is here.
-    pub fn key_of(&self, id: &ParticipantId) -> Option<(&[u8; 32], u64)> {
-        let sid = self.present.get(id)?;
-        self.by_sid.get(sid).map(|m| (&m.key, *sid))
+    /// Whether an ANNOUNCE signed by `key` in session `sid` may be a member's, and a new one.
+    pub fn may_announce(&self, sid: u64, key: &[u8; 32], counter: u64) -> bool {
+        let member = self.by_sid.get(&sid).filter(|m| m.state == State::Present);
+        member.is_some_and(|m| m.key == *key && counter > m.announced)
+    }
+
+    /// Session `sid` announced.
+    pub fn announced(&mut self, sid: u64, counter: u64) {
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            member.announced = counter;
+        }
+    }
+
+    /// First two bytes of the id of everybody heard of, at most `bytes_max` bytes in all: they need not answer a Join.
+    pub fn known(&self, bytes_max: usize) -> Vec<u8> {
+        self.by_sid.values().take(bytes_max / 2).flat_map(|m| [m.person.id.0[0], m.person.id.0[1]]).collect()
     }
 
     /// Members of the conference, oneself included, as far as known or announced: sets everybody's pace.
@@ -209,7 +223,8 @@ impl Roster {
         Duration::from_millis(self.size().clamp(2, 200) as u64)
     }
 
-    /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is known.
+    /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is
+    /// known.
     pub fn screen(&mut self, now: Timestamp, sid: u64, key: &[u8; 32], counter: u64) -> Result<bool, Refusal> {
         if self.retired.contains(&sid) {
             return Err(Refusal::Retired);
@@ -239,6 +254,7 @@ impl Roster {
                 folded: names::fold(&person.typed_name),
                 key: *key,
                 counter,
+                announced: 0,
                 heard: now,
                 state: State::Arriving { since: now },
                 probe: Probe::starting(probe_at),

@@ -91,6 +91,12 @@ pub struct Person {
     pub streams: Vec<StreamInfo>,
 }
 
+/// See [`Person::cname`].
+pub fn cname(id: &ParticipantId, host: Ipv4Addr) -> String {
+    let [a, b, c, d, e, f, ..] = id.0;
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}@{host}")
+}
+
 /// A Beacon outside the bounds; the word names the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("beacon with a bad {0}")]
@@ -100,6 +106,11 @@ impl Person {
     /// Whether they hold streams that somebody may receive: their beacons come at the publishers' pace.
     pub fn publishes(&self) -> bool {
         self.slot.is_some()
+    }
+
+    /// The canonical name in RTCP and SDP (RFC 3550 section 6.5.1): says nothing of the shown name, which may change.
+    pub fn cname(&self) -> String {
+        cname(&self.id, *self.address.ip())
     }
 
     /// The stream of a kind.
@@ -164,7 +175,7 @@ impl Person {
                 Camera::Failed(text) => names::clean(text, CAMERA_TEXT_BYTES_MAX),
                 _ => String::new(),
             },
-            streams: self.streams.iter().map(StreamInfo::to_wire).collect(),
+            streams: self.streams.iter().map(|s| s.to_wire()).collect(),
             address: u32::from(*self.address.ip()),
             port: u32::from(self.address.port()),
             suffix: self.suffix.map_or(0, |number| number + 1),
@@ -188,8 +199,8 @@ impl Person {
 }
 
 impl StreamInfo {
-    fn to_wire(&self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position } = *self;
+    fn to_wire(self) -> Stream {
+        let Self { kind, ssrc, width, height, fps_milli, position } = self;
         Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position }
     }
 }
@@ -258,6 +269,7 @@ pub(super) mod tests {
         let read = Person::from_beacon(viewer.id, viewer.sid, &viewer.to_beacon(&[1])).unwrap();
         assert_eq!(read, viewer);
         assert!(!read.publishes());
+        assert_eq!(read.cname(), "010101010101@10.77.0.1");
     }
 
     #[test]

@@ -1,1 +1,518 @@
-//! stub
+//! A member's side of the conference: joins, keeps the roster, holds a slot, answers those who look for it, leaves.
+//!
+//! ```text
+//! datagrams, commands, timeouts >  Session  > datagrams to send, events
+//!
+//! Joining: JOIN at 0, 100, 400 ms; members answer with a beacon that echoes the nonce, spread over 1 ms for each
+//!   | as many answered as were announced, or 250 ms (550 ms without any answer)
+//! Joined: takes a slot if it has streams; beacons regularly, on change at once and again after 60 and 250 ms
+//!   | leave()
+//! Leaving: BYE three times, 5 ms apart
+//! ```
+//! Joining first waits for the answers because a slot taken blindly would hit somebody else's. It owns no clock, socket
+//! or chance: all are arguments. A snapshot of the roster, chat and re-keying have their message numbers kept
+//! ([`crate::wire::message`]).
+
+mod outputs;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::limits::NAME_BYTES_MAX;
+use crate::protocol::discovery::Announcer;
+use crate::protocol::keys::{EpochKeys, Identity, Random, Secret};
+use crate::protocol::rate::Rate;
+use crate::protocol::roster::{Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots};
+use crate::protocol::seal::{Opener, Sealer};
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::StreamKind;
+use crate::wire::address::Plan;
+use crate::wire::message::{ConferenceId, Signed};
+
+pub use outputs::{ClockSample, Counters, Event, Outputs, To};
+
+/// When JOIN goes out after the start.
+const JOINS_MS: [u64; 3] = [0, 100, 400];
+/// How long answers are waited for when fewer come than were announced.
+const COLLECT: Duration = Duration::from_millis(250);
+/// How long when none comes at all: the second and third JOIN may be heard.
+const COLLECT_UNHEARD: Duration = Duration::from_millis(550);
+/// A change is told again after these times.
+const REPEATS: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(250)];
+/// Least time between beacons for changes, and between answers to Joins.
+const BEACON_GAP: Duration = Duration::from_millis(40);
+/// Up to so many Joins are answered by unicast, which reaches a newcomer whose membership the switch does not know yet;
+/// more, by one beacon for everybody.
+const UNICAST_ANSWERS_MAX: usize = 4;
+/// How often whoever keeps a contested slot reminds the other.
+const REMINDER_GAP: Duration = Duration::from_millis(500);
+const BYES: u8 = 3;
+const BYE_GAP: Duration = Duration::from_millis(5);
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic.
+    pub now: Timestamp,
+    /// Wall clock, which others compare with theirs.
+    pub wall: NtpTime,
+}
+
+/// A way by which datagrams come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The conference's control group.
+    Control,
+    /// The discovery group or a broadcast to its port.
+    Discovery,
+    /// The instance's own socket.
+    Unicast,
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The way it came.
+    pub channel: Channel,
+    /// Who sent it.
+    pub source: SocketAddrV4,
+    /// When it reached this machine, by the wall clock: measurements of clocks are as good as this is.
+    pub wall: NtpTime,
+}
+
+/// What a session starts from.
+pub struct Setup {
+    /// Conference.
+    pub conference: ConferenceId,
+    /// Its title.
+    pub title: String,
+    /// No passphrase.
+    pub open: bool,
+    /// What its keys come from.
+    pub secret: Secret,
+    /// Where it is.
+    pub plan: Plan,
+    /// Who signs.
+    pub identity: Identity,
+    /// Seed of everything drawn: must never repeat.
+    pub seed: [u8; 32],
+    /// Name, as typed.
+    pub name: String,
+    /// What to take part as.
+    pub role: Role,
+    /// The instance's own socket, as others see it.
+    pub address: SocketAddrV4,
+    /// Participants announced; `Some(0)` for a new conference, `None` when unknown.
+    pub expected: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Joining,
+    Joined,
+    Leaving { byes: u8, next: Timestamp },
+    Left,
+}
+
+/// When beacons are due, and why.
+struct Beacons {
+    last: Timestamp,
+    regular: Option<Timestamp>,
+    change: Option<Timestamp>,
+    repeats: [Option<Timestamp>; 2],
+    answer: Option<Timestamp>,
+    answered: Timestamp,
+    /// Nonces of the Joins the next one answers, and who sent them.
+    answers: Vec<(u64, SocketAddrV4)>,
+}
+
+impl Beacons {
+    fn next(&self) -> Option<Timestamp> {
+        [self.regular, self.change, self.repeats[0], self.repeats[1], self.answer].into_iter().flatten().min()
+    }
+
+    fn changed(&mut self, now: Timestamp) {
+        let at = now.max(self.last + BEACON_GAP);
+        self.change = Some(self.change.map_or(at, |earlier| earlier.min(at)));
+        self.repeats = REPEATS.map(|after| Some(at + after));
+    }
+
+    /// Whether the next one is for everybody.
+    fn is_for_all(&self, now: Timestamp) -> bool {
+        let due = [self.regular, self.change, self.repeats[0], self.repeats[1]].into_iter().flatten();
+        self.answers.len() > UNICAST_ANSWERS_MAX || due.min().is_some_and(|due| due <= now)
+    }
+
+    fn answers_sent(&mut self, now: Timestamp) {
+        self.answered = now;
+        self.answer = None;
+        self.answers.clear();
+    }
+
+    fn sent_to_all(&mut self, now: Timestamp, next: Timestamp) {
+        self.last = now;
+        self.regular = Some(next);
+        for due in std::iter::once(&mut self.change).chain(&mut self.repeats) {
+            *due = due.filter(|&at| at > now);
+        }
+    }
+}
+
+/// A member of one conference.
+pub struct Session {
+    title: String,
+    open: bool,
+    secret: Secret,
+    plan: Plan,
+    identity: Identity,
+    random: Random,
+    expected: Option<u32>,
+    stage: Stage,
+    started: Timestamp,
+    joins_sent: usize,
+    join_nonce: u64,
+    me: Person,
+    me_told: Person,
+    slots_full_told: bool,
+    displaced_told: bool,
+    roster: Roster,
+    sealer: Sealer,
+    opener: Opener,
+    announcer: Announcer,
+    announce_work: Rate,
+    beacons: Beacons,
+    bye: Option<Signed>,
+    counter: u64,
+    counters: Counters,
+    /// Buffers kept so that no packet allocates them anew.
+    body: Vec<u8>,
+    plain: Vec<u8>,
+    scratch: Vec<u8>,
+    due: Vec<(u64, SocketAddrV4)>,
+}
+
+impl Session {
+    /// A session that sends its first JOIN at the first [`timeout`](Self::timeout), which is due at once.
+    pub fn new(at: Moment, setup: Setup) -> Self {
+        let mut random = Random::new(setup.seed);
+        let sid = random.next_u64();
+        let keys = EpochKeys::first(setup.conference, &setup.secret);
+        let typed_name = names::clean_name(&setup.name, NAME_BYTES_MAX);
+        let me = Person {
+            id: setup.identity.id(),
+            sid,
+            name: typed_name.clone(),
+            typed_name,
+            suffix: None,
+            joined: at.wall,
+            address: setup.address,
+            role: setup.role,
+            slot: None,
+            microphone: Microphone::None,
+            camera: Camera::Off,
+            streams: Vec::new(),
+        };
+        let mut roster = Roster::default();
+        roster.expect(setup.expected.unwrap_or(0) as usize + 1);
+        Self {
+            title: setup.title,
+            open: setup.open,
+            secret: setup.secret,
+            plan: setup.plan,
+            identity: setup.identity,
+            join_nonce: random.next_u64(),
+            random,
+            expected: setup.expected,
+            stage: Stage::Joining,
+            started: at.now,
+            joins_sent: 0,
+            me_told: me.clone(),
+            me,
+            slots_full_told: false,
+            displaced_told: false,
+            roster,
+            sealer: Sealer::new(&keys, sid),
+            opener: Opener::new(keys),
+            announcer: Announcer::new(at.now),
+            announce_work: Rate::default(),
+            beacons: Beacons {
+                last: Timestamp(0),
+                regular: None,
+                change: None,
+                repeats: [None; 2],
+                answer: None,
+                answered: Timestamp(0),
+                answers: Vec::new(),
+            },
+            bye: None,
+            counter: 0,
+            counters: Counters::default(),
+            body: Vec::new(),
+            plain: Vec::new(),
+            scratch: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    /// Oneself, as others see it.
+    pub fn me(&self) -> &Person {
+        &self.me
+    }
+
+    /// Everybody else who is here.
+    pub fn people(&self) -> impl Iterator<Item = &Person> {
+        self.roster.people()
+    }
+
+    /// Everything refused so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether all is said: nothing more is to be sent or heard.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Left
+    }
+
+    /// Another name.
+    pub fn set_name(&mut self, at: Moment, name: &str, out: &mut Outputs) {
+        let typed_name = names::clean_name(name, NAME_BYTES_MAX);
+        if typed_name != self.me.typed_name {
+            self.me.name.clone_from(&typed_name);
+            self.me.typed_name = typed_name;
+            self.me.suffix = None;
+            self.roster.names_changed();
+            self.change(at, out);
+        }
+    }
+
+    /// Another state of the microphone.
+    pub fn set_microphone(&mut self, at: Moment, microphone: Microphone, out: &mut Outputs) {
+        if self.me.microphone != microphone {
+            self.me.microphone = microphone;
+            self.change(at, out);
+        }
+    }
+
+    /// Another state of the camera.
+    pub fn set_camera(&mut self, at: Moment, camera: Camera, out: &mut Outputs) {
+        if self.me.camera != camera {
+            self.me.camera = camera;
+            self.change(at, out);
+        }
+    }
+
+    /// Everything sent from now on. With the first stream a slot is taken, with the last one it is given up. Kinds
+    /// given twice count once.
+    pub fn set_streams(&mut self, at: Moment, streams: &[StreamInfo], out: &mut Outputs) {
+        let mut kept: Vec<StreamInfo> = Vec::with_capacity(streams.len());
+        for stream in streams {
+            if !kept.iter().any(|k| k.kind == stream.kind) {
+                kept.push(*stream);
+            }
+        }
+        if self.me.streams != kept {
+            self.me.streams = kept;
+            self.change(at, out);
+        }
+    }
+
+    /// Where a stream is: roll-over counter << 16 | last sequence number. Told by the next beacon.
+    pub fn set_position(&mut self, kind: StreamKind, position: u64) {
+        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
+            stream.position = position & ((1 << 48) - 1);
+        }
+    }
+
+    /// The instance's own socket has another address.
+    pub fn set_address(&mut self, at: Moment, address: SocketAddrV4, out: &mut Outputs) {
+        if self.me.address != address {
+            self.me.address = address;
+            self.change(at, out);
+        }
+    }
+
+    /// Says goodbye. [`is_finished`](Self::is_finished) once it has been said three times.
+    pub fn leave(&mut self, at: Moment, out: &mut Outputs) {
+        if matches!(self.stage, Stage::Joining | Stage::Joined) {
+            self.send_bye(out);
+            if self.stage == Stage::Joined && self.participants() <= u32::from(self.me.role == Role::Participant) {
+                self.send_announce(0, &[], out);
+            }
+            self.stage = Stage::Leaving { byes: 1, next: at.now + BYE_GAP };
+        }
+    }
+
+    /// Does what is due at `at`.
+    pub fn timeout(&mut self, at: Moment, out: &mut Outputs) {
+        self.pump(at, out);
+    }
+
+    /// When [`timeout`](Self::timeout) has something to do.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Left => return None,
+            Stage::Leaving { next, .. } => return Some(next),
+            Stage::Joining | Stage::Joined => {}
+        }
+        let stage = match self.stage {
+            Stage::Joining => Some(self.collected_at()),
+            _ => Some(self.announcer.next_timeout()),
+        };
+        [stage, self.join_at(), self.beacons.next(), self.roster.next_timeout()].into_iter().flatten().min()
+    }
+
+    fn change(&mut self, at: Moment, out: &mut Outputs) {
+        if self.stage == Stage::Joined {
+            self.beacons.changed(at.now);
+        }
+        self.pump(at, out);
+    }
+
+    fn pump(&mut self, at: Moment, out: &mut Outputs) {
+        if let Stage::Leaving { byes, next } = self.stage {
+            if next <= at.now {
+                self.send_bye(out);
+                let byes = byes + 1;
+                self.stage = if byes >= BYES { Stage::Left } else { Stage::Leaving { byes, next: at.now + BYE_GAP } };
+            }
+            return;
+        }
+        if self.stage == Stage::Left {
+            return;
+        }
+        if self.join_at().is_some_and(|due| due <= at.now) {
+            self.send_join(out);
+            self.joins_sent += 1;
+        }
+        let mut due = std::mem::take(&mut self.due);
+        self.roster.timeout(at.now, &mut due);
+        due.drain(..).for_each(|(sid, address)| self.send_ping(at, sid, address, out));
+        self.due = due;
+        if self.stage == Stage::Joining && (self.all_answered() || self.collected_at() <= at.now) {
+            self.joined(at, out);
+        }
+        if self.stage == Stage::Joined {
+            self.settle_slot(at, out);
+            self.settle_names(at, out);
+        } else {
+            self.roster.renumber(None);
+        }
+        if self.beacons.next().is_some_and(|due| due <= at.now) {
+            self.send_beacon(at, out);
+        }
+        if self.stage == Stage::Joined && self.announcer.next_timeout() <= at.now {
+            self.announce(at, out);
+        }
+        self.roster.report(|report| {
+            out.events.push(match report {
+                Report::Joined(person) => Event::PersonJoined(person),
+                Report::Changed(person) => Event::PersonChanged(person),
+                Report::Left(person, departure) => Event::PersonLeft(person, departure),
+            });
+        });
+    }
+
+    /// When the next JOIN is due.
+    fn join_at(&self) -> Option<Timestamp> {
+        let at = self.started + Duration::from_millis(*JOINS_MS.get(self.joins_sent)?);
+        (self.joins_sent == 0 || !self.all_answered()).then_some(at)
+    }
+
+    /// Whether as many participants are known as were announced.
+    fn all_answered(&self) -> bool {
+        let known = self.roster.people().filter(|p| p.role == Role::Participant).count();
+        self.joins_sent > 0 && self.expected.is_some_and(|expected| known >= expected as usize)
+    }
+
+    fn collected_at(&self) -> Timestamp {
+        let alone = self.roster.is_empty() && self.expected.is_some();
+        self.started + if alone { COLLECT_UNHEARD } else { COLLECT }
+    }
+
+    fn joined(&mut self, at: Moment, out: &mut Outputs) {
+        self.stage = Stage::Joined;
+        self.roster.names_changed();
+        self.beacons.changed(at.now);
+        if !self.roster.is_empty() {
+            self.announcer.heard(at.now, self.line_rank());
+        }
+        self.roster.renumber(Some(&mut self.me));
+        self.me_told = self.me.clone();
+        out.events.push(Event::Joined { me: self.me.clone(), others: self.roster.len() });
+    }
+
+    /// Participants, oneself included.
+    fn participants(&self) -> u32 {
+        let others = self.roster.people().filter(|p| p.role == Role::Participant).count() as u32;
+        others + u32::from(self.me.role == Role::Participant)
+    }
+
+    /// Takes, moves or gives up the slot.
+    fn settle_slot(&mut self, at: Moment, out: &mut Outputs) {
+        let wanted = !self.me.streams.is_empty() && self.me.role == Role::Participant;
+        let Some(slot) = self.me.slot else {
+            if wanted {
+                self.take_slot(at, out);
+            }
+            return;
+        };
+        if !wanted {
+            self.me.slot = None;
+            self.roster.rests().freed(at.now, slot);
+            out.events.push(Event::SlotLost);
+            self.beacons.changed(at.now);
+            return;
+        }
+        let mine = self.me.sid;
+        let rivals = || self.roster.people().filter(|p| p.slot == Some(slot)).map(|p| p.sid);
+        if rivals().all(|rival| slots::keeps(slot, mine, rival)) {
+            if rivals().next().is_some() && self.beacons.last + REMINDER_GAP <= at.now {
+                self.beacons.changed(at.now);
+            }
+            return;
+        }
+        self.me.slot = None;
+        self.take_slot(at, out);
+        if self.me.slot.is_none() {
+            out.events.push(Event::SlotLost);
+        }
+        self.beacons.changed(at.now);
+    }
+
+    fn take_slot(&mut self, at: Moment, out: &mut Outputs) {
+        let taken = self.roster.slots_taken();
+        match self.roster.rests().pick(at.now, &taken, &mut self.random) {
+            Some(slot) => {
+                self.me.slot = Some(slot);
+                self.slots_full_told = false;
+                self.beacons.changed(at.now);
+                out.events.push(Event::SlotTaken(slot));
+            }
+            None if !std::mem::replace(&mut self.slots_full_told, true) => out.events.push(Event::SlotsFull),
+            None => {}
+        }
+    }
+
+    fn settle_names(&mut self, at: Moment, out: &mut Outputs) {
+        let claimed = self.me.suffix;
+        self.roster.renumber(Some(&mut self.me));
+        if self.me.suffix != claimed {
+            self.beacons.changed(at.now);
+        }
+        if self.me.differs(&self.me_told) {
+            self.me_told = self.me.clone();
+            out.events.push(Event::MeChanged(self.me.clone()));
+        }
+    }
+
+    /// When the beacon after the one sent now is due: a little early, so that three fit before anybody gives up.
+    fn next_regular(&mut self, now: Timestamp) -> Timestamp {
+        let period = period(self.me.publishes(), self.roster.size());
+        now + self.random.between(period.mul_f32(0.9), period)
+    }
+}

@@ -1,0 +1,234 @@
+//! Network interfaces, and which of them a conference uses when nobody says.
+//!
+//! Order of preference: a wired one, Wi-Fi, then virtual ones (bridges of containers and virtual machines, tunnels), and
+//! the loopback when there is nothing else, so that a conference on one machine works without a network.
+
+use std::net::Ipv4Addr;
+
+use super::Error;
+
+/// One IPv4 address of a network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The system's name for it, e.g. `eth0`.
+    pub name: String,
+    /// The system's number for it.
+    pub index: u32,
+    /// The address; an interface with several stands in the list once for each.
+    pub addr: Ipv4Addr,
+    /// Bits of the network part of the address.
+    pub prefix: u8,
+    /// Reaches this machine only.
+    pub loopback: bool,
+    /// Wi-Fi, where multicast is slow and unprotected by retransmission.
+    pub wireless: bool,
+    /// A bridge or tunnel made by software: containers, virtual machines, VPNs.
+    pub software: bool,
+    /// Up, with a carrier.
+    pub running: bool,
+    /// Says that it can do multicast. The loopback of Linux does not say so, and can.
+    pub multicast: bool,
+    /// Largest IP packet, in bytes.
+    pub mtu: usize,
+}
+
+impl Interface {
+    /// The interface to use: by name, by address, or (with `None`) the best there is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownInterface`] names those that exist; [`Error::List`] and [`Error::NoInterface`].
+    pub fn choose(wanted: Option<&str>) -> Result<Interface, Error> {
+        pick(interfaces()?, wanted)
+    }
+
+    /// Largest UDP payload that is not fragmented on this interface.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.mtu.saturating_sub(super::socket::IP_AND_UDP_HEADER_BYTES)
+    }
+
+    /// Lower is preferred.
+    fn rank(&self) -> u8 {
+        match self {
+            i if i.loopback => 4,
+            i if !i.running || !i.multicast => 5,
+            // Addresses nobody assigned: a cable to nowhere, mostly.
+            i if i.addr.is_link_local() => 3,
+            i if i.software => 2,
+            i if i.wireless => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// Every interface with an IPv4 address, once for each address, in the system's order.
+///
+/// # Errors
+/// [`Error::List`].
+pub fn interfaces() -> Result<Vec<Interface>, Error> {
+    let all = if_addrs::get_if_addrs().map_err(Error::List)?;
+    Ok(all.into_iter().filter_map(describe).collect())
+}
+
+fn pick(all: Vec<Interface>, wanted: Option<&str>) -> Result<Interface, Error> {
+    let Some(wanted) = wanted else {
+        // `min_by_key` takes the first of equals: the system's order decides among them.
+        return all.into_iter().min_by_key(Interface::rank).ok_or(Error::NoInterface);
+    };
+    let address: Option<Ipv4Addr> = wanted.parse().ok();
+    match all.iter().position(|i| i.name == wanted || Some(i.addr) == address) {
+        Some(at) => Ok(all.into_iter().nth(at).ok_or(Error::NoInterface)?),
+        None => {
+            let existing: Vec<String> = all.iter().map(|i| format!("{} ({})", i.name, i.addr)).collect();
+            Err(Error::UnknownInterface { wanted: wanted.to_owned(), existing: existing.join(", ") })
+        }
+    }
+}
+
+fn describe(found: if_addrs::Interface) -> Option<Interface> {
+    let loopback = found.is_loopback();
+    let if_addrs::IfAddr::V4(v4) = &found.addr else {
+        return None;
+    };
+    let index = found.index?;
+    let (multicast, mtu) = multicast_and_mtu(&found.name, loopback);
+    Some(Interface {
+        index,
+        addr: v4.ip,
+        prefix: v4.prefixlen,
+        loopback,
+        wireless: is_wireless(&found.name),
+        software: found.is_p2p() || is_software(&found.name),
+        running: found.is_oper_up(),
+        multicast,
+        mtu,
+        name: found.name,
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn multicast_and_mtu(name: &str, loopback: bool) -> (bool, usize) {
+    match super::options::interface_flags_and_mtu(name) {
+        Some((flags, mtu)) => (flags & libc::IFF_MULTICAST != 0, mtu as usize),
+        None => usual_multicast_and_mtu(loopback),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn multicast_and_mtu(_name: &str, loopback: bool) -> (bool, usize) {
+    usual_multicast_and_mtu(loopback)
+}
+
+/// What is assumed where the system is not asked, or does not answer.
+fn usual_multicast_and_mtu(loopback: bool) -> (bool, usize) {
+    (true, if loopback { 16_384 } else { 1_500 })
+}
+
+#[cfg(target_os = "linux")]
+fn is_wireless(name: &str) -> bool {
+    // The names are the system's own; one with a slash cannot exist.
+    let of = std::path::Path::new("/sys/class/net").join(name);
+    of.join("wireless").exists() || of.join("phy80211").exists()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_wireless(_name: &str) -> bool {
+    false
+}
+
+/// By the names that container engines, hypervisors and VPNs give. A bridge the operator made may be the real network, so
+/// being a bridge is not enough.
+fn is_software(name: &str) -> bool {
+    const PREFIXES: [&str; 21] = [
+        "docker",
+        "br-",
+        "virbr",
+        "veth",
+        "vmnet",
+        "vboxnet",
+        "lxc",
+        "lxd",
+        "cni",
+        "flannel",
+        "podman",
+        "tun",
+        "tap",
+        "wg",
+        "tailscale",
+        "zt",
+        "utun",
+        "awdl",
+        "llw",
+        "dummy",
+        "ifb",
+    ];
+    PREFIXES.iter().any(|p| name.starts_with(p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(name: &str, last: u8) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            index: u32::from(last),
+            addr: Ipv4Addr::new(10, 77, 0, last),
+            prefix: 24,
+            loopback: false,
+            wireless: false,
+            software: is_software(name),
+            running: true,
+            multicast: true,
+            mtu: 1_500,
+        }
+    }
+
+    fn all() -> Vec<Interface> {
+        let lo = Interface { loopback: true, multicast: false, addr: Ipv4Addr::LOCALHOST, ..interface("lo", 1) };
+        let unplugged = Interface { running: false, ..interface("eth9", 2) };
+        let wifi = Interface { wireless: true, ..interface("wlan0", 4) };
+        let second = Interface { index: 5, ..interface("eth0", 6) };
+        vec![lo, unplugged, interface("docker0", 3), wifi, interface("eth0", 5), second, interface("eth1", 7)]
+    }
+
+    #[track_caller]
+    fn check(all: Vec<Interface>, wanted: Option<&str>, name: &str, last: u8) {
+        let chosen = pick(all, wanted).expect("an interface");
+        assert_eq!((chosen.name.as_str(), chosen.addr.octets()[3]), (name, last));
+    }
+
+    #[test]
+    fn wired_goes_before_wireless_before_software_before_loopback() {
+        let without = |names: &[&str]| all().into_iter().filter(|i| !names.contains(&i.name.as_str())).collect();
+        check(all(), None, "eth0", 5);
+        check(without(&["eth0"]), None, "eth1", 7);
+        check(without(&["eth0", "eth1"]), None, "wlan0", 4);
+        check(without(&["eth0", "eth1", "wlan0"]), None, "docker0", 3);
+        check(without(&["eth0", "eth1", "wlan0", "docker0"]), None, "lo", 1);
+        assert!(matches!(pick(vec![], None), Err(Error::NoInterface)));
+    }
+
+    #[test]
+    fn an_interface_is_found_by_name_or_by_any_of_its_addresses() {
+        check(all(), Some("eth0"), "eth0", 5);
+        check(all(), Some("10.77.0.6"), "eth0", 6);
+        check(all(), Some("eth9"), "eth9", 2);
+        check(all(), Some("127.0.0.1"), "lo", 1);
+    }
+
+    #[test]
+    fn an_unknown_interface_is_an_error_that_names_those_that_exist() {
+        for wanted in ["eth7", "10.77.0.99", "", "eth"] {
+            let error = pick(all(), Some(wanted)).expect_err("no such interface").to_string();
+            assert!(error.contains(wanted) && error.contains("wlan0 (10.77.0.4)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_loopback_of_this_machine_is_described() {
+        let lo = Interface::choose(Some("127.0.0.1")).expect("every machine has a loopback");
+        assert!(lo.loopback && lo.running && !lo.wireless && lo.index > 0);
+        assert!(lo.payload_bytes_max() > crate::limits::DATAGRAM_BYTES_MAX);
+        assert!(Interface::choose(None).is_ok());
+    }
+}

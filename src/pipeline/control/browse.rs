@@ -1,0 +1,111 @@
+//! Listing the conferences of a network: a short-lived role of its own, before anything is joined.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use super::{BATCHES_MAX, Error, poll_for};
+use crate::device::clock::Clock;
+use crate::device::identity::random_seed;
+use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
+use crate::protocol::discovery::{Browser, Found};
+use crate::wire::address::{DISCOVERY_PORT, Scope};
+
+/// What one scope needs: one socket to ask from, and those answers come to.
+struct Ears {
+    scope: Scope,
+    own: UdpSocket,
+    others: Vec<UdpSocket>,
+}
+
+impl Ears {
+    fn open(scope: Scope, interface: &Interface) -> Result<Self, Error> {
+        let own = UdpSocket::unicast(interface, scope.ttl())?;
+        let mut others = vec![UdpSocket::multicast(scope.discovery(), interface)?];
+        if scope == Scope::Link && !interface.loopback {
+            others.push(UdpSocket::broadcast(DISCOVERY_PORT, interface)?);
+        }
+        Ok(Self { scope, own, others })
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        std::iter::once(&self.own).chain(&self.others)
+    }
+
+    fn ask(&self, query: &[u8], loopback: bool) {
+        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT);
+        let broadcast = (self.scope == Scope::Link && !loopback).then_some(broadcast);
+        for to in std::iter::once(self.scope.discovery()).chain(broadcast) {
+            if let Err(error) = self.own.send(to, query, Dscp::Default) {
+                tracing::debug!(%error, "a query could not be sent");
+            }
+        }
+    }
+}
+
+/// Asks on `interface` which conferences there are, listens for `time`, and gives those heard by then. `enough` sees
+/// the list whenever it changed, and ends the wait by returning true.
+///
+/// # Errors
+/// When sockets cannot be opened.
+pub fn browse(
+    interface: &Interface,
+    clock: &Clock,
+    time: Duration,
+    mut enough: impl FnMut(&[Found]) -> bool,
+) -> Result<Vec<Found>, Error> {
+    let mut poll = Poll::new().map_err(Error::Poll)?;
+    let ears = [Ears::open(Scope::Link, interface)?, Ears::open(Scope::Site, interface)?];
+    for socket in ears.iter().flat_map(Ears::sockets) {
+        socket.register(poll.registry(), Token(0)).map_err(Error::Poll)?;
+    }
+    let mut browser = Browser::new(clock.now(), random_seed()?);
+    let mut events = Events::with_capacity(16);
+    let mut buffer = ReceiveBuffer::new();
+    let end = clock.now() + time;
+    let mut more = false;
+    loop {
+        let now = clock.now();
+        if now >= end {
+            break;
+        }
+        if let Some(query) = browser.timeout(now) {
+            ears.iter().for_each(|e| e.ask(&query.to_bytes(), interface.loopback));
+        }
+        let wake = browser.next_timeout().map_or(end, |at| at.min(end));
+        poll_for(&mut poll, &mut events, if more { Duration::ZERO } else { wake.since(now) })?;
+        let heard = hear(&ears, &mut browser, clock, &mut buffer);
+        more = heard.more;
+        if heard.changed && enough(&browser.found()) {
+            break;
+        }
+    }
+    Ok(browser.found())
+}
+
+#[derive(Default)]
+struct Heard {
+    changed: bool,
+    /// Something may still wait; readiness is not told again.
+    more: bool,
+}
+
+/// Takes what waits, within [`BATCHES_MAX`] of each socket, so that a flood does not hold up the end.
+fn hear(ears: &[Ears], browser: &mut Browser, clock: &Clock, buffer: &mut ReceiveBuffer) -> Heard {
+    let mut heard = Heard::default();
+    for ear in ears {
+        for socket in ear.sockets() {
+            let mut batches = 0;
+            // An error is as good as nothing waiting: the next arrival wakes again.
+            while batches < BATCHES_MAX && socket.receive(buffer).is_ok_and(|n| n > 0) {
+                batches += 1;
+                for datagram in buffer.datagrams() {
+                    heard.changed |= browser.handle(clock.now(), ear.scope, datagram.source, datagram.bytes);
+                }
+            }
+            heard.more |= batches == BATCHES_MAX;
+        }
+    }
+    heard
+}

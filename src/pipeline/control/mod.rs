@@ -1,0 +1,210 @@
+//! The control role: one thread that waits for sockets, timers and commands, and runs the session.
+//!
+//! ```text
+//!  commands (64, refused when full) ──> ┌─────────┐ ──> events (4,096, newest dropped and counted)
+//!  own socket, control group,           │ control │
+//!  discovery group, broadcasts ───────> └─────────┘ ──> the instance's own socket, SAP
+//! ```
+//! The own socket is shared with the senders; this role alone reads it. It decides nothing: [`Session`] does. Stopping
+//! says BYE three times and is bounded in time.
+//!
+//! [`Session`]: crate::protocol::session::Session
+
+mod browse;
+mod role;
+mod sap;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::{Events, Poll, Token, Waker};
+
+use crate::device::clock::Clock;
+use crate::device::net::{Interface, UdpSocket};
+use crate::device::{identity, net};
+use crate::protocol::roster::{Camera, Microphone, StreamInfo};
+use crate::protocol::session::{Event, Setup};
+
+pub use browse::browse;
+pub use sap::describe;
+
+use role::Role;
+
+const COMMANDS: usize = 64;
+const EVENTS: usize = 4_096;
+/// Batches read from one socket before the others, timers and commands have their turn.
+const BATCHES_MAX: usize = 16;
+/// Longest time stopping takes; BYE needs a hundredth of it.
+const STOP_MAX: Duration = Duration::from_millis(500);
+const WAKE: Token = Token(usize::MAX);
+
+/// Events that found the channel full.
+type Dropped = Arc<AtomicU64>;
+
+/// Why the role cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    /// No random numbers.
+    #[error(transparent)]
+    Random(#[from] identity::Error),
+    /// The system gives no way to wait for sockets.
+    #[error("cannot wait for sockets: {0}")]
+    Poll(#[source] io::Error),
+    /// The system gives no thread.
+    #[error("cannot start the control thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// What the role needs.
+pub struct Config {
+    /// Both clocks.
+    pub clock: Clock,
+    /// Where groups are joined.
+    pub interface: Interface,
+    /// The instance's own socket on it, opened with the plan's TTL.
+    pub socket: Arc<UdpSocket>,
+    /// What the session starts from; its address is replaced by the socket's.
+    pub setup: Setup,
+}
+
+/// A stream as its sender describes it.
+#[derive(Clone, Debug)]
+pub struct LocalStream {
+    /// What others are told.
+    pub info: StreamInfo,
+    /// Roll-over counter << 16 | last sequence number, kept up to date by the sender.
+    pub position: Option<Arc<AtomicU64>>,
+}
+
+impl LocalStream {
+    fn now(&self) -> StreamInfo {
+        let position = self.position.as_ref().map_or(self.info.position, |p| p.load(Ordering::Relaxed));
+        StreamInfo { position, ..self.info }
+    }
+}
+
+/// What the role is asked to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Another name.
+    Name(String),
+    /// Another state of the microphone.
+    Microphone(Microphone),
+    /// Another state of the camera.
+    Camera(Camera),
+    /// Everything sent from now on; empty gives up the slot.
+    Streams(Vec<LocalStream>),
+    /// Say goodbye and end.
+    Leave,
+}
+
+/// The running role. Dropping it leaves the conference.
+pub struct Control {
+    commands: Sender<Command>,
+    events: Receiver<Event>,
+    ended: Receiver<()>,
+    waker: Arc<Waker>,
+    dropped: Dropped,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    /// Opens the sockets and starts the thread.
+    ///
+    /// # Errors
+    /// When a socket cannot be opened or a group not be joined.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let (command_in, commands) = bounded(COMMANDS);
+        let (event_in, events) = bounded(EVENTS);
+        let (ended_in, ended) = bounded::<()>(1);
+        let dropped = Dropped::default();
+        let poll = Poll::new().map_err(Error::Poll)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
+        let role = Role::open(config, event_in, Arc::clone(&dropped))?;
+        role.register(poll.registry()).map_err(Error::Poll)?;
+        let thread = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                run(role, poll, &commands);
+                drop(ended_in);
+            })
+            .map_err(Error::Thread)?;
+        Ok(Self { commands: command_in, events, ended, waker, dropped, thread: Some(thread) })
+    }
+
+    /// Asks for something. False when the role has ended or too much is asked at once.
+    pub fn send(&self, command: Command) -> bool {
+        let sent = self.commands.try_send(command).is_ok();
+        // Without a wake-up the command waits for the next timer.
+        sent && self.waker.wake().is_ok()
+    }
+
+    /// What happens, in order.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Events lost because nobody read them.
+    pub fn events_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Says goodbye and waits for the end of the thread. False when it did not end in time.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        let Some(thread) = self.thread.take() else {
+            return true;
+        };
+        self.send(Command::Leave);
+        // The channel closes when the thread is done; it never carries anything.
+        let ended = self.ended.recv_timeout(STOP_MAX) == Err(crossbeam_channel::RecvTimeoutError::Disconnected);
+        ended && thread.join().is_ok()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn run(mut role: Role, mut poll: Poll, commands: &Receiver<Command>) {
+    let mut events = Events::with_capacity(16);
+    let clock = role.clock();
+    while !role.is_finished() {
+        role.receive();
+        while let Ok(command) = commands.try_recv() {
+            role.command(command);
+        }
+        role.step();
+        let wait = role.next_timeout().since(clock.now());
+        if let Err(error) = poll_for(&mut poll, &mut events, wait) {
+            tracing::error!(%error, "the control thread ends");
+            break;
+        }
+        events.iter().filter(|e| e.token() != WAKE).for_each(|e| role.mark_ready(e.token().0));
+    }
+    role.close();
+    role.deregister(poll.registry());
+}
+
+/// Waits for sockets for at most `wait`, rounded up so that a timer is due afterwards; an interruption is no error.
+fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
+    let whole = Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
+    match poll.poll(events, Some(whole)) {
+        Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::Poll(e)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,288 @@
+//! The control role without its thread: sockets, session, SAP. `step` does what is due; `receive` takes what waits.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use mio::{Registry, Token};
+
+use super::sap::{Announcer, describe};
+use super::{BATCHES_MAX, Command, Config, Dropped, Error, LocalStream};
+use crate::device::clock::Clock;
+use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
+use crate::protocol::rate::Rate;
+use crate::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, To};
+use crate::time::Timestamp;
+use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
+
+/// Silence of the others after which the groups are joined anew, in case a switch forgot them.
+const REJOIN_AFTER: Duration = Duration::from_secs(4);
+/// Longest gap between two attempts while nobody is heard.
+const REJOIN_GAP_MAX: Duration = Duration::from_secs(10);
+
+struct Socket {
+    socket: Arc<UdpSocket>,
+    channel: Channel,
+    /// Something may wait: readiness is told once only.
+    ready: bool,
+}
+
+pub(super) struct Role {
+    clock: Clock,
+    sockets: Vec<Socket>,
+    own: Arc<UdpSocket>,
+    session: Session,
+    streams: Vec<LocalStream>,
+    plan: Plan,
+    title: String,
+    broadcasts: bool,
+    sap: Option<Announcer>,
+    sap_version: u64,
+    /// The description of own streams may be another one.
+    me_changed: bool,
+    events: Sender<Event>,
+    dropped: Dropped,
+    out: Outputs,
+    buffer: ReceiveBuffer,
+    rejoin_at: Timestamp,
+    rejoin_gap: Duration,
+    complaints: Rate,
+}
+
+impl Role {
+    pub(super) fn open(config: Config, events: Sender<Event>, dropped: Dropped) -> Result<Self, Error> {
+        let Config { clock, interface, socket: own, mut setup } = config;
+        setup.address = own.local_addr();
+        let (plan, scope) = (setup.plan, setup.plan.scope);
+        let broadcasts = scope == Scope::Link && !interface.loopback;
+        let shared = |socket, channel| Socket { socket: Arc::new(socket), channel, ready: true };
+        let mut sockets = vec![
+            Socket { socket: Arc::clone(&own), channel: Channel::Unicast, ready: true },
+            shared(UdpSocket::multicast(plan.control(), &interface)?, Channel::Control),
+            shared(UdpSocket::multicast(scope.discovery(), &interface)?, Channel::Discovery),
+        ];
+        if broadcasts {
+            sockets.push(shared(UdpSocket::broadcast(DISCOVERY_PORT, &interface)?, Channel::Discovery));
+        }
+        let now = clock.now();
+        Ok(Self {
+            sockets,
+            plan,
+            title: setup.title.clone(),
+            broadcasts,
+            sap: setup.open.then(|| Announcer::new(*setup.address.ip())),
+            sap_version: 1,
+            me_changed: false,
+            session: Session::new(Moment { now, wall: clock.wall() }, setup),
+            own,
+            clock,
+            streams: Vec::new(),
+            events,
+            dropped,
+            out: Outputs::default(),
+            buffer: ReceiveBuffer::new(),
+            rejoin_at: now + REJOIN_AFTER,
+            rejoin_gap: REJOIN_AFTER,
+            complaints: Rate::default(),
+        })
+    }
+
+    /// Registers every socket with its index as token.
+    pub(super) fn register(&self, registry: &Registry) -> std::io::Result<()> {
+        self.sockets.iter().enumerate().try_for_each(|(n, s)| s.socket.register(registry, Token(n)))
+    }
+
+    /// Takes back what [`register`](Self::register) did: the own socket outlives the role.
+    pub(super) fn deregister(&self, registry: &Registry) {
+        for s in &self.sockets {
+            // A socket that is not registered is as good.
+            let _ = s.socket.deregister(registry);
+        }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.session.is_finished()
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        let at = self.moment();
+        let out = &mut self.out;
+        match command {
+            Command::Name(name) => self.session.set_name(at, &name, out),
+            Command::Microphone(state) => self.session.set_microphone(at, state, out),
+            Command::Camera(state) => self.session.set_camera(at, state, out),
+            Command::Streams(streams) => {
+                self.streams = streams;
+                let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
+                self.session.set_streams(at, &infos, out);
+            }
+            Command::Leave => self.session.leave(at, out),
+        }
+        self.flush();
+    }
+
+    /// Socket `index` has something.
+    pub(super) fn mark_ready(&mut self, index: usize) {
+        if let Some(socket) = self.sockets.get_mut(index) {
+            socket.ready = true;
+        }
+    }
+
+    /// Takes what waits, at most so much of each socket that timers and commands get their turn.
+    pub(super) fn receive(&mut self) {
+        self.positions();
+        for n in 0..self.sockets.len() {
+            let mut batches = 0;
+            while self.sockets[n].ready && batches < BATCHES_MAX {
+                batches += 1;
+                let received = self.sockets[n].socket.receive(&mut self.buffer);
+                match received {
+                    Ok(0) => self.sockets[n].ready = false,
+                    Ok(_) => self.hear(self.sockets[n].channel),
+                    Err(error) => {
+                        // Such as the answer to a datagram nobody took. The next arrival wakes again.
+                        self.sockets[n].ready = false;
+                        self.complain("cannot receive", &error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, channel: Channel) {
+        let own = self.own.local_addr();
+        let now = self.clock.now();
+        let mut others = false;
+        for datagram in self.buffer.datagrams() {
+            let wall = self.clock.wall();
+            let from = Arrival { channel, source: datagram.source, wall: datagram.arrived.unwrap_or(wall) };
+            others |= channel == Channel::Control && datagram.source != own;
+            self.session.handle(Moment { now, wall }, from, datagram.bytes, &mut self.out);
+        }
+        if others {
+            self.rejoin_gap = REJOIN_AFTER;
+            self.rejoin_at = now + REJOIN_AFTER;
+        }
+        self.flush();
+    }
+
+    /// Does what is due.
+    pub(super) fn step(&mut self) {
+        let at = self.moment();
+        self.positions();
+        if self.session.next_timeout().is_some_and(|due| due <= at.now) {
+            self.session.timeout(at, &mut self.out);
+            self.flush();
+        }
+        self.announce_streams(at.now);
+        if self.rejoin_at <= at.now {
+            self.rejoin(at.now);
+        }
+    }
+
+    /// When the next [`step`](Self::step) is due; now when something still waits.
+    pub(super) fn next_timeout(&self) -> Timestamp {
+        if self.sockets.iter().any(|s| s.ready) {
+            return Timestamp(0);
+        }
+        let sap = self.sap.as_ref().and_then(Announcer::next_timeout);
+        let session = self.session.next_timeout();
+        session.into_iter().chain(sap).fold(self.rejoin_at, Timestamp::min)
+    }
+
+    /// Takes back the SAP announcement: the last thing done.
+    pub(super) fn close(&mut self) {
+        let now = self.clock.now();
+        if let Some(sap) = &mut self.sap {
+            let own = &self.own;
+            sap.set(now, None, |to, bytes| drop(own.send(to, bytes, Dscp::Default)));
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), wall: self.clock.wall() }
+    }
+
+    /// Tells the session where the streams are, for the next beacon.
+    fn positions(&mut self) {
+        for stream in &self.streams {
+            if let Some(position) = &stream.position {
+                self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let discovery = self.plan.scope.discovery();
+        let mut failure = None;
+        for (to, bytes) in self.out.sends() {
+            let mut send = |to| {
+                if let Err(error) = self.own.send(to, bytes, Dscp::Default) {
+                    failure = Some(error);
+                }
+            };
+            match to {
+                To::Control => send(self.plan.control()),
+                To::Discovery => {
+                    send(discovery);
+                    if self.broadcasts {
+                        send(SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT));
+                    }
+                }
+                To::Unicast(address) => send(address),
+            }
+        }
+        if let Some(error) = failure {
+            self.complain("cannot send", &error);
+        }
+        for event in self.out.events.drain(..) {
+            self.me_changed |= matches!(event, Event::Joined { .. } | Event::MeChanged(_));
+            if self.events.try_send(event).is_err() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.out.clear();
+    }
+
+    /// Announces own streams to other programs, as they are now.
+    fn announce_streams(&mut self, now: Timestamp) {
+        let Some(sap) = &mut self.sap else {
+            return;
+        };
+        let own = &self.own;
+        // A convenience for other programs: when it fails nobody need be told.
+        let mut send = |to, bytes: &[u8]| drop(own.send(to, bytes, Dscp::Default));
+        if std::mem::take(&mut self.me_changed) {
+            let me = self.session.me();
+            let mut text = describe(&self.title, &self.plan, me, None, self.sap_version);
+            if text.is_some() && text.as_deref() != sap.text() {
+                self.sap_version += 1;
+                text = describe(&self.title, &self.plan, me, None, self.sap_version);
+            }
+            sap.set(now, text, &mut send);
+        }
+        sap.timeout(now, &mut send);
+    }
+
+    fn rejoin(&mut self, now: Timestamp) {
+        for n in 0..self.sockets.len() {
+            if let Err(error) = self.sockets[n].socket.rejoin() {
+                self.complain("cannot join the group again", &error);
+            }
+        }
+        self.rejoin_at = now + self.rejoin_gap;
+        self.rejoin_gap = (self.rejoin_gap * 2).min(REJOIN_GAP_MAX);
+    }
+
+    fn complain(&mut self, what: &str, error: &dyn std::error::Error) {
+        if self.complaints.take(self.clock.now(), 1) {
+            tracing::warn!(error = %error, "{what}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a session gives back: datagrams, events, counters.
+
+use std::net::SocketAddrV4;
+use std::ops::Range;
+
+use crate::protocol::clock::Sample;
+use crate::protocol::roster::{Departure, Person};
+use crate::wire::message::ParticipantId;
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The conference's control group.
+    Control,
+    /// The discovery group and, on a link, a broadcast to its port.
+    Discovery,
+    /// One instance's own socket.
+    Unicast(SocketAddrV4),
+}
+
+/// The times of a Ping and its Pong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSample {
+    /// Whose clock.
+    pub id: ParticipantId,
+    /// Their session.
+    pub sid: u64,
+    /// The four times.
+    pub sample: Sample,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Those who are here have answered, or time is up. Comes once.
+    Joined {
+        /// Oneself, with the name as shown.
+        me: Person,
+        /// Number of others known.
+        others: usize,
+    },
+    /// Own shown name, slot or state is different.
+    MeChanged(Person),
+    /// Somebody is here. May come before `Joined`.
+    PersonJoined(Person),
+    /// Something about somebody is different.
+    PersonChanged(Person),
+    /// Somebody is gone.
+    PersonLeft(Person, Departure),
+    /// Send from this slot from now on; comes again when it had to move.
+    SlotTaken(u8),
+    /// Send nothing any more.
+    SlotLost,
+    /// There is no slot; one is taken as soon as it is free.
+    SlotsFull,
+    /// A measurement of somebody's clock.
+    ClockSample(ClockSample),
+    /// The same identity joined from elsewhere, later: others follow that one.
+    Displaced,
+}
+
+/// What was refused, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sealed datagrams opened.
+    pub opened: u64,
+    /// Own datagrams that came back.
+    pub own: u64,
+    /// No datagrams of ours, or of another conference.
+    pub foreign: u64,
+    /// Packet numbers seen before.
+    pub replayed: u64,
+    /// Could not be opened.
+    pub not_authentic: u64,
+    /// Not tried, because too many before could not be opened.
+    pub throttled: u64,
+    /// Could not be decoded, or outside the bounds.
+    pub malformed: u64,
+    /// Wrong signature, or of another key than the session's.
+    pub forged: u64,
+    /// Of a session that ended, or said before.
+    pub stale: u64,
+    /// Sent from another address than the signed one.
+    pub misplaced: u64,
+    /// No room in the roster, or too many messages from one session.
+    pub excess: u64,
+}
+
+/// Collects what a session gives back. The caller clears it after working it off.
+#[derive(Default)]
+pub struct Outputs {
+    bytes: Vec<u8>,
+    sends: Vec<(To, Range<usize>)>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+impl Outputs {
+    /// The datagrams to send, in order.
+    pub fn sends(&self) -> impl Iterator<Item = (To, &[u8])> {
+        self.sends.iter().filter_map(|(to, range)| Some((*to, self.bytes.get(range.clone())?)))
+    }
+
+    /// Empties it; memory is kept.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.sends.clear();
+        self.events.clear();
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.events.is_empty()
+    }
+
+    /// Adds the datagram that `write` appends; none when it returns false.
+    pub(super) fn send(&mut self, to: To, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let start = self.bytes.len();
+        if write(&mut self.bytes) {
+            self.sends.push((to, start..self.bytes.len()));
+        } else {
+            self.bytes.truncate(start);
+        }
+    }
+}

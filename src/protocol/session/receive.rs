@@ -1,0 +1,257 @@
+//! What a session makes of datagrams.
+//!
+//! ```text
+//! sealed:     own? > open (tag, replay, key) > decode > each message
+//! signed:     session retired, another key's, said before? > signature > bounds > address = source > roster
+//! discovery:  QUERY > whose turn is it | ANNOUNCE of this conference by a member > no need to announce
+//! ```
+//! Whatever does not pass costs a counter and changes nothing else.
+
+use std::net::SocketAddrV4;
+
+use prost::Message as _;
+
+use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage};
+use crate::limits::{DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX};
+use crate::protocol::clock::Sample;
+use crate::protocol::keys;
+use crate::protocol::roster::{Person, Refusal as RosterRefusal};
+use crate::protocol::seal::Refusal as SealRefusal;
+use crate::time::NtpTime;
+use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
+use crate::wire::message::{
+    Beacon, Body, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Pong, SignatureContext, Signed,
+};
+use crate::wire::sealed::Header;
+
+impl Session {
+    /// Takes a datagram at `at`; `from` says how it came.
+    pub fn handle(&mut self, at: Moment, from: Arrival, datagram: &[u8], out: &mut Outputs) {
+        if matches!(self.stage, Stage::Leaving { .. } | Stage::Left) {
+            return;
+        }
+        let accepted = match from.channel {
+            Channel::Discovery => self.hear_discovery(at, from.source, datagram),
+            Channel::Control | Channel::Unicast => self.hear_sealed(at, from, datagram, out),
+        };
+        if accepted {
+            self.pump(at, out);
+        }
+    }
+
+    fn hear_discovery(&mut self, at: Moment, source: SocketAddrV4, datagram: &[u8]) -> bool {
+        if self.stage != Stage::Joined {
+            return false;
+        }
+        match discovery::parse(datagram) {
+            Ok(Datagram::Query(query)) => {
+                self.answer_query(at.now, &query, source);
+                true
+            }
+            Ok(Datagram::Announce(signed)) => {
+                let heard = self.is_ours(at, &signed);
+                if heard {
+                    let a = &signed.announcement;
+                    self.roster.announced(a.sid, a.counter);
+                    self.announcer.heard(at.now, self.line_rank());
+                }
+                heard
+            }
+            Err(_) => {
+                self.counters.foreign += 1;
+                false
+            }
+        }
+    }
+
+    /// Whether an ANNOUNCE is a member's, of this conference, and says the truth about where it is.
+    fn is_ours(&mut self, at: Moment, signed: &SignedAnnouncement<'_>) -> bool {
+        let a = &signed.announcement;
+        let conference = self.opener.keys().conference();
+        let placed = a.base == u32::from(self.plan.base) && a.port == u32::from(self.plan.port);
+        let Ok(public) = <[u8; 32]>::try_from(a.announcer.as_slice()) else {
+            return false;
+        };
+        if a.conference != conference.0 || !placed || !self.roster.may_announce(a.sid, &public, a.counter) {
+            return false;
+        }
+        if !self.announce_work.take(at.now, DISCOVERY_WORK_PER_S_MAX) {
+            return false;
+        }
+        let (signer, epoch, sid, counter) = (keys::participant_id(&public), a.epoch, a.sid, a.counter);
+        let context = SignatureContext { kind: KIND_ANNOUNCE, conference, epoch, signer, sid, counter };
+        let authentic = keys::verify(&public, &context, signed.body, signed.signature, &mut self.scratch);
+        self.counters.forged += u64::from(!authentic);
+        authentic
+    }
+
+    fn hear_sealed(&mut self, at: Moment, from: Arrival, datagram: &[u8], out: &mut Outputs) -> bool {
+        if Header::parse(datagram).is_ok_and(|h| h.sid == self.me.sid) {
+            self.counters.own += 1;
+            return false;
+        }
+        let mut body = std::mem::take(&mut self.body);
+        let opened = self.opener.open(at.now, *from.source.ip(), datagram, &mut body);
+        let accepted = match opened {
+            Ok(header) => {
+                self.counters.opened += 1;
+                self.hear_body(at, from, header.sid, &body, out)
+            }
+            Err(refusal) => {
+                let c = &mut self.counters;
+                *match refusal {
+                    SealRefusal::Header(_) | SealRefusal::Foreign => &mut c.foreign,
+                    SealRefusal::Replayed { .. } => &mut c.replayed,
+                    SealRefusal::Throttled => &mut c.throttled,
+                    SealRefusal::NotAuthentic { .. } => &mut c.not_authentic,
+                } += 1;
+                false
+            }
+        };
+        self.body = body;
+        accepted
+    }
+
+    fn hear_body(&mut self, at: Moment, from: Arrival, sid: u64, body: &[u8], out: &mut Outputs) -> bool {
+        let Ok(body) = Body::parse(body) else {
+            self.counters.malformed += 1;
+            return false;
+        };
+        for message in body.messages {
+            match message.kind {
+                Some(Kind::Beacon(signed)) => self.hear_signed(at, from.source, sid, KIND_BEACON, &signed, out),
+                Some(Kind::Join(signed)) => self.hear_signed(at, from.source, sid, KIND_JOIN, &signed, out),
+                Some(Kind::Bye(signed)) => self.hear_signed(at, from.source, sid, KIND_BYE, &signed, out),
+                Some(Kind::Ping(ping)) => self.send_pong(at, from, ping, out),
+                Some(Kind::Pong(pong)) => self.hear_pong(at, from, sid, pong, out),
+                None => {}
+            }
+        }
+        true
+    }
+
+    fn hear_pong(&mut self, at: Moment, from: Arrival, sid: u64, pong: Pong, out: &mut Outputs) {
+        if let Some((sent, id)) = self.roster.answered(at.now, sid, pong.nonce) {
+            let (peer_received, peer_sent) = (NtpTime(pong.receive), NtpTime(pong.transmit));
+            let sample = Sample { sent, peer_received, peer_sent, received: from.wall };
+            out.events.push(Event::ClockSample(ClockSample { id, sid, sample }));
+        }
+    }
+
+    fn hear_signed(
+        &mut self,
+        at: Moment,
+        source: SocketAddrV4,
+        sid: u64,
+        kind: u8,
+        signed: &Signed,
+        out: &mut Outputs,
+    ) {
+        let (Ok(key), Ok(signature)) = (signed.signer.as_slice().try_into(), signed.signature.as_slice().try_into())
+        else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let known = match self.roster.screen(at.now, sid, &key, signed.counter) {
+            Ok(known) => known,
+            Err(refusal) => return self.count_refusal(refusal),
+        };
+        if !known && self.opener.is_throttled(at.now, *source.ip()) {
+            self.counters.throttled += 1;
+            return;
+        }
+        let (conference, epoch) = (self.opener.keys().conference(), self.opener.keys().epoch());
+        let signer = keys::participant_id(&key);
+        let context = SignatureContext { kind, conference, epoch, signer, sid, counter: signed.counter };
+        if !keys::verify(&key, &context, &signed.payload, &signature, &mut self.scratch) {
+            self.counters.forged += 1;
+            self.opener.count_failure(at.now, *source.ip());
+            return;
+        }
+        let understood = match kind {
+            KIND_BYE => {
+                // Whoever is not known needs no farewell, and is not worth remembering.
+                if known {
+                    self.roster.bye(at.now, sid);
+                }
+                true
+            }
+            KIND_JOIN => Join::decode(signed.payload.as_slice()).is_ok_and(|join| {
+                let heard = join
+                    .beacon
+                    .as_ref()
+                    .is_some_and(|b| self.hear_beacon(at, source, sid, &key, signed.counter, b, out));
+                if heard {
+                    self.answer_join(at, source, &join, out);
+                }
+                join.beacon.is_some()
+            }),
+            _ => Beacon::decode(signed.payload.as_slice()).is_ok_and(|beacon| {
+                self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
+                true
+            }),
+        };
+        self.counters.malformed += u64::from(!understood);
+    }
+
+    fn count_refusal(&mut self, refusal: RosterRefusal) {
+        let c = &mut self.counters;
+        *match refusal {
+            RosterRefusal::Retired | RosterRefusal::Stale => &mut c.stale,
+            RosterRefusal::Forged => &mut c.forged,
+            RosterRefusal::TooMany | RosterRefusal::Full => &mut c.excess,
+        } += 1;
+    }
+
+    /// What somebody says of themselves, authentic and new. True when it was taken over.
+    #[expect(clippy::too_many_arguments, reason = "each is another fact about one message")]
+    fn hear_beacon(
+        &mut self,
+        at: Moment,
+        source: SocketAddrV4,
+        sid: u64,
+        key: &[u8; 32],
+        counter: u64,
+        beacon: &Beacon,
+        out: &mut Outputs,
+    ) -> bool {
+        let Ok(person) = Person::from_beacon(keys::participant_id(key), sid, beacon) else {
+            self.counters.malformed += 1;
+            return false;
+        };
+        if person.address != source {
+            self.counters.misplaced += 1;
+            return false;
+        }
+        if person.id == self.me.id {
+            if person.joined > self.me.joined && !std::mem::replace(&mut self.displaced_told, true) {
+                out.events.push(Event::Displaced);
+            }
+            return false;
+        }
+        let probe_at = at.now + self.random.between(std::time::Duration::ZERO, self.roster.spread());
+        self.roster.hear(at.now, key, counter, person, probe_at);
+        if beacon.answers.contains(&self.join_nonce) {
+            self.roster.confirm(at.now, sid);
+        }
+        true
+    }
+
+    /// Puts an answer on the next beacon, unless the one who joins knows this member already.
+    fn answer_join(&mut self, at: Moment, source: SocketAddrV4, join: &Join, out: &mut Outputs) {
+        let [a, b, ..] = self.me.id.0;
+        if join.known.chunks_exact(2).any(|known| known == [a, b]) {
+            return;
+        }
+        if !self.beacons.answers.iter().any(|a| a.0 == join.nonce) {
+            self.beacons.answers.push((join.nonce, source));
+        }
+        if self.beacons.answers.len() >= JOIN_ANSWERS_MAX {
+            self.send_beacon(at, out);
+            return;
+        }
+        let wait = self.random.between(std::time::Duration::ZERO, self.roster.spread());
+        let due = (at.now + wait).max(self.beacons.answered + super::BEACON_GAP);
+        self.beacons.answer = Some(self.beacons.answer.map_or(due, |earlier| earlier.min(due)));
+    }
+}

@@ -1,0 +1,228 @@
+//! Members on a simulated network, driven from one moment at which something is due to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use roundtable::device::net::memory::{MemoryLan, Profile};
+use roundtable::protocol::keys::{Identity, Secret};
+use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
+use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
+use roundtable::time::{NtpTime, Timestamp};
+use roundtable::wire::StreamKind;
+use roundtable::wire::address::{DISCOVERY_PORT, Plan, Scope};
+use roundtable::wire::message::ConferenceId;
+
+/// Nothing a test does takes this many steps: a livelock fails instead of hanging.
+const STEPS_MAX: u64 = 5_000_000;
+const CONFERENCE: ConferenceId = ConferenceId([42; 16]);
+const PORT: u16 = 4_000;
+
+/// One member's machine.
+pub struct Node {
+    pub session: Session,
+    pub events: Vec<(Timestamp, Event)>,
+    pub host: Ipv4Addr,
+    alive: bool,
+    due: Option<Timestamp>,
+    /// What its wall clock is ahead.
+    pub wall_nanos: i64,
+}
+
+/// The network and everybody on it.
+pub struct World {
+    pub lan: MemoryLan,
+    pub nodes: Vec<Node>,
+    pub now: Timestamp,
+    /// Bytes of UDP payload and IP and UDP headers sent, by destination port.
+    pub bytes_sent: BTreeMap<u16, u64>,
+    profile: Profile,
+    plan: Plan,
+    seed: u64,
+    steps: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        println!("seed {seed}");
+        let plan = Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("a good block");
+        Self {
+            lan: MemoryLan::new(seed),
+            nodes: Vec::new(),
+            now: Timestamp::from_millis(10_000),
+            bytes_sent: BTreeMap::new(),
+            profile,
+            plan,
+            seed,
+            steps: 0,
+        }
+    }
+
+    /// A new member with `name`; `expected` as announced. Returns its number.
+    pub fn enter(&mut self, name: &str, expected: Option<u32>, publishes: bool) -> usize {
+        let n = self.nodes.len();
+        let host = Ipv4Addr::from(0x0a00_0001 + n as u32);
+        self.lan.set_host(host, self.profile.clone());
+        for group in [self.plan.control(), Scope::Link.discovery()] {
+            self.lan.join(host, group);
+        }
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        seed[8..16].copy_from_slice(&n.to_be_bytes());
+        let wall_nanos = (n as i64 * 37 % 11 - 5) * 30_000_000;
+        let setup = Setup {
+            conference: CONFERENCE,
+            title: "Standup".into(),
+            open: true,
+            secret: Secret::open(&CONFERENCE),
+            plan: self.plan,
+            identity: Identity::from_seed(&seed),
+            seed,
+            name: name.into(),
+            role: Role::Participant,
+            address: SocketAddrV4::new(host, PORT),
+            expected,
+        };
+        let at = moment(self.now, wall_nanos);
+        let session = Session::new(at, setup);
+        self.nodes.push(Node { session, events: Vec::new(), host, alive: true, due: Some(self.now), wall_nanos });
+        if publishes {
+            let stream =
+                StreamInfo { kind: StreamKind::Audio, ssrc: n as u32, width: 0, height: 0, fps_milli: 0, position: 0 };
+            self.act(n, |session, at, out| session.set_streams(at, &[stream], out));
+        }
+        n
+    }
+
+    /// Lets member `n` do something.
+    pub fn act(&mut self, n: usize, act: impl FnOnce(&mut Session, Moment, &mut Outputs)) {
+        let mut out = Outputs::default();
+        let node = &mut self.nodes[n];
+        act(&mut node.session, moment(self.now, node.wall_nanos), &mut out);
+        self.take(n, &out);
+    }
+
+    /// Power off: no goodbye.
+    pub fn kill(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        (node.alive, node.due) = (false, None);
+        self.lan.remove_host(node.host);
+    }
+
+    /// Runs for `time`.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until `holds`, at most for `limit`; gives the time it took.
+    pub fn until(&mut self, limit: Duration, holds: impl Fn(&World) -> bool) -> Option<Duration> {
+        let start = self.now;
+        self.run_until(start + limit, holds).then(|| self.now.since(start))
+    }
+
+    fn run_until(&mut self, end: Timestamp, holds: impl Fn(&World) -> bool) -> bool {
+        loop {
+            if holds(self) {
+                return true;
+            }
+            let next = self.nodes.iter().filter_map(|n| n.due).chain(self.lan.next_timeout()).min();
+            match next {
+                Some(next) if next <= end => self.now = self.now.max(next),
+                _ => {
+                    self.now = end;
+                    return false;
+                }
+            }
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "livelock");
+        while let Some(delivery) = self.lan.poll(self.now) {
+            let n = (u32::from(delivery.host) - 0x0a00_0001) as usize;
+            let channel = match delivery.destination {
+                d if d == self.plan.control() => Channel::Control,
+                d if d.port() == DISCOVERY_PORT => Channel::Discovery,
+                _ => Channel::Unicast,
+            };
+            let at = moment(self.now, self.nodes[n].wall_nanos);
+            let from = Arrival { channel, source: delivery.source, wall: at.wall };
+            self.act(n, |session, at, out| session.handle(at, from, &delivery.bytes, out));
+        }
+        for n in 0..self.nodes.len() {
+            if self.nodes[n].due.is_some_and(|due| due <= self.now) {
+                self.act(n, |session, at, out| session.timeout(at, out));
+            }
+        }
+    }
+
+    fn take(&mut self, n: usize, out: &Outputs) {
+        let node = &mut self.nodes[n];
+        if !node.alive {
+            return;
+        }
+        node.events.extend(out.events.iter().map(|e| (self.now, e.clone())));
+        node.due = node.session.next_timeout();
+        let source = SocketAddrV4::new(node.host, PORT);
+        for (to, bytes) in out.sends() {
+            let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT);
+            let destinations = match to {
+                To::Control => vec![self.plan.control()],
+                To::Discovery => vec![Scope::Link.discovery(), broadcast],
+                To::Unicast(address) => vec![address],
+            };
+            for destination in destinations {
+                *self.bytes_sent.entry(destination.port()).or_default() += bytes.len() as u64 + 28;
+                self.lan.send(self.now, source, destination, bytes);
+            }
+        }
+    }
+
+    /// Members who are there and have not left.
+    pub fn alive(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, n)| n.alive && !n.session.is_finished())
+    }
+
+    /// Whether each of `members` sees exactly the others of them.
+    pub fn agrees(&self, members: &[usize]) -> bool {
+        let sids: BTreeSet<u64> = members.iter().map(|&n| self.nodes[n].session.me().sid).collect();
+        members.iter().all(|&n| {
+            let session = &self.nodes[n].session;
+            let seen: BTreeSet<u64> = session.people().map(|p| p.sid).chain([session.me().sid]).collect();
+            seen == sids
+        })
+    }
+
+    /// Whether all who are there see each other and nobody else.
+    pub fn all_agree(&self) -> bool {
+        self.agrees(&self.alive().map(|(n, _)| n).collect::<Vec<_>>())
+    }
+
+    /// Whether every screen shows the same names, slots and states, and no slot twice.
+    pub fn all_see_the_same(&self) -> bool {
+        let card = |p: &Person| (p.sid, (p.name.clone(), p.slot, p.microphone));
+        let of = |s: &Session| s.people().map(card).chain([card(s.me())]).collect::<BTreeMap<_, _>>();
+        let mut views = self.alive().map(|(_, n)| of(&n.session));
+        let Some(first) = views.next() else {
+            return true;
+        };
+        let slots: Vec<_> = first.values().filter_map(|c| c.1).collect();
+        let names: BTreeSet<_> = first.values().map(|c| &c.0).collect();
+        let distinct = slots.iter().collect::<BTreeSet<_>>().len() == slots.len() && names.len() == first.len();
+        distinct && views.all(|view| view == first)
+    }
+
+    /// Number of times anybody was lost in anybody's eyes.
+    pub fn losses(&self) -> usize {
+        let lost = |e: &&(Timestamp, Event)| matches!(e.1, Event::PersonLeft(_, Departure::Lost));
+        self.nodes.iter().map(|n| n.events.iter().filter(lost).count()).sum()
+    }
+}
+
+fn moment(now: Timestamp, wall_nanos: i64) -> Moment {
+    let wall = NtpTime::from_unix(Duration::from_secs(1_735_689_600) + Duration::from_nanos(now.0));
+    Moment { now, wall: wall.offset(wall_nanos) }
+}
