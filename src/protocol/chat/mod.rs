@@ -20,9 +20,10 @@
 //! - Limits: 20 pieces a second for each author, 512 numbers of a sequence, 2,000 pieces and 4 MiB in memory.
 //!
 //! Nothing here seals, signs or knows a key: packets come from an envelope that is authentic ([`Chat::handle`] is told
-//! who sent it), [`Signer`] and [`Verifier`] are arguments. No clock, no socket, no chance but the seed.
+//! who sent it), [`Signer`] and [`Verifier`] are arguments ([`envelope`] has those with Ed25519). No clock, no socket, no chance but the seed.
 
 mod book;
+pub mod envelope;
 mod history;
 pub mod line;
 pub mod order;
