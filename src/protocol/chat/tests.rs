@@ -10,7 +10,7 @@ use prost::Message as _;
 use super::*;
 use crate::limits::{
     CHAT_CHUNK_BYTES_MAX, CHAT_HISTORY_AGE_S, CHAT_HISTORY_LINES_MAX, CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX,
-    CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_SEQUENCES_MAX, CHAT_SERVES_MAX,
+    CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_REPAIRS_MAX, CHAT_SEQUENCES_MAX, CHAT_SERVES_MAX, CHAT_SERVES_PER_S_MAX,
 };
 use crate::protocol::keys::{order_hash, participant_id};
 use crate::time::NtpTime;
@@ -398,6 +398,42 @@ fn requests_without_end_are_answered_at_a_bounded_rate() {
     let sent = chat.counters().repairs_sent - before;
     assert!((100..=150).contains(&sent), "50 at once and 50 a second: {sent}");
     assert!(chat.counters().too_fast >= 1_800);
+}
+
+#[test]
+fn many_gaps_are_asked_for_at_a_bounded_rate() {
+    let mut chat = chat_with(&[ADA]);
+    for author in 10..160 {
+        hear_line(&mut chat, at(0), author, 2);
+    }
+    let wants: Vec<Timestamp> = run(&mut chat, at(1_000))
+        .into_iter()
+        .flat_map(|(now, output)| match output {
+            Output::Multicast(Packet::Nack(nack)) => vec![now; nack.wants.len()],
+            _ => Vec::new(),
+        })
+        .collect();
+    let most = CHAT_NACKS_PER_S_MAX as usize;
+    assert!((2 * most..=3 * most).contains(&wants.len()), "twice a second's at once: {}", wants.len());
+}
+
+#[test]
+fn what_waits_to_be_repaired_or_found_is_bounded() {
+    let mut chat = chat_with(&[ADA]);
+    for (author, number) in (10..14).flat_map(|author| (1..=400).map(move |number| (author, number))) {
+        hear_line(&mut chat, at(0), author, number);
+    }
+    for author in 10..14 {
+        let all: Vec<u32> = (1..=400).collect();
+        ask(&mut chat, at(1_000), ADA, author, &all);
+    }
+    assert_eq!(chat.repairs.len(), CHAT_REPAIRS_MAX);
+    for tags in 0..100u32 {
+        let mut heartbeat = Heartbeat::default();
+        (0..32).for_each(|n| heartbeat.push_ack(tags * 32 + n, 1));
+        hear(&mut chat, at(1_000), ADA, Packet::Heartbeat(heartbeat));
+    }
+    assert_eq!(chat.tags.len(), 256);
 }
 
 #[test]

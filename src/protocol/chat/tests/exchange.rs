@@ -75,6 +75,19 @@ fn few_are_served_at_a_time_and_one_who_knows_nothing_serves_nobody() {
     assert!(request(&mut newcomer, at(1), ADA, vec![])[0].busy);
 }
 
+#[test]
+fn so_many_late_joiners_are_served_a_second() {
+    let mut chat = chat_with(&[ADA]);
+    hear_line(&mut chat, at(0), ADA, 1);
+    let mut served = 0;
+    for n in 0..33u8 {
+        let now = at(1 + 3 * u64::from(n));
+        served += usize::from(request(&mut chat, now, 100 + n, vec![]).is_empty());
+        run(&mut chat, now + wait(2));
+    }
+    assert_eq!(served, CHAT_SERVES_PER_S_MAX as usize);
+}
+
 fn asked(outputs: &[Output]) -> Option<(ParticipantId, u64)> {
     outputs.iter().find_map(|output| match output {
         Output::Unicast(to, Packet::HistoryRequest(request)) => Some((*to, request.nonce)),
