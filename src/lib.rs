@@ -1,4 +1,56 @@
-//! Roundtable: video conferencing on a local network with no server.
+//! Roundtable: video conferencing on a local network with no server. This page is the map of the source.
+//!
+//! # Floors
+//! A file imports only from lower floors or from its own folder; `tests/floors.rs` holds that and the rules below.
+//! ```text
+//! 7 main.rs       exit codes only
+//! 6 cli           one file per subcommand; mod.rs = the definitions; participate.rs = being in a conference
+//! 5 ui            the window: app.rs = the whole window as a value; window.rs and headless.rs = its two loops
+//! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
+//!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings
+//! 3 pipeline      one file = one thread role
+//! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
+//!   device        the only place that touches the operating system
+//! 1 wire          byte formats
+//!   media         pictures, samples, codecs
+//! 0 time, limits  time as values; every bound in one table
+//! ```
+//! `wire` and `media` never see each other, nor do `protocol` and `device`: they meet in `pipeline`. The same noun stands
+//! on each floor: `wire::rtp` is bytes, `protocol::packetizer` the rules, `pipeline::video_send` the thread.
+//!
+//! # Flows
+//! ```text
+//! camera > (fit) > jpeg bands > packetize > pace > [multicast]                      pipeline::video_send
+//! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
+//! slot > stage (grid) > interface over it > window                                  ui
+//! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
+//! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
+//! sealed datagrams: discovery, roster, slots, clock offsets                         pipeline::control
+//! ```
+//! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
+//! Every JPEG stands alone, so nobody ever asks for a key frame.
+//!
+//! # Threads of one participant
+//! ```text
+//! main           window, or headless loop      director      starts, stops and directs the others
+//! control        discovery, roster             receive       all media sockets, reassembly
+//! decode-1..2    pictures into slots           audio-receive mix to the speaker
+//! camera         opened, read and dropped there; newest frame wins
+//! video-send     encodes and sends             audio-send    the microphone's counterpart
+//! ```
+//! Queues are bounded, each with its rule where it is made: pictures newest wins, sound drops the oldest, commands and
+//! events drop the newest. No queue blocks its producer.
+//!
+//! # Invariants
+//! 1. `protocol` owns no clock, socket, thread, lock, log or randomness.
+//! 2. Only `device::clock` reads the operating system's time.
+//! 3. Sound callbacks copy samples and nothing else.
+//! 4. A device is opened, read and dropped on its own thread.
+//! 5. Every length from outside is compared with `limits` before it is used; a hostile packet costs a counter.
+//! 6. In the steady state nothing is allocated for a packet.
+//! 7. The window's thread never waits for the network, a device or a decoder.
+//! 8. Two adaptive buffers never stand in series, and pictures wait in none.
+//! 9. Demo people and the tests' participants are ordinary participants.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

@@ -11,6 +11,12 @@ pub const RTP_EXTENSION_BYTES_MAX: usize = 64;
 
 /// RFC 2435 carries width and height as multiples of 8 in one byte each.
 pub const JPEG_SIDE_PIXELS_MAX: usize = 2_040;
+/// Pixels of a picture from a camera or file before it is scaled down: somewhat more than 3840x2160.
+pub const SOURCE_PIXELS_MAX: usize = 4_096 * 2_304;
+/// Bytes of one JPEG from a camera or file.
+pub const SOURCE_JPEG_BYTES_MAX: usize = 8 << 20;
+/// Pictures of a folder that is played as a camera.
+pub const FOLDER_PICTURES_MAX: usize = 10_000;
 /// Packets of one JPEG frame.
 pub const JPEG_PACKETS_MAX: usize = 1_024;
 /// Bytes of one JPEG frame's scan.
@@ -24,11 +30,24 @@ pub const OPUS_PACKET_MS_MAX: usize = 120;
 pub const OPUS_PACKET_BYTES_MAX: usize = 1_275;
 /// Packets a talker's jitter buffer holds: two seconds of 20 ms packets.
 pub const JITTER_PACKETS_MAX: usize = 100;
+/// Longest time audio is made to wait for late packets.
+pub const JITTER_DELAY_MS_MAX: usize = 400;
+/// Time audio waits beyond what measurements ask for.
+pub const JITTER_MARGIN_MS: usize = 3;
+/// Longest stretch of audio made up in one go; then silence.
+pub const CONCEAL_MS_MAX: usize = 100;
+
+/// Audio packets that wait for the mixer: all publishers for a fifth of a second.
+pub const AUDIO_QUEUE_PACKETS_MAX: usize = 1_240;
+/// Their bytes.
+pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
 
 /// Simultaneous publishers of a conference.
 pub const SLOTS_MAX: usize = 124;
 /// Streams a publisher may announce.
 pub const STREAMS_PER_SLOT_MAX: usize = 5;
+/// Times a second that the streams of one participant are subscribed anew.
+pub const FOLLOWS_PER_S_MAX: u32 = 8;
 /// Participants kept in a roster.
 pub const PARTICIPANTS_MAX: usize = 1_024;
 /// Live session ids kept for replay protection: two epochs of everybody.
@@ -51,6 +70,18 @@ pub const DISCOVERY_ANSWERS_PER_S_MAX: u32 = 5;
 pub const DISCOVERY_WORK_PER_S_MAX: u32 = 100;
 /// Announcers of one conference whose counters are kept while listing.
 pub const ANNOUNCERS_MAX: usize = 16;
+/// Announcements verified per second from one source.
+pub const DISCOVERY_WORK_PER_SOURCE_MAX: u32 = 25;
+/// Conferences of one announcing machine kept while listing.
+pub const CONFERENCES_PER_SOURCE_MAX: usize = 64;
+/// Participants of one machine: a demonstration and more, but no crowd.
+pub const PARTICIPANTS_PER_SOURCE_MAX: usize = 100;
+/// Sessions not heard of before whose signatures are verified per second from one source, and from all together.
+pub const NEWCOMERS_PER_S_MAX: u32 = 200;
+/// See [`NEWCOMERS_PER_S_MAX`].
+pub const NEWCOMERS_TOTAL_PER_S_MAX: u32 = 1_000;
+/// Pings answered per second: those of everybody who may meet somebody new at once, twice.
+pub const PONGS_PER_S_MAX: u32 = 2 * PARTICIPANTS_MAX as u32;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
 /// Joins answered by one beacon.
@@ -127,6 +158,7 @@ pub const NOTICES_MAX: usize = 64;
 const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
+const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);
 const _: () = assert!(CHAT_CHUNK_BYTES_MAX < SEALED_BODY_BYTES_MAX);

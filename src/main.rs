@@ -1,1 +1,5 @@
-fn main() {}
+//! Parse, run, report: exit codes only.
+
+fn main() -> std::process::ExitCode {
+    roundtable::cli::main()
+}

@@ -67,7 +67,7 @@ impl NtpTime {
     /// Time since the Unix epoch (within the first NTP era).
     pub fn to_unix(self) -> Duration {
         let seconds = (self.0 >> 32).wrapping_sub(UNIX_EPOCH_IN_NTP_S) & 0xffff_ffff;
-        Duration::new(seconds, ((self.0 & 0xffff_ffff) * 1_000_000_000 >> 32) as u32)
+        Duration::new(seconds, (((self.0 & 0xffff_ffff) * 1_000_000_000) >> 32) as u32)
     }
 
     /// The middle 32 bits, as RTCP's `LSR` field carries them (RFC 3550 section 6.4.1).

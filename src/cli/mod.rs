@@ -1,3 +1,266 @@
-//! The command line: one file per subcommand.
+//! The command line: definitions, and what every subcommand shares (errors with hints, exit codes, logging).
+//!
+//! Data goes to stdout, everything else to stderr.
 
 pub mod demo;
+pub mod devices;
+pub mod failure;
+pub mod json;
+pub mod list;
+pub mod meet;
+pub mod participate;
+pub mod report;
+pub mod sdp;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::conference::config::{self, Config, Layer};
+use failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  roundtable demo                          see it work on one machine
+  roundtable start \"Standup\"               start a conference, others join it by name
+  roundtable                               list the conferences on this network and pick one
+  roundtable join Standup --camera none    join without a camera
+  roundtable sdp Ada > ada.sdp             play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
+
+Settings can be kept in a file and in the environment too; `roundtable devices` names devices and that file.
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 device, 4 network, 5 refused, 6 not found.";
+
+/// Video conferencing on a local network with no server.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES, infer_subcommands = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+    #[command(flatten)]
+    options: ParticipantOptions,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Start a conference on this network and open it
+    #[command(after_help = "Example:\n  roundtable start \"Standup\" --name Ada")]
+    Start {
+        /// What the conference is called; others join it by this title
+        title: Option<String>,
+        /// Anyone on this network may watch (every conference of this version is open)
+        #[arg(long)]
+        open: bool,
+        #[command(flatten)]
+        options: ParticipantOptions,
+    },
+    /// Join a conference; without a title, pick one from those on this network
+    #[command(after_help = "Example:\n  roundtable join Standup --camera test --microphone none")]
+    Join {
+        /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
+        title: Option<String>,
+        #[command(flatten)]
+        options: ParticipantOptions,
+    },
+    /// List the conferences on this network
+    #[command(after_help = "Examples:\n  roundtable list\n  roundtable list --json | jq -r .conference")]
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Network interface, by name or address
+        #[arg(long, value_name = "NAME|ADDR")]
+        interface: Option<String>,
+    },
+    /// List cameras, microphones, speakers and network interfaces
+    #[command(after_help = "Example:\n  roundtable devices")]
+    Devices {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the SDP of somebody's streams, for ffplay, GStreamer or VLC
+    #[command(
+        after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
+    )]
+    Sdp(sdp::Options),
+    /// See a conference of simulated people on this machine
+    #[command(
+        after_help = "Example:\n  roundtable demo --people 9\n  roundtable demo --headless --duration 10 --stats s.json --screenshot s.png"
+    )]
+    Demo {
+        /// How many simulated people
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=48))]
+        people: u16,
+        #[command(flatten)]
+        options: ParticipantOptions,
+    },
+}
+
+/// What every participant may say of itself.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ParticipantOptions {
+    /// Your name as others see it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Camera: auto, none, test, a number of `roundtable devices`, or a file (MJPEG, AVI, Y4M, folder of JPEGs)
+    #[arg(long, value_name = "auto|none|test|INDEX|FILE")]
+    pub camera: Option<String>,
+    /// Microphone: auto, none, test, a name of `roundtable devices`, or a WAV file
+    #[arg(long, value_name = "auto|none|test|NAME|FILE.wav")]
+    pub microphone: Option<String>,
+    /// Speaker: auto, none, a name of `roundtable devices`, or a WAV file to write
+    #[arg(long, value_name = "auto|none|NAME|FILE.wav")]
+    pub speaker: Option<String>,
+    /// Network interface, by name or address
+    #[arg(long, value_name = "NAME|ADDR")]
+    pub interface: Option<String>,
+    /// How many routers multicast may cross (1 = this network only)
+    #[arg(long, value_name = "N")]
+    pub ttl: Option<String>,
+    /// Pin the multicast groups: the base of a /23, such as 239.255.4.0
+    #[arg(long, value_name = "ADDR")]
+    pub group: Option<String>,
+    /// Pin the ports: an even base port up to 63488
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// No window; everything is received, decoded and composed as with one
+    #[arg(long)]
+    pub headless: bool,
+    /// Size of the window or of the picture composed without one
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<String>,
+    /// Write the composed window there once a second and at the end
+    #[arg(long, value_name = "FILE.png")]
+    pub screenshot: Option<PathBuf>,
+    /// Leave after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub duration: Option<f64>,
+    /// Write statistics as JSON there, each second and at the end
+    #[arg(long, value_name = "FILE.json")]
+    pub stats: Option<PathBuf>,
+    /// A file that holds the passphrase (protected conferences are not in this version)
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// With --headless: commands as JSON lines on stdin, events as JSON lines on stdout
+    #[arg(long, requires = "headless")]
+    pub json: bool,
+    /// Leave when stdin ends
+    #[arg(long, hide = true)]
+    pub until_eof: bool,
+    /// Begin with camera and microphone off
+    #[arg(long, hide = true)]
+    pub hold: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if s.is_finite() && (0.0..=31_536_000.0).contains(&s) => Ok(s),
+        _ => Err("a number of seconds is expected".into()),
+    }
+}
+
+impl ParticipantOptions {
+    /// The options as a layer of settings over file and environment.
+    pub fn config(&self) -> Result<Config, Failure> {
+        let mut flags = Layer::default();
+        let texts = [
+            ("name", &self.name),
+            ("camera", &self.camera),
+            ("microphone", &self.microphone),
+            ("speaker", &self.speaker),
+            ("interface", &self.interface),
+            ("ttl", &self.ttl),
+            ("group", &self.group),
+            ("port", &self.port),
+            ("size", &self.size),
+        ];
+        for (key, value) in texts {
+            if let Some(value) = value {
+                flags.set(key, value, COMMAND_LINE).map_err(Failure::usage)?;
+            }
+        }
+        self.refuse_passphrase()?;
+        let config = Config::load(flags).map_err(bad_setting)?;
+        Ok(Config { hold: self.hold, ..config })
+    }
+
+    /// A passphrase asks for protection that is not there: running open instead would betray its owner.
+    fn refuse_passphrase(&self) -> Result<(), Failure> {
+        let asked = self.passphrase_file.is_some() || std::env::var_os("ROUNDTABLE_PASSPHRASE").is_some();
+        if !asked {
+            return Ok(());
+        }
+        Err(Failure::usage("a passphrase was given, but conferences of this version are open to the whole network")
+            .hint("leave out --passphrase-file and ROUNDTABLE_PASSPHRASE to hold an open conference"))
+    }
+}
+
+/// Where a setting given as an option stands.
+const COMMAND_LINE: &str = "command line";
+
+fn bad_setting(error: config::Error) -> Failure {
+    let hint = match &error {
+        config::Error::Value { origin, .. } if origin == COMMAND_LINE => {
+            "`roundtable start --help` lists the options and what they take"
+        }
+        _ => "`roundtable devices` names the file of settings; --help of a command lists what they take",
+    };
+    Failure::usage(error).hint(hint)
+}
+
+/// Parses, runs, reports.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let result = match cli.command {
+        None => meet::join(None, &cli.options),
+        Some(Subcommands::Start { title, open, options }) => meet::start(title, open, &options),
+        Some(Subcommands::Join { title, options }) => meet::join(title.as_deref(), &options),
+        Some(Subcommands::List { json, interface }) => list::run(json, interface),
+        Some(Subcommands::Devices { json }) => devices::run(json),
+        Some(Subcommands::Sdp(options)) => sdp::run(&options),
+        Some(Subcommands::Demo { people, options }) => demo::run(people, &options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// `ROUNDTABLE_LOG` sets what is logged to stderr, in the syntax of `tracing_subscriber::EnvFilter`.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ROUNDTABLE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_checked() {
+        assert_eq!(seconds("1.5"), Ok(1.5));
+        for bad in ["", "-1", "inf", "NaN", "1e99", "ten"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bare_roundtable_takes_participant_options() {
+        let cli = Cli::try_parse_from(["roundtable", "--name", "Ada", "--camera", "test"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.options.name.as_deref(), Some("Ada"));
+        assert!(Cli::try_parse_from(["roundtable", "join", "X", "--json"]).is_err(), "--json needs --headless");
+    }
+}

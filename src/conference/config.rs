@@ -1,1 +1,374 @@
-//! Stub.
+//! Settings: compiled-in defaults, the user's file, the environment, the command line; the later wins.
+//!
+//! Each source is read into a flat [`Layer`] of optional texts, the layers are laid over one another, and the result
+//! is checked once, naming the source of a bad value. Unknown keys are errors that name the nearest known one.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::device::camera::CameraSpec;
+use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
+use crate::limits;
+use crate::protocol::roster::names;
+
+/// The commented defaults, as shipped.
+pub const DEFAULTS: &str = include_str!("../../config/roundtable.toml");
+
+/// Variables of the environment that are no settings.
+const OTHER_VARIABLES: [&str; 4] = ["ROUNDTABLE_HOME", "ROUNDTABLE_LOG", "ROUNDTABLE_PASSPHRASE", "ROUNDTABLE_CONFIG"];
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{origin} is not valid TOML: {message}")]
+    Syntax {
+        /// Where it stands.
+        origin: String,
+        /// The parser's words.
+        message: String,
+    },
+    /// A key nobody knows.
+    #[error("{origin}: unknown setting '{key}'{}", nearest.as_ref().map_or(String::new(), |n| format!("; did you mean '{n}'?")))]
+    UnknownKey {
+        /// Where it stands.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The known key most like it.
+        nearest: Option<String>,
+    },
+    /// A value that cannot be used.
+    #[error("{origin}: {key} = '{value}': {message}")]
+    Value {
+        /// Where it stands.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// One source of settings: texts by key.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    values: BTreeMap<String, (String, String)>,
+}
+
+impl Layer {
+    /// Reads TOML text; `origin` is named in errors.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, Error> {
+        let table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| Error::Syntax { origin: origin.into(), message: e.message().to_owned() })?;
+        let mut layer = Layer::default();
+        for (key, value) in table {
+            let text = match value {
+                toml::Value::String(s) => s,
+                toml::Value::Integer(n) => n.to_string(),
+                toml::Value::Float(n) => n.to_string(),
+                toml::Value::Boolean(b) => b.to_string(),
+                other => {
+                    known(&key, origin)?;
+                    let message = "a single text or number is expected".to_owned();
+                    return Err(Error::Value { origin: origin.into(), key, value: other.to_string(), message });
+                }
+            };
+            layer.set(&key, &text, origin)?;
+        }
+        Ok(layer)
+    }
+
+    /// Takes the settings among `variables` (name, value), those that begin with `ROUNDTABLE_`.
+    pub fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let mut layer = Layer::default();
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix("ROUNDTABLE_") else { continue };
+            if !OTHER_VARIABLES.contains(&name.as_str()) {
+                layer.set(&key.to_lowercase(), &value, &format!("environment variable {name}"))?;
+            }
+        }
+        Ok(layer)
+    }
+
+    /// Sets one key.
+    pub fn set(&mut self, key: &str, value: &str, origin: &str) -> Result<(), Error> {
+        known(key, origin)?;
+        self.values.insert(key.to_owned(), (value.to_owned(), origin.to_owned()));
+        Ok(())
+    }
+
+    fn over(mut self, lower: Layer) -> Layer {
+        for (key, value) in lower.values {
+            self.values.entry(key).or_insert(value);
+        }
+        self
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", |(value, _)| value)
+    }
+
+    fn error(&self, key: &str, message: impl Into<String>) -> Error {
+        let (value, origin) = self.values.get(key).cloned().unwrap_or_default();
+        Error::Value { origin, key: key.into(), value, message: message.into() }
+    }
+
+    fn parse<T: FromStr>(&self, key: &str, expected: &str) -> Result<T, Error> {
+        self.text(key).trim().parse().map_err(|_| self.error(key, format!("{expected} is expected")))
+    }
+
+    fn number<T>(&self, key: &str, least: T, most: T) -> Result<T, Error>
+    where
+        T: FromStr + PartialOrd + std::fmt::Display,
+    {
+        let n: T = self.parse(key, &format!("a number from {least} to {most}"))?;
+        let inside = n >= least && n <= most;
+        inside.then_some(n).ok_or_else(|| self.error(key, format!("a number from {least} to {most} is expected")))
+    }
+
+    fn optional<T: FromStr>(&self, key: &str, expected: &str) -> Result<Option<T>, Error> {
+        if self.text(key).trim().is_empty() { Ok(None) } else { self.parse(key, expected).map(Some) }
+    }
+}
+
+fn known(key: &str, origin: &str) -> Result<(), Error> {
+    let keys = known_keys();
+    if keys.iter().any(|k| k == key) {
+        return Ok(());
+    }
+    let nearest = keys.into_iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+    Err(Error::UnknownKey { origin: origin.into(), key: key.into(), nearest })
+}
+
+/// The keys of the shipped file are the known ones.
+fn known_keys() -> Vec<String> {
+    DEFAULTS.parse::<toml::Table>().map(|t| t.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Width and height in pixels, written `1280x720`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.trim().split_once(['x', 'X']);
+        let size = parts.and_then(|(w, h)| Some(Size { width: w.parse().ok()?, height: h.parse().ok()? }));
+        size.ok_or_else(|| "a size such as 1280x720 is expected".to_owned())
+    }
+}
+
+/// The settings of one participant, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name shown to others, cleaned of control characters.
+    pub name: String,
+    /// Which camera.
+    pub camera: CameraSpec,
+    /// Size asked of it.
+    pub camera_size: Size,
+    /// Rate asked of it, frames per second.
+    pub camera_fps: u32,
+    /// Which microphone.
+    pub microphone: MicrophoneSpec,
+    /// Which speaker.
+    pub speaker: SpeakerSpec,
+    /// Interface by name or address.
+    pub interface: Option<String>,
+    /// Multicast TTL.
+    pub ttl: u8,
+    /// Pinned /23 base.
+    pub group: Option<Ipv4Addr>,
+    /// Pinned base port.
+    pub port: Option<u16>,
+    /// JPEG quality.
+    pub quality: u8,
+    /// Milliseconds in an audio packet.
+    pub audio_frame_ms: u32,
+    /// Opus bit rate, bits per second.
+    pub audio_bitrate: u32,
+    /// Begin with camera and microphone off; the command line's alone.
+    pub hold: bool,
+    /// Window size.
+    pub size: Size,
+    /// Interface scale; `None` follows the screen.
+    pub scale: Option<f32>,
+}
+
+impl Config {
+    /// Lays `flags` over the environment, over the user's file, over the defaults, and checks the result.
+    pub fn load(flags: Layer) -> Result<Self, Error> {
+        let environment = Layer::from_environment(
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )?;
+        let file = match user_file() {
+            Some(path) => read_layer(&path)?,
+            None => Layer::default(),
+        };
+        let defaults = Layer::from_toml(DEFAULTS, "built-in defaults")?;
+        Self::check(&flags.over(environment).over(file).over(defaults))
+    }
+
+    fn check(layer: &Layer) -> Result<Self, Error> {
+        let size = |key: &str, least: usize, most: (usize, usize)| {
+            let size: Size = layer.parse(key, "a size such as 1280x720")?;
+            let fits = (least..=most.0).contains(&size.width) && (least..=most.1).contains(&size.height);
+            let message = format!("between {least}x{least} and {}x{} is expected", most.0, most.1);
+            fits.then_some(size).ok_or_else(|| layer.error(key, message))
+        };
+        let jpeg_max = (limits::JPEG_SIDE_PIXELS_MAX, limits::JPEG_SIDE_PIXELS_MAX);
+        let frame_ms: u32 = layer.number("audio_frame_ms", 10, 20)?;
+        if frame_ms != 10 && frame_ms != 20 {
+            return Err(layer.error("audio_frame_ms", "10 or 20 is expected"));
+        }
+        let scale: f32 = layer.number("scale", 0.0, 4.0)?;
+        let port: u16 = layer.number("port", 0, 63_488)?;
+        if port % 2 != 0 {
+            return Err(layer.error("port", "an even number is expected: RTP takes even ports, RTCP the odd above"));
+        }
+        Ok(Config {
+            name: name_or_login(layer.text("name")).map_err(|m| layer.error("name", m))?,
+            camera: layer.parse("camera", "auto, none, test, a number or a file")?,
+            camera_size: size("camera_size", 16, jpeg_max)?,
+            camera_fps: layer.number("camera_fps", 1, 120)?,
+            microphone: layer.parse("microphone", "auto, none, test, a name or a WAV file")?,
+            speaker: layer.parse("speaker", "auto, none, a name or a WAV file")?,
+            interface: layer.optional("interface", "an interface name or address")?,
+            ttl: layer.number("ttl", 0, 255)?,
+            group: layer.optional("group", "an IPv4 address such as 239.255.4.0")?,
+            port: (port != 0).then_some(port),
+            quality: layer.number("quality", 1, 100)?,
+            audio_frame_ms: frame_ms,
+            audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
+            hold: false,
+            size: size("size", 160, (7_680, 4_320))?,
+            scale: (scale >= 0.25).then_some(scale),
+        })
+    }
+}
+
+fn read_layer(path: &Path) -> Result<Layer, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Layer::from_toml(&text, &path.display().to_string()),
+        // Only a file named on purpose must exist.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && std::env::var_os("ROUNDTABLE_CONFIG").is_none() => {
+            Ok(Layer::default())
+        }
+        Err(source) => Err(Error::Read { path: path.into(), source }),
+    }
+}
+
+/// Where the user's settings live; `ROUNDTABLE_CONFIG` names another file.
+pub fn user_file() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("ROUNDTABLE_CONFIG") {
+        return Some(path.into());
+    }
+    directories::ProjectDirs::from("", "", "roundtable").map(|d| d.config_dir().join("roundtable.toml"))
+}
+
+fn name_or_login(text: &str) -> Result<String, String> {
+    let login = || ["USER", "LOGNAME", "USERNAME"].iter().find_map(|v| std::env::var(v).ok());
+    let text = if text.trim().is_empty() { login().unwrap_or_else(|| "guest".into()) } else { text.to_owned() };
+    let clean = names::clean(&text, usize::MAX);
+    if names::fold(&clean).is_empty() {
+        return Err("a name with something to see in it is expected".into());
+    }
+    if clean.len() > limits::NAME_BYTES_MAX {
+        return Err(format!("at most {} bytes are expected, this is {}", limits::NAME_BYTES_MAX, clean.len()));
+    }
+    Ok(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(pairs: &[(&str, &str)]) -> Result<Config, Error> {
+        let mut flags = Layer::default();
+        for (key, value) in pairs {
+            flags.set(key, value, "command line")?;
+        }
+        Config::check(&flags.over(Layer::from_toml(DEFAULTS, "defaults")?))
+    }
+
+    #[test]
+    fn the_shipped_file_is_complete_and_valid() {
+        let config = with(&[("name", "Ada")]).unwrap();
+        assert_eq!(config.name, "Ada");
+        assert_eq!(config.camera_size, Size { width: 1280, height: 720 });
+        assert_eq!((config.ttl, config.port, config.group), (1, None, None));
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let file = Layer::from_toml("name = \"File\"\nttl = 4\nquality = 50", "f").unwrap();
+        let environment = Layer::from_environment(
+            [("ROUNDTABLE_TTL", "7"), ("ROUNDTABLE_LOG", "debug"), ("HOME", "/")]
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        )
+        .unwrap();
+        let mut flags = Layer::default();
+        flags.set("name", "Flag", "command line").unwrap();
+        let all = flags.over(environment).over(file).over(Layer::from_toml(DEFAULTS, "d").unwrap());
+        let config = Config::check(&all).unwrap();
+        assert_eq!((config.name.as_str(), config.ttl, config.quality), ("Flag", 7, 50));
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        let e = Layer::from_toml("camara = \"test\"", "my.toml").unwrap_err();
+        assert_eq!(e.to_string(), "my.toml: unknown setting 'camara'; did you mean 'camera'?");
+        let e = Layer::from_environment([("ROUNDTABLE_SPEKER".to_owned(), "x".to_owned())].into_iter()).unwrap_err();
+        assert!(e.to_string().contains("ROUNDTABLE_SPEKER") && e.to_string().contains("'speaker'"), "{e}");
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_their_source() {
+        for (key, value) in [
+            ("camera_size", "12x"),
+            ("camera_size", "8x8"),
+            ("camera_size", "2048x720"),
+            ("camera_fps", "0"),
+            ("quality", "101"),
+            ("port", "20481"),
+            ("port", "63490"),
+            ("audio_frame_ms", "15"),
+            ("ttl", "256"),
+            ("group", "everyone"),
+            ("name", "\u{7}"),
+            ("name", "\u{200b}\u{200d}"),
+            ("name", &"x".repeat(65)),
+            ("size", "0x0"),
+        ] {
+            let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
+            assert!(text.starts_with("command line: ") && text.contains(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_or_list_is_no_value() {
+        let e = Layer::from_toml("ttl = [1]", "f").unwrap_err().to_string();
+        assert!(e.contains("ttl") && e.contains("single"), "{e}");
+        assert!(matches!(Layer::from_toml("ttl = ", "f"), Err(Error::Syntax { .. })));
+    }
+}

@@ -118,6 +118,8 @@ pub enum Command {
     Mute(bool),
     /// Camera on or off.
     Camera(bool),
+    /// Send nothing from now on, though camera and microphone stay on: how simulated people end together.
+    Pause,
     /// Leave properly.
     Leave,
 }

@@ -92,6 +92,17 @@ fn origin() -> Instant {
     *ORIGIN.get_or_init(Instant::now)
 }
 
+/// Processor time this process has used, user and system, in seconds; 0 where the system does not tell.
+pub fn processor_seconds() -> f64 {
+    #[cfg(unix)]
+    {
+        let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
+    }
+    #[cfg(not(unix))]
+    0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,4 +4,5 @@ pub mod camera;
 pub mod clock;
 pub mod identity;
 pub mod net;
+pub mod process;
 pub mod sound;

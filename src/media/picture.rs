@@ -45,9 +45,39 @@ impl Yuv {
         };
         (self.width.div_ceil(2), rows)
     }
+
+    /// Whether the planes have the lengths that width, height and chroma layout tell.
+    pub fn is_sound(&self) -> bool {
+        let (cw, ch) = self.chroma_size();
+        self.y.len() == self.width * self.height && self.u.len() == cw * ch && self.v.len() == cw * ch
+    }
+
+    /// Copies the picture with odd sides made even by repeating the last column and row. The chroma planes stay as
+    /// they are, except for the last row of 4:2:2.
+    pub fn pad_to_even(&self, out: &mut Yuv) {
+        out.reshape(self.width.next_multiple_of(2), self.height.next_multiple_of(2), self.chroma);
+        copy_padded(&self.y, self.width, &mut out.y, out.width);
+        let (cw, _) = self.chroma_size();
+        copy_padded(&self.u, cw, &mut out.u, cw);
+        copy_padded(&self.v, cw, &mut out.v, cw);
+    }
 }
 
-/// A packed picture as the window takes it: rows top down, one `0x00RRGGBB` word a pixel.
+/// Copies rows of `width` into rows of `out_width`, at most one more both ways, repeating the last sample and row.
+fn copy_padded(plane: &[u8], width: usize, out: &mut [u8], out_width: usize) {
+    if width == 0 {
+        return;
+    }
+    let last = plane.len().saturating_sub(width);
+    let rows = plane.chunks_exact(width).chain(std::iter::once(&plane[last..]));
+    for (to, from) in out.chunks_exact_mut(out_width).zip(rows) {
+        to[..width].copy_from_slice(from);
+        to[width..].fill(from[width - 1]);
+    }
+}
+
+/// A packed picture as the window takes it: rows top down, one `0x00RRGGBB` word a pixel. The top byte
+/// carries no meaning and may hold anything: the decoder leaves 0xFF there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Columns.

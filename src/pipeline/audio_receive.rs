@@ -1,1 +1,310 @@
-//! Stub.
+//! Thread role: everybody's voice to the speaker.
+//!
+//! ```text
+//! AudioQueue > per talker: jitter buffer > Opus > stretcher ─┐
+//!                                                  ... ──────┼> sum > limiter > Speaker
+//! ```
+//! The speaker's consumption drives it: each wake-up mixes as many 2.5 ms steps as the speaker has room for, so the
+//! only delay that adapts is each talker's jitter buffer. The speaker's callback wakes nobody; the thread looks at its
+//! ring every 1 to 5 ms. Without a speaker the clock takes its place, so that everything is received and decoded as
+//! with one.
+
+mod queue;
+mod talker;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::device::clock::Clock;
+use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
+use crate::limits::SLOTS_MAX;
+use crate::media::mix::Limiter;
+use crate::media::{opus, resample, wav};
+use crate::time::Timestamp;
+pub use queue::AudioQueue;
+use queue::Batch;
+use talker::Talker;
+pub use talker::TalkerStats;
+
+/// Samples mixed at a time: 2.5 ms.
+const STEP: usize = 120;
+/// Steps mixed in one wake-up at most: a speaker that asks for more than 200 ms has lost count.
+const STEPS_MAX: usize = 80;
+const COMMANDS: usize = 4 * SLOTS_MAX;
+const EVENTS: usize = 16;
+
+/// Voices cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The WAV file that stands for the speaker.
+    #[error("speaker: {0}")]
+    File(#[from] wav::Error),
+    /// A decoder.
+    #[error("voice decoder: {0}")]
+    Opus(#[from] opus::Error),
+    /// A resampler.
+    #[error(transparent)]
+    Resample(#[from] resample::Error),
+    /// No thread could be made.
+    #[error("no thread for the speaker: {0}")]
+    Thread(#[from] io::Error),
+    /// As many voices as a conference can have are being received.
+    #[error("more than {SLOTS_MAX} voices")]
+    Full,
+    /// The mixing thread has ended.
+    #[error("the mixing thread has ended")]
+    Ended,
+}
+
+/// Figures of the mixer.
+#[derive(Debug, Default)]
+pub struct MixerStats {
+    glitches: AtomicU64,
+    opened: AtomicU64,
+    steps: AtomicU64,
+    fill: AtomicU64,
+}
+
+impl MixerStats {
+    /// Times the speaker found too little to play.
+    pub fn glitches(&self) -> u64 {
+        self.glitches.load(Ordering::Relaxed)
+    }
+
+    /// Times a speaker was opened.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Time mixed so far.
+    pub fn mixed(&self) -> Duration {
+        Duration::from_micros(2_500) * self.steps.load(Ordering::Relaxed) as u32
+    }
+
+    /// Time the mix waits for the speaker's device, in ms.
+    pub fn fill_ms(&self) -> f32 {
+        self.fill.load(Ordering::Relaxed) as f32 / 48.0
+    }
+}
+
+enum Command {
+    Add(Box<Talker>),
+    Remove(u64),
+    Goodbye(u64),
+    Volume(u64, f32),
+}
+
+/// The role itself: [`step`](Self::step) it with the time, or let [`AudioReceiver`] do so on a thread.
+pub struct AudioReceive {
+    queue: AudioQueue,
+    batch: Batch,
+    talkers: Vec<Talker>,
+    speaker: Speaker,
+    limiter: Limiter,
+    sum: [f32; STEP],
+    stats: Arc<MixerStats>,
+}
+
+impl AudioReceive {
+    /// A mixer that plays what comes through `queue`.
+    ///
+    /// # Errors
+    /// [`Error::File`]; a device that does not work is no error but an [`event`](Self::event).
+    pub fn new(speaker: &SpeakerSpec, queue: AudioQueue, clock: &Clock) -> Result<Self, Error> {
+        Ok(Self {
+            queue,
+            batch: Batch::default(),
+            talkers: Vec::with_capacity(SLOTS_MAX),
+            speaker: Speaker::open(speaker, clock)?,
+            limiter: Limiter::default(),
+            sum: [0.0; STEP],
+            stats: Arc::default(),
+        })
+    }
+
+    /// Plays the voice whose packets come as `stream` from now on; one of the same number is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Opus`], [`Error::Resample`], [`Error::Full`].
+    pub fn add(&mut self, stream: u64) -> Result<Arc<TalkerStats>, Error> {
+        let talker = Talker::new(stream)?;
+        let stats = talker.stats();
+        self.place(talker).map(|()| stats)
+    }
+
+    fn place(&mut self, talker: Talker) -> Result<(), Error> {
+        let full = self.talkers.len() >= SLOTS_MAX;
+        match self.talkers.iter_mut().find(|t| t.stream == talker.stream) {
+            Some(old) => *old = talker,
+            None if full => return Err(Error::Full),
+            None => self.talkers.push(talker),
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            // A conference has no more publishers than there is room for.
+            Command::Add(talker) => drop(self.place(*talker)),
+            Command::Remove(stream) => self.talkers.retain(|t| t.stream != stream),
+            Command::Goodbye(stream) => self.talker(stream).into_iter().for_each(|t| t.goodbye()),
+            Command::Volume(stream, volume) => {
+                self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
+            }
+        }
+    }
+
+    fn talker(&mut self, stream: u64) -> Option<&mut Talker> {
+        self.talkers.iter_mut().find(|t| t.stream == stream)
+    }
+
+    /// Figures.
+    pub fn stats(&self) -> Arc<MixerStats> {
+        self.stats.clone()
+    }
+
+    /// What the speaker did since it was asked last.
+    pub fn event(&mut self) -> Option<SoundEvent> {
+        self.speaker.event()
+    }
+
+    /// Mixes as much as the speaker has room for at `now`; returns how long to wait before the next step.
+    pub fn step(&mut self, now: Timestamp) -> Duration {
+        self.queue.exchange(&mut self.batch);
+        for (stream, arrived, bytes) in self.batch.packets() {
+            if let Some(talker) = self.talkers.iter_mut().find(|t| t.stream == stream) {
+                talker.receive(arrived, bytes);
+            }
+        }
+        let steps = self.speaker.wanted(now).div_ceil(STEP).min(STEPS_MAX);
+        for _ in 0..steps {
+            self.sum.fill(0.0);
+            for talker in &mut self.talkers {
+                talker.mix_into(now, &mut self.sum);
+            }
+            self.limiter.apply(&mut self.sum);
+            self.speaker.write(&self.sum);
+        }
+        self.publish(steps as u64);
+        self.speaker.wait(now)
+    }
+
+    fn publish(&self, steps: u64) {
+        self.talkers.iter().for_each(|t| t.publish());
+        let counters = self.speaker.counters();
+        self.stats.steps.fetch_add(steps, Ordering::Relaxed);
+        self.stats.glitches.store(counters.glitches + counters.xruns, Ordering::Relaxed);
+        self.stats.opened.store(counters.opened, Ordering::Relaxed);
+        self.stats.fill.store(self.speaker.fill_target() as u64, Ordering::Relaxed);
+    }
+}
+
+/// The mixing thread, seen from outside. Dropping it stops and joins the thread.
+pub struct AudioReceiver {
+    commands: Sender<Command>,
+    events: Receiver<SoundEvent>,
+    queue: AudioQueue,
+    stats: Arc<MixerStats>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AudioReceiver {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// See [`AudioReceive::new`], and when the system gives no thread.
+    pub fn start(speaker: &SpeakerSpec, clock: Clock) -> Result<Self, Error> {
+        let queue = AudioQueue::default();
+        let role = AudioReceive::new(speaker, queue.clone(), &clock)?;
+        let (commands, receiver) = bounded(COMMANDS);
+        let (events_in, events) = bounded(EVENTS);
+        let stats = role.stats();
+        let thread = std::thread::Builder::new()
+            .name("audio-receive".into())
+            .spawn(move || run(role, &clock, &receiver, &events_in))?;
+        Ok(Self { commands, events, queue, stats, thread: Some(thread) })
+    }
+
+    /// Where the receiving thread puts packets.
+    pub fn sink(&self) -> AudioQueue {
+        self.queue.clone()
+    }
+
+    /// Plays the voice whose packets come as `stream` from now on; one of the same number is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Opus`], [`Error::Resample`], [`Error::Ended`].
+    pub fn add(&self, stream: u64) -> Result<Arc<TalkerStats>, Error> {
+        let talker = Talker::new(stream)?;
+        let stats = talker.stats();
+        if self.command(Command::Add(Box::new(talker))) { Ok(stats) } else { Err(Error::Ended) }
+    }
+
+    /// Plays `stream` no more.
+    pub fn remove(&self, stream: u64) {
+        self.command(Command::Remove(stream));
+    }
+
+    /// The talker said good-bye: what is missing from now on is not missing.
+    pub fn goodbye(&self, stream: u64) {
+        self.command(Command::Goodbye(stream));
+    }
+
+    /// Plays `stream` louder or softer, here only: 1 as it was sent, 0 not at all, at most 4.
+    pub fn set_volume(&self, stream: u64, volume: f32) {
+        self.command(Command::Volume(stream, volume));
+    }
+
+    /// Whoever asks does not wait: a full queue means that nobody reads it.
+    fn command(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// Figures of the mixer.
+    pub fn stats(&self) -> Arc<MixerStats> {
+        self.stats.clone()
+    }
+
+    /// What the speaker did since it was asked last.
+    pub fn event(&self) -> Option<SoundEvent> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl Drop for AudioReceiver {
+    fn drop(&mut self) {
+        // The end of the commands ends the thread.
+        self.commands = bounded(0).0;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut role: AudioReceive, clock: &Clock, commands: &Receiver<Command>, events: &Sender<SoundEvent>) {
+    let mut wait = Duration::ZERO;
+    loop {
+        match commands.recv_timeout(wait) {
+            Ok(command) => {
+                role.command(command);
+                // All of them before the next packets: those of a stream just added are to be heard.
+                wait = Duration::ZERO;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                wait = role.step(clock.now());
+                while let Some(event) = role.event() {
+                    // Nobody reads them: the newest is dropped.
+                    let _ = events.try_send(event);
+                }
+            }
+        }
+    }
+}

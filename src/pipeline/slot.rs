@@ -6,8 +6,9 @@
 //! ```
 //! Capacity one, newest wins. Pictures are swapped, never copied, and neither side waits for the other's work.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
 
 use crate::media::picture::Picture;
 use crate::time::{NtpTime, Timestamp};
@@ -25,6 +26,33 @@ pub struct PictureInfo {
     pub true_size: (usize, usize),
 }
 
+/// Rouses the window from its wait: something it shows has changed.
+///
+/// One wake is remembered while nobody waits, so none is lost; waking costs next to nothing when nobody waits.
+#[derive(Default)]
+pub struct Waker {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Waker {
+    /// Ends the wait in progress, or the next one.
+    pub fn wake(&self) {
+        let mut raised = self.raised.lock().unwrap_or_else(|e| e.into_inner());
+        if !std::mem::replace(&mut *raised, true) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until woken, at most for `at_most`. Returns whether it was woken.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let raised = self.raised.lock().unwrap_or_else(|e| e.into_inner());
+        let (mut raised, _) =
+            self.changed.wait_timeout_while(raised, at_most, |r| !*r).unwrap_or_else(|e| e.into_inner());
+        std::mem::take(&mut *raised)
+    }
+}
+
 #[derive(Default)]
 struct Newest {
     picture: Picture,
@@ -39,6 +67,7 @@ pub struct PictureSlot {
     published: AtomicU64,
     /// Width in the high half, height in the low half; 0 = not shown.
     wanted: AtomicU64,
+    waker: OnceLock<Arc<Waker>>,
 }
 
 impl PictureSlot {
@@ -49,7 +78,17 @@ impl PictureSlot {
         info.number = self.published.fetch_add(1, Ordering::Release) + 1;
         std::mem::swap(&mut newest.picture, picture);
         newest.info = info;
-        !std::mem::replace(&mut newest.fresh, true)
+        let taken = !std::mem::replace(&mut newest.fresh, true);
+        drop(newest);
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+        taken
+    }
+
+    /// From now on each picture published wakes the window; the first waker given stays.
+    pub fn wake_on_publish(&self, waker: &Arc<Waker>) {
+        self.waker.get_or_init(|| waker.clone());
     }
 
     /// Number of pictures published so far: cheap to poll for a change.
@@ -98,5 +137,26 @@ mod tests {
         assert!(slot.take(&mut shown).is_none());
         slot.want(320, 180);
         assert_eq!(slot.wanted(), (320, 180));
+    }
+
+    #[test]
+    fn a_wake_before_the_wait_is_not_lost_and_counts_once() {
+        let (slot, waker) = (PictureSlot::default(), Arc::new(Waker::default()));
+        slot.wake_on_publish(&waker);
+        slot.publish(&mut Picture::default(), PictureInfo::default());
+        slot.publish(&mut Picture::default(), PictureInfo::default());
+        assert!(waker.wait(Duration::from_secs(10)));
+        assert!(!waker.wait(Duration::ZERO));
+    }
+
+    #[test]
+    fn publishing_ends_a_wait_in_progress() {
+        let (slot, waker) = (PictureSlot::default(), Arc::new(Waker::default()));
+        slot.wake_on_publish(&waker);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| waker.wait(Duration::from_secs(10)));
+            slot.publish(&mut Picture::default(), PictureInfo::default());
+            assert!(waiting.join().is_ok_and(|woken| woken));
+        });
     }
 }

@@ -1,1 +1,593 @@
-//! Stub.
+//! One talker's jitter buffer: which packet is decoded next, and when the audio waits, hurries or is made up.
+//!
+//! ```text
+//!  insert(arrival, packet)          pull(now, audio decoded and not yet mixed)
+//!        |                                 |
+//!        v                                 v
+//!  [ slots by sequence number ] ---> Packet | Fec | Conceal | Empty
+//!        |                                 ^
+//!        '--> relative delay --> target delay --> speed(): the resampler regulates the rest
+//! ```
+//! Order follows RFC 3550: sequence numbers extended across their wrap, a jump believed only when two packets in a
+//! row confirm it (appendix A.1). Time follows RTP timestamps of the 48 kHz Opus clock (RFC 7587 section 4.1).
+//!
+//! The *delay* is how long before it is needed the fastest packet arrives; audio held here is that plus, on average,
+//! half a frame. It is the only adaptive delay between the socket and the speaker: it grows when late packets show
+//! that it must, and shrinks by resampling, or by leaving out a frame nobody speaks in.
+//!
+//! Must never read a clock, decode, or hold more than [`JITTER_PACKETS_MAX`] packets.
+
+mod delay;
+#[cfg(test)]
+mod tests;
+
+use crate::limits::{
+    CONCEAL_MS_MAX, JITTER_DELAY_MS_MAX, JITTER_PACKETS_MAX, OPUS_PACKET_BYTES_MAX, OPUS_PACKET_MS_MAX,
+};
+use crate::time::{SequenceExtender, Timestamp, TimestampExtender};
+use delay::{DelayTracker, PER_MS};
+
+/// A sequence number this far ahead is a gap; farther, it is a restart of the sender (RFC 3550 appendix A.1).
+const DROPOUT_MAX: i16 = 3_000;
+/// A sequence number this far behind is a late packet; farther, it is a restart.
+const MISORDER_MAX: i16 = 100;
+/// A transit time that differs by this much from the others means that the media clock jumped.
+const CLOCK_JUMP: i64 = 2_000 * PER_MS;
+/// Frame length assumed before the first packet is known.
+const FRAME: i64 = 20 * PER_MS;
+/// A packet that missed its turn is left out only if the delay is then no more than this below its target.
+const SLACK: i64 = 2 * PER_MS;
+/// Delay above the target at which frames without a voice are left out.
+const SKIP_QUIET: i64 = 30 * PER_MS;
+/// Delay above the target at which frames are left out in any case.
+const SKIP_ANY: i64 = 250 * PER_MS;
+/// An error of the delay is to be worked off in this time.
+const REGULATION: f64 = (2_000 * PER_MS) as f64;
+/// Most that is added to the target because audio is asked for in bursts.
+const BURST_MAX: f64 = (30 * PER_MS) as f64;
+/// It grows by this much for each packet asked for earlier still.
+const BURST_STEP: f64 = (PER_MS * 3 / 2) as f64;
+/// What is assumed of it before it has been seen; the phase of the steps may take minutes to show the worst case.
+const BURST_FIRST: f64 = (5 * PER_MS) as f64;
+/// Loss above which the delay makes room for the packet that carries the lost one's redundancy, and below which not.
+const FEC_LOSS_ON: f32 = 0.02;
+/// See [`FEC_LOSS_ON`].
+const FEC_LOSS_OFF: f32 = 0.005;
+
+/// A packet as it came in, its header parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// RTP synchronization source.
+    pub ssrc: u32,
+    /// RTP sequence number.
+    pub sequence: u16,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// Duration in samples at 48 kHz, as the Opus packet itself says.
+    pub samples: u32,
+    /// The Opus packet.
+    pub payload: &'a [u8],
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Kept for its turn.
+    Queued,
+    /// The same sequence number is there already.
+    Duplicate,
+    /// Its turn is over.
+    Late,
+    /// Not believed: a jump that nothing has confirmed, or a size no Opus packet has.
+    Rejected,
+    /// The first packet of a sender that started again; kept.
+    Restarted,
+}
+
+/// What to do for the next piece of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Decode this packet.
+    Packet(&'a [u8]),
+    /// The packet is lost; decode `samples` of it from the redundancy in the packet that follows it.
+    Fec {
+        /// The following packet, which will come again as [`Verdict::Packet`].
+        following: &'a [u8],
+        /// Length of what is missing.
+        samples: usize,
+    },
+    /// Let the decoder make up this many samples.
+    Conceal {
+        /// Length of what is missing.
+        samples: usize,
+    },
+    /// Nothing to play now: silence for one mixing step, then ask again.
+    Empty,
+}
+
+/// Counters since the talker was added; they survive restarts of the sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets received, duplicates not counted.
+    pub received: u64,
+    /// Expected less received (RFC 3550 section 6.4.1).
+    pub lost: u64,
+    /// Came twice.
+    pub duplicates: u64,
+    /// Came after their turn.
+    pub late: u64,
+    /// Not believed.
+    pub rejected: u64,
+    /// Rebuilt from the redundancy in the following packet.
+    pub recovered: u64,
+    /// Left out to shorten the delay.
+    pub skipped: u64,
+    /// Samples made up or missing while the talker was sending.
+    pub concealed_samples: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Extended sequence number, 0 = free (extended numbers start at 2^16).
+    sequence: u64,
+    timestamp: i64,
+    samples: i64,
+    payload: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody has spoken, or the talker said good-bye.
+    Idle,
+    /// The first packet of a talk spurt waits until the target delay is reached.
+    Waiting,
+    Playing,
+    /// Ran dry, and made up as much as is bearable; silent since then.
+    Starved {
+        since: i64,
+    },
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct JitterBuffer {
+    slots: Vec<Slot>,
+    ssrc: Option<u32>,
+    sequences: SequenceExtender,
+    timestamps: TimestampExtender,
+    first_sequence: u64,
+    /// Bit i: the packet `i` below the highest sequence number has come.
+    seen: u128,
+    /// The sequence number that would confirm a jump.
+    suspect: Option<u16>,
+    delays: DelayTracker,
+    state: State,
+    /// Lowest sequence number still wanted.
+    next: u64,
+    /// Media time at the end of what has been handed out.
+    position: i64,
+    /// Sequence number and end of the last packet handed out.
+    last_end: Option<(u64, i64)>,
+    frame: i64,
+    /// Made up in one go while nothing was there; counted once it is known that the talker was sending.
+    pending: i64,
+    /// Smoothed delay of the packets when they were needed.
+    delay: f64,
+    /// How much earlier than on average a packet may be asked for: the mixer works in steps, its device in periods.
+    burst: f64,
+    loss: f32,
+    fec_room: bool,
+    received_here: u64,
+    lost_before: u64,
+    counters: Counters,
+}
+
+impl Default for JitterBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl JitterBuffer {
+    /// An empty buffer for one talker.
+    pub fn new() -> Self {
+        Self {
+            slots: (0..JITTER_PACKETS_MAX).map(|_| Slot::default()).collect(),
+            ssrc: None,
+            sequences: SequenceExtender::default(),
+            timestamps: TimestampExtender::default(),
+            first_sequence: 0,
+            seen: 0,
+            suspect: None,
+            delays: DelayTracker::new(),
+            state: State::Idle,
+            next: 0,
+            position: 0,
+            last_end: None,
+            frame: FRAME,
+            pending: 0,
+            delay: 0.0,
+            burst: BURST_FIRST,
+            loss: 0.0,
+            fec_room: false,
+            received_here: 0,
+            lost_before: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes a packet in.
+    pub fn insert(&mut self, arrived: Timestamp, packet: Incoming<'_>) -> Arrival {
+        let longest = OPUS_PACKET_MS_MAX as i64 * PER_MS;
+        let samples = i64::from(packet.samples);
+        if packet.payload.len() > OPUS_PACKET_BYTES_MAX || samples == 0 || samples > longest {
+            self.counters.rejected += 1;
+            return Arrival::Rejected;
+        }
+        let mut arrival = Arrival::Queued;
+        if self.ssrc != Some(packet.ssrc) {
+            if self.ssrc.is_some() {
+                arrival = Arrival::Restarted;
+            }
+            self.restart(packet.ssrc);
+        } else if let Some(highest) = self.sequences.highest() {
+            let step = packet.sequence.wrapping_sub(highest as u16) as i16;
+            if !(-MISORDER_MAX..DROPOUT_MAX).contains(&step) {
+                if self.suspect != Some(packet.sequence) {
+                    self.suspect = Some(packet.sequence.wrapping_add(1));
+                    self.counters.rejected += 1;
+                    return Arrival::Rejected;
+                }
+                self.restart(packet.ssrc);
+                arrival = Arrival::Restarted;
+            }
+        }
+        self.suspect = None;
+        match self.store(samples_at(arrived), packet, samples) {
+            Arrival::Queued => arrival,
+            other => other,
+        }
+    }
+
+    fn store(&mut self, arrived: i64, packet: Incoming<'_>, samples: i64) -> Arrival {
+        let before = self.sequences.highest();
+        let sequence = self.sequences.extend(packet.sequence);
+        let highest = self.sequences.highest().unwrap_or(sequence);
+        if before.is_none() {
+            self.first_sequence = sequence;
+            self.next = sequence;
+        }
+        if !self.is_new(before, sequence) {
+            self.counters.duplicates += 1;
+            return Arrival::Duplicate;
+        }
+        // A reordered packet from before the first one still has its turn while nothing has been played.
+        if sequence < self.next && self.state == State::Waiting && self.last_end.is_none() {
+            self.next = sequence;
+            self.first_sequence = self.first_sequence.min(sequence);
+        }
+        self.received_here += 1;
+        self.counters.received += 1;
+        let timestamp = self.timestamps.extend(packet.timestamp) as i64;
+        self.measure(arrived, timestamp);
+        self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
+        if sequence < self.next || sequence + JITTER_PACKETS_MAX as u64 <= highest {
+            self.counters.late += 1;
+            return Arrival::Late;
+        }
+        // Full: the oldest give way.
+        self.drop_below((highest + 1).saturating_sub(JITTER_PACKETS_MAX as u64));
+        let slot = &mut self.slots[(sequence % JITTER_PACKETS_MAX as u64) as usize];
+        slot.sequence = sequence;
+        slot.timestamp = timestamp;
+        slot.samples = samples;
+        slot.payload.clear();
+        slot.payload.extend_from_slice(packet.payload);
+        self.frame = samples;
+        if self.state == State::Idle {
+            self.state = State::Waiting;
+        }
+        Arrival::Queued
+    }
+
+    /// Notes that `sequence` has come; false when it had come before. `before` is the highest number until now.
+    fn is_new(&mut self, before: Option<u64>, sequence: u64) -> bool {
+        let ahead = before.map_or(128, |b| sequence.saturating_sub(b));
+        if ahead > 0 {
+            self.seen = if ahead < 128 { self.seen << ahead } else { 0 } | 1;
+            return true;
+        }
+        let bit = 1u128.checked_shl((before.unwrap_or(sequence) - sequence) as u32).unwrap_or(0);
+        let new = self.seen & bit == 0;
+        self.seen |= bit;
+        new
+    }
+
+    fn measure(&mut self, arrived: i64, timestamp: i64) {
+        let transit = arrived - timestamp;
+        if self.delays.base().is_some_and(|base| (transit - base).abs() > CLOCK_JUMP) {
+            // The sender's media clock jumped: what was known of its timing means nothing any more.
+            self.delays = DelayTracker::new();
+            self.clear_slots();
+            self.state = State::Waiting;
+            self.last_end = None;
+        }
+        let before = self.delays.base();
+        self.delays.record(arrived, transit);
+        // The delay counts from the base: it moves as far.
+        if let (Some(before), Some(after)) = (before, self.delays.base()) {
+            self.delay -= (after - before) as f64;
+        }
+    }
+
+    /// Decides about the next audio. `undelivered` samples are decoded but not yet mixed; `quiet` says that nobody
+    /// speaks in them, so that a frame may be left out unheard.
+    pub fn pull(&mut self, now: Timestamp, undelivered: usize, quiet: bool) -> Verdict<'_> {
+        let now = samples_at(now);
+        let ahead = undelivered as i64;
+        let mut may_skip = quiet;
+        loop {
+            let Some(index) = self.front() else { return self.dry(now, ahead) };
+            let Slot { sequence, timestamp, samples, .. } = self.slots[index];
+            let delay = self.delay_of(now, timestamp - ahead);
+            let target = self.target();
+            // Without this packet the delay would still do: it is too late to be worth waiting for.
+            let spare = delay - samples >= target - SLACK;
+            match self.state {
+                State::Starved { since } => {
+                    self.settle(sequence, timestamp, (now - since).max(0));
+                    self.state = State::Waiting;
+                }
+                State::Idle | State::Waiting => {
+                    if spare {
+                        self.leave_out(index);
+                    } else if delay >= target || self.crowded(sequence) {
+                        return self.start(index, delay);
+                    } else {
+                        return Verdict::Empty;
+                    }
+                }
+                State::Playing if timestamp > self.position => {
+                    if let Some(bridge) = self.bridge(index, timestamp - self.position) {
+                        return self.hand_out(bridge);
+                    }
+                }
+                State::Playing => {
+                    self.settle(sequence, timestamp, 0);
+                    let behind = timestamp < self.position;
+                    if behind && spare {
+                        self.leave_out(index);
+                    } else if delay > target + SKIP_ANY || (may_skip && self.delay > (target + SKIP_QUIET) as f64) {
+                        may_skip = false;
+                        self.skip(index);
+                    } else {
+                        let smooth = self.delay + (delay as f64 - self.delay) / 16.0;
+                        self.delay = if behind { delay as f64 } else { smooth };
+                        self.observe_burst(self.delay - (delay - ahead) as f64);
+                        return self.play(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How fast the decoded audio should be consumed to bring the delay to its target: 1 = as it was recorded.
+    /// Within 0.5 % normally, within 2.5 % while the delay is far off.
+    pub fn speed(&self) -> f64 {
+        if self.state != State::Playing {
+            return 1.0;
+        }
+        let error = self.delay - self.target() as f64;
+        let far = ((error.abs() / PER_MS as f64 - 30.0) / 30.0).clamp(0.0, 1.0);
+        let most = 0.005 + 0.02 * far;
+        1.0 + (error / REGULATION * (1.0 + 4.0 * far)).clamp(-most, most)
+    }
+
+    /// Mean time the audio waits here between arrival and mixing, in milliseconds; 0 while nothing plays.
+    pub fn buffer_ms(&self) -> f32 {
+        if self.state != State::Playing {
+            return 0.0;
+        }
+        ((self.delay + self.frame as f64 / 2.0) / PER_MS as f64).max(0.0) as f32
+    }
+
+    /// The delay aimed at, in milliseconds.
+    pub fn target_ms(&self) -> f32 {
+        self.target() as f32 / PER_MS as f32
+    }
+
+    /// Whether audio is being played or made up.
+    pub fn playing(&self) -> bool {
+        self.state == State::Playing
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The talker left (RTCP BYE): nothing more is expected, and what was made up since the last packet was no loss.
+    pub fn goodbye(&mut self) {
+        self.pending = 0;
+        self.clear_slots();
+        self.next = self.sequences.highest().map_or(0, |highest| highest + 1);
+        self.state = State::Idle;
+        self.last_end = None;
+    }
+
+    fn observe_burst(&mut self, earlier: f64) {
+        let step = earlier - self.burst;
+        // Up in small steps, so that a single hold-up of the machine is no lasting delay; down over minutes.
+        self.burst += if step > 0.0 { step.min(BURST_STEP) } else { step / 8_192.0 };
+        self.burst = self.burst.clamp(0.0, BURST_MAX);
+    }
+
+    fn target(&self) -> i64 {
+        let room = if self.fec_room { self.frame } else { 0 };
+        (self.delays.target() + room + self.burst as i64).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+    }
+
+    fn delay_of(&self, now: i64, played: i64) -> i64 {
+        now - played - self.delays.base().unwrap_or(0)
+    }
+
+    /// The lowest packet still wanted.
+    fn front(&self) -> Option<usize> {
+        let highest = self.sequences.highest()?;
+        (self.next..=highest).map(|s| (s, (s % JITTER_PACKETS_MAX as u64) as usize)).find_map(|(s, i)| {
+            let held = self.slots.get(i).is_some_and(|slot| slot.sequence == s);
+            held.then_some(i)
+        })
+    }
+
+    fn start(&mut self, index: usize, delay: i64) -> Verdict<'_> {
+        self.state = State::Playing;
+        self.delay = delay as f64;
+        self.pending = 0;
+        self.play(index)
+    }
+
+    fn play(&mut self, index: usize) -> Verdict<'_> {
+        self.count_loss(false);
+        self.consume(index);
+        Verdict::Packet(&self.slots[index].payload)
+    }
+
+    fn consume(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let end = slot.timestamp + slot.samples;
+        self.last_end = Some((slot.sequence, end));
+        self.position = end;
+        self.next = slot.sequence + 1;
+        slot.sequence = 0;
+    }
+
+    /// Leaves out a packet whose time has been filled already.
+    fn leave_out(&mut self, index: usize) {
+        self.counters.late += 1;
+        let position = self.position;
+        self.consume(index);
+        if self.state == State::Playing {
+            self.position = self.position.max(position);
+        }
+    }
+
+    /// Leaves out a packet to shorten the delay.
+    fn skip(&mut self, index: usize) {
+        self.counters.skipped += 1;
+        self.delay -= self.slots[index].samples as f64;
+        self.consume(index);
+    }
+
+    /// So many packets wait that the delay aimed at cannot be held in the buffer.
+    fn crowded(&self, sequence: u64) -> bool {
+        self.sequences.highest().is_some_and(|highest| highest - sequence >= JITTER_PACKETS_MAX as u64 / 2)
+    }
+
+    /// Nothing is there: make up a little, then be silent.
+    fn dry(&mut self, now: i64, ahead: i64) -> Verdict<'_> {
+        if self.state != State::Playing {
+            return Verdict::Empty;
+        }
+        if self.pending >= CONCEAL_MS_MAX as i64 * PER_MS {
+            self.state = State::Starved { since: now + ahead };
+            return Verdict::Empty;
+        }
+        self.pending += self.frame;
+        self.position += self.frame;
+        Verdict::Conceal { samples: self.frame as usize }
+    }
+
+    /// The next packet lies `gap` samples after what has been played. `None`: it waits for its time.
+    fn bridge(&mut self, index: usize, gap: i64) -> Option<Bridge> {
+        let slot = &self.slots[index];
+        let (sequence, timestamp, samples) = (slot.sequence, slot.timestamp, slot.samples);
+        let paused = self.paused(sequence, timestamp);
+        self.settle(sequence, timestamp, 0);
+        if paused || gap > CONCEAL_MS_MAX as i64 * PER_MS {
+            if !paused {
+                self.counters.concealed_samples += gap.unsigned_abs();
+            }
+            self.state = State::Waiting;
+            return None;
+        }
+        self.count_loss(true);
+        if gap <= samples {
+            self.position += gap;
+            self.counters.recovered += 1;
+            return Some(Bridge::Fec { index, samples: gap as usize });
+        }
+        let step = self.frame.min(gap);
+        self.position += step;
+        self.counters.concealed_samples += step.unsigned_abs();
+        Some(Bridge::Conceal { samples: step as usize })
+    }
+
+    fn hand_out(&self, bridge: Bridge) -> Verdict<'_> {
+        match bridge {
+            Bridge::Fec { index, samples } => Verdict::Fec { following: &self.slots[index].payload, samples },
+            Bridge::Conceal { samples } => Verdict::Conceal { samples },
+        }
+    }
+
+    /// A packet shows whether what was made up meanwhile was a loss or a pause of the talker.
+    fn settle(&mut self, sequence: u64, timestamp: i64, silent: i64) {
+        if self.pending + silent > 0 && !self.paused(sequence, timestamp) {
+            self.counters.concealed_samples += (self.pending + silent).unsigned_abs();
+            for _ in 0..self.pending / self.frame.max(1) {
+                self.count_loss(true);
+            }
+        }
+        self.pending = 0;
+    }
+
+    /// The sender left a pause: the numbers go on, the timestamps jump (RFC 3551 section 4.1).
+    fn paused(&self, sequence: u64, timestamp: i64) -> bool {
+        self.last_end.is_some_and(|(last, end)| sequence == last + 1 && timestamp > end)
+    }
+
+    fn count_loss(&mut self, lost: bool) {
+        self.loss += (if lost { 1.0 } else { 0.0 } - self.loss) / 256.0;
+        self.fec_room = self.loss > if self.fec_room { FEC_LOSS_OFF } else { FEC_LOSS_ON };
+    }
+
+    fn drop_below(&mut self, sequence: u64) {
+        while self.next < sequence {
+            let Some(index) = self.front().filter(|&i| self.slots[i].sequence < sequence) else {
+                self.next = sequence;
+                return;
+            };
+            self.counters.skipped += 1;
+            self.next = self.slots[index].sequence + 1;
+            self.slots[index].sequence = 0;
+        }
+    }
+
+    fn clear_slots(&mut self) {
+        for slot in &mut self.slots {
+            slot.sequence = 0;
+        }
+    }
+
+    fn restart(&mut self, ssrc: u32) {
+        self.clear_slots();
+        self.ssrc = Some(ssrc);
+        self.sequences = SequenceExtender::default();
+        self.timestamps = TimestampExtender::default();
+        self.delays = DelayTracker::new();
+        self.state = State::Idle;
+        self.last_end = None;
+        self.pending = 0;
+        self.received_here = 0;
+        self.lost_before = self.counters.lost;
+    }
+}
+
+enum Bridge {
+    Fec { index: usize, samples: usize },
+    Conceal { samples: usize },
+}
+
+fn samples_at(t: Timestamp) -> i64 {
+    (u128::from(t.0) * 48 / 1_000_000) as i64
+}

@@ -17,6 +17,7 @@ use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
 use crate::limits::{FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX, SEALED_BODY_BYTES_MAX, SESSIONS_MAX};
 use crate::protocol::keys::{ControlKey, EpochKeys};
+use crate::protocol::rate::SourceRate;
 use crate::time::Timestamp;
 use crate::wire::sealed::{Class, HEADER_BYTES, Header, TAG_BYTES};
 
@@ -151,43 +152,17 @@ struct Live {
     last: Timestamp,
 }
 
-/// Failures of the current second.
-#[derive(Default)]
-struct Failures {
-    second: u64,
-    total: u32,
-    by_source: BTreeMap<Ipv4Addr, u32>,
-}
-
-impl Failures {
-    fn enough_of(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
-        let second = now.0 / 1_000_000_000;
-        if second != self.second {
-            *self = Self { second, ..Self::default() };
-        }
-        let of_source = self.by_source.get(&source).copied().unwrap_or(0);
-        of_source >= FAILED_OPENINGS_PER_S_MAX || self.total >= FAILED_OPENINGS_TOTAL_PER_S_MAX
-    }
-
-    fn count(&mut self, now: Timestamp, source: Ipv4Addr) {
-        if !self.enough_of(now, source) {
-            self.total += 1;
-            *self.by_source.entry(source).or_insert(0) += 1;
-        }
-    }
-}
-
 /// Opens what others send.
 pub struct Opener {
     keys: EpochKeys,
     live: BTreeMap<u64, Live>,
-    failures: Failures,
+    failures: SourceRate,
 }
 
 impl Opener {
     /// For the conference and epoch of `keys`.
     pub fn new(keys: EpochKeys) -> Self {
-        Self { keys, live: BTreeMap::new(), failures: Failures::default() }
+        Self { keys, live: BTreeMap::new(), failures: SourceRate::default() }
     }
 
     /// The keys it opens with.
@@ -202,12 +177,12 @@ impl Opener {
 
     /// Whether the source may still cause costly work this second.
     pub fn is_throttled(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
-        self.failures.enough_of(now, source)
+        is_throttled(&mut self.failures, now, source)
     }
 
     /// Counts a failure found later, such as a forged signature, like one to open.
     pub fn count_failure(&mut self, now: Timestamp, source: Ipv4Addr) {
-        self.failures.count(now, source);
+        self.failures.take(now, source, FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX);
     }
 
     /// Opens `datagram` into `body`, which is cleared first. State changes only when it is authentic and new.
@@ -234,7 +209,7 @@ impl Opener {
                 }
                 opened
             }
-            None if self.failures.enough_of(now, source) => return Err(Refusal::Throttled),
+            None if is_throttled(&mut self.failures, now, source) => return Err(Refusal::Throttled),
             None => {
                 let cipher = Cipher::new(&self.keys.control(sid));
                 let opened = decrypt(&cipher, pn, datagram, body);
@@ -246,7 +221,7 @@ impl Opener {
         };
         if !opened {
             body.clear();
-            self.failures.count(now, source);
+            self.count_failure(now, source);
             return Err(Refusal::NotAuthentic { sid, pn });
         }
         Ok(header)
@@ -262,6 +237,10 @@ impl Opener {
         window.mark(pn);
         self.live.insert(sid, Live { cipher, window, last: now });
     }
+}
+
+fn is_throttled(failures: &mut SourceRate, now: Timestamp, source: Ipv4Addr) -> bool {
+    failures.is_used_up(now, source, FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX)
 }
 
 /// Decrypts a datagram whose header was parsed, so that its length is known to leave room for the tag.

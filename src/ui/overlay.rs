@@ -1,1 +1,164 @@
-//! Stub.
+//! What comes and goes over the stage: statistics, the list of keys, notices, hints where the stage is empty.
+
+use egui::{Align2, Area, Context, FontId, Frame, Grid, Id, LayerId, Margin, Order, Rect, RichText, ScrollArea, Ui};
+use egui::{Stroke, pos2, vec2};
+
+use crate::conference::view::{NoticeKind, PersonView, View};
+use crate::ui::theme;
+use crate::ui::tiles::wrapped;
+
+/// How long a notice stays, in milliseconds.
+pub const NOTICE_MS: u64 = 6_000;
+/// Notices shown at once; the newest win.
+const NOTICES_SHOWN: usize = 4;
+
+/// All keys and what they do.
+pub const KEYS: [(&str, &str); 9] = [
+    ("M", "microphone off or on"),
+    ("V", "camera off or on"),
+    ("S", "statistics"),
+    ("F1 or ?", "this list"),
+    ("Page Up, Page Down", "other people, when there are more than fit"),
+    ("Tab, then Space", "go to a control, then press it"),
+    ("Ctrl +, Ctrl −", "larger or smaller text"),
+    ("Esc", "close what lies over the pictures"),
+    ("Ctrl+Q", "leave"),
+];
+
+/// The notices still worth showing, oldest first.
+pub fn current(view: &View) -> impl Iterator<Item = &crate::conference::view::Notice> {
+    let fresh = view.notices.iter().filter(|n| n.age_ms < NOTICE_MS);
+    let skipped = fresh.clone().count().saturating_sub(NOTICES_SHOWN);
+    fresh.skip(skipped)
+}
+
+/// Notices at the top right of the stage, newest below.
+pub fn notices(context: &Context, stage: Rect, view: &View) {
+    let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::new("notices")));
+    let mut y = stage.top() + 8.0;
+    for notice in current(view) {
+        let (colour, line) = match notice.kind {
+            NoticeKind::Info => (theme::TEXT, theme::LINE),
+            NoticeKind::Warning => (theme::WARNING, theme::WARNING),
+        };
+        let width = (stage.width() - 60.0).clamp(80.0, 330.0);
+        let mut job = egui::text::LayoutJob::simple(notice.text.clone(), FontId::proportional(14.0), colour, width);
+        job.wrap.max_rows = 4;
+        let galley = painter.layout_job(job);
+        let size = galley.size() + vec2(28.0, 18.0);
+        let place = Rect::from_min_size(pos2(stage.right() - 8.0 - size.x, y), size);
+        if place.bottom() > stage.bottom() {
+            break;
+        }
+        painter.rect_filled(place, 7, theme::PANEL);
+        painter.rect_stroke(place, 7, Stroke::new(1.0, line), egui::StrokeKind::Inside);
+        painter.galley(place.min + vec2(14.0, 9.0), galley, colour);
+        y = place.bottom() + 8.0;
+    }
+}
+
+/// Height kept free below a lone tile for [`hint`], in points.
+pub const HINT: f32 = 64.0;
+
+/// What to do while nobody else is there. `place` is the free strip, or the whole stage when nobody is on it.
+pub fn hint(ui: &Ui, place: Rect, view: &View) {
+    let waiting = if view.people.is_empty() { "Nobody is here yet." } else { "Waiting for others." };
+    let how = format!("They type:  roundtable join \"{}\"", view.title);
+    let painter = ui.painter();
+    let width = place.width() - 24.0;
+    let first = wrapped(painter, waiting, 18.0, theme::TEXT, width, 1);
+    let second = wrapped(painter, &how, 14.0, theme::TEXT_WEAK, width, 2);
+    let total = first.size().y + 6.0 + second.size().y;
+    let (x, y) = (place.center().x, place.center().y - total / 2.0);
+    let below = y + first.size().y + 6.0;
+    painter.galley(pos2(x, y), first, theme::TEXT);
+    painter.galley(pos2(x, below), second, theme::TEXT_WEAK);
+}
+
+fn panel() -> Frame {
+    Frame::new()
+        .fill(theme::PANEL)
+        .stroke(Stroke::new(1.0, theme::LINE))
+        .corner_radius(8)
+        .inner_margin(Margin::symmetric(16, 12))
+}
+
+/// The keys, in the middle of the stage.
+pub fn help(context: &Context, stage: Rect) {
+    Area::new(Id::new("help")).order(Order::Foreground).pivot(Align2::CENTER_CENTER).fixed_pos(stage.center()).show(
+        context,
+        |ui| {
+            panel().show(ui, |ui| {
+                ui.set_max_width(stage.width() - 60.0);
+                ui.label(RichText::new("Keys").heading());
+                ui.add_space(6.0);
+                Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+                    for (key, does) in KEYS {
+                        ui.label(RichText::new(key).strong());
+                        ui.label(RichText::new(does).color(theme::TEXT_WEAK));
+                        ui.end_row();
+                    }
+                });
+            });
+        },
+    );
+}
+
+const COLUMNS: [(&str, usize); 7] =
+    [("layer", 7), ("size", 10), ("fps", 6), ("kbit/s", 8), ("loss %", 7), ("latency ms", 11), ("audio ms", 9)];
+
+/// Figures of everybody, at the top left of the stage.
+pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonView]) {
+    let corner = stage.min + vec2(8.0, 8.0);
+    Area::new(Id::new("statistics")).order(Order::Middle).fixed_pos(corner).show(context, |ui| {
+        panel().show(ui, |ui| {
+            ui.set_max_width(stage.width() - 50.0);
+            let room = (stage.height() - 60.0).max(40.0);
+            ScrollArea::both().max_height(room).max_width(stage.width() - 50.0).show(ui, |ui| {
+                for line in &view.summary {
+                    ui.label(RichText::new(line).monospace().color(theme::TEXT_WEAK));
+                }
+                if !view.summary.is_empty() {
+                    ui.add_space(6.0);
+                }
+                Grid::new("figures").spacing([4.0, 3.0]).show(ui, |ui| {
+                    ui.label(RichText::new("").monospace());
+                    for (title, width) in COLUMNS {
+                        ui.label(RichText::new(format!("{title:>width$}")).monospace().color(theme::TEXT_WEAK));
+                    }
+                    ui.end_row();
+                    for person in people {
+                        ui.label(short_name(person));
+                        for (value, (_, width)) in figures(person).into_iter().zip(COLUMNS) {
+                            ui.label(RichText::new(format!("{value:>width$}")).monospace());
+                        }
+                        ui.end_row();
+                    }
+                });
+            });
+        });
+    });
+}
+
+fn short_name(person: &PersonView) -> String {
+    const LONGEST: usize = 22;
+    let mut name: String = person.name.chars().take(LONGEST).collect();
+    if person.name.chars().count() > LONGEST {
+        name.push('…');
+    }
+    if person.me { format!("{name} (you)") } else { name }
+}
+
+fn figures(person: &PersonView) -> [String; 7] {
+    let f = &person.figures;
+    let size = if f.size == (0, 0) { "–".into() } else { format!("{}x{}", f.size.0, f.size.1) };
+    [
+        if f.layer.is_empty() { "–".into() } else { f.layer.into() },
+        size,
+        format!("{:.0}", f.frames_per_s),
+        format!("{:.0}", f.kbit_per_s),
+        format!("{:.1}", f.loss_percent),
+        f.latency_ms.map_or("–".into(), |ms| format!("{ms:.1}")),
+        format!("{:.0}", f.audio_buffer_ms),
+    ]
+}

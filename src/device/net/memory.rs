@@ -339,9 +339,9 @@ mod tests {
         let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, 20_478);
         let other_port = SocketAddrV4::new(*GROUP.ip(), GROUP.port() + 1);
         assert_eq!(hearers(&mut lan, GROUP), [1, 2], "the sender's own packets come back");
-        assert_eq!(hearers(&mut lan, other_port), []);
+        assert!(hearers(&mut lan, other_port).is_empty());
         assert_eq!(hearers(&mut lan, socket(3)), [3]);
-        assert_eq!(hearers(&mut lan, socket(9)), []);
+        assert!(hearers(&mut lan, socket(9)).is_empty());
         assert_eq!(hearers(&mut lan, broadcast), [1, 2, 3]);
         lan.leave(host(2), GROUP);
         lan.join(host(3), GROUP);

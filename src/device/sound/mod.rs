@@ -1,1 +1,350 @@
-//! Stub.
+//! Microphones and speakers: the system's, files, and simulated ones, all as 48 kHz mono.
+//!
+//! ```text
+//!  callback -> ring -> Microphone::read -> downmix -> resample -> frame        (reader's thread)
+//!  mix -> Speaker::write -> resample -> ring -> callback                       (writer's thread)
+//!  keeper thread: opens the device, watches it, drops it, tries again
+//! ```
+//! Callbacks copy samples and nothing else. A device that fails is told as a [`SoundEvent`] and tried again after
+//! 0.5 .. 8 s; meanwhile a speaker is replaced by a silent one paced by the clock, so that everything behind it goes on.
+
+mod keeper;
+mod native;
+mod paced;
+mod ring;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::device::clock::Clock;
+use crate::media::wav;
+use crate::time::Timestamp;
+use keeper::Keeper;
+use paced::{PacedSink, PacedSource};
+use ring::{CaptureReader, PlaybackWriter};
+
+/// Which microphone to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MicrophoneSpec {
+    /// The system's default.
+    #[default]
+    Auto,
+    /// None: the participant only listens.
+    None,
+    /// A simulated voice.
+    Test,
+    /// The one of this name, as `devices` lists it.
+    Name(String),
+    /// A WAV file, looped.
+    File(PathBuf),
+}
+
+/// Which speaker to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SpeakerSpec {
+    /// The system's default.
+    #[default]
+    Auto,
+    /// None: everything is received and decoded, and nothing heard.
+    None,
+    /// The one of this name, as `devices` lists it.
+    Name(String),
+    /// A WAV file that receives what would be heard.
+    File(PathBuf),
+}
+
+/// No name at all was given for a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an empty name; say auto, none, a device's name or a .wav file")]
+pub struct EmptyName;
+
+fn is_file(text: &str) -> bool {
+    Path::new(text).extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"))
+}
+
+impl FromStr for MicrophoneSpec {
+    type Err = EmptyName;
+
+    fn from_str(text: &str) -> Result<Self, EmptyName> {
+        Ok(match text {
+            "" => return Err(EmptyName),
+            "auto" => Self::Auto,
+            "none" => Self::None,
+            "test" => Self::Test,
+            file if is_file(file) => Self::File(file.into()),
+            name => Self::Name(name.into()),
+        })
+    }
+}
+
+impl FromStr for SpeakerSpec {
+    type Err = EmptyName;
+
+    fn from_str(text: &str) -> Result<Self, EmptyName> {
+        Ok(match text {
+            "" => return Err(EmptyName),
+            "auto" => Self::Auto,
+            "none" => Self::None,
+            file if is_file(file) => Self::File(file.into()),
+            name => Self::Name(name.into()),
+        })
+    }
+}
+
+/// What happened to a sound device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SoundEvent {
+    /// The device works.
+    Ready {
+        /// Its name.
+        device: String,
+    },
+    /// The device does not work; everything else goes on.
+    Failed {
+        /// What failed, on which device, and when it is tried again, in words for a person.
+        message: String,
+        /// Time until the next attempt; `None`: there will be none.
+        retry_in: Option<Duration>,
+    },
+}
+
+/// A sound device of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoundDevice {
+    /// The name by which it can be chosen.
+    pub name: String,
+    /// The system's identifier, which can be used as well.
+    pub id: String,
+    /// Microphone, or else speaker.
+    pub microphone: bool,
+    /// Chosen by `auto`.
+    pub default: bool,
+    /// The sound system it belongs to.
+    pub host: &'static str,
+}
+
+/// The system's microphones and speakers; empty when there are none, or no sound system answers.
+pub fn list() -> Vec<SoundDevice> {
+    native::list()
+}
+
+/// Counts of what went wrong in real time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SoundCounters {
+    /// Callbacks that found too few samples to play, or no room for samples captured.
+    pub glitches: u64,
+    /// Glitches the sound system itself reported.
+    pub xruns: u64,
+    /// Times the device was opened.
+    pub opened: u64,
+}
+
+/// A source of voice.
+pub struct Microphone(Source);
+
+enum Source {
+    None,
+    Paced(PacedSource),
+    Native(Box<NativeMicrophone>),
+}
+
+struct NativeMicrophone {
+    keeper: Keeper<CaptureReader>,
+    reader: Option<CaptureReader>,
+    /// Counts of readers that are gone.
+    before: SoundCounters,
+}
+
+impl Microphone {
+    /// Opens what `spec` says. `pitch_hz` is the pitch of the simulated voice. Only a file can fail here; a device
+    /// that does not work says so by [`event`](Self::event) and is tried again.
+    pub fn open(spec: &MicrophoneSpec, pitch_hz: f32, clock: &Clock) -> Result<Self, wav::Error> {
+        let source = match spec {
+            MicrophoneSpec::None => Source::None,
+            MicrophoneSpec::Test => Source::Paced(PacedSource::voice(pitch_hz, clock.now())),
+            MicrophoneSpec::File(path) => Source::Paced(PacedSource::file(path, clock.now())?),
+            MicrophoneSpec::Auto => Self::native(None, clock),
+            MicrophoneSpec::Name(name) => Self::native(Some(name.clone()), clock),
+        };
+        Ok(Self(source))
+    }
+
+    fn native(name: Option<String>, clock: &Clock) -> Source {
+        let keeper = Keeper::start("microphone", clock.clone(), move |_| native::open_microphone(name.as_deref()));
+        Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
+    }
+
+    /// Whether there is one at all.
+    pub fn exists(&self) -> bool {
+        !matches!(self.0, Source::None)
+    }
+
+    /// Fills `frame` with the oldest samples not yet read, when there are enough; else returns false.
+    pub fn read(&mut self, now: Timestamp, frame: &mut [f32]) -> bool {
+        match &mut self.0 {
+            Source::None => false,
+            Source::Paced(paced) => paced.read(now, frame),
+            Source::Native(native) => {
+                let NativeMicrophone { keeper, reader, before } = native.as_mut();
+                while let Some(fresh) = keeper.take() {
+                    before.opened += 1;
+                    if let Some(old) = reader.replace(fresh) {
+                        old.gauge().add_to(before);
+                    }
+                }
+                reader.as_mut().is_some_and(|r| r.read(frame))
+            }
+        }
+    }
+
+    /// Time after which a frame of `samples` may be there: at most 5 ms for a device, whose callbacks wake nobody.
+    pub fn wait(&self, now: Timestamp, samples: usize) -> Duration {
+        match &self.0 {
+            Source::None => Duration::from_secs(1),
+            Source::Paced(paced) => paced.wait(now, samples),
+            Source::Native(native) => native.reader.as_ref().map_or(ring::WAIT_MAX, |r| r.wait(samples)),
+        }
+    }
+
+    /// What happened since it was asked last.
+    pub fn event(&mut self) -> Option<SoundEvent> {
+        match &mut self.0 {
+            Source::None => None,
+            Source::Paced(paced) => paced.event(),
+            Source::Native(native) => native.keeper.event(),
+        }
+    }
+
+    /// Counts since it was opened.
+    pub fn counters(&self) -> SoundCounters {
+        let Source::Native(native) = &self.0 else { return SoundCounters::default() };
+        let mut counters = native.before;
+        native.reader.iter().for_each(|r| r.gauge().add_to(&mut counters));
+        counters
+    }
+}
+
+/// A sink for the mix.
+pub struct Speaker {
+    /// Paces everything while there is no device, and writes the file when there is one.
+    paced: PacedSink,
+    native: Option<NativeSpeaker>,
+}
+
+struct NativeSpeaker {
+    keeper: Keeper<PlaybackWriter>,
+    writer: Option<PlaybackWriter>,
+    /// Counts of writers that are gone.
+    before: SoundCounters,
+}
+
+impl Speaker {
+    /// Opens what `spec` says. Only a file can fail here; a device that does not work says so by
+    /// [`event`](Self::event) and is tried again.
+    pub fn open(spec: &SpeakerSpec, clock: &Clock) -> Result<Self, wav::Error> {
+        let now = clock.now();
+        let native = |name: Option<String>| {
+            let keeper = Keeper::start("speaker", clock.clone(), move |too_short| {
+                native::open_speaker(name.as_deref(), too_short)
+            });
+            Some(NativeSpeaker { keeper, writer: None, before: SoundCounters::default() })
+        };
+        Ok(match spec {
+            SpeakerSpec::None => Self { paced: PacedSink::silent(now), native: None },
+            SpeakerSpec::File(path) => Self { paced: PacedSink::file(path, now)?, native: None },
+            SpeakerSpec::Auto => Self { paced: PacedSink::silent(now), native: native(None) },
+            SpeakerSpec::Name(name) => Self { paced: PacedSink::silent(now), native: native(Some(name.clone())) },
+        })
+    }
+
+    /// Samples that should be written now to keep the speaker fed, and no more than that waiting.
+    pub fn wanted(&mut self, now: Timestamp) -> usize {
+        if let Some(NativeSpeaker { keeper, writer, before }) = &mut self.native {
+            while let Some(fresh) = keeper.take() {
+                before.opened += 1;
+                if let Some(old) = writer.replace(fresh) {
+                    old.gauge().add_to(before);
+                }
+            }
+            if writer.as_ref().is_some_and(|w| w.gauge().failed()) {
+                writer.take().iter().for_each(|w| w.gauge().add_to(before));
+                self.paced.restart(now);
+            }
+            if let Some(writer) = writer {
+                return writer.wanted();
+            }
+        }
+        self.paced.wanted(now)
+    }
+
+    /// Plays samples after those written before.
+    pub fn write(&mut self, samples: &[f32]) {
+        match self.native.as_mut().and_then(|n| n.writer.as_mut()) {
+            Some(writer) => writer.write(samples),
+            None => self.paced.write(samples),
+        }
+    }
+
+    /// Time after which more may be wanted, at most 5 ms.
+    pub fn wait(&self, now: Timestamp) -> Duration {
+        match self.native.as_ref().and_then(|n| n.writer.as_ref()) {
+            Some(writer) => writer.wait(),
+            None => self.paced.wait(now),
+        }
+    }
+
+    /// What happened since it was asked last.
+    pub fn event(&mut self) -> Option<SoundEvent> {
+        self.paced.event().or_else(|| self.native.as_mut()?.keeper.event())
+    }
+
+    /// Samples kept waiting for the device, at 48 kHz.
+    pub fn fill_target(&self) -> usize {
+        self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(paced::FILL, PlaybackWriter::target)
+    }
+
+    /// Counts since it was opened.
+    pub fn counters(&self) -> SoundCounters {
+        let Some(NativeSpeaker { writer, before, .. }) = &self.native else { return SoundCounters::default() };
+        let mut counters = *before;
+        writer.iter().for_each(|w| w.gauge().add_to(&mut counters));
+        counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_are_parsed() {
+        for (text, microphone, speaker) in [
+            ("auto", MicrophoneSpec::Auto, SpeakerSpec::Auto),
+            ("none", MicrophoneSpec::None, SpeakerSpec::None),
+            ("test", MicrophoneSpec::Test, SpeakerSpec::Name("test".into())),
+            ("a/b.WAV", MicrophoneSpec::File("a/b.WAV".into()), SpeakerSpec::File("a/b.WAV".into())),
+            ("USB Mic", MicrophoneSpec::Name("USB Mic".into()), SpeakerSpec::Name("USB Mic".into())),
+        ] {
+            assert_eq!((text.parse(), text.parse()), (Ok(microphone), Ok(speaker)), "{text}");
+        }
+        assert_eq!("".parse::<MicrophoneSpec>(), Err(EmptyName));
+        assert_eq!("".parse::<SpeakerSpec>(), Err(EmptyName));
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_fail_at_once() {
+        let clock = Clock::manual(Timestamp::default());
+        assert!(Microphone::open(&MicrophoneSpec::File("/nowhere/x.wav".into()), 0.0, &clock).is_err());
+        assert!(Speaker::open(&SpeakerSpec::File("/nowhere/x.wav".into()), &clock).is_err());
+    }
+
+    #[test]
+    fn no_microphone_gives_nothing() {
+        let clock = Clock::manual(Timestamp::default());
+        let mut none = Microphone::open(&MicrophoneSpec::None, 0.0, &clock).expect("nothing to fail");
+        clock.advance(Duration::from_secs(10));
+        assert!(!none.exists() && !none.read(clock.now(), &mut [0.0; 960]));
+        assert_eq!(none.event(), None);
+    }
+}

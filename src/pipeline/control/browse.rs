@@ -44,15 +44,15 @@ impl Ears {
     }
 }
 
-/// Asks on `interface` which conferences there are, listens for `time`, and gives those heard by then. `enough` sees
-/// the list whenever it changed, and ends the wait by returning true.
+/// Asks on `interface` which conferences there are, and gives those heard within `times.1`. `enough` sees the list
+/// whenever it changed; once it returns true, only what is left of `times.0` is waited.
 ///
 /// # Errors
 /// When sockets cannot be opened.
 pub fn browse(
     interface: &Interface,
     clock: &Clock,
-    time: Duration,
+    times: (Duration, Duration),
     mut enough: impl FnMut(&[Found]) -> bool,
 ) -> Result<Vec<Found>, Error> {
     let mut poll = Poll::new().map_err(Error::Poll)?;
@@ -63,7 +63,8 @@ pub fn browse(
     let mut browser = Browser::new(clock.now(), random_seed()?);
     let mut events = Events::with_capacity(16);
     let mut buffer = ReceiveBuffer::new();
-    let end = clock.now() + time;
+    let began = clock.now();
+    let mut end = began + times.1;
     let mut more = false;
     loop {
         let now = clock.now();
@@ -78,7 +79,7 @@ pub fn browse(
         let heard = hear(&ears, &mut browser, clock, &mut buffer);
         more = heard.more;
         if heard.changed && enough(&browser.found()) {
-            break;
+            end = end.min(began + times.0);
         }
     }
     Ok(browser.found())

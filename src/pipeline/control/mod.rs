@@ -1,7 +1,7 @@
 //! The control role: one thread that waits for sockets, timers and commands, and runs the session.
 //!
 //! ```text
-//!  commands (64, refused when full) ──> ┌─────────┐ ──> events (4,096, newest dropped and counted)
+//!  commands (64, refused when full) ──> ┌─────────┐ ──> events (4,096, newest dropped, then everybody told anew)
 //!  own socket, control group,           │ control │
 //!  discovery group, broadcasts ───────> └─────────┘ ──> the instance's own socket, SAP
 //! ```
@@ -44,8 +44,14 @@ const BATCHES_MAX: usize = 16;
 const STOP_MAX: Duration = Duration::from_millis(500);
 const WAKE: Token = Token(usize::MAX);
 
-/// Events that found the channel full.
-type Dropped = Arc<AtomicU64>;
+/// What others read of the role while it runs.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Events that found the channel full.
+    events_dropped: AtomicU64,
+    /// Datagrams and messages refused.
+    rejected: AtomicU64,
+}
 
 /// Why the role cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +119,7 @@ pub struct Control {
     events: Receiver<Event>,
     ended: Receiver<()>,
     waker: Arc<Waker>,
-    dropped: Dropped,
+    figures: Arc<Figures>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,10 +132,10 @@ impl Control {
         let (command_in, commands) = bounded(COMMANDS);
         let (event_in, events) = bounded(EVENTS);
         let (ended_in, ended) = bounded::<()>(1);
-        let dropped = Dropped::default();
+        let figures = Arc::<Figures>::default();
         let poll = Poll::new().map_err(Error::Poll)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
-        let role = Role::open(config, event_in, Arc::clone(&dropped))?;
+        let role = Role::open(config, event_in, Arc::clone(&figures))?;
         role.register(poll.registry()).map_err(Error::Poll)?;
         let thread = std::thread::Builder::new()
             .name("control".into())
@@ -138,7 +144,7 @@ impl Control {
                 drop(ended_in);
             })
             .map_err(Error::Thread)?;
-        Ok(Self { commands: command_in, events, ended, waker, dropped, thread: Some(thread) })
+        Ok(Self { commands: command_in, events, ended, waker, figures, thread: Some(thread) })
     }
 
     /// Asks for something. False when the role has ended or too much is asked at once.
@@ -153,9 +159,14 @@ impl Control {
         &self.events
     }
 
-    /// Events lost because nobody read them.
+    /// Events lost because nobody read them. [`Event::Everybody`] follows as soon as somebody does.
     pub fn events_dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.figures.events_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams and messages refused so far.
+    pub fn rejected(&self) -> u64 {
+        self.figures.rejected.load(Ordering::Relaxed)
     }
 
     /// Says goodbye and waits for the end of the thread. False when it did not end in time.

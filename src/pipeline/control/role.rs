@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use mio::{Registry, Token};
 
 use super::sap::{Announcer, describe};
-use super::{BATCHES_MAX, Command, Config, Dropped, Error, LocalStream};
+use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
 use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
 use crate::protocol::rate::Rate;
@@ -21,6 +21,9 @@ use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
 const REJOIN_AFTER: Duration = Duration::from_secs(4);
 /// Longest gap between two attempts while nobody is heard.
 const REJOIN_GAP_MAX: Duration = Duration::from_secs(10);
+
+/// How often a reader who missed events is looked for.
+const CATCH_UP: Duration = Duration::from_millis(50);
 
 struct Socket {
     socket: Arc<UdpSocket>,
@@ -43,7 +46,9 @@ pub(super) struct Role {
     /// The description of own streams may be another one.
     me_changed: bool,
     events: Sender<Event>,
-    dropped: Dropped,
+    figures: Arc<Figures>,
+    /// Events were dropped: whoever reads them must be told everything anew.
+    behind: bool,
     out: Outputs,
     buffer: ReceiveBuffer,
     rejoin_at: Timestamp,
@@ -52,7 +57,7 @@ pub(super) struct Role {
 }
 
 impl Role {
-    pub(super) fn open(config: Config, events: Sender<Event>, dropped: Dropped) -> Result<Self, Error> {
+    pub(super) fn open(config: Config, events: Sender<Event>, figures: Arc<Figures>) -> Result<Self, Error> {
         let Config { clock, interface, socket: own, mut setup } = config;
         setup.address = own.local_addr();
         let (plan, scope) = (setup.plan, setup.plan.scope);
@@ -80,7 +85,8 @@ impl Role {
             clock,
             streams: Vec::new(),
             events,
-            dropped,
+            figures,
+            behind: false,
             out: Outputs::default(),
             buffer: ReceiveBuffer::new(),
             rejoin_at: now + REJOIN_AFTER,
@@ -180,6 +186,7 @@ impl Role {
             self.session.timeout(at, &mut self.out);
             self.flush();
         }
+        self.catch_up();
         self.announce_streams(at.now);
         if self.rejoin_at <= at.now {
             self.rejoin(at.now);
@@ -193,7 +200,8 @@ impl Role {
         }
         let sap = self.sap.as_ref().and_then(Announcer::next_timeout);
         let session = self.session.next_timeout();
-        session.into_iter().chain(sap).fold(self.rejoin_at, Timestamp::min)
+        let behind = self.behind.then(|| self.clock.now() + CATCH_UP);
+        session.into_iter().chain(sap).chain(behind).fold(self.rejoin_at, Timestamp::min)
     }
 
     /// Takes back the SAP announcement: the last thing done.
@@ -202,6 +210,15 @@ impl Role {
         if let Some(sap) = &mut self.sap {
             let own = &self.own;
             sap.set(now, None, |to, bytes| drop(own.send(to, bytes, Dscp::Default)));
+        }
+    }
+
+    /// Tells everything anew to a reader who missed events, once there is room for what follows.
+    fn catch_up(&mut self) {
+        if self.behind && self.events.len() <= EVENTS / 2 {
+            let everybody =
+                Event::Everybody { me: self.session.me().clone(), others: self.session.people().cloned().collect() };
+            self.behind = self.events.try_send(everybody).is_err();
         }
     }
 
@@ -243,11 +260,13 @@ impl Role {
         }
         for event in self.out.events.drain(..) {
             self.me_changed |= matches!(event, Event::Joined { .. } | Event::MeChanged(_));
-            if self.events.try_send(event).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+            if self.behind || self.events.try_send(event).is_err() {
+                self.behind = true;
+                self.figures.events_dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
         self.out.clear();
+        self.figures.rejected.store(self.session.counters().refused(), Ordering::Relaxed);
     }
 
     /// Announces own streams to other programs, as they are now.

@@ -29,7 +29,13 @@ impl Conference {
 
     fn enter(&self, name: &str, expected: Option<u32>) -> Control {
         let socket = Arc::new(UdpSocket::unicast(&self.interface, self.plan.ttl).unwrap());
-        let setup = Setup {
+        let setup = self.setup(name, expected, &socket);
+        let (clock, interface) = (self.clock.clone(), self.interface.clone());
+        Control::start(Config { clock, interface, socket, setup }).unwrap()
+    }
+
+    fn setup(&self, name: &str, expected: Option<u32>, socket: &UdpSocket) -> Setup {
+        Setup {
             conference: self.id,
             title: "Standup".into(),
             open: true,
@@ -41,9 +47,7 @@ impl Conference {
             role: Part::Participant,
             address: socket.local_addr(),
             expected,
-        };
-        let (clock, interface) = (self.clock.clone(), self.interface.clone());
-        Control::start(Config { clock, interface, socket, setup }).unwrap()
+        }
     }
 }
 
@@ -71,9 +75,10 @@ fn instances_on_one_machine_find_each_other_talk_and_leave() {
     let ada = conference.enter("Ada", Some(0));
     assert!(ada.send(voice()));
     let slot = wait_for(&ada, "a slot", |e| if let Event::SlotTaken(slot) = e { Some(slot) } else { None });
-    let found =
-        browse(&conference.interface, &conference.clock, DEADLINE, |all| all.iter().any(|f| f.id == conference.id))
-            .unwrap();
+    let found = browse(&conference.interface, &conference.clock, (Duration::ZERO, DEADLINE), |all| {
+        all.iter().any(|f| f.id == conference.id)
+    })
+    .unwrap();
     let listed = found.iter().find(|f| f.id == conference.id).expect("the conference is listed");
     assert_eq!((listed.title.as_str(), listed.plan, listed.participants), ("Standup", conference.plan, 1));
 
@@ -107,26 +112,15 @@ fn instances_on_one_machine_find_each_other_talk_and_leave() {
 fn the_own_socket_survives_the_role() {
     let conference = Conference::new();
     let socket = Arc::new(UdpSocket::unicast(&conference.interface, 1).unwrap());
-    let config = |expected| {
-        let id = Identity::from_seed(&identity::random_seed().unwrap());
-        Config {
-            clock: conference.clock.clone(),
-            interface: conference.interface.clone(),
-            socket: Arc::clone(&socket),
-            setup: Setup {
-                conference: conference.id,
-                title: String::new(),
-                open: true,
-                secret: Secret::open(&conference.id),
-                plan: conference.plan,
-                identity: id,
-                seed: identity::random_seed().unwrap(),
-                name: "Ada".into(),
-                role: Part::Observer,
-                address: "127.0.0.1:1".parse().unwrap(),
-                expected,
-            },
-        }
+    let config = |expected| Config {
+        clock: conference.clock.clone(),
+        interface: conference.interface.clone(),
+        socket: Arc::clone(&socket),
+        setup: Setup {
+            role: Part::Observer,
+            address: "127.0.0.1:1".parse().unwrap(),
+            ..conference.setup("Ada", expected, &socket)
+        },
     };
     for _ in 0..2 {
         let control = Control::start(config(Some(0))).unwrap();
@@ -141,7 +135,7 @@ fn a_list_of_nothing_takes_no_longer_than_asked() {
     let interface = Interface::choose(Some("127.0.0.1")).unwrap();
     let clock = Clock::system();
     let start = clock.now();
-    let found = browse(&interface, &clock, Duration::from_millis(20), |_| false).unwrap();
+    let found = browse(&interface, &clock, (Duration::ZERO, Duration::from_millis(20)), |_| false).unwrap();
     assert!(clock.now().since(start) >= Duration::from_millis(20));
     assert!(found.iter().all(|f| f.plan.base != Ipv4Addr::UNSPECIFIED));
 }
@@ -154,4 +148,36 @@ fn commands_are_refused_after_the_end() {
     assert_eq!(control.ended.recv_timeout(DEADLINE), Err(crossbeam_channel::RecvTimeoutError::Disconnected));
     assert!(!control.send(Command::Name("Bob".into())));
     assert!(control.stop());
+}
+
+#[test]
+fn a_reader_who_missed_events_is_told_everybody_anew() {
+    let conference = Conference::new();
+    let socket = Arc::new(UdpSocket::unicast(&conference.interface, 1).unwrap());
+    let (clock, interface) = (conference.clock.clone(), conference.interface.clone());
+    let setup = conference.setup("Ada", Some(0), &socket);
+    let (event_in, events) = bounded(1);
+    let figures = Arc::<Figures>::default();
+    let mut ada = Role::open(Config { clock, interface, socket, setup }, event_in, Arc::clone(&figures)).unwrap();
+    let bob = conference.enter("Bob", None);
+    let end = conference.clock.now() + DEADLINE;
+    let mut poll = Poll::new().unwrap();
+    ada.register(poll.registry()).unwrap();
+    let mut polled = Events::with_capacity(16);
+    let others = loop {
+        assert!(conference.clock.now() < end, "nobody was told anew");
+        ada.receive();
+        ada.step();
+        // Nothing is read until something was lost.
+        if figures.events_dropped.load(Ordering::Relaxed) > 0
+            && let Some(Event::Everybody { others, .. }) = events.try_iter().last()
+            && !others.is_empty()
+        {
+            break others;
+        }
+        poll_for(&mut poll, &mut polled, Duration::from_millis(5)).unwrap();
+        polled.iter().for_each(|e| ada.mark_ready(e.token().0));
+    };
+    assert_eq!(others.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["Bob"]);
+    assert!(bob.stop());
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::limits::{ANNOUNCERS_MAX, CONFERENCES_MAX, DISCOVERY_WORK_PER_S_MAX, TITLE_BYTES_MAX};
+use crate::limits::{
+    ANNOUNCERS_MAX, CONFERENCES_MAX, CONFERENCES_PER_SOURCE_MAX, DISCOVERY_WORK_PER_S_MAX,
+    DISCOVERY_WORK_PER_SOURCE_MAX, TITLE_BYTES_MAX,
+};
 use crate::protocol::keys::{self, Random, Secret};
-use crate::protocol::rate::Rate;
+use crate::protocol::rate::SourceRate;
 use crate::protocol::roster::names;
 use crate::time::Timestamp;
 use crate::wire::address::{Plan, Scope};
@@ -61,7 +64,7 @@ pub struct Browser {
     started: Timestamp,
     asked: usize,
     random: Random,
-    work: Rate,
+    work: SourceRate,
     entries: BTreeMap<(ConferenceId, Ipv4Addr, u16), Entry>,
     scratch: Vec<u8>,
     refused: u64,
@@ -74,7 +77,7 @@ impl Browser {
             started: now,
             asked: 0,
             random: Random::new(seed),
-            work: Rate::default(),
+            work: SourceRate::default(),
             entries: BTreeMap::new(),
             scratch: Vec::new(),
             refused: 0,
@@ -132,14 +135,15 @@ impl Browser {
         let (found, sid, counter) = (found(now, scope, source, a)?, a.sid, a.counter);
         let key = (found.id, found.plan.base, found.plan.port);
         let known = self.entries.get(&key);
-        if known.is_none() && self.entries.len() >= CONFERENCES_MAX {
+        if known.is_none() && !self.has_room_for(*source.ip()) {
             return None;
         }
         if known.and_then(|e| e.counters.get(&sid)).is_some_and(|&seen| counter <= seen) {
             // The copy that came by broadcast, or a replay: nothing to do.
             return Some(false);
         }
-        if !self.work.take(now, DISCOVERY_WORK_PER_S_MAX) || !authentic(signed, found.id, &mut self.scratch) {
+        let allowed = self.work.take(now, *source.ip(), DISCOVERY_WORK_PER_SOURCE_MAX, DISCOVERY_WORK_PER_S_MAX);
+        if !allowed || !authentic(signed, found.id, &mut self.scratch) {
             return None;
         }
         if found.open && !found.accepts(&Secret::open(&found.id)) {
@@ -162,6 +166,14 @@ impl Browser {
             }
         }
         Some(true)
+    }
+}
+
+impl Browser {
+    /// Whether one more conference of this machine may be listed, so that none hides those of the others.
+    fn has_room_for(&self, source: Ipv4Addr) -> bool {
+        let of_source = self.entries.values().filter(|e| *e.found.source.ip() == source).count();
+        self.entries.len() < CONFERENCES_MAX && of_source < CONFERENCES_PER_SOURCE_MAX
     }
 }
 
@@ -238,7 +250,12 @@ mod tests {
     }
 
     fn hear(browser: &mut Browser, at: u64, a: &Announcement) -> bool {
-        browser.handle(ms(at), Scope::Link, source(), &signed(a))
+        hear_from(browser, at, 1, a)
+    }
+
+    fn hear_from(browser: &mut Browser, at: u64, machine: u32, a: &Announcement) -> bool {
+        let source = SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + machine), 4_000);
+        browser.handle(ms(at), Scope::Link, source, &signed(a))
     }
 
     #[test]
@@ -317,15 +334,29 @@ mod tests {
             let id = [(n >> 8) as u8, n as u8].repeat(8);
             let conference = ConferenceId(id.clone().try_into().unwrap());
             let key_check = Secret::open(&conference).key_check(&conference, 5, 0);
-            hear(&mut browser, n * 20, &Announcement { conference: id, key_check, ..announcement(0, 1) });
+            let a = Announcement { conference: id, key_check, ..announcement(0, 1) };
+            hear_from(&mut browser, n * 20, n as u32 % 20, &a);
         }
         assert_eq!(browser.entries.len(), CONFERENCES_MAX);
         let mut browser = Browser::new(ms(0), [1; 32]);
         for sid in 0..2 * u64::from(DISCOVERY_WORK_PER_S_MAX) {
-            hear(&mut browser, 0, &Announcement { sid, ..announcement(1, 1) });
+            hear_from(&mut browser, 0, sid as u32, &Announcement { sid, ..announcement(1, 1) });
         }
-        assert_eq!(browser.refused(), DISCOVERY_WORK_PER_S_MAX.into());
+        assert_eq!(browser.refused(), u64::from(DISCOVERY_WORK_PER_S_MAX));
         assert!(browser.entries.values().all(|e| e.counters.len() == ANNOUNCERS_MAX));
+    }
+
+    #[test]
+    fn a_machine_that_announces_without_end_does_not_hide_what_others_announce() {
+        let mut browser = Browser::new(ms(0), [1; 32]);
+        for n in 0..10 * CONFERENCES_PER_SOURCE_MAX as u64 {
+            let id = [1, (n >> 8) as u8, n as u8, 0].repeat(4);
+            let conference = ConferenceId(id.clone().try_into().unwrap());
+            let key_check = Secret::open(&conference).key_check(&conference, 5, 0);
+            hear_from(&mut browser, n * 10, 1, &Announcement { conference: id, key_check, ..announcement(0, 1) });
+        }
+        assert_eq!(browser.found().len(), CONFERENCES_PER_SOURCE_MAX);
+        assert!(hear_from(&mut browser, 6_399, 2, &announcement(1, 1)), "in the same second");
     }
 
     #[test]

@@ -17,9 +17,12 @@ pub mod person;
 pub mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::limits::{ARRIVALS_MAX, PARTICIPANTS_MAX, SESSIONS_MAX, SIGNED_PER_S_MAX, SLOTS_MAX};
+use crate::limits::{
+    ARRIVALS_MAX, PARTICIPANTS_MAX, PARTICIPANTS_PER_SOURCE_MAX, SESSIONS_MAX, SIGNED_PER_S_MAX, SLOTS_MAX,
+};
 use crate::protocol::rate::Rate;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::message::ParticipantId;
@@ -246,6 +249,12 @@ impl Roster {
         Ok(true)
     }
 
+    /// Whether one more may come from this machine, so that none fills the roster alone.
+    pub fn has_room_for(&self, source: Ipv4Addr) -> bool {
+        let of_source = self.by_sid.values().filter(|m| *m.person.address.ip() == source).count();
+        of_source < PARTICIPANTS_PER_SOURCE_MAX
+    }
+
     /// Takes over what a signed message that passed [`screen`](Self::screen) says of its signer. Somebody not known
     /// arrives and is pinged from `probe_at` on.
     pub fn hear(&mut self, now: Timestamp, key: &[u8; 32], counter: u64, person: Person, probe_at: Timestamp) {
@@ -396,10 +405,11 @@ impl Roster {
         self.by_sid.values().map(|m| m.expires_at(size).min(m.probe_at(size))).min()
     }
 
-    /// Slots somebody holds, those who are still arriving included.
-    pub fn slots_taken(&self) -> [bool; SLOTS_MAX] {
+    /// Slots somebody holds; those who have not proved yet to be there count with `arriving`.
+    pub fn slots_taken(&self, arriving: bool) -> [bool; SLOTS_MAX] {
         let mut taken = [false; SLOTS_MAX];
-        for slot in self.by_sid.values().filter_map(|m| m.person.slot) {
+        let holders = self.by_sid.values().filter(|m| arriving || m.state == State::Present);
+        for slot in holders.filter_map(|m| m.person.slot) {
             if let Some(place) = taken.get_mut(usize::from(slot)) {
                 *place = true;
             }
@@ -457,6 +467,12 @@ impl Roster {
                 News::Joined => tell(Report::Joined(member.person.clone())),
             }
         }
+    }
+
+    /// All sessions, for tests.
+    #[cfg(test)]
+    pub fn sids(&self) -> impl Iterator<Item = u64> {
+        self.by_sid.keys().copied()
     }
 
     /// Entries of all kinds, for tests of the bounds.

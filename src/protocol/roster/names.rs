@@ -4,7 +4,7 @@
 //! (time of joining, id), the first is `a`, the next `a (1)`, then `a (2)`. Everybody's beacon carries the number they
 //! hold, so all screens agree, and a number stays until its holder leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -72,6 +72,8 @@ pub fn with_suffix(name: &str, number: u32) -> String {
 #[derive(Default)]
 pub struct Numbers {
     shown: BTreeSet<String>,
+    /// Below these nothing is free, by name: a crowd of equals must not be counted through for each of them.
+    lowest: BTreeMap<String, u32>,
 }
 
 impl Numbers {
@@ -83,10 +85,11 @@ impl Numbers {
         {
             return number;
         }
-        let mut number = 0;
+        let mut number = self.lowest.get(folded).copied().unwrap_or(0);
         while !self.shown.insert(with_suffix(folded, number)) {
             number += 1;
         }
+        self.lowest.insert(folded.to_owned(), number + 1);
         number
     }
 }
@@ -146,6 +149,7 @@ mod tests {
         assert_eq!(numbers(&[("a", None), ("A", None), ("b", None), ("a", None)]), [0, 1, 0, 2]);
         assert_eq!(numbers(&[("a", Some(1)), ("a", Some(2)), ("a", None)]), [1, 2, 0], "the first one left");
         assert_eq!(numbers(&[("a", Some(0)), ("a", Some(0))]), [0, 1], "of two claims the earlier person's holds");
+        assert_eq!(numbers(&[("a", Some(1)), ("a", None), ("a", None), ("a", None)]), [1, 0, 2, 3]);
         assert_eq!(numbers(&[("a (1)", None), ("a", None), ("a", None)]), [0, 0, 2], "a typed suffix is taken too");
     }
 }

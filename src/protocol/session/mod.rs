@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{EpochKeys, Identity, Random, Secret};
-use crate::protocol::rate::Rate;
+use crate::protocol::rate::{Rate, SourceRate};
 use crate::protocol::roster::{Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::{NtpTime, Timestamp};
@@ -184,6 +184,8 @@ pub struct Session {
     opener: Opener,
     announcer: Announcer,
     announce_work: Rate,
+    newcomers: SourceRate,
+    pongs: Rate,
     beacons: Beacons,
     bye: Option<Signed>,
     counter: u64,
@@ -239,6 +241,8 @@ impl Session {
             opener: Opener::new(keys),
             announcer: Announcer::new(at.now),
             announce_work: Rate::default(),
+            newcomers: SourceRate::default(),
+            pongs: Rate::default(),
             beacons: Beacons {
                 last: Timestamp(0),
                 regular: None,
@@ -485,8 +489,10 @@ impl Session {
     }
 
     fn take_slot(&mut self, at: Moment, out: &mut Outputs) {
-        let taken = self.roster.slots_taken();
-        match self.roster.rests().pick(at.now, &taken, &mut self.random) {
+        // Whoever has not proved to be there keeps nobody out.
+        let taken = [true, false].map(|arriving| self.roster.slots_taken(arriving));
+        let (rests, random) = (self.roster.rests(), &mut self.random);
+        match taken.iter().find_map(|taken| rests.pick(at.now, taken, random)) {
             Some(slot) => {
                 self.me.slot = Some(slot);
                 self.slots_full_told = false;

@@ -57,6 +57,13 @@ pub enum Event {
     ClockSample(ClockSample),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
+    /// Everything as it is now, for a reader who missed events. A session itself never says so.
+    Everybody {
+        /// Oneself.
+        me: Person,
+        /// All others who are here.
+        others: Vec<Person>,
+    },
 }
 
 /// What was refused, and why.
@@ -84,6 +91,26 @@ pub struct Counters {
     pub misplaced: u64,
     /// No room in the roster, or too many messages from one session.
     pub excess: u64,
+}
+
+impl Counters {
+    /// Everything refused, whatever the reason; own datagrams that came back are no refusals.
+    pub fn refused(&self) -> u64 {
+        let Self {
+            opened: _,
+            own: _,
+            foreign,
+            replayed,
+            not_authentic,
+            throttled,
+            malformed,
+            forged,
+            stale,
+            misplaced,
+            excess,
+        } = *self;
+        [foreign, replayed, not_authentic, throttled, malformed, forged, stale, misplaced, excess].iter().sum()
+    }
 }
 
 /// Collects what a session gives back. The caller clears it after working it off.

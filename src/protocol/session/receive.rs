@@ -7,17 +7,19 @@
 //! ```
 //! Whatever does not pass costs a counter and changes nothing else.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use prost::Message as _;
 
 use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage};
-use crate::limits::{DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX};
+use crate::limits::{
+    DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX, NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PONGS_PER_S_MAX,
+};
 use crate::protocol::clock::Sample;
 use crate::protocol::keys;
 use crate::protocol::roster::{Person, Refusal as RosterRefusal};
 use crate::protocol::seal::Refusal as SealRefusal;
-use crate::time::NtpTime;
+use crate::time::{NtpTime, Timestamp};
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
 use crate::wire::message::{
     Beacon, Body, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Pong, SignatureContext, Signed,
@@ -117,12 +119,23 @@ impl Session {
             self.counters.malformed += 1;
             return false;
         };
+        let mut pinged = false;
         for message in body.messages {
             match message.kind {
                 Some(Kind::Beacon(signed)) => self.hear_signed(at, from.source, sid, KIND_BEACON, &signed, out),
                 Some(Kind::Join(signed)) => self.hear_signed(at, from.source, sid, KIND_JOIN, &signed, out),
                 Some(Kind::Bye(signed)) => self.hear_signed(at, from.source, sid, KIND_BYE, &signed, out),
-                Some(Kind::Ping(ping)) => self.send_pong(at, from, ping, out),
+                // One answer for a datagram, and none to what was sent to all: nobody is to be flooded with answers.
+                Some(Kind::Ping(ping)) => {
+                    let answered = from.channel == Channel::Unicast
+                        && !std::mem::replace(&mut pinged, true)
+                        && self.pongs.take(at.now, PONGS_PER_S_MAX);
+                    if answered {
+                        self.send_pong(at, from, ping, out);
+                    } else {
+                        self.counters.excess += 1;
+                    }
+                }
                 Some(Kind::Pong(pong)) => self.hear_pong(at, from, sid, pong, out),
                 None => {}
             }
@@ -156,8 +169,7 @@ impl Session {
             Ok(known) => known,
             Err(refusal) => return self.count_refusal(refusal),
         };
-        if !known && self.opener.is_throttled(at.now, *source.ip()) {
-            self.counters.throttled += 1;
+        if !known && !self.may_come(at.now, *source.ip()) {
             return;
         }
         let (conference, epoch) = (self.opener.keys().conference(), self.opener.keys().epoch());
@@ -182,7 +194,7 @@ impl Session {
                     .as_ref()
                     .is_some_and(|b| self.hear_beacon(at, source, sid, &key, signed.counter, b, out));
                 if heard {
-                    self.answer_join(at, source, &join, out);
+                    self.answer_join(at, source, &join);
                 }
                 join.beacon.is_some()
             }),
@@ -192,6 +204,18 @@ impl Session {
             }),
         };
         self.counters.malformed += u64::from(!understood);
+    }
+
+    /// Whether the signature of somebody not known is worth checking; counted when not.
+    fn may_come(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
+        if !self.roster.has_room_for(source) {
+            self.counters.excess += 1;
+            return false;
+        }
+        let allowed = !self.opener.is_throttled(now, source)
+            && self.newcomers.take(now, source, NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX);
+        self.counters.throttled += u64::from(!allowed);
+        allowed
     }
 
     fn count_refusal(&mut self, refusal: RosterRefusal) {
@@ -238,20 +262,23 @@ impl Session {
     }
 
     /// Puts an answer on the next beacon, unless the one who joins knows this member already.
-    fn answer_join(&mut self, at: Moment, source: SocketAddrV4, join: &Join, out: &mut Outputs) {
+    fn answer_join(&mut self, at: Moment, source: SocketAddrV4, join: &Join) {
         let [a, b, ..] = self.me.id.0;
         if join.known.chunks_exact(2).any(|known| known == [a, b]) {
+            return;
+        }
+        if self.beacons.answers.len() >= JOIN_ANSWERS_MAX {
+            // A crowd: the answer on its way is full. Those left out are pinged like everybody, and ask again.
             return;
         }
         if !self.beacons.answers.iter().any(|a| a.0 == join.nonce) {
             self.beacons.answers.push((join.nonce, source));
         }
-        if self.beacons.answers.len() >= JOIN_ANSWERS_MAX {
-            self.send_beacon(at, out);
-            return;
-        }
-        let wait = self.random.between(std::time::Duration::ZERO, self.roster.spread());
-        let due = (at.now + wait).max(self.beacons.answered + super::BEACON_GAP);
+        let soonest = at.now.max(self.beacons.answered + super::BEACON_GAP);
+        let due = match self.beacons.answers.len() {
+            JOIN_ANSWERS_MAX.. => soonest,
+            _ => soonest.max(at.now + self.random.between(std::time::Duration::ZERO, self.roster.spread())),
+        };
         self.beacons.answer = Some(self.beacons.answer.map_or(due, |earlier| earlier.min(due)));
     }
 }

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::limits::{NEWCOMERS_PER_S_MAX, PARTICIPANTS_PER_SOURCE_MAX, SLOTS_MAX};
+use crate::wire::message::{Body, Kind, Message, Ping};
 
 /// Datagrams of a small conference, as a source of things to mutate.
 fn recorded() -> Vec<(SocketAddrV4, To, Vec<u8>)> {
@@ -89,4 +91,75 @@ proptest! {
 
 fn varint(n: usize) -> Vec<u8> {
     if n < 128 { vec![n as u8] } else { vec![n as u8 | 0x80, (n >> 7) as u8] }
+}
+
+/// Signed and sealed by `n`, who is nobody.
+fn ghost(n: u16, address: SocketAddrV4, ms: u64, slot: Option<u8>) -> Vec<u8> {
+    let mut seed = [0; 32];
+    seed[..2].copy_from_slice(&n.to_be_bytes());
+    let identity = Identity::from_seed(&seed);
+    let mut ghost = Session::new(moment(ms), Setup { seed, identity, address, ..setup(66, Some(0)) });
+    (ghost.me.slot, ghost.me.streams) = (slot, vec![video()]);
+    said(&mut ghost, |g, out| beacon(g, moment(ms), out))
+}
+
+fn machine(n: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from(0x0b00_0000 + n), 9)
+}
+
+#[test]
+fn one_machine_fills_neither_the_roster_nor_the_processor() {
+    let mut lan = Lan::of(1);
+    let flood = NEWCOMERS_PER_S_MAX as u16 + 50;
+    (0..flood).for_each(|n| lan.deliver(machine(1), To::Control, &ghost(n, machine(1), lan.ms, None)));
+    assert_eq!(lan.session(0).roster.entries().0, PARTICIPANTS_PER_SOURCE_MAX);
+    assert_eq!(lan.counters(0).excess, u64::from(flood) - PARTICIPANTS_PER_SOURCE_MAX as u64);
+    lan.deliver(machine(2), To::Control, &ghost(1_000, machine(2), lan.ms, None));
+    assert_eq!(lan.session(0).roster.entries().0, PARTICIPANTS_PER_SOURCE_MAX + 1, "others come in");
+}
+
+#[test]
+fn newcomers_who_leave_at_once_are_checked_so_many_times_a_second() {
+    let mut lan = Lan::of(1);
+    for n in 0..2 * NEWCOMERS_PER_S_MAX as u16 {
+        let ms = lan.ms;
+        lan.deliver(machine(1), To::Control, &ghost(n, machine(1), ms, None));
+        let sids: Vec<u64> = lan.sessions[0].1.roster.sids().collect();
+        sids.into_iter().for_each(|sid| lan.sessions[0].1.roster.bye(moment(ms).now, sid));
+    }
+    assert_eq!(lan.counters(0).throttled, u64::from(NEWCOMERS_PER_S_MAX));
+}
+
+#[test]
+fn slots_claimed_by_those_who_never_proved_to_be_there_are_taken_all_the_same() {
+    let mut lan = Lan::default();
+    lan.enter(setup(1, Some(0)));
+    lan.run(600);
+    for slot in 0..SLOTS_MAX as u8 {
+        let from = machine(slot.into());
+        lan.deliver(from, To::Control, &ghost(slot.into(), from, lan.ms, Some(slot)));
+    }
+    assert!(lan.session(0).roster.slots_taken(true).iter().all(|&taken| taken));
+    let at = moment(lan.ms);
+    lan.act(0, |s, out| s.set_streams(at, &[video()], out));
+    assert!(lan.session(0).me().slot.is_some());
+}
+
+#[test]
+fn a_ping_is_answered_once_for_each_datagram_and_never_when_it_was_sent_to_all() {
+    use prost::Message as _;
+    let mut lan = Lan::of(1);
+    let mut rogue = forger(66);
+    let ping = Message { kind: Some(Kind::Ping(Ping { nonce: 1, origin: 2 })) };
+    let body = Body { messages: vec![ping; 32] }.encode_to_vec();
+    for (to, answers) in [(To::Control, 0), (To::Unicast(address(1)), 1)] {
+        let mut out = Outputs::default();
+        out.send(to, |bytes| rogue.sealer.seal(&body, bytes));
+        let datagram = out.sends().next().map(|(_, b)| b.to_vec()).expect("sealed");
+        lan.sent.clear();
+        lan.deliver(address(66), to, &datagram);
+        let pongs = lan.sent.iter().filter(|s| s.2 == To::Unicast(address(66))).count();
+        assert_eq!(pongs, answers, "{to:?}");
+    }
+    assert_eq!(lan.counters(0).excess, 32 + 31);
 }

@@ -1,0 +1,131 @@
+//! JSON lines: commands in on stdin, events out on stdout, one object a line, flushed.
+//!
+//! What cannot be understood becomes an error event and nothing else.
+
+use std::io::{BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::conference::Event;
+use crate::conference::view::Command;
+
+/// Longest line read from stdin, bytes.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Deserialize, Debug)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+enum Request {
+    Mute { on: bool },
+    Camera { on: bool },
+    Pause {},
+    Leave {},
+}
+
+/// Reads one command; the error is told to whoever wrote the line.
+pub fn parse(line: &str) -> Result<Command, String> {
+    match serde_json::from_str::<Request>(line) {
+        Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
+        Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
+        Ok(Request::Pause {}) => Ok(Command::Pause),
+        Ok(Request::Leave {}) => Ok(Command::Leave),
+        Err(e) => Err(format!("not understood: {e}")),
+    }
+}
+
+/// Reads lines until the input ends, handing each on; over-long lines are cut off and refused, not stored.
+pub fn read_lines(mut input: impl BufRead, mut line: impl FnMut(Result<&str, String>)) -> std::io::Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let mut limited = std::io::Read::take(&mut input, LINE_BYTES_MAX as u64 + 1);
+        if limited.read_until(b'\n', &mut buffer)? == 0 {
+            return Ok(());
+        }
+        if buffer.len() > LINE_BYTES_MAX {
+            while buffer.last() != Some(&b'\n') {
+                buffer.clear();
+                let mut limited = std::io::Read::take(&mut input, LINE_BYTES_MAX as u64);
+                if limited.read_until(b'\n', &mut buffer)? == 0 {
+                    break;
+                }
+            }
+            line(Err(format!("a line longer than {LINE_BYTES_MAX} bytes")));
+            continue;
+        }
+        match std::str::from_utf8(&buffer).map(str::trim) {
+            Ok("") => {}
+            Ok(text) => line(Ok(text)),
+            Err(_) => line(Err("a line that is not UTF-8".into())),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line<'a> {
+    Joined { conference: &'a str, me: Me<'a> },
+    Person { name: &'a str, id: &'a str, state: &'a str, muted: bool, camera: &'a str, address: String },
+    Notice { text: &'a str },
+    Error { text: &'a str },
+}
+
+#[derive(Serialize)]
+struct Me<'a> {
+    id: &'a str,
+    name: &'a str,
+}
+
+/// The JSON line of an event, without its line end.
+pub fn event_line(event: &Event) -> String {
+    let line = match event {
+        Event::Joined { conference, id, name } => Line::Joined { conference, me: Me { id, name } },
+        Event::Person(p) => Line::Person {
+            name: &p.name,
+            id: &p.id,
+            state: p.state.word(),
+            muted: p.muted,
+            camera: p.camera,
+            address: p.address.to_string(),
+        },
+        Event::Notice { text, .. } => Line::Notice { text },
+    };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// The JSON line that answers what was not understood.
+pub fn error_line(text: &str) -> String {
+    serde_json::to_string(&Line::Error { text }).unwrap_or_default()
+}
+
+/// Writes one line to stdout and flushes it; whether anybody still reads is told.
+pub fn print(line: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_understood_and_others_explained() {
+        assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
+        assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
+        assert_eq!(parse(r#"{"do":"leave"}"#), Ok(Command::Leave));
+        for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hostile_lines_do_not_stop_the_reading() {
+        let mut input = Vec::new();
+        input.extend_from_slice(&vec![b'x'; 3 * LINE_BYTES_MAX]);
+        input.extend_from_slice(b"\n\n  \n\xff\xfe\n{\"do\":\"leave\"}");
+        let mut seen = Vec::new();
+        read_lines(&input[..], |l| seen.push(l.map(str::to_owned))).unwrap();
+        assert_eq!(seen.len(), 3, "{seen:?}");
+        assert!(seen[0].is_err() && seen[1].is_err());
+        assert_eq!(seen[2], Ok("{\"do\":\"leave\"}".to_owned()));
+    }
+}

@@ -1,0 +1,533 @@
+//! The thread that runs the conference: commands and events in, pipelines started, directed and stopped.
+//!
+//! A stream is announced first and sent [`LEAD`] later, so that the others have joined its group when it begins, and
+//! only while somebody else is here. Devices that fail are told and retried by their own threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, select};
+
+use super::config::Config;
+use super::entry::Ready;
+use super::follow::Follows;
+use super::view::{CameraView, Command, NoticeKind};
+use super::{Error, Event, PersonEvent, PersonState, Shared};
+use crate::device::camera::{self, CameraSpec};
+use crate::device::identity;
+use crate::device::sound::SoundEvent;
+use crate::media::{opus, test_voice};
+use crate::pipeline::audio_receive::AudioReceiver;
+use crate::pipeline::audio_send::{self, AudioSender};
+use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
+use crate::pipeline::egress::{Destination, Egress};
+use crate::pipeline::receive;
+use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
+use crate::protocol::keys::{self, Random, Secret};
+use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
+use crate::protocol::session;
+use crate::time::Timestamp;
+use crate::wire::{Layer, StreamKind};
+
+/// Between announcing a stream and sending it: others join its group, and switches learn that they did.
+const LEAD: Duration = Duration::from_millis(100);
+/// How often devices are asked for news and destinations are reconsidered.
+const TICK: Duration = Duration::from_millis(25);
+/// Figures of the window cover this time.
+const SECOND: Duration = Duration::from_secs(1);
+/// Threads that decode pictures: one for each core, two at most; the window and the codecs need cores as well.
+const DECODERS_MAX: usize = 2;
+
+/// The running conference.
+pub struct Director {
+    pub(super) shared: Arc<Shared>,
+    telling: Sender<Event>,
+    config: Config,
+    random: Random,
+    control: Control,
+    pub(super) receiver: receive::Receiver,
+    pub(super) voices: AudioReceiver,
+    pub(super) follows: Follows,
+    /// The stream's source and its thread.
+    audio: Option<(u32, AudioSender)>,
+    /// The stream's source and its thread.
+    video: Option<(u32, VideoSend)>,
+    audio_to: Destination,
+    video_to: Destination,
+    socket: Arc<crate::device::net::UdpSocket>,
+    cname: String,
+    slot: Option<u8>,
+    /// What is announced, and since when.
+    streams: Vec<StreamInfo>,
+    begin: Timestamp,
+    rolled: Timestamp,
+    paused: bool,
+    /// Its first failure was told; the attempts that follow are not.
+    speaker_failed: bool,
+    microphone_failed: bool,
+    /// That nothing is received any more was told.
+    deaf: bool,
+    _kept: identity::Identity,
+}
+
+impl Director {
+    /// Starts the pipelines and the control role.
+    pub(super) fn start(
+        ready: Ready,
+        config: &Config,
+        shared: Arc<Shared>,
+        telling: Sender<Event>,
+    ) -> Result<Self, Error> {
+        let clock = shared.clock.clone();
+        let voices = AudioReceiver::start(&config.speaker, clock.clone()).map_err(Error::Speaker)?;
+        let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
+        let receiver = receive::Receiver::start(&ready.interface, &clock, decoders, Box::new(voices.sink()))?;
+        let control = Control::start(control::Config {
+            clock,
+            interface: ready.interface.clone(),
+            socket: Arc::clone(&ready.socket),
+            setup: session::Setup {
+                conference: ready.conference,
+                title: ready.title.clone(),
+                open: ready.open,
+                secret: Secret::open(&ready.conference),
+                plan: ready.plan,
+                identity: ready.identity,
+                seed: identity::random_seed()?,
+                name: ready.name.clone(),
+                role: ready.role,
+                address: ready.socket.local_addr(),
+                expected: Some(ready.expected),
+            },
+        })?;
+        let mut director = Self {
+            cname: ready.cname,
+            shared,
+            telling,
+            config: config.clone(),
+            random: ready.random,
+            control,
+            receiver,
+            voices,
+            follows: Follows::default(),
+            audio: None,
+            video: None,
+            audio_to: Destination::default(),
+            video_to: Destination::default(),
+            socket: ready.socket,
+            slot: None,
+            streams: Vec::new(),
+            begin: Timestamp(0),
+            rolled: ready.joined_at,
+            paused: false,
+            speaker_failed: false,
+            microphone_failed: false,
+            deaf: false,
+            _kept: ready.kept,
+        };
+        for text in &ready.notices {
+            director.say(NoticeKind::Warning, text);
+        }
+        if ready.has_microphone {
+            director.start_microphone(ready.hold)?;
+        }
+        if config.camera == CameraSpec::Auto && camera::list().is_ok_and(|cameras| cameras.is_empty()) {
+            let mut state = director.shared.state();
+            (state.own.has_camera, state.own.camera_on) = (false, false);
+            drop(state);
+            director.say(NoticeKind::Info, "no camera was found: you take part without one");
+        } else if ready.has_camera && !ready.hold {
+            director.switch_camera(true);
+        }
+        Ok(director)
+    }
+
+    /// Runs until told to leave, then leaves.
+    pub(super) fn run(mut self, asked: &Receiver<Command>) {
+        let happened = self.control.events().clone();
+        loop {
+            select! {
+                recv(asked) -> command => match command {
+                    Ok(Command::Mute(on)) => self.mute(on),
+                    Ok(Command::Camera(on)) => self.switch_camera(on),
+                    Ok(Command::Pause) => self.paused = true,
+                    Ok(Command::Leave) | Err(_) => break,
+                },
+                recv(happened) -> event => match event {
+                    Ok(event) => self.happened(event),
+                    Err(_) => {
+                        self.say(NoticeKind::Warning, "the control thread ended; leaving");
+                        break;
+                    }
+                },
+                default(TICK) => {}
+            }
+            self.tick();
+        }
+        self.stop();
+    }
+
+    /// Devices first, so that BYE is the last that others hear.
+    fn stop(mut self) {
+        self.video = None;
+        self.audio = None;
+        if !self.control.stop() {
+            tracing::warn!("the control thread does not end");
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn say(&self, kind: NoticeKind, text: &str) {
+        if self.shared.state().notices.say(self.now(), kind, text) {
+            let _ = self.telling.try_send(Event::Notice { kind, text: text.to_owned() });
+        }
+    }
+
+    // --- own devices ---
+
+    fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
+        let config = audio_send::Config {
+            microphone: self.config.microphone.clone(),
+            pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
+            frame_ms: self.config.audio_frame_ms,
+            opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
+            ssrc: self.random.next_u64() as u32,
+            first_sequence: self.random.next_u64() as u16,
+            first_timestamp: self.random.next_u64() as u32,
+            cname: self.cname.clone(),
+            name: self.config.name.clone(),
+            muted,
+        };
+        let ssrc = config.ssrc;
+        let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
+        let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
+        self.shared.state().own.audio = Some(sender.stats());
+        self.audio = Some((ssrc, sender));
+        Ok(())
+    }
+
+    fn mute(&mut self, muted: bool) {
+        let Some((_, audio)) = &self.audio else { return };
+        audio.mute(muted);
+        let works = {
+            let mut state = self.shared.state();
+            state.own.muted = muted;
+            state.own.has_microphone
+        };
+        if works {
+            self.control.send(Ask::Microphone(if muted { Microphone::Muted } else { Microphone::On }));
+        }
+    }
+
+    fn switch_camera(&mut self, on: bool) {
+        {
+            let mut state = self.shared.state();
+            if !state.own.has_camera {
+                return;
+            }
+            state.own.camera_on = on;
+            state.own.camera = if on { CameraView::Waiting } else { CameraView::Off };
+        }
+        if !on {
+            self.video = None;
+            self.control.send(Ask::Camera(Camera::Off));
+            self.announce(StreamKind::Video(Layer::Full), None);
+            return;
+        }
+        if self.video.is_some() {
+            return;
+        }
+        let picture = Arc::clone(&self.shared.state().own.picture);
+        let (size, fps) = (self.config.camera_size, self.config.camera_fps);
+        let stream = StreamConfig {
+            // A stream switched on again is another stream: its BYE was sent.
+            ssrc: self.random.next_u64() as u32,
+            first_sequence: self.random.next_u64() as u16,
+            timestamp_base: self.random.next_u64() as u32,
+            cname: self.cname.clone(),
+            name: self.config.name.clone(),
+            quality: self.config.quality,
+            interval: SECOND / fps,
+            phase: self.random.next_u64() as f64 / u64::MAX as f64,
+            seed: self.random.next_u64(),
+        };
+        let ssrc = stream.ssrc;
+        let config = VideoSendConfig {
+            camera: self.config.camera.clone(),
+            want: (size.width, size.height, fps),
+            on: true,
+            own_tile: picture,
+            stream,
+        };
+        let egress = Egress { socket: Arc::clone(&self.socket), destination: self.video_to.clone() };
+        match VideoSend::start(config, egress, &self.shared.clock) {
+            Ok(sender) => {
+                self.shared.state().own.video.push(Arc::clone(sender.stats()));
+                self.video = Some((ssrc, sender));
+            }
+            Err(e) => self.camera_failed(&e.to_string()),
+        }
+    }
+
+    fn camera_failed(&mut self, text: &str) {
+        self.shared.state().own.camera = CameraView::Failed(text.to_owned());
+        self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
+        self.announce(StreamKind::Video(Layer::Full), None);
+        self.say(NoticeKind::Warning, &format!("camera: {text}"));
+    }
+
+    fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
+        match event {
+            VideoSendEvent::Working { width, height, fps, .. } => {
+                let info = StreamInfo {
+                    kind: StreamKind::Video(Layer::Full),
+                    ssrc,
+                    width: width as u32,
+                    height: height as u32,
+                    fps_milli: (fps * 1_000.0) as u32,
+                    position: 0,
+                };
+                self.shared.state().own.camera = CameraView::Live;
+                self.control.send(Ask::Camera(Camera::On));
+                self.announce(info.kind, Some(info));
+            }
+            VideoSendEvent::Failed { message, hint } => {
+                let hint = hint.map_or(String::new(), |h| format!(" ({h})"));
+                self.camera_failed(&format!("{message}{hint}"));
+            }
+            VideoSendEvent::Retrying { .. } | VideoSendEvent::Off => {}
+        }
+    }
+
+    fn microphone_event(&mut self, ssrc: u32, event: SoundEvent) {
+        let works = matches!(event, SoundEvent::Ready { .. });
+        let muted = {
+            let mut state = self.shared.state();
+            state.own.has_microphone = works;
+            state.own.muted
+        };
+        self.control.send(Ask::Microphone(match (works, muted) {
+            (false, _) => Microphone::None,
+            (true, true) => Microphone::Muted,
+            (true, false) => Microphone::On,
+        }));
+        let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
+        self.announce(StreamKind::Audio, works.then_some(info));
+        self.microphone_failed = self.sound_trouble(self.microphone_failed, &event);
+    }
+
+    /// Tells the first failure of a device after it worked; returns whether it fails now.
+    fn sound_trouble(&self, failed_before: bool, event: &SoundEvent) -> bool {
+        match event {
+            SoundEvent::Ready { .. } => false,
+            SoundEvent::Failed { message, .. } => {
+                if !failed_before {
+                    self.say(NoticeKind::Warning, message);
+                }
+                true
+            }
+        }
+    }
+
+    /// Replaces the announced stream of a kind, or takes it out.
+    fn announce(&mut self, kind: StreamKind, stream: Option<StreamInfo>) {
+        let before = self.streams.iter().find(|s| s.kind == kind);
+        if before == stream.as_ref() {
+            return;
+        }
+        self.streams.retain(|s| s.kind != kind);
+        if stream.is_some() {
+            // Sending starts anew with the lead; what is sent already goes on.
+            self.begin = self.now() + LEAD;
+            if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
+        }
+        self.streams.extend(stream);
+        let streams = self.streams.iter().map(|&info| LocalStream { info, position: None }).collect();
+        self.control.send(Ask::Streams(streams));
+    }
+
+    // --- others ---
+
+    fn happened(&mut self, event: session::Event) {
+        use session::Event as E;
+        match event {
+            E::Joined { me, .. } => {
+                let name = me.name.clone();
+                let mut state = self.shared.state();
+                state.own.name = me.name;
+                let conference = state.title.clone();
+                drop(state);
+                let _ = self.telling.try_send(Event::Joined { conference, id: me.id.to_string(), name });
+            }
+            E::MeChanged(me) => self.shared.state().own.name = me.name,
+            E::PersonJoined(person) => self.arrived(person),
+            E::PersonChanged(person) => self.changed(person),
+            E::PersonLeft(person, departure) => self.left(&person, departure),
+            E::SlotTaken(slot) => self.take_slot(slot),
+            E::SlotLost => self.slot = None,
+            E::SlotsFull => {
+                self.slot = None;
+                self.say(NoticeKind::Warning, "124 people send already: you are not seen or heard until one stops");
+            }
+            E::ClockSample(sample) => {
+                let now = self.now();
+                if let Some(other) = self.shared.state().people.present(&sample.id) {
+                    other.measured(now, &sample);
+                }
+            }
+            E::Everybody { me, others } => self.catch_up(me, others),
+            E::Displaced => {
+                self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
+            }
+        }
+    }
+
+    fn take_slot(&mut self, slot: u8) {
+        self.slot = Some(slot);
+        self.begin = self.now() + LEAD;
+        self.audio_to.set(None);
+        self.video_to.set(None);
+    }
+
+    /// Events were lost: everything is as it is told here.
+    fn catch_up(&mut self, me: Person, others: Vec<Person>) {
+        match me.slot {
+            Some(slot) if self.slot != Some(slot) => self.take_slot(slot),
+            slot => self.slot = slot,
+        }
+        self.shared.state().own.name = me.name;
+        let here = |p: &Person| others.iter().any(|o| o.id == p.id);
+        let gone: Vec<Person> =
+            self.shared.state().people.here().map(|o| &o.person).filter(|p| !here(p)).cloned().collect();
+        gone.iter().for_each(|person| self.left(person, Departure::Lost));
+        for person in others {
+            let known = self.shared.state().people.present(&person.id).map(|o| o.person == person);
+            match known {
+                None => self.arrived(person),
+                Some(false) => self.changed(person),
+                Some(true) => {}
+            }
+        }
+    }
+
+    fn tell(&self, person: &Person, state: PersonState) {
+        if person.role == Role::Observer {
+            return;
+        }
+        let event = PersonEvent {
+            name: person.name.clone(),
+            id: person.id.to_string(),
+            state,
+            muted: person.microphone == Microphone::Muted,
+            camera: match person.camera {
+                Camera::On => "on",
+                Camera::Off => "off",
+                Camera::Failed(_) => "failed",
+            },
+            address: *person.address.ip(),
+        };
+        let _ = self.telling.try_send(Event::Person(event));
+    }
+
+    fn arrived(&mut self, person: Person) {
+        self.tell(&person, PersonState::Joined);
+        if person.role == Role::Participant && self.now().since(self.shared.state().joined_at) > SECOND {
+            self.say(NoticeKind::Info, &format!("{} joined", person.name));
+        }
+        let id = person.id;
+        self.shared.state().people.arrive(person);
+        self.follow(&id);
+    }
+
+    fn changed(&mut self, person: Person) {
+        self.tell(&person, PersonState::Changed);
+        let id = person.id;
+        if let Some(other) = self.shared.state().people.present(&id) {
+            other.renew(person);
+        }
+        self.follow(&id);
+    }
+
+    fn left(&mut self, person: &Person, departure: Departure) {
+        let (state, words) = match departure {
+            Departure::Left => (PersonState::Left, "left"),
+            Departure::Lost => (PersonState::Lost, "is not heard of any more"),
+        };
+        self.tell(person, state);
+        if person.role == Role::Participant {
+            self.say(NoticeKind::Info, &format!("{} {words}", person.name));
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state();
+        if let Some(other) = state.people.depart(&person.id) {
+            self.unfollow(other);
+        }
+    }
+
+    // --- time ---
+
+    fn tick(&mut self) {
+        while let Some((ssrc, event)) =
+            self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.events().try_recv().ok()?)))
+        {
+            self.camera_event(ssrc, event);
+        }
+        while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
+            self.microphone_event(ssrc, event);
+        }
+        while let Some(event) = self.voices.event() {
+            let failed = self.sound_trouble(self.speaker_failed, &event);
+            self.speaker_failed = failed;
+        }
+        let now = self.now();
+        self.direct(now);
+        if self.follows.again(now) {
+            self.follow_all();
+        }
+        if now.since(self.rolled) >= SECOND {
+            self.roll(now);
+        }
+    }
+
+    /// Sends where the slot says, once it is announced for long enough and while anybody is here.
+    fn direct(&mut self, now: Timestamp) {
+        let state = self.shared.state();
+        let go = now >= self.begin && !self.paused && state.people.here().next().is_some();
+        let slot = self.slot.filter(|_| go);
+        let to = |kind: StreamKind| {
+            let announced = self.streams.iter().any(|s| s.kind == kind);
+            slot.filter(|_| announced).map(|slot| state.plan.stream(slot, kind))
+        };
+        self.audio_to.set(to(StreamKind::Audio));
+        self.video_to.set(to(StreamKind::Video(Layer::Full)));
+    }
+
+    fn roll(&mut self, now: Timestamp) {
+        let seconds = now.since(self.rolled).as_secs_f32();
+        self.rolled = now;
+        if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
+            self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");
+        }
+        let mixer = self.voices.stats();
+        let mut state = self.shared.state();
+        state.own.roll(seconds);
+        state.people.roll(seconds);
+        state.control_rejected = self.control.rejected();
+        state.media_rejected = self.receiver.refused();
+        let usage = crate::device::process::usage();
+        let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
+        state.summary = vec![
+            format!(
+                "processor {:.0} %   memory {} MB   {} threads",
+                state.processor_percent(usage.cpu_s, seconds),
+                usage.max_rss_bytes >> 20,
+                usage.threads
+            ),
+            format!("{}   groups {}/23 port {}   slot {slot}", state.interface, state.plan.base, state.plan.port),
+            format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
+        ];
+    }
+}

@@ -1,0 +1,155 @@
+//! Everything that must be there before a conference can be entered.
+
+use std::sync::Arc;
+
+use super::config::Config;
+use super::{Entry, Error};
+use crate::device::camera::CameraSpec;
+use crate::device::clock::Clock;
+use crate::device::identity;
+use crate::device::net::{Interface, UdpSocket};
+use crate::device::sound::MicrophoneSpec;
+use crate::pipeline::control;
+use crate::protocol::discovery::Found;
+use crate::protocol::keys::{self, Identity, Random};
+use crate::protocol::roster::{self, Role};
+use crate::time::Timestamp;
+use crate::wire::address::{Plan, Scope};
+use crate::wire::message::ConferenceId;
+
+/// How long a new conference listens for others, to keep out of their groups.
+const LISTEN_MS: u64 = 600;
+
+/// What a conference is entered with.
+pub struct Ready {
+    /// Title.
+    pub title: String,
+    /// No passphrase.
+    pub open: bool,
+    /// Id of the conference.
+    pub conference: ConferenceId,
+    /// Addresses.
+    pub plan: Plan,
+    /// Participants announced; 0 for a new conference.
+    pub expected: u32,
+    /// The interface in use.
+    pub interface: Interface,
+    /// The instance's own socket.
+    pub socket: Arc<UdpSocket>,
+    /// Who signs.
+    pub identity: Identity,
+    /// Canonical name of this participant in RTCP and SDP.
+    pub cname: String,
+    /// Held while the identity is in use: another instance of the same name gets another one.
+    pub kept: identity::Identity,
+    /// Chance for everything.
+    pub random: Random,
+    /// Name, as typed.
+    pub name: String,
+    /// What to take part as.
+    pub role: Role,
+    /// There is a camera to switch on.
+    pub has_camera: bool,
+    /// There is a microphone to switch on.
+    pub has_microphone: bool,
+    /// Begin with both off.
+    pub hold: bool,
+    /// What the user should know from the start.
+    pub notices: Vec<String>,
+    /// When this instance came in.
+    pub joined_at: Timestamp,
+}
+
+/// The interface asked for, or the best one.
+///
+/// # Errors
+/// Unknown name or address, or no interface at all.
+pub fn choose_interface(config: &Config) -> Result<Interface, Error> {
+    Ok(Interface::choose(config.interface.as_deref())?)
+}
+
+/// Gathers everything. A new conference first listens for others.
+pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Result<Ready, Error> {
+    if let CameraSpec::File(path) = &config.camera {
+        std::fs::metadata(path).map_err(|source| Error::Camera { path: path.clone(), source })?;
+    }
+    let interface = choose_interface(config)?;
+    let mut notices = Vec::new();
+    let mut random = Random::new(identity::random_seed()?);
+    // A tool keeps no identity: it is nobody whom others should know again.
+    let kept = match role {
+        Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e, &mut notices))?,
+        Role::Observer => identity::Identity::ephemeral()?,
+    };
+    notices.extend(kept.notice().map(str::to_owned));
+    let identity = Identity::from_seed(kept.seed());
+    let (title, conference, plan, expected, open) = match entry {
+        Entry::Join(found) => {
+            let plan = Plan { ttl: config.ttl, ..found.plan };
+            (found.title, found.id, plan, found.participants, found.open)
+        }
+        Entry::Start { title } => {
+            let mut salt = [0; 16];
+            salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
+            salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
+            let conference = keys::conference_id(identity.public(), &salt);
+            let heard = listen(config, &interface, clock)?;
+            let namesakes: Vec<String> =
+                heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string()).collect();
+            if !namesakes.is_empty() {
+                let who = namesakes.join(" and ");
+                notices.push(format!(
+                    "there is another conference \"{title}\" already, announced by {who}: others may join that one"
+                ));
+            }
+            let plan = choose_plan(config, &heard, &conference)?;
+            (title, conference, plan, 0, true)
+        }
+    };
+    let cname = roster::person::cname(&identity.id(), interface.addr);
+    let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
+    Ok(Ready {
+        title,
+        open,
+        conference,
+        plan,
+        expected,
+        interface,
+        socket,
+        cname,
+        identity,
+        kept,
+        random,
+        name: config.name.clone(),
+        role,
+        has_camera: config.camera != CameraSpec::None,
+        has_microphone: config.microphone != MicrophoneSpec::None,
+        hold: config.hold,
+        notices,
+        joined_at: clock.now(),
+    })
+}
+
+/// A folder that cannot be written keeps nobody out: others only do not know this one again next time.
+fn unkept(error: &identity::Error, notices: &mut Vec<String>) -> Result<identity::Identity, identity::Error> {
+    notices.push(format!("your identity is not kept, so others will not know you again next time: {error}"));
+    identity::Identity::ephemeral()
+}
+
+/// The conferences there are already. Who pins group and port on a network of their own need not wait for them.
+fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<Found>, Error> {
+    if config.group.is_some() && config.port.is_some() {
+        return Ok(Vec::new());
+    }
+    let wait = std::time::Duration::from_millis(LISTEN_MS);
+    Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+}
+
+/// Groups and ports nobody else is heard on, or those the user pinned.
+fn choose_plan(config: &Config, heard: &[Found], id: &ConferenceId) -> Result<Plan, Error> {
+    let heard: Vec<_> = heard.iter().map(|f| (f.plan.base, f.plan.port)).collect();
+    let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
+    let chosen = Plan::choose(Scope::Link, &heard, digest);
+    let base = config.group.unwrap_or(chosen.base);
+    Ok(Plan { ttl: config.ttl, ..Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))? })
+}

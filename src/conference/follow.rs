@@ -1,0 +1,203 @@
+//! Receiving what others send: each person's streams are subscribed as their beacons name them, and nothing else.
+//!
+//! ```text
+//! beacon > roster > Person > wanted ─┬─ differs from what is received: unsubscribe, then subscribe
+//!                                    └─ not now (refused, too often, too many): again a little later
+//! ```
+//! What a beacon says is its sender's word only, so the work it causes is bounded: so many subscriptions of one person a
+//! second, and so many people at once as there are slots. Sockets and decoders are opened while the state is unlocked: the
+//! window never waits for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::director::Director;
+use super::people::{Other, Received};
+use crate::limits::{FOLLOWS_PER_S_MAX, SLOTS_MAX};
+use crate::pipeline::audio_receive::TalkerStats;
+use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
+use crate::pipeline::slot::PictureSlot;
+use crate::pipeline::video_receive::VideoStats;
+use crate::protocol::roster::StreamInfo;
+use crate::time::Timestamp;
+use crate::wire::address::Plan;
+use crate::wire::message::ParticipantId;
+use crate::wire::{Layer, StreamKind};
+
+/// Subscriptions that failed or were put off are tried again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The layer received.
+const PICTURE: StreamKind = StreamKind::Video(Layer::Full);
+
+/// Who is followed, and when those who could not be are tried again.
+#[derive(Default)]
+pub struct Follows {
+    keys: BTreeSet<u64>,
+    again: Option<Timestamp>,
+}
+
+impl Follows {
+    fn is_full_for(&self, key: u64) -> bool {
+        self.keys.len() >= SLOTS_MAX && !self.keys.contains(&key)
+    }
+
+    /// Whether everybody is to be tried again now.
+    pub fn again(&mut self, now: Timestamp) -> bool {
+        self.again.take_if(|at| *at <= now).is_some()
+    }
+}
+
+/// What is to be opened for one person.
+struct Opening {
+    key: u64,
+    video: Option<(Received, StreamInfo)>,
+    voice: Option<Received>,
+    picture: Arc<PictureSlot>,
+    offset: ClockOffset,
+}
+
+/// What was opened of it.
+#[derive(Default)]
+struct Opened {
+    video: Option<(Received, Arc<VideoStats>)>,
+    voice: Option<(Received, Arc<TalkerStats>)>,
+}
+
+fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
+    let stream = other.person.stream(kind)?;
+    let address = plan.stream(other.person.slot?, kind);
+    Some((Received { address, source: other.person.address, ssrc: stream.ssrc }, *stream))
+}
+
+impl Director {
+    /// Subscribes to what somebody sends, and to nothing else of theirs.
+    pub(super) fn follow(&mut self, id: &ParticipantId) {
+        let now = self.now();
+        let Some(opening) = self.change_over(now, id) else { return };
+        let key = opening.key;
+        let opened = self.open(now, opening);
+        if opened.video.is_some() || opened.voice.is_some() {
+            self.follows.keys.insert(key);
+        }
+        let mut state = self.shared.state();
+        let Some(other) = state.people.present(id) else { return };
+        if let Some((received, stats)) = opened.video {
+            other.video.streams.push(stats);
+            other.video.received = Some((Layer::Full, received));
+        }
+        if let Some((received, stats)) = opened.voice {
+            other.talking.push(stats);
+            other.voice = Some(received);
+        }
+    }
+
+    /// Everybody once more.
+    pub(super) fn follow_all(&mut self) {
+        let ids: Vec<ParticipantId> = self.shared.state().people.here().map(|o| o.person.id).collect();
+        ids.iter().for_each(|id| self.follow(id));
+    }
+
+    /// Receives nothing of somebody any more.
+    pub(super) fn unfollow(&mut self, other: &mut Other) {
+        self.close_video(other);
+        self.close_voice(other);
+        self.follows.keys.remove(&other.key);
+    }
+
+    /// Ends what is not wanted any more; what is to be opened instead.
+    fn change_over(&mut self, now: Timestamp, id: &ParticipantId) -> Option<Opening> {
+        let shared = Arc::clone(&self.shared);
+        let state = &mut *shared.state();
+        let other = state.people.present(id)?;
+        let video = wanted(other, &state.plan, PICTURE);
+        let voice = wanted(other, &state.plan, StreamKind::Audio).map(|(received, _)| received);
+        let new_video = other.video.received.as_ref().map(|(_, r)| r) != video.as_ref().map(|(r, _)| r);
+        let new_voice = other.voice != voice;
+        if new_video {
+            self.close_video(other);
+        }
+        if new_voice {
+            self.close_voice(other);
+        }
+        if video.is_none() && voice.is_none() {
+            self.follows.keys.remove(&other.key);
+        }
+        let (video, voice) = (video.filter(|_| new_video), voice.filter(|_| new_voice));
+        if video.is_none() && voice.is_none() {
+            return None;
+        }
+        if self.follows.is_full_for(other.key) || !other.follows.take(now, FOLLOWS_PER_S_MAX) {
+            self.again_after(now);
+            return None;
+        }
+        let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
+        Some(Opening { key: other.key, video, voice, picture, offset })
+    }
+
+    fn again_after(&mut self, now: Timestamp) {
+        self.follows.again.get_or_insert(now + AGAIN);
+    }
+
+    fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
+        let Opening { key, video, voice, picture, offset } = opening;
+        let mut opened = Opened::default();
+        if let Some((received, stream)) = video {
+            let stats = Arc::new(VideoStats::default());
+            let sink = Sink::Video {
+                slot: picture,
+                stats: Arc::clone(&stats),
+                true_size: Some((stream.width as usize, stream.height as usize)),
+            };
+            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, sink) {
+                opened.video = Some((received, stats));
+            }
+        }
+        if let Some(received) = voice {
+            let key = stream_key(key, StreamKind::Audio);
+            match self.voices.add(key) {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, Sink::Audio) => {
+                    opened.voice = Some((received, stats));
+                }
+                Ok(_) => self.voices.remove(key),
+                Err(error) => {
+                    tracing::warn!(%error, "a voice cannot be played; trying again");
+                    self.again_after(now);
+                }
+            }
+        }
+        opened
+    }
+
+    fn subscribe(&mut self, now: Timestamp, key: u64, received: &Received, offset: &ClockOffset, sink: Sink) -> bool {
+        let &Received { address: rtp, source, ssrc } = received;
+        let (source, ssrc) = (Some(source), Some(ssrc));
+        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset: offset.clone(), sink }) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "cannot receive a stream; trying again");
+                self.again_after(now);
+                false
+            }
+        }
+    }
+
+    fn close_video(&mut self, other: &mut Other) {
+        if other.video.received.take().is_some() {
+            self.receiver.unsubscribe(stream_key(other.key, PICTURE));
+        }
+    }
+
+    fn close_voice(&mut self, other: &mut Other) {
+        if other.voice.take().is_some() {
+            let key = stream_key(other.key, StreamKind::Audio);
+            self.receiver.unsubscribe(key);
+            self.voices.remove(key);
+        }
+    }
+}
+
+/// The key of one of a person's streams: eight of them a person.
+fn stream_key(person: u64, kind: StreamKind) -> u64 {
+    person * 8 + u64::from(kind.to_wire())
+}

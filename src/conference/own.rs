@@ -1,0 +1,123 @@
+//! The person at this machine: what is sent, and how the own tile looks.
+
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::entry::Ready;
+use super::stats::{Sent, SentStream};
+use super::succession::Succession;
+use super::view::{CameraView, PersonFigures, PersonView};
+use crate::pipeline::audio_send::AudioSendStats;
+use crate::pipeline::slot::PictureSlot;
+use crate::pipeline::video_send::VideoSendStats;
+use crate::protocol::roster::Role;
+use crate::wire::Layer;
+use crate::wire::message::ParticipantId;
+
+/// The key of the own tile; others count from 1.
+pub const OWN_KEY: u64 = 0;
+
+/// The own state.
+pub struct Own {
+    /// Own id.
+    pub id: ParticipantId,
+    /// As others see it.
+    pub name: String,
+    /// Whether the own tile is shown: those who only watch, without camera and microphone, have none.
+    pub has_tile: bool,
+    /// Microphone off.
+    pub muted: bool,
+    /// There is one.
+    pub has_microphone: bool,
+    /// Camera on, as asked for.
+    pub camera_on: bool,
+    /// There is one.
+    pub has_camera: bool,
+    /// State of the camera.
+    pub camera: CameraView,
+    /// Own picture.
+    pub picture: Arc<PictureSlot>,
+    /// Figures of the camera's streams.
+    pub video: Succession<VideoSendStats, SentStream>,
+    /// Figures of the microphone's stream.
+    pub audio: Option<Arc<AudioSendStats>>,
+    figures: PersonFigures,
+    before: SentStream,
+}
+
+impl From<&VideoSendStats> for SentStream {
+    fn from(s: &VideoSendStats) -> Self {
+        Self { frames: s.frames.load(Relaxed), packets: s.packets.load(Relaxed), bytes: s.bytes.load(Relaxed) }
+    }
+}
+
+impl AddAssign for SentStream {
+    fn add_assign(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
+impl Own {
+    /// Before devices are open.
+    pub fn new(ready: &Ready) -> Self {
+        Self {
+            id: ready.identity.id(),
+            name: ready.name.clone(),
+            has_tile: ready.role == Role::Participant && (ready.has_camera || ready.has_microphone),
+            muted: ready.hold,
+            has_microphone: ready.has_microphone,
+            camera_on: ready.has_camera && !ready.hold,
+            has_camera: ready.has_camera,
+            camera: CameraView::Off,
+            picture: Arc::default(),
+            video: Succession::default(),
+            audio: None,
+            figures: PersonFigures::default(),
+            before: SentStream::default(),
+        }
+    }
+
+    /// What was sent since joining.
+    pub fn sent(&self) -> Sent {
+        let audio = self.audio.as_ref().map_or_else(SentStream::default, |a| SentStream {
+            frames: a.frames(),
+            packets: a.packets(),
+            bytes: a.bytes(),
+        });
+        Sent { video: self.video.sum(), audio }
+    }
+
+    /// Closes a second of `seconds`.
+    pub fn roll(&mut self, seconds: f32) {
+        let (now, before) = (self.video.sum(), self.before);
+        let per_s = |now: u64, before: u64| now.saturating_sub(before) as f32 / seconds.max(0.001);
+        let size = self.video.newest().map_or(0, |s| s.size.load(Relaxed));
+        let sends = now.frames > before.frames;
+        self.figures = PersonFigures {
+            layer: if sends { Layer::Full.word() } else { "" },
+            size: ((size >> 32) as usize, (size & 0xffff_ffff) as usize),
+            frames_per_s: per_s(now.frames, before.frames),
+            kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
+            ..PersonFigures::default()
+        };
+        self.before = now;
+    }
+
+    /// The own tile, if there is one.
+    pub fn view(&self) -> Option<PersonView> {
+        self.has_tile.then(|| PersonView {
+            key: OWN_KEY,
+            name: self.name.clone(),
+            me: true,
+            muted: self.muted,
+            has_microphone: self.has_microphone,
+            camera: self.camera.clone(),
+            level_dbfs: self.audio.as_ref().map_or(-127.0, |a| a.level_dbfs()),
+            picture: Arc::clone(&self.picture),
+            figures: self.figures.clone(),
+        })
+    }
+}

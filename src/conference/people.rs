@@ -1,0 +1,363 @@
+//! Everybody seen in this conference: who they are, what is received of them, and the figures of both.
+//!
+//! People who left stay for the statistics, the newest [`DEPARTED_MAX`] of them.
+
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::latency::LatencyMeter;
+use super::stats;
+use super::succession::Succession;
+use super::view::{CameraView, PersonFigures, PersonView};
+use crate::pipeline::audio_receive::TalkerStats;
+use crate::pipeline::receive::ClockOffset;
+use crate::pipeline::slot::{PictureInfo, PictureSlot};
+use crate::pipeline::video_receive::VideoStats;
+use crate::protocol::clock::OffsetFilter;
+use crate::protocol::rate::Rate;
+use crate::protocol::roster::{Camera, Microphone, Person};
+use crate::protocol::session::ClockSample;
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::Layer;
+
+/// People who left whose statistics are kept.
+const DEPARTED_MAX: usize = 256;
+/// Pictures that stop for longer than this are told to have stopped.
+const FROZEN_AFTER_NS: u64 = 2_000_000_000;
+
+/// A stream that is received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Group and port, source: another one is another subscription.
+    pub address: std::net::SocketAddrV4,
+    /// The socket it is sent from.
+    pub source: std::net::SocketAddrV4,
+    /// RTP source.
+    pub ssrc: u32,
+}
+
+/// Sums over the video streams of a person.
+#[derive(Clone, Copy, Default)]
+pub struct VideoSums {
+    frames_complete: u64,
+    frames_decoded: u64,
+    frames_skipped: u64,
+    frames_lost: u64,
+    packets_received: u64,
+    packets_lost: u64,
+    refused: u64,
+    bytes: u64,
+}
+
+impl From<&VideoStats> for VideoSums {
+    fn from(s: &VideoStats) -> Self {
+        Self {
+            frames_complete: s.frames_complete.load(Relaxed),
+            frames_decoded: s.frames_decoded.load(Relaxed),
+            frames_skipped: s.frames_skipped.load(Relaxed),
+            frames_lost: s.frames_lost.load(Relaxed),
+            packets_received: s.packets_received.load(Relaxed),
+            packets_lost: s.packets_lost.load(Relaxed),
+            refused: s.rejected.load(Relaxed) + s.foreign.load(Relaxed),
+            bytes: s.bytes.load(Relaxed),
+        }
+    }
+}
+
+impl AddAssign for VideoSums {
+    fn add_assign(&mut self, other: Self) {
+        self.frames_complete += other.frames_complete;
+        self.frames_decoded += other.frames_decoded;
+        self.frames_skipped += other.frames_skipped;
+        self.frames_lost += other.frames_lost;
+        self.packets_received += other.packets_received;
+        self.packets_lost += other.packets_lost;
+        self.refused += other.refused;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Sums over the voices of a person.
+#[derive(Clone, Copy, Default)]
+pub struct VoiceSums {
+    packets_received: u64,
+    packets_lost: u64,
+    concealed_ms: u64,
+}
+
+impl From<&TalkerStats> for VoiceSums {
+    fn from(t: &TalkerStats) -> Self {
+        Self { packets_received: t.packets_received(), packets_lost: t.packets_lost(), concealed_ms: t.concealed_ms() }
+    }
+}
+
+impl AddAssign for VoiceSums {
+    fn add_assign(&mut self, other: Self) {
+        self.packets_received += other.packets_received;
+        self.packets_lost += other.packets_lost;
+        self.concealed_ms += other.concealed_ms;
+    }
+}
+
+/// Video of one person.
+#[derive(Default)]
+pub struct VideoOf {
+    /// What is subscribed, if anything.
+    pub received: Option<(Layer, Received)>,
+    /// Figures of the stream now received and of those before it.
+    pub streams: Succession<VideoStats, VideoSums>,
+    /// Pictures composed into the window.
+    pub shown: u64,
+    /// From capture to the window.
+    pub latency: LatencyMeter,
+}
+
+/// One other person.
+pub struct Other {
+    /// Names the person within this run, and its streams.
+    pub key: u64,
+    /// As the roster has it.
+    pub person: Person,
+    /// Whether the person is here now.
+    pub present: bool,
+    /// Newest picture.
+    pub picture: Arc<PictureSlot>,
+    /// Video.
+    pub video: VideoOf,
+    /// What is subscribed of the voice.
+    pub voice: Option<Received>,
+    /// Figures of the voice now received and of those before it.
+    pub talking: Succession<TalkerStats, VoiceSums>,
+    /// Clock offset, as pings measure it.
+    pub offset: ClockOffset,
+    /// How often the streams were subscribed.
+    pub follows: Rate,
+    pings: OffsetFilter,
+    /// Figures of the last second.
+    figures: PersonFigures,
+    before: Totals,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    shown: u64,
+    bytes: u64,
+    received: u64,
+    lost: u64,
+}
+
+impl Other {
+    fn new(key: u64, person: Person) -> Self {
+        Self {
+            key,
+            person,
+            present: true,
+            picture: Arc::default(),
+            video: VideoOf::default(),
+            voice: None,
+            talking: Succession::default(),
+            offset: ClockOffset::unknown(),
+            follows: Rate::default(),
+            pings: OffsetFilter::new(),
+            figures: PersonFigures::default(),
+            before: Totals::default(),
+        }
+    }
+
+    /// Takes over what is known of the person now.
+    pub fn renew(&mut self, person: Person) {
+        if (person.sid, person.address) != (self.person.sid, self.person.address) {
+            // Another start, maybe on another machine: what was measured of its clock means nothing any more.
+            self.pings = OffsetFilter::new();
+            self.offset.set(None);
+        }
+        self.person = person;
+    }
+
+    /// Takes in a measurement of the person's clock.
+    pub fn measured(&mut self, now: Timestamp, sample: &ClockSample) {
+        self.pings.add(now, &sample.sample);
+        self.offset.set(self.pings.offset());
+    }
+
+    fn totals(&self) -> Totals {
+        let sums = self.video.streams.sum();
+        let (bytes, received, lost) = (sums.bytes, sums.packets_received, sums.packets_lost);
+        Totals { shown: self.video.shown, bytes, received, lost }
+    }
+
+    /// Closes a second of `seconds`: what happened since the last call becomes the figures shown.
+    fn roll(&mut self, seconds: f32) {
+        let (now, before) = (self.totals(), self.before);
+        let per_s = |now: u64, before: u64| now.saturating_sub(before) as f32 / seconds.max(0.001);
+        let (received, lost) = (per_s(now.received, before.received), per_s(now.lost, before.lost));
+        self.video.latency.roll();
+        self.figures = PersonFigures {
+            layer: self.video.received.as_ref().map_or("", |(layer, _)| layer.word()),
+            size: self.video.streams.newest().map_or((0, 0), |s| s.true_size()),
+            frames_per_s: per_s(now.shown, before.shown),
+            kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
+            loss_percent: 100.0 * lost / (received + lost).max(1.0),
+            latency_ms: self.video.latency.recent_ms(),
+            audio_buffer_ms: self.talking.newest().map_or(0.0, |t| t.buffer_ms()),
+        };
+        self.before = now;
+    }
+
+    fn camera(&self, now: Timestamp) -> CameraView {
+        if let Camera::Failed(text) = &self.person.camera {
+            return CameraView::Failed(text.clone());
+        }
+        let Some(stats) = self.video.received.as_ref().and(self.video.streams.newest()) else {
+            return if self.person.camera == Camera::On { CameraView::Waiting } else { CameraView::Off };
+        };
+        match stats.picture_at.load(Relaxed) {
+            0 => CameraView::Waiting,
+            at if now.0.saturating_sub(at) > FROZEN_AFTER_NS => {
+                CameraView::Frozen(now.0.saturating_sub(at) / 1_000_000_000)
+            }
+            _ => CameraView::Live,
+        }
+    }
+
+    fn view(&self, now: Timestamp) -> PersonView {
+        PersonView {
+            key: self.key,
+            name: self.person.name.clone(),
+            me: false,
+            muted: self.person.microphone == Microphone::Muted,
+            has_microphone: self.person.microphone != Microphone::None,
+            camera: self.camera(now),
+            level_dbfs: match (&self.voice, self.talking.newest()) {
+                (Some(_), Some(talker)) => talker.level_dbfs(),
+                _ => -127.0,
+            },
+            picture: Arc::clone(&self.picture),
+            figures: self.figures.clone(),
+        }
+    }
+
+    fn stats(&self) -> stats::Person {
+        stats::Person {
+            id: self.person.id.to_string(),
+            name: self.person.name.clone(),
+            address: self.person.address.ip().to_string(),
+            present: self.present,
+            video: (!self.video.streams.is_empty()).then(|| self.video_stats()),
+            audio: (!self.talking.is_empty()).then(|| self.audio_stats()),
+        }
+    }
+
+    fn video_stats(&self) -> stats::Video {
+        let sums = self.video.streams.sum();
+        let (width, height) = self.video.streams.newest().map_or((0, 0), |s| s.true_size());
+        stats::Video {
+            layer: self.video.received.as_ref().map_or(Layer::Full, |(layer, _)| *layer).word(),
+            width,
+            height,
+            frames_received: sums.frames_complete,
+            frames_shown: self.video.shown,
+            frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
+            frames_lost: sums.frames_lost,
+            frames_repaired: 0,
+            frames_concealed: 0,
+            packets_received: sums.packets_received,
+            packets_lost: sums.packets_lost,
+            latency_ms: self.video.latency.summary(),
+        }
+    }
+
+    fn audio_stats(&self) -> stats::Audio {
+        let sums = self.talking.sum();
+        stats::Audio {
+            packets_received: sums.packets_received,
+            packets_lost: sums.packets_lost,
+            concealed_ms: sums.concealed_ms,
+            buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
+            level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
+        }
+    }
+
+    /// Packets that were refused.
+    fn rejected(&self) -> u64 {
+        self.video.streams.sum().refused
+    }
+}
+
+/// All others, in the order they came.
+#[derive(Default)]
+pub struct People {
+    all: Vec<Other>,
+    count: u64,
+}
+
+impl People {
+    /// The person with this id who is here now.
+    pub fn present(&mut self, id: &crate::wire::message::ParticipantId) -> Option<&mut Other> {
+        self.all.iter_mut().find(|o| o.present && o.person.id == *id)
+    }
+
+    /// Somebody came; who came again goes on with their old figures. The key stays the person's own.
+    pub fn arrive(&mut self, person: Person) -> &mut Other {
+        let known = self.all.iter().position(|o| o.person.id == person.id);
+        let index = known.unwrap_or_else(|| {
+            self.count += 1;
+            self.all.push(Other::new(self.count, person.clone()));
+            self.all.len() - 1
+        });
+        let other = &mut self.all[index];
+        other.present = true;
+        other.renew(person);
+        other
+    }
+
+    /// Somebody left; they are forgotten when many others left since.
+    pub fn depart(&mut self, id: &crate::wire::message::ParticipantId) -> Option<&mut Other> {
+        let departed = self.all.iter().filter(|o| !o.present).count();
+        if departed >= DEPARTED_MAX
+            && let Some(oldest) = self.all.iter().position(|o| !o.present)
+        {
+            self.all.remove(oldest);
+        }
+        let other = self.present(id)?;
+        other.present = false;
+        other.picture.want(0, 0);
+        Some(other)
+    }
+
+    /// Those here now.
+    pub fn here(&self) -> impl Iterator<Item = &Other> {
+        self.all.iter().filter(|o| o.present)
+    }
+
+    /// Notes that the window shows a picture, at the own wall time `now`.
+    pub fn shown(&mut self, key: u64, info: &PictureInfo, now: NtpTime) {
+        let Some(other) = self.all.iter_mut().find(|o| o.key == key) else { return };
+        other.video.shown += 1;
+        if let Some(captured) = info.captured {
+            other.video.latency.record(now.nanos_from(captured));
+        }
+    }
+
+    /// Closes a second of `seconds`.
+    pub fn roll(&mut self, seconds: f32) {
+        self.all.iter_mut().filter(|o| o.present).for_each(|o| o.roll(seconds));
+    }
+
+    /// Everybody here who has a tile, in the order they came.
+    pub fn views(&self, now: Timestamp) -> impl Iterator<Item = PersonView> {
+        let shown = |o: &&Other| o.person.role == crate::protocol::roster::Role::Participant;
+        self.here().filter(shown).map(move |o| o.view(now))
+    }
+
+    /// The statistics of everybody, those who left included.
+    pub fn stats(&self) -> Vec<stats::Person> {
+        self.all.iter().map(Other::stats).collect()
+    }
+
+    /// Media packets refused, all people together.
+    pub fn rejected(&self) -> u64 {
+        self.all.iter().map(Other::rejected).sum()
+    }
+}

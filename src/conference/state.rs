@@ -1,0 +1,110 @@
+//! What the director knows, as others see it.
+
+use super::entry::Ready;
+use super::notices::Notices;
+use super::own::Own;
+use super::people::People;
+use super::stats::{self, Stats};
+use super::view::View;
+use crate::pipeline::control;
+use crate::time::Timestamp;
+use crate::wire::address::Plan;
+use crate::wire::{Layer, StreamKind};
+
+/// The conference's state.
+pub struct State {
+    /// Title.
+    pub title: String,
+    /// Anyone on the network can watch.
+    pub open: bool,
+    /// Name of the network interface.
+    pub interface: String,
+    /// Addresses of everything.
+    pub plan: Plan,
+    /// When this instance came in.
+    pub joined_at: Timestamp,
+    /// The person at this machine.
+    pub own: Own,
+    /// Everybody else.
+    pub people: People,
+    /// Lines for the user.
+    pub notices: Notices,
+    /// Control datagrams refused so far.
+    pub control_rejected: u64,
+    /// Media packets refused before it was known whose they are.
+    pub media_rejected: u64,
+    /// Lines for the overlay.
+    pub summary: Vec<String>,
+    /// It is over.
+    pub ended: bool,
+    cpu_before_s: f64,
+}
+
+impl State {
+    /// Before anybody is known.
+    pub fn new(ready: &Ready) -> Self {
+        Self {
+            title: ready.title.clone(),
+            open: ready.open,
+            interface: ready.interface.name.clone(),
+            plan: ready.plan,
+            joined_at: ready.joined_at,
+            own: Own::new(ready),
+            people: People::default(),
+            notices: Notices::default(),
+            control_rejected: 0,
+            media_rejected: 0,
+            summary: Vec::new(),
+            ended: false,
+            cpu_before_s: 0.0,
+        }
+    }
+
+    /// As the window shows it.
+    pub fn view(&mut self, now: Timestamp) -> View {
+        View {
+            title: self.title.clone(),
+            open: self.open,
+            people: self.own.view().into_iter().chain(self.people.views(now)).collect(),
+            muted: self.own.muted,
+            has_microphone: self.own.has_microphone,
+            camera_on: self.own.camera_on,
+            has_camera: self.own.has_camera,
+            notices: self.notices.shown(now),
+            elapsed_s: now.since(self.joined_at).as_secs(),
+            summary: self.summary.clone(),
+            ended: self.ended,
+        }
+    }
+
+    /// Share of one core used since the last call, `seconds` ago, in percent; `cpu_s` = used in all.
+    pub fn processor_percent(&mut self, cpu_s: f64, seconds: f32) -> f64 {
+        let used = cpu_s - std::mem::replace(&mut self.cpu_before_s, cpu_s);
+        100.0 * used / f64::from(seconds.max(0.001))
+    }
+
+    /// As it is written to the file; `process` is the caller's.
+    pub fn stats(&self, now: Timestamp) -> Stats {
+        Stats {
+            conference: self.title.clone(),
+            elapsed_s: (now.since(self.joined_at).as_secs_f64() * 1_000.0).round() / 1_000.0,
+            me: stats::Me { id: self.own.id.to_string(), name: self.own.name.clone() },
+            sent: self.own.sent(),
+            people: self.people.stats(),
+            rejected: stats::Rejected {
+                media: self.people.rejected() + self.media_rejected,
+                control: self.control_rejected,
+            },
+            ..Stats::default()
+        }
+    }
+
+    /// The session description of another person's streams.
+    pub fn sdp(&self, name: &str, layer: Layer) -> Option<String> {
+        let other = self.people.here().find(|o| o.person.name == name)?;
+        let person = &other.person;
+        let sends = person.stream(StreamKind::Video(layer)).is_some() || person.stream(StreamKind::Audio).is_some();
+        // The description is of this moment: another position of the streams is no other description.
+        control::describe(&self.title, &self.plan, person, Some(layer), 1).filter(|_| sends)
+    }
+}

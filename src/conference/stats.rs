@@ -1,0 +1,150 @@
+//! The statistics a conference writes: plain values that serialise to the documented JSON.
+//!
+//! Unless said otherwise, counts run from the moment of joining.
+
+use serde::Serialize;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Title of the conference.
+    pub conference: String,
+    /// Seconds since joining.
+    pub elapsed_s: f64,
+    /// The person at this machine.
+    pub me: Me,
+    /// What was sent.
+    pub sent: Sent,
+    /// Everybody seen, those who have left included.
+    pub people: Vec<Person>,
+    /// Packets that were not taken.
+    pub rejected: Rejected,
+    /// This process.
+    pub process: Process,
+    /// `demo` only: the same statistics of each simulated person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub demo: Vec<serde_json::Value>,
+}
+
+/// Who wrote the file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Me {
+    /// Participant id, hexadecimal.
+    pub id: String,
+    /// Name as others see it.
+    pub name: String,
+}
+
+/// Sent since joining.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Sent {
+    /// Pictures.
+    pub video: SentStream,
+    /// Sound; a frame is one packet's worth.
+    pub audio: SentStream,
+}
+
+/// Sent of one kind.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SentStream {
+    /// Frames.
+    pub frames: u64,
+    /// RTP packets.
+    pub packets: u64,
+    /// RTP payload bytes.
+    pub bytes: u64,
+}
+
+/// Received from one person.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Person {
+    /// Participant id, hexadecimal.
+    pub id: String,
+    /// Name as shown.
+    pub name: String,
+    /// IP address.
+    pub address: String,
+    /// Whether the person is in the conference now.
+    pub present: bool,
+    /// Pictures; null when none were announced.
+    pub video: Option<Video>,
+    /// Sound; null when none was announced.
+    pub audio: Option<Audio>,
+}
+
+/// Pictures received from one person.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Video {
+    /// Layer received.
+    pub layer: &'static str,
+    /// Columns before scaling.
+    pub width: usize,
+    /// Rows before scaling.
+    pub height: usize,
+    /// Complete frames received.
+    pub frames_received: u64,
+    /// Frames composed into the window.
+    pub frames_shown: u64,
+    /// Frames complete but overtaken by a newer one before they were shown.
+    pub frames_skipped: u64,
+    /// Frames of which packets never came.
+    pub frames_lost: u64,
+    /// Frames completed from parity (none is sent in this version).
+    pub frames_repaired: u64,
+    /// Frames shown with rows of the frame before (none in this version).
+    pub frames_concealed: u64,
+    /// RTP packets received.
+    pub packets_received: u64,
+    /// RTP packets lost.
+    pub packets_lost: u64,
+    /// Capture to window; null while the sender's clock offset is unknown.
+    pub latency_ms: Option<Latency>,
+}
+
+/// Distribution of a delay, milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+/// Sound received from one person.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Audio {
+    /// RTP packets received.
+    pub packets_received: u64,
+    /// RTP packets lost.
+    pub packets_lost: u64,
+    /// Sound made up by concealment.
+    pub concealed_ms: u64,
+    /// Sound waiting to be played.
+    pub buffer_ms: f64,
+    /// Level of the last moments, dBFS; -127 is silence.
+    pub level_dbfs: f64,
+}
+
+/// Packets that were not taken, by reason.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rejected {
+    /// Media packets: malformed, of a foreign source, out of bounds.
+    pub media: u64,
+    /// Control datagrams: malformed, not opened, replayed, badly signed.
+    pub control: u64,
+}
+
+/// This process.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Process {
+    /// User and system processor time, seconds.
+    pub cpu_s: f64,
+    /// Largest resident size.
+    pub max_rss_bytes: u64,
+    /// Threads now.
+    pub threads: u64,
+}

@@ -1,0 +1,322 @@
+//! The thread that keeps a sound device open: opens it, watches it, drops it, and tries again.
+//!
+//! ```text
+//!  open --ok--> watch --fault, or no callback for 5 s--> drop on a thread of its own
+//!   ^ '--error------------------------------------------------.      |
+//!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
+//! ```
+//! A speaker whose server keeps running dry is opened again with a longer buffer: nothing reports that, but it then asks
+//! for less sound than the clock says.
+//!
+//! A broken stream is dropped on a throw-away thread, because dropping it may hang for ever with the server behind it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::SoundEvent;
+use super::native;
+use super::ring::Gauge;
+use crate::device::clock::Clock;
+use crate::time::{Timestamp, media_nanos};
+
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(8);
+const WATCH: Duration = Duration::from_millis(100);
+/// A device without callbacks for this long is dead, even if nothing says so.
+const STALLED: Duration = Duration::from_secs(5);
+/// A device that worked this long may fail without being punished for earlier failures.
+const WORKED: Duration = Duration::from_secs(10);
+/// The pace of a speaker is looked at over this time.
+const PACE_WINDOW: Duration = Duration::from_secs(1);
+/// Sound that was not asked for from one window to the next and shows that the server ran dry.
+const DRY: i64 = 4_000_000;
+/// So many times, within that time, and the buffer is too short.
+const DRY_TIMES: u32 = 3;
+/// See [`DRY_TIMES`].
+const DRY_SPAN: Duration = Duration::from_secs(30);
+/// Longest wait for the thread when stopping; then it is left to itself.
+const STOP_MAX: Duration = Duration::from_secs(1);
+
+/// An open device: the stream that keeps it going, and our end of its ring.
+pub(super) struct Opened<H> {
+    /// Dropping it closes the device.
+    pub(super) stream: Box<dyn Any + Send>,
+    /// Reader or writer.
+    pub(super) end: H,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) device: String,
+    /// For a speaker that could be opened with a longer buffer: its sample rate.
+    pub(super) paced: Option<u32>,
+}
+
+/// Why a device is watched no more.
+enum End {
+    Stop,
+    Failed(String),
+    /// Its buffer is too short for this machine.
+    TooShort,
+}
+
+/// Handle of the thread; dropping it stops the device.
+pub(super) struct Keeper<H> {
+    stop: Option<Sender<()>>,
+    ends: Receiver<H>,
+    events: Receiver<SoundEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<H: Send + 'static> Keeper<H> {
+    /// Starts the thread; `what` names the device's kind in messages ("microphone"). `open` is told how often the
+    /// buffer has proved too short.
+    pub(super) fn start(
+        what: &'static str,
+        clock: Clock,
+        open: impl FnMut(usize) -> Result<Opened<H>, String> + Send + 'static,
+    ) -> Self {
+        let (stop, stopped) = bounded(0);
+        let (ends_in, ends) = bounded(4);
+        let (events_in, events) = bounded(16);
+        let watcher = Watcher { what, clock, open, stopped, ends: ends_in, events: events_in };
+        let thread = std::thread::Builder::new().name(what.into()).spawn(move || watcher.run()).ok();
+        Self { stop: Some(stop), ends, events, thread }
+    }
+
+    /// Our end of a device that has been opened since it was asked last.
+    pub(super) fn take(&self) -> Option<H> {
+        self.ends.try_recv().ok()
+    }
+
+    pub(super) fn event(&self) -> Option<SoundEvent> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl<H> Drop for Keeper<H> {
+    fn drop(&mut self) {
+        self.stop = None;
+        // The thread's end of the events goes away with it.
+        let (_, never) = bounded::<SoundEvent>(0);
+        let events = std::mem::replace(&mut self.events, never);
+        let end = loop {
+            match events.recv_timeout(STOP_MAX) {
+                Ok(_) => continue,
+                Err(e) => break e,
+            }
+        };
+        if let (RecvTimeoutError::Disconnected, Some(thread)) = (end, self.thread.take()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Watcher<H, O> {
+    what: &'static str,
+    clock: Clock,
+    open: O,
+    stopped: Receiver<()>,
+    ends: Sender<H>,
+    events: Sender<SoundEvent>,
+}
+
+impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H, O> {
+    fn run(mut self) {
+        let (mut retry, mut too_short, mut announce) = (RETRY_FIRST, 0, true);
+        loop {
+            let since = self.clock.now();
+            let reason = match (self.open)(too_short).map(|opened| self.watch(opened, announce)) {
+                Ok(End::Stop) => return,
+                Ok(End::TooShort) => {
+                    too_short += 1;
+                    // To a person nothing has happened.
+                    announce = false;
+                    continue;
+                }
+                Ok(End::Failed(reason)) | Err(reason) => reason,
+            };
+            announce = true;
+            if self.clock.now().since(since) >= WORKED {
+                retry = RETRY_FIRST;
+            }
+            let message = format!("{}: {reason}; trying again in {} s", self.what, retry.as_secs_f32());
+            // Nobody asks for events: they need not wait here.
+            let _ = self.events.try_send(SoundEvent::Failed { message, retry_in: Some(retry) });
+            if self.wait(retry) {
+                return;
+            }
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Watches a device until it fails, or should be opened anew, or is to stop.
+    fn watch(&self, opened: Opened<H>, announce: bool) -> End {
+        let Opened { stream, end, gauge, device, paced } = opened;
+        let _ = self.ends.try_send(end);
+        if announce {
+            let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
+        }
+        let mut seen: (u64, Timestamp) = (0, self.clock.now());
+        let mut pace = Pace::new(seen.1);
+        loop {
+            if self.wait(WATCH) {
+                drop(stream);
+                return End::Stop;
+            }
+            let (calls, now) = (gauge.calls(), self.clock.now());
+            if calls != seen.0 {
+                seen = (calls, now);
+            }
+            let stalled = now.since(seen.1) >= STALLED;
+            if gauge.failed() || stalled {
+                let reason = native::fault_text(gauge.fault()).unwrap_or("no sound for 5 s");
+                // The other end must stop using the ring even if nothing but time told that it is dead.
+                gauge.fail(gauge.fault());
+                drop_elsewhere(stream);
+                return End::Failed(format!("{device}: {reason}"));
+            }
+            let Some(rate) = paced else { continue };
+            if pace.ran_dry(now, media_nanos(gauge.frames() as i64, rate)) {
+                gauge.count_xrun();
+                if pace.too_often(now) {
+                    gauge.fail(1);
+                    drop_elsewhere(stream);
+                    return End::TooShort;
+                }
+            }
+        }
+    }
+
+    /// Waits; true when told to stop.
+    fn wait(&self, time: Duration) -> bool {
+        !matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// Compares what a speaker has asked for with the clock.
+struct Pace {
+    start: Timestamp,
+    window: Timestamp,
+    /// Least time by which the speaker was behind the clock in this window, and in the one before it.
+    behind: i64,
+    behind_before: Option<i64>,
+    dry: u32,
+    dry_since: Timestamp,
+}
+
+impl Pace {
+    fn new(now: Timestamp) -> Self {
+        Self { start: now, window: now, behind: i64::MAX, behind_before: None, dry: 0, dry_since: now }
+    }
+
+    /// Takes into account that the speaker has asked for `played_ns` of sound; true when it ran dry.
+    fn ran_dry(&mut self, now: Timestamp, played_ns: i64) -> bool {
+        self.behind = self.behind.min(now.nanos_from(self.start) - played_ns);
+        if now.since(self.window) < PACE_WINDOW {
+            return false;
+        }
+        let dry = self.behind_before.is_some_and(|before| self.behind - before > DRY);
+        (self.behind_before, self.behind, self.window) = (Some(self.behind), i64::MAX, now);
+        dry
+    }
+
+    /// Counts a time it ran dry; true when that happens too often.
+    fn too_often(&mut self, now: Timestamp) -> bool {
+        if self.dry == 0 || now.since(self.dry_since) > DRY_SPAN {
+            (self.dry, self.dry_since) = (0, now);
+        }
+        self.dry += 1;
+        self.dry >= DRY_TIMES
+    }
+}
+
+fn drop_elsewhere(stream: Box<dyn Any + Send>) {
+    // Without a thread to spare the stream is leaked with the closure: better than hanging here.
+    let _ = std::thread::Builder::new().name("drop-sound".into()).spawn(move || drop(stream));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+
+    fn next(keeper: &Keeper<u32>) -> SoundEvent {
+        keeper.events.recv_timeout(Duration::from_secs(10)).expect("an event")
+    }
+
+    struct TellDrop(mpsc::Sender<()>);
+
+    impl Drop for TellDrop {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn a_device_that_fails_is_dropped_and_opened_again() {
+        let (dropped, drops) = mpsc::channel();
+        let gauge = Arc::new(Gauge::default());
+        let (opens, faulty) = (Arc::new(AtomicU32::new(0)), gauge.clone());
+        let count = opens.clone();
+        let keeper = Keeper::start("microphone", Clock::system(), move |_| {
+            let n = count.fetch_add(1, Ordering::SeqCst);
+            let gauge = if n == 1 { faulty.clone() } else { Arc::new(Gauge::default()) };
+            match n {
+                0 => Err("no such device".into()),
+                _ => {
+                    let (stream, device) = (Box::new(TellDrop(dropped.clone())), "USB".into());
+                    Ok(Opened { stream, end: n, gauge, device, paced: None })
+                }
+            }
+        });
+        let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
+        assert_eq!(message, "microphone: no such device; trying again in 0.5 s");
+        assert_eq!(retry_in, Some(RETRY_FIRST));
+        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+        assert_eq!(keeper.take(), Some(1));
+        gauge.fail(1);
+        let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("then it breaks") };
+        assert!(message.starts_with("microphone: USB: "), "{message}");
+        assert_eq!(retry_in, Some(2 * RETRY_FIRST), "it did not work for long");
+        drops.recv_timeout(Duration::from_secs(10)).expect("the broken stream is dropped");
+        assert!(matches!(next(&keeper), SoundEvent::Ready { .. }));
+        drop(keeper);
+        drops.recv_timeout(Duration::from_secs(10)).expect("stopping drops the stream");
+        assert_eq!(opens.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_speaker_that_asks_for_less_than_the_clock_ran_dry() {
+        let start = Timestamp::from_millis(1_000);
+        // Asked for in periods of 10 ms, with a drift of 300 ppm, less what the speaker missed by then.
+        let asked = |ms: u64, missed_ms: u64| ((ms - missed_ms) / 10 * 10_003_000) as i64;
+        let run = |misses: &dyn Fn(u64) -> u64| {
+            let mut pace = Pace::new(start);
+            let mut dry = 0;
+            for ms in (0..60_000).step_by(100) {
+                let ms = ms + ms % 7;
+                let now = start + Duration::from_millis(ms);
+                dry += u32::from(pace.ran_dry(now, asked(ms, misses(ms))));
+            }
+            dry
+        };
+        assert_eq!(run(&|_| 0), 0);
+        assert_eq!(run(&|ms| if ms > 10_000 { 20 } else { 0 }), 1);
+        assert_eq!(run(&|ms| ms / 15_000 * 20), 3);
+        // Asked for late, but not lost.
+        assert_eq!(run(&|ms| if ms % 5_000 < 300 { 20.min(ms) } else { 0 }), 0);
+    }
+
+    #[test]
+    fn running_dry_three_times_in_half_a_minute_is_too_often() {
+        let at = |s: u64| Timestamp::from_millis(s * 1_000);
+        for (times, expected) in [(&[0, 10, 30][..], true), (&[0, 10, 31][..], false), (&[0, 40, 50, 60][..], true)] {
+            let mut pace = Pace::new(at(0));
+            let last = times.iter().map(|&s| pace.too_often(at(s))).last();
+            assert_eq!(last, Some(expected), "{times:?}");
+        }
+    }
+}

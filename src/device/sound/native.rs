@@ -1,0 +1,376 @@
+//! The system's sound devices, by cpal: PulseAudio (or PipeWire behind its protocol) first, then ALSA; elsewhere
+//! whatever the system has.
+//!
+//! Buffer sizes are always asked for: the default of a sound server may be seconds. What the callbacks then deliver is
+//! never that size, see [`ring`](super::ring). Error callbacks only set a flag: a dying server fires thousands a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::{
+    BufferSize, Device, ErrorKind, FromSample, Host, I24, Sample, SampleFormat, SizedSample, StreamConfig,
+    SupportedBufferSize, SupportedStreamConfigRange, U24,
+};
+
+use super::SoundDevice;
+use super::keeper::Opened;
+use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
+use crate::media::opus::RATE;
+use crate::media::resample::RATES;
+
+const PULSE: &str = "PulseAudio";
+/// A hung sound server is given up after this.
+const OPEN_MAX: Duration = Duration::from_secs(3);
+/// Buffer lengths tried in turn, in milliseconds.
+const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
+const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
+
+/// Devices named when the one wanted is not there.
+const NAMES_SHOWN: usize = 4;
+
+/// Hosts in the order in which they are tried.
+fn hosts() -> impl Iterator<Item = Host> {
+    let mut ids = cpal::available_hosts();
+    ids.sort_by_key(|id| id.name() != PULSE);
+    ids.into_iter().filter_map(|id| cpal::host_from_id(id).ok())
+}
+
+fn device_id(device: &Device) -> String {
+    device.id().map(|id| id.id().to_owned()).unwrap_or_default()
+}
+
+fn device_name(device: &Device) -> String {
+    device.description().map(|d| d.name().to_owned()).unwrap_or_else(|_| device_id(device))
+}
+
+/// PulseAudio offers what its speakers play as a microphone too. Taken by default it would send everybody back to
+/// themselves, so it is used only when named.
+fn is_monitor(device: &Device) -> bool {
+    device_id(device).ends_with(".monitor")
+}
+
+/// The device `auto` means: the one the environment names to PulseAudio's clients, else the host's default.
+fn default_device(host: &Host, microphone: bool) -> Option<Device> {
+    if host.id().name() == PULSE {
+        let variable = if microphone { "PULSE_SOURCE" } else { "PULSE_SINK" };
+        if let Ok(wanted) = std::env::var(variable)
+            && let Some(device) = devices(host, microphone).into_iter().find(|d| device_id(d) == wanted)
+        {
+            return Some(device);
+        }
+    }
+    match microphone {
+        true => host.default_input_device().filter(|d| !is_monitor(d)),
+        false => host.default_output_device(),
+    }
+}
+
+fn devices(host: &Host, microphone: bool) -> Vec<Device> {
+    let Ok(devices) = host.devices() else { return Vec::new() };
+    devices.filter(|d| if microphone { d.supports_input() } else { d.supports_output() }).collect()
+}
+
+fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
+    let mut heard_of = Vec::new();
+    for host in hosts() {
+        let Some(wanted) = wanted else {
+            match default_device(&host, microphone) {
+                Some(device) => return Ok(device),
+                None => continue,
+            }
+        };
+        let devices = devices(&host, microphone);
+        let named = |accept: &dyn Fn(&str) -> bool| {
+            devices.iter().find(|d| accept(&device_id(d)) || accept(&device_name(d))).cloned()
+        };
+        let lower = wanted.to_lowercase();
+        let found = named(&|n| n == wanted).or_else(|| named(&|n| n.to_lowercase().contains(&lower)));
+        if let Some(device) = found {
+            return Ok(device);
+        }
+        heard_of.extend(devices.iter().map(device_name));
+    }
+    Err(match wanted {
+        None => "there is none".into(),
+        Some(name) => format!("there is no {name}; there {}", enumerated(&heard_of)),
+    })
+}
+
+/// The first few names, as the end of a sentence: sound systems list dozens of plug-ins.
+fn enumerated(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "is no other".into(),
+        1..=NAMES_SHOWN => format!("is {shown}"),
+        all => format!("is {shown} and {} more", all - NAMES_SHOWN),
+    }
+}
+
+/// See [`super::list`].
+pub(super) fn list() -> Vec<SoundDevice> {
+    let mut all = Vec::new();
+    for host in hosts() {
+        for microphone in [true, false] {
+            let default = default_device(&host, microphone).map(|d| device_id(&d));
+            all.extend(devices(&host, microphone).iter().map(|d| {
+                let id = device_id(d);
+                let default = default.as_ref() == Some(&id);
+                SoundDevice { name: device_name(d), id, microphone, default, host: host.id().name() }
+            }));
+        }
+        // A sound server's devices are those of the layer below it.
+        if !all.is_empty() {
+            break;
+        }
+    }
+    all
+}
+
+/// A configuration worth trying, without the buffer size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Choice {
+    rate: u32,
+    channels: u16,
+    format: SampleFormat,
+    buffer: SupportedBufferSize,
+}
+
+/// Lower is better; `None` is unusable.
+fn rank(choice: &Choice, channels_wanted: u16) -> Option<(bool, u16, u8)> {
+    let format = match choice.format {
+        SampleFormat::F32 => 0,
+        SampleFormat::I32 | SampleFormat::I24 => 1,
+        SampleFormat::I16 => 2,
+        SampleFormat::F64 | SampleFormat::I64 | SampleFormat::U32 | SampleFormat::U24 | SampleFormat::U64 => 3,
+        SampleFormat::U16 => 4,
+        SampleFormat::I8 | SampleFormat::U8 => 5,
+        _ => return None,
+    };
+    let usable = RATES.contains(&choice.rate) && choice.channels > 0;
+    usable.then_some((choice.rate != RATE, choice.channels.abs_diff(channels_wanted), format))
+}
+
+fn choose(ranges: impl Iterator<Item = SupportedStreamConfigRange>, channels_wanted: u16) -> Option<Choice> {
+    let choices = ranges.map(|range| Choice {
+        // Our own rate when it is there, or the nearest above or below it.
+        rate: RATE.clamp(range.min_sample_rate(), range.max_sample_rate().max(range.min_sample_rate())),
+        channels: range.channels(),
+        format: range.sample_format(),
+        buffer: *range.buffer_size(),
+    });
+    choices.filter_map(|c| Some((rank(&c, channels_wanted)?, c))).min_by_key(|(rank, _)| *rank).map(|(_, c)| c)
+}
+
+/// The buffer sizes to ask for, in frames.
+fn buffers(choice: &Choice, lengths_ms: &[u32]) -> Vec<u32> {
+    let mut sizes: Vec<u32> = lengths_ms
+        .iter()
+        .map(|ms| choice.rate * ms / 1_000)
+        .map(|frames| match choice.buffer {
+            SupportedBufferSize::Range { min, max } => frames.clamp(min, max.max(min)),
+            SupportedBufferSize::Unknown => frames,
+        })
+        .collect();
+    sizes.dedup();
+    sizes
+}
+
+/// Opens a microphone, by name or the default.
+pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, String> {
+    let device = find(wanted, true)?;
+    let name = device_name(&device);
+    let failed = |what: &str| format!("{name}: {what}");
+    let ranges = device.supported_input_configs().map_err(|e| failed(&e.to_string()))?;
+    let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
+    let mut error = String::new();
+    for frames in buffers(&choice, &CAPTURE_MS) {
+        let made = ring::capture(choice.rate, choice.channels).map_err(|e| failed(&e.to_string()))?;
+        let (callback, end, gauge) = made;
+        match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
+            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
+            Err(e) => error = e.to_string(),
+        }
+    }
+    Err(failed(&error))
+}
+
+/// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
+pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, String> {
+    let device = find(wanted, false)?;
+    let name = device_name(&device);
+    let failed = |what: &str| format!("{name}: {what}");
+    let ranges = device.supported_output_configs().map_err(|e| failed(&e.to_string()))?;
+    let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
+    let mut error = String::new();
+    let shortest = too_short.min(PLAYBACK_MS.len() - 1);
+    let paced = (shortest + 1 < PLAYBACK_MS.len()).then_some(choice.rate);
+    for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
+        let made = ring::playback(choice.rate, choice.channels, frames).map_err(|e| failed(&e.to_string()))?;
+        let (callback, end, gauge) = made;
+        match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
+            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
+            Err(e) => error = e.to_string(),
+        }
+    }
+    Err(failed(&error))
+}
+
+fn started(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
+    stream.play()?;
+    Ok(stream)
+}
+
+fn config(choice: &Choice, frames: u32) -> StreamConfig {
+    StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size: BufferSize::Fixed(frames) }
+}
+
+fn on_error(gauge: &Arc<Gauge>) -> impl FnMut(cpal::Error) + Send + 'static {
+    let gauge = gauge.clone();
+    move |error| match error.kind() {
+        ErrorKind::Xrun => gauge.count_xrun(),
+        ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+        kind => gauge.fail(fault_code(kind)),
+    }
+}
+
+const FAULTS: [(ErrorKind, &str); 5] = [
+    (ErrorKind::DeviceNotAvailable, "it has gone"),
+    (ErrorKind::StreamInvalidated, "the sound system ended its stream"),
+    (ErrorKind::HostUnavailable, "the sound system has gone"),
+    (ErrorKind::DeviceBusy, "something else uses it"),
+    (ErrorKind::PermissionDenied, "no permission to use it"),
+];
+
+fn fault_code(kind: ErrorKind) -> u8 {
+    FAULTS.iter().position(|(k, _)| *k == kind).map_or(u8::MAX, |i| i as u8 + 2)
+}
+
+/// What a fault code of the error callback means; `None` when it set none.
+pub(super) fn fault_text(code: u8) -> Option<&'static str> {
+    match code {
+        0 | 1 => None,
+        code => Some(FAULTS.get(usize::from(code) - 2).map_or("its driver failed", |(_, text)| text)),
+    }
+}
+
+macro_rules! with_format {
+    ($format:expr, $build:ident($($argument:expr),*)) => {
+        match $format {
+            SampleFormat::I8 => $build::<i8>($($argument),*),
+            SampleFormat::I16 => $build::<i16>($($argument),*),
+            SampleFormat::I24 => $build::<I24>($($argument),*),
+            SampleFormat::I32 => $build::<i32>($($argument),*),
+            SampleFormat::I64 => $build::<i64>($($argument),*),
+            SampleFormat::U8 => $build::<u8>($($argument),*),
+            SampleFormat::U16 => $build::<u16>($($argument),*),
+            SampleFormat::U24 => $build::<U24>($($argument),*),
+            SampleFormat::U32 => $build::<u32>($($argument),*),
+            SampleFormat::U64 => $build::<u64>($($argument),*),
+            SampleFormat::F64 => $build::<f64>($($argument),*),
+            _ => $build::<f32>($($argument),*),
+        }
+    };
+}
+
+fn build_input(
+    device: &Device,
+    choice: &Choice,
+    frames: u32,
+    callback: CaptureCallback,
+    gauge: &Arc<Gauge>,
+) -> Result<cpal::Stream, cpal::Error> {
+    with_format!(choice.format, input_of(device, config(choice, frames), callback, gauge))
+}
+
+fn input_of<T: SizedSample + Send + 'static>(
+    device: &Device,
+    config: StreamConfig,
+    mut callback: CaptureCallback,
+    gauge: &Arc<Gauge>,
+) -> Result<cpal::Stream, cpal::Error>
+where
+    f32: FromSample<T>,
+{
+    let copy = move |samples: &[T], _: &_| callback.capture(samples, f32::from_sample);
+    device.build_input_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
+}
+
+fn build_output(
+    device: &Device,
+    choice: &Choice,
+    frames: u32,
+    callback: PlaybackCallback,
+    gauge: &Arc<Gauge>,
+) -> Result<cpal::Stream, cpal::Error> {
+    with_format!(choice.format, output_of(device, config(choice, frames), callback, gauge))
+}
+
+fn output_of<T: SizedSample + FromSample<f32> + Send + 'static>(
+    device: &Device,
+    config: StreamConfig,
+    mut callback: PlaybackCallback,
+    gauge: &Arc<Gauge>,
+) -> Result<cpal::Stream, cpal::Error> {
+    let copy = move |buffer: &mut [T], _: &_| callback.play(buffer, T::from_sample);
+    device.build_output_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(channels: u16, rates: (u32, u32), format: SampleFormat) -> SupportedStreamConfigRange {
+        let buffer = SupportedBufferSize::Range { min: 64, max: 4_096 };
+        SupportedStreamConfigRange::new(channels, rates.0, rates.1, buffer, format)
+    }
+
+    #[test]
+    fn the_best_configuration_is_chosen() {
+        use SampleFormat::{DsdU8, F32, I16, U8};
+        for (ranges, channels, expected) in [
+            (vec![range(2, (44_100, 48_000), I16), range(1, (8_000, 96_000), F32)], 1, Some((48_000, 1, F32))),
+            (vec![range(2, (44_100, 44_100), F32), range(6, (48_000, 48_000), I16)], 2, Some((48_000, 6, I16))),
+            (vec![range(1, (8_000, 16_000), I16)], 2, Some((16_000, 1, I16))),
+            (vec![range(2, (96_000, 192_000), U8)], 2, Some((96_000, 2, U8))),
+            (vec![range(2, (48_000, 48_000), DsdU8)], 2, None),
+            (vec![range(2, (1, 1_000), I16), range(0, (48_000, 48_000), I16)], 2, None),
+            (vec![], 2, None),
+        ] {
+            let choice = choose(ranges.into_iter(), channels).map(|c| (c.rate, c.channels, c.format));
+            assert_eq!(choice, expected);
+        }
+    }
+
+    #[test]
+    fn buffers_stay_within_what_the_device_takes() {
+        let choice = |buffer| Choice { rate: 48_000, channels: 1, format: SampleFormat::F32, buffer };
+        for (buffer, expected) in [
+            (SupportedBufferSize::Unknown, vec![240, 480, 960, 1_920]),
+            (SupportedBufferSize::Range { min: 1, max: 100_000 }, vec![240, 480, 960, 1_920]),
+            (SupportedBufferSize::Range { min: 1_024, max: 1_024 }, vec![1_024]),
+            (SupportedBufferSize::Range { min: 600, max: 1_000 }, vec![600, 960, 1_000]),
+        ] {
+            assert_eq!(buffers(&choice(buffer), &PLAYBACK_MS), expected);
+        }
+    }
+
+    #[test]
+    fn few_names_are_enumerated() {
+        let names = |n: usize| (0..n).map(|i| format!("d{i}")).collect::<Vec<_>>();
+        for (count, expected) in
+            [(0, "is no other"), (1, "is d0"), (4, "is d0, d1, d2, d3"), (6, "is d0, d1, d2, d3 and 2 more")]
+        {
+            assert_eq!(enumerated(&names(count)), expected);
+        }
+    }
+
+    #[test]
+    fn every_fault_has_words() {
+        assert_eq!((fault_text(0), fault_text(1)), (None, None));
+        for (kind, text) in FAULTS {
+            assert_eq!(fault_text(fault_code(kind)), Some(text));
+        }
+        assert_eq!(fault_text(fault_code(ErrorKind::BackendError)), Some("its driver failed"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The signs on controls and tiles, drawn as vectors so that they need no font and scale with everything else.
+//!
+//! Each is drawn in a square of side `size` around `centre`.
+
+use egui::epaint::PathShape;
+use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2};
+
+/// What a control shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icon {
+    /// A microphone.
+    Microphone,
+    /// A microphone struck out.
+    MicrophoneOff,
+    /// A camera.
+    Camera,
+    /// A camera struck out.
+    CameraOff,
+    /// Bars of a chart.
+    Statistics,
+    /// A question mark.
+    Help,
+    /// A door with an arrow out of it.
+    Leave,
+    /// A page back.
+    Back,
+    /// A page on.
+    Forward,
+}
+
+/// Draws `icon`; `ground` is the colour behind it, which sets a stroke through it apart.
+pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Color32, ground: Color32) {
+    let line = Stroke::new((size * 0.09).max(1.2), colour);
+    let at = |x: f32, y: f32| centre + vec2(x, y) * size;
+    match icon {
+        Icon::Microphone => microphone(painter, centre, size, colour, line),
+        Icon::MicrophoneOff => {
+            microphone(painter, centre, size, colour, line);
+            strike(painter, centre, size, line, ground);
+        }
+        Icon::Camera => camera(painter, centre, size, colour),
+        Icon::CameraOff => {
+            camera(painter, centre, size, colour);
+            strike(painter, centre, size, line, ground);
+        }
+        Icon::Statistics => {
+            for (x, height) in [(-0.28, 0.34), (0.0, 0.74), (0.28, 0.54)] {
+                let bar = Rect::from_min_max(at(x - 0.09, 0.4 - height), at(x + 0.09, 0.4));
+                painter.rect_filled(bar, size * 0.05, colour);
+            }
+        }
+        Icon::Help => help(painter, centre, size, line),
+        Icon::Leave => {
+            painter.add(path(
+                &[at(0.08, -0.24), at(0.08, -0.4), at(-0.36, -0.4), at(-0.36, 0.4), at(0.08, 0.4), at(0.08, 0.24)],
+                line,
+            ));
+            painter.line_segment([at(-0.1, 0.0), at(0.42, 0.0)], line);
+            painter.add(path(&[at(0.25, -0.17), at(0.42, 0.0), at(0.25, 0.17)], line));
+        }
+        Icon::Back => drop(painter.add(path(&[at(0.15, -0.3), at(-0.15, 0.0), at(0.15, 0.3)], line))),
+        Icon::Forward => drop(painter.add(path(&[at(-0.15, -0.3), at(0.15, 0.0), at(-0.15, 0.3)], line))),
+    }
+}
+
+fn path(points: &[Pos2], stroke: Stroke) -> Shape {
+    Shape::Path(PathShape::line(points.to_vec(), stroke))
+}
+
+fn arc(centre: Pos2, radius: f32, from: f32, to: f32, steps: usize) -> Vec<Pos2> {
+    (0..=steps)
+        .map(|i| {
+            let angle = from + (to - from) * i as f32 / steps as f32;
+            centre + vec2(angle.cos(), angle.sin()) * radius
+        })
+        .collect()
+}
+
+fn microphone(painter: &Painter, centre: Pos2, size: f32, colour: Color32, line: Stroke) {
+    let capsule = Rect::from_center_size(centre + vec2(0.0, -0.16) * size, vec2(0.28, 0.56) * size);
+    painter.rect_filled(capsule, size * 0.14, colour);
+    let cup = arc(centre + vec2(0.0, -0.04) * size, size * 0.28, std::f32::consts::PI, 0.0, 12);
+    painter.add(path(&cup, line));
+    painter.line_segment([centre + vec2(0.0, 0.24) * size, centre + vec2(0.0, 0.42) * size], line);
+    painter.line_segment([centre + vec2(-0.16, 0.42) * size, centre + vec2(0.16, 0.42) * size], line);
+}
+
+fn camera(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
+    let at = |x: f32, y: f32| centre + vec2(x, y) * size;
+    painter.rect_filled(Rect::from_min_max(at(-0.46, -0.28), at(0.18, 0.28)), size * 0.09, colour);
+    let lens = vec![at(0.22, -0.04), at(0.46, -0.22), at(0.46, 0.22), at(0.22, 0.04)];
+    painter.add(Shape::convex_polygon(lens, colour, Stroke::NONE));
+}
+
+fn help(painter: &Painter, centre: Pos2, size: f32, line: Stroke) {
+    let at = |x: f32, y: f32| centre + vec2(x, y) * size;
+    let mut hook = arc(at(0.0, -0.18), size * 0.2, -std::f32::consts::PI, 0.6, 12);
+    hook.push(at(0.0, 0.08));
+    hook.push(at(0.0, 0.18));
+    painter.add(path(&hook, line));
+    painter.circle_filled(pos2(centre.x, centre.y + 0.36 * size), line.width * 0.75, line.color);
+}
+
+fn strike(painter: &Painter, centre: Pos2, size: f32, line: Stroke, ground: Color32) {
+    let (from, to) = (centre + vec2(-0.42, -0.42) * size, centre + vec2(0.42, 0.42) * size);
+    let beside = vec2(1.0, -1.0) * line.width * 0.7;
+    painter.line_segment([from + beside, to + beside], Stroke::new(line.width * 1.2, ground));
+    painter.line_segment([from, to], line);
+}
+
+/// A ring around something that has the keyboard's focus.
+pub fn focus_ring(painter: &Painter, rect: Rect, radius: u8) {
+    painter.rect_stroke(rect, radius, Stroke::new(2.0, crate::ui::theme::FOCUS), StrokeKind::Outside);
+}

@@ -1,0 +1,108 @@
+//! A LAN of network namespaces around a switch that snoops IGMP.
+//!
+//! ```text
+//!   h1 eth0 10.77.0.1 ── p1 ┐
+//!   h2 eth0 10.77.0.2 ── p2 ┤ br0 10.77.0.254: the switch, with snooping and a querier,
+//!   ..                      ┘ in the sandbox's own namespace, where the test itself runs
+//! ```
+//! Only inside a [`sandbox`](super::sandbox), which is also what takes it away.
+
+use super::poll;
+use super::sandbox::sh;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+/// The switch's own address: what the test process sends from.
+pub const SWITCH: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+
+/// A group and port that nobody joins.
+const NOBODYS_GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(239, 77, 77, 77), 9);
+
+/// Hosts are numbered from 1.
+pub struct Lan {
+    hosts: usize,
+}
+
+/// What a port of the switch has passed, as the switch counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// Bytes from the switch to the host.
+    pub to_host: u64,
+    /// Bytes from the host to the switch.
+    pub from_host: u64,
+}
+
+impl Lan {
+    /// Builds the LAN and returns once its switch keeps multicast from those who did not join.
+    pub fn up(hosts: usize) -> Lan {
+        // The intervals first, the querier second: a bridge floods for one response interval (by default 10 s) after
+        // the querier is switched on, and takes the interval in force at that moment. Times are hundredths of a second.
+        sh("ip link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 1 mcast_igmp_version 3 \
+            mcast_query_interval 1000 mcast_query_response_interval 100 mcast_startup_query_interval 100 \
+            mcast_startup_query_count 3 mcast_last_member_interval 50 mcast_membership_interval 2600 && \
+            ip link set br0 type bridge mcast_querier 1");
+        sh("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/br0/disable_ipv6");
+        sh(&format!("ip link set br0 up && ip addr add {SWITCH}/24 brd + dev br0 && ip route add 224.0.0.0/4 dev br0"));
+        let mut script = String::from("set -e\n");
+        for h in 1..=hosts {
+            let address = Self::address(h);
+            let _ = write!(
+                script,
+                "ip netns add h{h}\n\
+                 ip netns exec h{h} sh -c 'echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6'\n\
+                 ip link add p{h} type veth peer name eth0 netns h{h}\n\
+                 ip link set p{h} master br0 up\n\
+                 ip -n h{h} link set lo up\n\
+                 ip -n h{h} link set eth0 up\n\
+                 ip -n h{h} addr add {address}/24 brd + dev eth0\n\
+                 ip -n h{h} route add 224.0.0.0/4 dev eth0\n"
+            );
+        }
+        sh(&script);
+        let lan = Lan { hosts };
+        lan.await_snooping();
+        lan
+    }
+
+    /// The address of host `h`.
+    pub fn address(h: usize) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77, 0, u8::try_from(h).expect("few hosts"))
+    }
+
+    /// A command that runs on host `h`; its process id is the program's own.
+    pub fn command(&self, h: usize, program: &str) -> Command {
+        assert!((1..=self.hosts).contains(&h), "no host {h}");
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &format!("h{h}"), program]);
+        command
+    }
+
+    /// Pulls the cable of host `h`, or plugs it in; the host sees its carrier go and come.
+    pub fn cable(&self, h: usize, plugged: bool) {
+        sh(&format!("ip link set p{h} {}", if plugged { "up" } else { "down" }));
+    }
+
+    /// What has passed the port of host `h` so far.
+    pub fn counters(&self, h: usize) -> Counters {
+        // From `ip`, which asks the kernel of this namespace; /sys is a mount of the machine's.
+        let shown = sh(&format!("ip -s -j link show p{h}"));
+        let parsed: serde_json::Value = serde_json::from_str(&shown).expect("JSON of ip");
+        let bytes = |side: &str| parsed[0]["stats64"][side]["bytes"].as_u64().expect("counter of ip");
+        Counters { to_host: bytes("tx"), from_host: bytes("rx") }
+    }
+
+    /// Sends to a group nobody joined until none of it comes out of a port.
+    fn await_snooping(&self) {
+        let socket = UdpSocket::bind((SWITCH, 0)).expect("socket of the switch");
+        let in_force = poll(Duration::from_secs(20), || {
+            let before = self.counters(1).to_host;
+            for _ in 0..20 {
+                socket.send_to(&[0; 1_000], NOBODYS_GROUP).expect("send to a group");
+            }
+            (self.counters(1).to_host - before < 5_000).then_some(())
+        });
+        assert!(in_force.is_some(), "the switch floods: IGMP snooping is not in force");
+    }
+}

@@ -1,0 +1,13 @@
+//! Real participants on a LAN of network namespaces: what one sends the others show, those who joined nothing are
+//! left alone, people come and go, cables are pulled, and hostile packets change nothing.
+//!
+//! Needs root, or a kernel that lets users make namespaces; see `common::sandbox`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod command_line;
+mod conference;
+mod demo;
+mod hostile;
+mod switch;

@@ -1,0 +1,187 @@
+//! Mouse and keys: what they ask of the conference. Controls are found by their names, as a screen reader would.
+
+use egui::accesskit::Role;
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, pos2};
+use roundtable::conference::view::{CameraView, Command, View};
+use roundtable::time::Timestamp;
+use roundtable::ui::app::{App, FrameOutput, Options};
+
+use crate::scene::view;
+
+struct User {
+    app: App,
+    view: View,
+    now: u64,
+}
+
+impl User {
+    fn new(view: View) -> Self {
+        let mut app = App::new((1280, 720), Options::default());
+        app.enable_accessibility();
+        let mut user = Self { app, view, now: 1000 };
+        user.does(vec![]);
+        user.does(vec![]);
+        user
+    }
+
+    fn does(&mut self, events: Vec<Event>) -> FrameOutput {
+        self.now += 20;
+        let modifiers = events.iter().find_map(|e| match e {
+            Event::Key { modifiers, .. } => Some(*modifiers),
+            _ => None,
+        });
+        let input = RawInput { events, focused: true, modifiers: modifiers.unwrap_or_default(), ..Default::default() };
+        self.app.frame(&self.view, input, Timestamp::from_millis(self.now))
+    }
+
+    fn presses(&mut self, key: Key, modifiers: Modifiers) -> Vec<Command> {
+        let event = |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
+        let mut commands = self.does(vec![event(true)]).commands;
+        commands.extend(self.does(vec![event(false)]).commands);
+        commands
+    }
+
+    /// Middle of the control of that name.
+    fn finds(&self, role: Role, name: &str) -> Option<Pos2> {
+        let update = self.app.accessibility()?;
+        let (_, node) = update.nodes.iter().find(|(_, n)| n.role() == role && n.label().or(n.value()) == Some(name))?;
+        let bounds = node.bounds()?;
+        Some(pos2((bounds.x0 + bounds.x1) as f32 / 2.0, (bounds.y0 + bounds.y1) as f32 / 2.0))
+    }
+
+    fn button(&self, name: &str) -> Pos2 {
+        self.finds(Role::Button, name).unwrap_or_else(|| panic!("no button {name:?}"))
+    }
+
+    /// Clicks, press and release in one look at the mouse.
+    fn clicks(&mut self, name: &str) -> Vec<Command> {
+        let pos = self.button(name);
+        let modifiers = Modifiers::NONE;
+        let press = |pressed| Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers };
+        self.does(vec![Event::PointerMoved(pos)]);
+        let mut commands = self.does(vec![press(true), press(false)]).commands;
+        commands.extend(self.does(vec![]).commands);
+        commands
+    }
+}
+
+#[test]
+fn buttons_ask_for_what_they_say() {
+    let mut user = User::new(view(3));
+    assert_eq!(user.clicks("Mute"), [Command::Mute(true)]);
+    assert_eq!(user.clicks("Stop camera"), [Command::Camera(false)]);
+    assert_eq!(user.clicks("Leave"), [Command::Leave]);
+    (user.view.muted, user.view.camera_on) = (true, false);
+    user.does(vec![]);
+    assert_eq!(user.clicks("Unmute"), [Command::Mute(false)]);
+    assert_eq!(user.clicks("Start camera"), [Command::Camera(true)]);
+}
+
+#[test]
+fn keys_ask_for_the_same() {
+    let mut user = User::new(view(3));
+    let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
+    assert_eq!(user.presses(Key::M, Modifiers::NONE), [Command::Mute(true)]);
+    assert_eq!(user.presses(Key::V, Modifiers::NONE), [Command::Camera(false)]);
+    assert_eq!(user.presses(Key::Q, ctrl), [Command::Leave]);
+    assert_eq!(user.presses(Key::Q, Modifiers::NONE), [], "a slip of the finger does not leave");
+    assert_eq!(user.presses(Key::M, ctrl), []);
+}
+
+#[test]
+fn a_key_held_acts_once() {
+    let mut user = User::new(view(2));
+    let event =
+        || Event::Key { key: Key::M, physical_key: None, pressed: true, repeat: false, modifiers: Modifiers::NONE };
+    let mut commands = Vec::new();
+    for _ in 0..5 {
+        commands.extend(user.does(vec![event()]).commands);
+    }
+    assert_eq!(commands, [Command::Mute(true)]);
+}
+
+#[test]
+fn tab_and_space_reach_every_control_in_order() {
+    let mut user = User::new(view(2));
+    user.presses(Key::Tab, Modifiers::NONE);
+    assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Mute(true)]);
+    user.presses(Key::Tab, Modifiers::NONE);
+    assert_eq!(user.presses(Key::Enter, Modifiers::NONE), [Command::Camera(false)]);
+    for _ in 0..3 {
+        user.presses(Key::Tab, Modifiers::NONE);
+    }
+    assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Leave]);
+}
+
+#[test]
+fn what_is_not_there_cannot_be_switched() {
+    let mut poor = view(2);
+    (poor.has_microphone, poor.has_camera) = (false, false);
+    let mut user = User::new(poor);
+    assert_eq!(user.clicks("Mute"), []);
+    assert_eq!(user.clicks("Camera"), []);
+    assert_eq!(user.presses(Key::M, Modifiers::NONE), []);
+
+    let mut watching = view(3);
+    watching.people.remove(0);
+    let mut user = User::new(watching);
+    assert!(user.finds(Role::Button, "Mute").is_none());
+    assert_eq!(user.presses(Key::M, Modifiers::NONE), []);
+    assert_eq!(user.clicks("Leave"), [Command::Leave]);
+}
+
+#[test]
+fn panels_open_and_esc_closes_one_at_a_time() {
+    let mut user = User::new(view(2));
+    let plain = user.app.pixels().to_vec();
+    user.clicks("Statistics");
+    user.does(vec![Event::PointerGone]);
+    user.does(vec![]);
+    let statistics = user.app.pixels().to_vec();
+    assert_ne!(plain, statistics);
+    user.does(vec![Event::Text("?".into())]);
+    user.does(vec![]);
+    assert_ne!(user.app.pixels(), statistics);
+    user.presses(Key::Escape, Modifiers::NONE);
+    user.does(vec![]);
+    assert_eq!(user.app.pixels(), statistics);
+    user.presses(Key::Escape, Modifiers::NONE);
+    user.does(vec![]);
+    assert_eq!(user.app.pixels(), plain);
+}
+
+#[test]
+fn pages_turn_and_pictures_are_wanted_only_where_shown() {
+    let mut user = User::new(view(60));
+    let wanted = |user: &User| user.view.people.iter().filter(|p| p.picture.wanted() != (0, 0)).count();
+    assert_eq!(wanted(&user), 49);
+    assert_eq!(user.view.people[49].picture.wanted(), (0, 0));
+    user.presses(Key::PageDown, Modifiers::NONE);
+    assert_eq!(wanted(&user), 11);
+    let (width, height) = user.view.people[59].picture.wanted();
+    assert!(width > 200 && (width * 9).abs_diff(height * 16) <= 16, "{width}x{height}");
+    user.presses(Key::PageDown, Modifiers::NONE);
+    assert_eq!(wanted(&user), 11, "there is no third page");
+    user.view.people.truncate(5);
+    user.does(vec![]);
+    assert_eq!(wanted(&user), 5, "the page that is gone is left");
+}
+
+#[test]
+fn who_leaves_is_wanted_no_more() {
+    let mut user = User::new(view(3));
+    let gone = user.view.people.remove(1);
+    assert_ne!(gone.picture.wanted(), (0, 0));
+    user.does(vec![]);
+    assert_eq!(gone.picture.wanted(), (0, 0));
+}
+
+#[test]
+fn tiles_are_described_for_those_who_do_not_see_them() {
+    let mut view = view(2);
+    view.people[1].muted = true;
+    view.people[1].camera = CameraView::Off;
+    let user = User::new(view);
+    assert!(user.finds(Role::Label, "Ada Lovelace (you)").is_some());
+    assert!(user.finds(Role::Label, "Bob, microphone off").is_some());
+}

@@ -1,0 +1,7 @@
+//! The window without a display: what it shows, what mouse and keys ask of the conference, and that it rests when
+//! nothing happens.
+
+mod acts;
+mod rests;
+mod scene;
+mod screens;

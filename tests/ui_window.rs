@@ -1,0 +1,175 @@
+//! The window on a real display: Xvfb, a window manager, and a user made of xdotool. Skipped with a message where these
+//! programs are missing.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use roundtable::conference::view::{CameraView, PersonView, View};
+use roundtable::device::clock::Clock;
+use roundtable::media::picture::Picture;
+use roundtable::pipeline::slot::PictureInfo;
+use roundtable::ui::{Options, window};
+
+const IN_CHILD: &str = "ROUNDTABLE_TEST_WINDOW";
+const TITLE: &str = "Roundtable window test";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn program(name: &str) -> bool {
+    Command::new(name).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// The process under test: shows moving pictures, prints what is asked of it and what it shows.
+#[test]
+#[ignore = "is started by the other test"]
+fn window_child() {
+    if std::env::var_os(IN_CHILD).is_none() {
+        return;
+    }
+    let me = PersonView {
+        key: 1,
+        name: "Ada".into(),
+        me: true,
+        muted: false,
+        has_microphone: true,
+        camera: CameraView::Live,
+        level_dbfs: -127.0,
+        picture: Default::default(),
+        figures: Default::default(),
+    };
+    let clock = Clock::system();
+    let (commands, asked) = crossbeam_channel::bounded(16);
+    let slot = me.picture.clone();
+    let (mut frames, mut wanted) = (0_u32, (0, 0));
+    let feed = || {
+        frames += 1;
+        let pixels = vec![(frames * 0x0001_0101) & 0x00ff_ffff; 64 * 36];
+        slot.publish(&mut Picture { width: 64, height: 36, pixels }, PictureInfo::default());
+        if slot.wanted() != std::mem::replace(&mut wanted, slot.wanted()) {
+            println!("wanted {} {}", wanted.0, wanted.1);
+        }
+        while let Ok(command) = asked.try_recv() {
+            println!("{command:?}");
+        }
+        View {
+            title: "Test".into(),
+            people: vec![me.clone()],
+            has_microphone: true,
+            has_camera: true,
+            camera_on: true,
+            ..Default::default()
+        }
+    };
+    let mut shown = 0;
+    let options = Options { title: TITLE.into(), size: (800, 500), scale: Some(1.0), ..Options::default() };
+    let result = window::run(
+        feed,
+        commands,
+        |_, _| {
+            shown += 1;
+            if shown == 10 {
+                println!("shown");
+            }
+        },
+        &clock,
+        &options,
+    );
+    result.expect("the window");
+    while let Ok(command) = asked.try_recv() {
+        println!("{command:?}");
+    }
+}
+
+struct User {
+    display: String,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl User {
+    fn does(&self, arguments: &[&str]) {
+        let status = Command::new("xdotool").args(arguments).env("DISPLAY", &self.display).status();
+        assert!(status.is_ok_and(|s| s.success()), "xdotool {arguments:?}");
+    }
+
+    /// As [`does`](Self::does), again and again until the window manager is ready for it.
+    fn does_when_ready(&self, arguments: &[&str]) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut attempt = Command::new("xdotool");
+            attempt.args(arguments).env("DISPLAY", &self.display).stdout(Stdio::null()).stderr(Stdio::null());
+            if attempt.status().is_ok_and(|s| s.success()) {
+                return;
+            }
+            assert!(Instant::now() < until, "xdotool {arguments:?}");
+        }
+    }
+
+    fn expects(&mut self, line: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.seen.iter().any(|l| l.starts_with(line)) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(_) => panic!("no {line:?} in {:?}", self.seen),
+            }
+        }
+        self.seen.retain(|l| !l.starts_with(line));
+    }
+}
+
+#[test]
+fn a_user_clicks_types_resizes_and_closes() {
+    if !["Xvfb", "openbox", "xdotool"].iter().all(|p| program(p)) {
+        eprintln!("skipped: needs Xvfb, openbox and xdotool");
+        return;
+    }
+    let mut server = Command::new("Xvfb");
+    server.args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"]);
+    let mut server = Running(server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("Xvfb starts"));
+    let mut number = String::new();
+    BufReader::new(server.0.stdout.take().expect("a pipe")).read_line(&mut number).expect("a display");
+    let display = format!(":{}", number.trim());
+    let mut manager = Command::new("openbox");
+    let manager = manager.env("DISPLAY", &display).stdout(Stdio::null()).stderr(Stdio::null());
+    let _manager = Running(manager.spawn().expect("openbox starts"));
+
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--ignored", "--exact", "window_child", "--nocapture"]);
+    child.env(IN_CHILD, "1").env("DISPLAY", &display).env_remove("WAYLAND_DISPLAY");
+    let mut child = Running(child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the window's process"));
+    let (heard, lines) = channel();
+    let out = BufReader::new(child.0.stdout.take().expect("a pipe"));
+    std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| heard.send(line)));
+    let mut user = User { display, lines, seen: Vec::new() };
+
+    user.does_when_ready(&["search", "--onlyvisible", "--name", TITLE, "windowactivate", "--sync"]);
+    user.expects("shown");
+    user.expects("wanted");
+    // "Mute" stands at the same place as in the picture `focus` of the other tests.
+    user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", "170", "474"]);
+    user.does(&["mousedown", "1", "sleep", "0.05", "mouseup", "1"]);
+    user.expects("Mute(true)");
+    // Pressed and released at once: keys are never lost, however short.
+    user.does(&["search", "--name", TITLE, "key", "--delay", "0", "v"]);
+    user.expects("Camera(false)");
+    user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);
+    user.expects("wanted 956 538");
+    // Without a window named it is a real key press, which the window manager sees.
+    user.does(&["key", "alt+F4"]);
+    user.expects("Leave");
+    let status = child.0.wait().expect("ends");
+    let mut errors = String::new();
+    let _ = child.0.stderr.take().map(|mut e| e.read_to_string(&mut errors));
+    assert!(status.success(), "{errors}");
+}
