@@ -112,6 +112,8 @@ pub const CHAT_PIECE_BYTES_MAX: usize = 1_000;
 pub const CHAT_PIECES_MAX: usize = 8;
 /// Pieces a member may send per second, and in one burst; a line of up to about 900 bytes is one piece.
 pub const CHAT_PER_S_MAX: u32 = 20;
+/// Own lines that wait until they may be sent.
+pub const CHAT_WAITING_MAX: usize = 64;
 /// Numbers behind a member's newest that are still asked for; what is older is given up.
 pub const CHAT_WINDOW: u32 = 512;
 /// Sequences of lines kept track of: everybody's present and former ones.

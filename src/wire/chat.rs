@@ -1,11 +1,7 @@
 //! The chat's messages inside a sealed datagram, in Protocol Buffers (proto3) encoding.
 //!
 //! ```proto
-//! // Kinds of Message (see wire::message); the same numbers frame them where a late joiner is served by TCP.
-//! message Frame { oneof packet {
-//!     Original  chat    = 5;    Heartbeat heartbeat = 6;   Nack nack = 7;   Repair repair = 8;
-//!     HistoryRequest history_request = 22;   HistoryAnswer history_answer = 23; } }
-//!
+//! // The kinds of Message that are the chat's; wire::message has their numbers.
 //! message Original  { bytes   signer    = 1;              // Ed25519 public key, 32 bytes
 //!                     uint64  counter   = 2;
 //!                     bytes   payload   = 3;              // an encoded Chat
@@ -66,34 +62,20 @@ pub const ACKS_MAX: usize = 32;
 /// Sequences named in one [`Nack`] by their tags.
 pub const TAGS_MAX: usize = 64;
 
-/// The framing of one packet; wire-compatible with `wire::message::Message`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Frame {
-    /// `None`: a kind of the future.
-    #[prost(oneof = "Packet", tags = "5, 6, 7, 8, 22, 23")]
-    pub packet: Option<Packet>,
-}
-
 /// What members send each other for the chat.
-#[derive(Clone, PartialEq, prost::Oneof)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Packet {
     /// A piece of a line, by its author, for the first time.
-    #[prost(message, tag = "5")]
     Chat(Original),
     /// How far the sender has spoken and heard.
-    #[prost(message, tag = "6")]
     Heartbeat(Heartbeat),
     /// Asks for what is missing.
-    #[prost(message, tag = "7")]
     Nack(Nack),
     /// Pieces once more, by their author or by anybody who has them.
-    #[prost(message, tag = "8")]
     Repair(Repair),
     /// A late joiner asks one member for what was said before.
-    #[prost(message, tag = "22")]
     HistoryRequest(HistoryRequest),
     /// A part of the answer.
-    #[prost(message, tag = "23")]
     HistoryAnswer(HistoryAnswer),
 }
 
@@ -450,6 +432,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::wire::message::Message;
 
     const ADA: ParticipantId = ParticipantId([0xad; 16]);
 
@@ -468,13 +451,9 @@ mod tests {
         #[rustfmt::skip]
         let expected = [0x0a, 1, 1, 0x10, 2, 0x1a, 1, 3, 0x22, 1, 4, 0x2d, 5, 0, 0, 0, 0x31, 6, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(original.encode_to_vec(), expected);
-        let frame = |packet| Frame { packet: Some(packet) }.encode_to_vec();
-        assert_eq!(frame(Packet::Chat(Original::default())), [0x2a, 0]);
-        assert_eq!(frame(Packet::Heartbeat(Heartbeat { run: 1, highest: 2, acks: vec![] }))[..4], [0x32, 7, 0x0d, 1]);
-        assert_eq!(frame(Packet::Nack(Nack { wants: vec![], tags: vec![1] })), [0x3a, 6, 0x12, 4, 1, 0, 0, 0]);
-        assert_eq!(frame(Packet::Repair(Repair::default())), [0x42, 0]);
-        assert_eq!(frame(Packet::HistoryRequest(HistoryRequest::default())), [0xb2, 1, 0]);
-        assert_eq!(frame(Packet::HistoryAnswer(HistoryAnswer::default())), [0xba, 1, 0]);
+        let heartbeat = Heartbeat { run: 1, highest: 2, acks: vec![] };
+        assert_eq!(heartbeat.encode_to_vec(), [0x0d, 1, 0, 0, 0, 0x10, 2]);
+        assert_eq!(Nack { wants: vec![], tags: vec![1] }.encode_to_vec(), [0x12, 4, 1, 0, 0, 0]);
         for (body, number) in [
             (Body::Text("a".into()), 0x1a),
             (Body::Action("a".into()), 0x22),
@@ -569,8 +548,8 @@ mod tests {
             last: true,
             busy: true,
         };
-        let frame = Frame { packet: Some(Packet::HistoryAnswer(answer)) };
-        assert!(frame.encoded_len() <= CHAT_CHUNK_BYTES_MAX, "{}", frame.encoded_len());
+        let message = Message::from(Packet::HistoryAnswer(answer));
+        assert!(message.encoded_len() <= CHAT_CHUNK_BYTES_MAX, "{}", message.encoded_len());
     }
 
     #[test]

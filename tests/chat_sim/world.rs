@@ -13,8 +13,8 @@ use prost::Message as _;
 use roundtable::protocol::chat::{Chat, Config, Content, Event, LineId, Output, Place, Signer, Timeline, Verifier};
 use roundtable::protocol::keys::{order_hash, participant_id};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::chat::{Frame, Original, Packet};
-use roundtable::wire::message::ParticipantId;
+use roundtable::wire::chat::{Original, Packet};
+use roundtable::wire::message::{Message, ParticipantId};
 
 /// Sealing, UDP and IPv4 around every packet.
 const AROUND_BYTES: usize = 24 + 16 + 8 + 20;
@@ -245,7 +245,7 @@ impl World {
             Packet::Nack(_) => "nack",
             Packet::HistoryRequest(_) | Packet::HistoryAnswer(_) => "history",
         };
-        let length = Frame { packet: Some(packet.clone()) }.encoded_len() + AROUND_BYTES;
+        let length = Message::from(packet.clone()).encoded_len() + AROUND_BYTES;
         let entry = self.bytes.entry(kind).or_default();
         *entry = (entry.0 + 1, entry.1 + length as u64);
     }

@@ -221,6 +221,13 @@ pub struct Counters {
     pub missed: u64,
 }
 
+impl Counters {
+    /// Everything refused, whatever the reason.
+    pub fn refusals(&self) -> u64 {
+        self.forged + self.malformed + self.too_fast + self.refused
+    }
+}
+
 /// Joins the payloads of a line's pieces; `None` when they break a bound or are of the future.
 pub(super) fn join<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<(String, Content)> {
     let mut bytes = Vec::new();

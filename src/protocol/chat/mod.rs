@@ -45,7 +45,7 @@ use crate::limits::{
 };
 use crate::protocol::chat::book::{Book, SequenceId};
 use crate::protocol::chat::history::History;
-use crate::protocol::chat::order::{HybridClock, OrderKey};
+use crate::protocol::chat::order::HybridClock;
 use crate::protocol::chat::pace::{Bucket, Schedule};
 use crate::protocol::chat::report::Reports;
 use crate::protocol::chat::sender::Outbox;
@@ -56,7 +56,7 @@ use crate::wire::chat::{Packet, Want};
 use crate::wire::message::ParticipantId;
 
 pub use line::{Body, Content, Counters, Delivery, Event, Kept, Line, Output, SayError, Signer, Verifier};
-pub use order::{LineId, Place, Timeline};
+pub use order::{LineId, OrderKey, Place, Timeline};
 
 /// How often old pieces are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);

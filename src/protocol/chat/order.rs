@@ -5,6 +5,7 @@
 //! bits of milliseconds since 1970 above 16 bits of count; the count may run over into the milliseconds, which keeps it
 //! increasing. The author's clock is part of what it signs, so that nobody can sort a line differently.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::time::NtpTime;
@@ -34,6 +35,14 @@ pub struct OrderKey {
     pub time: u64,
     /// Which line; decides among equal times.
     pub id: LineId,
+}
+
+/// Of one width, so that the texts are in the order of the keys.
+impl fmt::Display for OrderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LineId { member, run, number } = self.id;
+        write!(f, "{:016x}-{member}-{run:08x}-{number:08x}", self.time)
+    }
 }
 
 /// One member's hybrid logical clock.
@@ -162,6 +171,10 @@ mod tests {
         let mut keys = [key(2, 1, 1), key(1, 2, 1), key(1, 1, 2), key(1, 1, 1)];
         keys.sort();
         assert_eq!(keys, [key(1, 1, 1), key(1, 1, 2), key(1, 2, 1), key(2, 1, 1)]);
+        assert!(
+            [key(9, 1, 9), key(9, 1, 10), key(9, 1, 300), key(9, 2, 1), key(17, 1, 1)]
+                .is_sorted_by_key(OrderKey::to_string)
+        );
     }
 
     #[test]

@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn lines_are_shown_in_the_order_of_their_numbers() {
         let mut sequence = sequence(&[2, 4]);
-        assert_eq!(ready(&mut sequence, now(0)), []);
+        assert_eq!(ready(&mut sequence, now(0)), [0u32; 0]);
         sequence.take(now(1), piece(1, 0, 1));
         assert_eq!(ready(&mut sequence, now(1)), [1, 2]);
         sequence.take(now(2), piece(3, 0, 1));
@@ -290,7 +290,7 @@ mod tests {
         let mut sequence = sequence(&[2]);
         let due = now(0) + HOLD;
         assert_eq!(sequence.hold_due(), Some(due));
-        assert_eq!(ready(&mut sequence, due - Duration::from_nanos(1)), []);
+        assert_eq!(ready(&mut sequence, due - Duration::from_nanos(1)), [0u32; 0]);
         assert_eq!(ready(&mut sequence, due), [2]);
         sequence.take(due, piece(1, 0, 1));
         assert_eq!(ready(&mut sequence, due), [1], "shown late, in its place");
@@ -302,7 +302,7 @@ mod tests {
         for (number, at) in [(3, 2), (1, 0)] {
             sequence.take(now(0), piece(number, at, 3));
         }
-        assert_eq!(ready(&mut sequence, now(0) + HOLD), []);
+        assert_eq!(ready(&mut sequence, now(0) + HOLD), [0u32; 0]);
         sequence.take(now(5), piece(2, 1, 3));
         assert_eq!(ready(&mut sequence, now(5)), [1]);
         assert_eq!(sequence.line(1).unwrap().count(), 3);
@@ -315,13 +315,17 @@ mod tests {
         let mut sequence = sequence(&[]);
         sequence.take(now(0), piece(1, 0, 2));
         sequence.take(now(0), piece(2, 1, 3));
-        assert_eq!(ready(&mut sequence, now(0) + HOLD), []);
+        assert_eq!(ready(&mut sequence, now(0) + HOLD), [0u32; 0]);
         sequence.take(now(0), piece(3, 0, 1));
         sequence.take(now(0), piece(4, 1, 2));
         assert_eq!(ready(&mut sequence, now(0)), [3]);
-        assert_eq!(ready(&mut sequence, now(0) + HOLD), [], "the fourth claims to be the second half of the third");
+        assert_eq!(
+            ready(&mut sequence, now(0) + HOLD),
+            [0u32; 0],
+            "the fourth claims to be the second half of the third"
+        );
         sequence.take(now(0), piece(5, 2, 3));
-        assert_eq!(ready(&mut sequence, now(0) + HOLD), []);
+        assert_eq!(ready(&mut sequence, now(0) + HOLD), [0u32; 0]);
     }
 
     #[test]

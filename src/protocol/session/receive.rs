@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sealed:     own? > open (tag, replay, key) > decode > each message
+//! chat:       somebody who is here > the chat, which checks signatures itself
 //! signed:     session retired, another key's, said before? > signature > bounds > address = source > roster
 //! discovery:  QUERY > whose turn is it | ANNOUNCE of this conference by a member > no need to announce
 //! ```
@@ -20,6 +21,7 @@ use crate::protocol::keys;
 use crate::protocol::roster::{Person, Refusal as RosterRefusal};
 use crate::protocol::seal::Refusal as SealRefusal;
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::chat::Packet;
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
 use crate::wire::message::{
     Beacon, Body, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Pong, SignatureContext, Signed,
@@ -137,6 +139,11 @@ impl Session {
                     }
                 }
                 Some(Kind::Pong(pong)) => self.hear_pong(at, from, sid, pong, out),
+                Some(kind) => {
+                    if let Ok(packet) = Packet::try_from(kind) {
+                        self.hear_talk(at, sid, &packet, out);
+                    }
+                }
                 None => {}
             }
         }
@@ -257,6 +264,10 @@ impl Session {
         self.roster.hear(at.now, key, counter, person, probe_at);
         if beacon.answers.contains(&self.join_nonce) {
             self.roster.confirm(at.now, sid);
+        }
+        // Somebody who has not proved to be here yet says it again in the next beacon.
+        if let Some(heartbeat) = beacon.chat.as_ref().filter(|_| self.roster.member(sid).is_some()) {
+            self.hear_talk(at, sid, &Packet::Heartbeat(heartbeat.clone()), out);
         }
         true
     }

@@ -1,6 +1,7 @@
 //! What was said before: asked for, handed on, and restored from disk.
 
 use super::*;
+use crate::wire::message::Message;
 
 fn answers(outputs: &[(Timestamp, Output)]) -> Vec<(Timestamp, HistoryAnswer)> {
     let answers = outputs.iter().filter_map(|(now, output)| match output {
@@ -27,8 +28,7 @@ fn the_last_500_lines_are_handed_on_in_chunks_each_millisecond() {
     assert_eq!(request(&mut chat, at(20_000), BOB, vec![]), []);
     let chunks = answers(&run(&mut chat, at(30_000)));
     assert!(chunks.windows(2).all(|pair| pair[1].0 == pair[0].0 + wait(1)));
-    let sizes =
-        chunks.iter().map(|(_, answer)| Frame { packet: Some(Packet::HistoryAnswer(answer.clone())) }.encoded_len());
+    let sizes = chunks.iter().map(|(_, answer)| Message::from(Packet::HistoryAnswer(answer.clone())).encoded_len());
     assert!(sizes.clone().all(|size| size <= CHAT_CHUNK_BYTES_MAX), "{:?}", sizes.max());
     let originals: Vec<_> = chunks.iter().flat_map(|(_, answer)| answer.originals.clone()).collect();
     assert_eq!(originals.len(), CHAT_HISTORY_LINES_MAX);
@@ -121,7 +121,7 @@ fn a_newcomer_waits_for_what_was_said_before_and_shows_what_is_said_now() {
     let peer = if peer == id(ADA) { ADA } else { BOB };
     hear(&mut chat, at(1), ADA, Packet::Heartbeat(Heartbeat { run: RUN, highest: 40, acks: vec![] }));
     assert_eq!(shown(&hear_line(&mut chat, at(2), ADA, 41)), [(41, false)]);
-    assert_eq!(wanted(&run(&mut chat, at(500))), [], "of 1 to 40 the one asked will tell");
+    assert_eq!(wanted(&run(&mut chat, at(500))), [0u32; 0], "of 1 to 40 the one asked will tell");
     let floor = wire::Known { member: id(ADA).0.to_vec(), run: RUN, upto: 37 };
     let answer = HistoryAnswer {
         nonce,
@@ -193,7 +193,7 @@ fn what_is_on_disk_is_shown_again_known_and_passed_on() {
         _ => None,
     });
     assert_eq!(known, Some(vec![wire::Known { member: id(ADA).0.to_vec(), run: RUN, upto: 9 }]));
-    assert_eq!(wanted(&run(&mut chat, at(1_000))), []);
+    assert_eq!(wanted(&run(&mut chat, at(1_000))), [0u32; 0]);
     ask(&mut chat, at(1_000), BOB, ADA, &[9]);
     assert_eq!(times(&run(&mut chat, at(1_500)), is_repair).len(), 1);
 }

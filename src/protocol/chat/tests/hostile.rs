@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::message::Message;
 
 /// Members, most of them known; numbers, most of them near each other.
 fn member() -> impl Strategy<Value = Vec<u8>> {
@@ -94,7 +95,7 @@ fn check_bounds(chat: &Chat) {
 
 fn check_output(output: &Output) {
     if let Output::Multicast(packet) | Output::Unicast(_, packet) = output {
-        let bytes = Frame { packet: Some(packet.clone()) }.encoded_len();
+        let bytes = Message::from(packet.clone()).encoded_len();
         assert!(bytes <= CHAT_CHUNK_BYTES_MAX, "{bytes} bytes");
     }
 }
@@ -150,7 +151,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_no_packet_or_one_that_can_be_handled(bytes in vec(any::<u8>(), 0..300)) {
         let mut chat = chat_with(&[2]);
-        if let Ok(Frame { packet: Some(packet) }) = Frame::decode(bytes.as_slice()) {
+        let kind = Message::decode(bytes.as_slice()).ok().and_then(|message| message.kind);
+        if let Some(packet) = kind.and_then(|kind| Packet::try_from(kind).ok()) {
             hear(&mut chat, at(0), 2, packet);
             run(&mut chat, at(1_000));
             check_bounds(&chat);
