@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::history::keeper::Past;
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
@@ -54,6 +55,8 @@ pub struct Ready {
     pub has_microphone: bool,
     /// Begin with both off.
     pub hold: bool,
+    /// What was said here before; an observer keeps nothing.
+    pub past: Option<Past>,
     /// What the user should know from the start.
     pub notices: Vec<String>,
     /// When this instance came in.
@@ -106,6 +109,8 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             (title, conference, plan, 0, true)
         }
     };
+    let mut past = (role == Role::Participant).then(|| Past::open(conference, clock));
+    notices.extend(past.iter_mut().flat_map(|past| past.notices.drain(..)));
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
     Ok(Ready {
@@ -125,6 +130,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         has_camera: config.camera != CameraSpec::None,
         has_microphone: config.microphone != MicrophoneSpec::None,
         hold: config.hold,
+        past,
         notices,
         joined_at: clock.now(),
     })

@@ -13,6 +13,8 @@
 //! ([`Shelf`]). Nothing here checks a signature: what is kept was checked. To be used away from threads that must not
 //! wait: the system may take its time to write.
 
+pub mod keeper;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
@@ -40,7 +42,7 @@ const PAGE_BYTES: u64 = 4_096;
 /// Version of the tables.
 const VERSION: i64 = 1;
 /// After a failure, the disk is left alone for so long.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+pub const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 const TABLES: &str = "
     CREATE TABLE pieces (
@@ -400,6 +402,11 @@ fn files(folder: &Path, right: impl Fn(&str) -> bool) -> Vec<(SystemTime, PathBu
     files.collect()
 }
 
+/// Whether there is a history of this conference.
+pub fn exists(folder: &Path, conference: &ConferenceId) -> bool {
+    folder.join(format!("{conference}.{SUFFIX}")).exists()
+}
+
 /// Removes the history of one conference, as if it had never been kept. Not while it is open.
 pub fn delete(folder: &Path, conference: &ConferenceId) -> Result<(), Error> {
     remove(&folder.join(format!("{conference}.{SUFFIX}")))
@@ -454,6 +461,11 @@ impl Shelf {
                 (!told).then_some(Notice::Failed(error))
             }
         }
+    }
+
+    /// Whether something waits to be tried again.
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The store, to read from or to delete.

@@ -120,6 +120,8 @@ pub enum Command {
     Camera(bool),
     /// Send nothing from now on, though camera and microphone stay on: how simulated people end together.
     Pause,
+    /// Say something to everybody; "/me waves" tells what one does.
+    Say(String),
     /// Leave properly.
     Leave,
 }
