@@ -121,8 +121,15 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
             let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
             slot.want(pictures[0].width, pictures[0].height);
             let sink = Sink::Video { slot, stats: stats.clone(), true_size: None };
-            let subscription =
-                Subscription { key: n.into(), rtp, source: None, ssrc: Some(n), offset: ClockOffset::unknown(), sink };
+            let subscription = Subscription {
+                key: n.into(),
+                rtp,
+                source: None,
+                ssrc: Some(n),
+                offset: ClockOffset::unknown(),
+                opener: None,
+                sink,
+            };
             receiver.subscribe(subscription).expect("joined");
             let (pictures, clock) = (pictures.clone(), clock.clone());
             std::thread::spawn(move || send(&pictures, &clock, socket, rtp, n, streams, seconds, &stats))
@@ -161,6 +168,8 @@ fn send(
         interval,
         phase: f64::from(n) / f64::from(streams),
         seed: n.into(),
+        master: None,
+        position: Arc::default(),
     };
     let stats = Arc::new(VideoSendStats::default());
     let egress = Egress { socket, destination };

@@ -1,106 +1,265 @@
-//! In steady state the video path allocates nothing: neither per packet nor per frame, from the encoder's input to the
-//! slot. One test only, as the count is that of the whole process.
+//! In the steady state nothing is allocated for a packet or a frame: pictures and voices from the sender through real
+//! sockets to the slot and the mix, and what others say of themselves.
+//!
+//! Counts every allocation of the process; what C libraries allocate among themselves does not pass here.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use roundtable::device::clock::Clock;
 use roundtable::device::net::{Interface, UdpSocket};
+use roundtable::device::sound::{MicrophoneSpec, SpeakerSpec};
+use roundtable::media::opus;
 use roundtable::media::picture::{Picture, Yuv};
 use roundtable::media::test_card::TestCard;
+use roundtable::pipeline::audio_receive::{AudioQueue, AudioReceive};
+use roundtable::pipeline::audio_send::{self, AudioSend};
 use roundtable::pipeline::egress::{Destination, Egress};
-use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, Sink, Subscription};
+use roundtable::pipeline::receive::{ClockOffset, Receiver, Sink, Subscription};
 use roundtable::pipeline::slot::PictureSlot;
-use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig};
-use roundtable::time::Timestamp;
+use roundtable::pipeline::video_receive::VideoStats;
+use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
+use roundtable::protocol::keys::{Identity, Secret};
+use roundtable::protocol::roster::{Role, StreamInfo};
+use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
+use roundtable::time::{NtpTime, Timestamp};
+use roundtable::wire::address::{Plan, Scope};
+use roundtable::wire::message::ConferenceId;
+use roundtable::wire::{Layer, StreamKind};
 
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: everything is handed to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the same.
+        // SAFETY: as above.
         unsafe { System.alloc(layout) }
     }
 
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.dealloc(memory, layout) }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
     }
 
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's obligations are the same.
-        unsafe { System.realloc(memory, layout, bytes) }
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-struct NoAudio;
-
-impl AudioSink for NoAudio {
-    fn packet(&mut self, _: u64, _: Timestamp, _: &[u8]) {}
+fn allocations() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
 }
 
-/// Longest wait for a frame; reached only by a test that fails.
-const DEADLINE: Duration = Duration::from_secs(10);
-
+/// One test for all, so that nothing else runs in the process meanwhile.
 #[test]
-fn frames_travel_without_allocating() {
-    let clock = Clock::system();
-    let interface = Interface::choose(Some("127.0.0.1")).expect("every machine has a loopback");
-    let socket = Arc::new(UdpSocket::unicast(&interface, 0).expect("a free port"));
-    let rtp = SocketAddrV4::new(Ipv4Addr::new(239, 255, 204, 1), socket.local_addr().port() & !1);
-    let receiver = Receiver::start(&interface, &clock, 1, Box::new(NoAudio)).expect("a thread");
-    let slot = Arc::new(PictureSlot::default());
-    slot.want(640, 360);
-    let sink = Sink::Video { slot: slot.clone(), stats: Arc::default(), true_size: None };
-    receiver.subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), sink }).expect("joined");
+fn nothing_is_allocated_for_a_packet_in_the_steady_state() {
+    for (what, count) in [("pictures", pictures as fn() -> u64), ("voices", voices), ("members", members)] {
+        assert_eq!(count(), 0, "allocations for {what}");
+    }
+}
+
+fn loopback() -> Interface {
+    Interface::choose(Some("127.0.0.1")).expect("every machine has a loopback")
+}
+
+/// The way out to a group of this test alone.
+fn egress(interface: &Interface, last: u8) -> (Egress, SocketAddrV4) {
+    let socket = Arc::new(UdpSocket::unicast(interface, 0).expect("a free port"));
+    let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 203, last), socket.local_addr().port() & !1);
     let destination = Destination::default();
-    destination.set(Some(rtp));
+    destination.set(Some(group));
+    (Egress { socket, destination }, group)
+}
+
+/// Encoder, packets, sockets, reassembly, decoder, slot: allocations of frames after the first ones.
+fn pictures() -> u64 {
+    const WARM: usize = 300;
+    const COUNTED: usize = 100;
+    let (interface, clock) = (loopback(), Clock::system());
+    let (egress, rtp) = egress(&interface, 1);
+    let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
+    slot.want(640, 368);
+    let receiver = Receiver::start(&interface, &clock, 2, Box::new(AudioQueue::default())).expect("a thread");
+    let sink = Sink::Video { slot: slot.clone(), stats, true_size: None };
+    let (source, ssrc) = (Some(egress.socket.local_addr()), Some(7));
+    let subscription = Subscription { key: 1, rtp, source, ssrc, offset: ClockOffset::unknown(), opener: None, sink };
+    receiver.subscribe(subscription).expect("joined");
     let config = StreamConfig {
-        ssrc: 5,
-        first_sequence: 65_000,
+        ssrc: 7,
+        first_sequence: 1,
         timestamp_base: 0,
-        cname: "test@loopback".into(),
-        name: "Test".into(),
-        quality: 70,
+        cname: "ada@host".into(),
+        name: "Ada".into(),
+        quality: 75,
         interval: Duration::from_millis(33),
         phase: 0.0,
         seed: 1,
+        master: None,
+        position: Arc::default(),
     };
-    let egress = Egress { socket, destination };
-    let mut outgoing = OutgoingVideo::new(config, egress, &clock, Arc::default()).expect("an encoder");
-    let mut card = TestCard::new(640, 360, "Test", 3);
-    let pictures: Vec<Yuv> = (0..10)
-        .map(|n| {
-            let mut picture = Yuv::default();
-            card.render(clock.wall(), n, &mut picture);
-            picture
-        })
-        .collect();
-    let mut shown = Picture::default();
-    let mut frames = |count: usize| {
-        for picture in pictures.iter().cycle().take(count) {
-            outgoing.send_picture(picture, clock.now(), &mut std::thread::park_timeout).expect("sent");
-            let began = Instant::now();
-            while slot.take(&mut shown).is_none() {
-                assert!(began.elapsed() < DEADLINE, "a frame did not come");
-                std::thread::park_timeout(Duration::from_micros(200));
-            }
+    let mut outgoing =
+        OutgoingVideo::new(config, egress, &clock, Arc::<VideoSendStats>::default()).expect("an encoder");
+    let mut card = TestCard::new(640, 368, "Ada", 1);
+    let (mut picture, mut shown) = (Yuv::default(), Picture::default());
+    let mut frame = |n: usize| {
+        card.render(NtpTime(n as u64), n as u64, &mut picture);
+        outgoing.send_picture(&picture, clock.now(), &mut std::thread::park_timeout).expect("sent");
+        let began = clock.now();
+        while slot.take(&mut shown).is_none() {
+            assert!(clock.now().since(began) < Duration::from_secs(10), "picture {n} did not come");
+            std::thread::park_timeout(Duration::from_micros(200));
         }
     };
-    // Long enough for every buffer that is swapped round to have held the largest frame.
-    frames(300);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    frames(100);
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "allocations in 100 frames");
+    (0..WARM).for_each(&mut frame);
+    let before = allocations();
+    (WARM..WARM + COUNTED).for_each(&mut frame);
+    allocations() - before
+}
+
+/// Microphone, encoder, packets, sockets, jitter buffer, decoder, mix.
+fn voices() -> u64 {
+    let interface = loopback();
+    let (egress, rtp) = egress(&interface, 2);
+    let (source, ssrc) = (Some(egress.socket.local_addr()), Some(9));
+    let clock = Clock::manual(Timestamp::from_millis(1_000));
+    let queue = AudioQueue::default();
+    let mut mixer = AudioReceive::new(&SpeakerSpec::None, queue.clone(), &clock).expect("no speaker at all");
+    let talker = mixer.add(1).expect("a talker");
+    let receiver = Receiver::start(&interface, &clock, 1, Box::new(queue)).expect("a thread");
+    let offset = ClockOffset::unknown();
+    receiver
+        .subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener: None, sink: Sink::Audio })
+        .expect("joined");
+    let config = audio_send::Config {
+        microphone: MicrophoneSpec::Test,
+        pitch_hz: 220.0,
+        frame_ms: 20,
+        opus: opus::Settings::default(),
+        ssrc: 9,
+        first_sequence: 1,
+        first_timestamp: 0,
+        cname: "ada@host".into(),
+        name: "Ada".into(),
+        master: None,
+        position: Arc::default(),
+        muted: false,
+    };
+    let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");
+    let mut millisecond = || {
+        clock.advance(Duration::from_millis(1));
+        sender.step(clock.now());
+        mixer.step(clock.now());
+        std::thread::park_timeout(Duration::from_micros(100));
+    };
+    (0..4_000).for_each(|_| millisecond());
+    let (before, received) = (allocations(), talker.packets_received());
+    (0..3_000).for_each(|_| millisecond());
+    let counted = allocations() - before;
+    assert!(talker.packets_received() > received + 100, "packets went all the way");
+    counted
+}
+
+/// What a member makes of the beacons and pings of another who changes nothing.
+fn members() -> u64 {
+    let mut pair = Pair::new();
+    pair.run(30_000);
+    let (before, heard) = (pair.counted, pair.sessions[1].counters().opened);
+    pair.run(60_000);
+    let opened = pair.sessions[1].counters().opened - heard;
+    assert!(opened > 40, "{opened} datagrams were heard");
+    pair.counted - before
+}
+
+/// Two members on a network without loss; allocations of the second one's hearing are counted.
+struct Pair {
+    sessions: [Session; 2],
+    out: [Outputs; 2],
+    ms: u64,
+    counted: u64,
+}
+
+fn moment(ms: u64) -> Moment {
+    Moment { now: Timestamp::from_millis(1_000 + ms), wall: NtpTime::from_unix(Duration::from_millis(1_000 + ms)) }
+}
+
+fn address(n: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1 + n as u8), 4_000)
+}
+
+impl Pair {
+    fn new() -> Self {
+        let conference = ConferenceId([7; 16]);
+        let plan = Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("legal");
+        let stream = |kind| StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 };
+        let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];
+        let mut out = [Outputs::default(), Outputs::default()];
+        let sessions = std::array::from_fn(|n| {
+            let setup = Setup {
+                conference,
+                title: "Standup".into(),
+                open: true,
+                secret: Secret::open(&conference),
+                plan,
+                identity: Identity::from_seed(&[n as u8 + 1; 32]),
+                seed: [n as u8 + 1; 32],
+                name: "Ada".into(),
+                role: Role::Participant,
+                address: address(n),
+                expected: Some(n as u32),
+            };
+            let mut session = Session::new(moment(0), setup);
+            session.set_streams(moment(0), &streams, &mut out[n]);
+            session
+        });
+        Self { sessions, out, ms: 0, counted: 0 }
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.ms += 1;
+            for n in 0..2 {
+                let at = moment(self.ms);
+                if self.sessions[n].next_timeout().is_some_and(|due| due <= at.now) {
+                    self.sessions[n].timeout(at, &mut self.out[n]);
+                }
+                self.deliver(n);
+            }
+        }
+    }
+
+    /// What member `n` sent reaches the other, and what follows from that comes back.
+    fn deliver(&mut self, n: usize) {
+        let at = moment(self.ms);
+        while !self.out[n].is_empty() {
+            let [first, second] = &mut self.out;
+            let (from, to) = if n == 0 { (first, second) } else { (second, first) };
+            let other = 1 - n;
+            for (way, bytes) in from.sends() {
+                let channel = match way {
+                    To::Control => Channel::Control,
+                    To::Discovery => Channel::Discovery,
+                    To::Unicast(_) => Channel::Unicast,
+                };
+                let before = allocations();
+                let from = Arrival { channel, source: address(n), wall: at.wall };
+                self.sessions[other].handle(at, from, bytes, to);
+                self.counted += if other == 1 { allocations() - before } else { 0 };
+            }
+            from.clear();
+        }
+        if !self.out[1 - n].is_empty() {
+            self.deliver(1 - n);
+        }
+    }
 }

@@ -99,7 +99,17 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddrV4) -> Vec
     let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
     slot.want(WIDTH, HEIGHT);
     let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size: None };
-    receiver.subscribe(Subscription { key: 1, rtp, ssrc: None, offset: ClockOffset::unknown(), sink }).expect("joined");
+    receiver
+        .subscribe(Subscription {
+            key: 1,
+            rtp,
+            source: None,
+            ssrc: None,
+            offset: ClockOffset::unknown(),
+            opener: None,
+            sink,
+        })
+        .expect("joined");
     let _sender = start(program, arguments(&scene, rtp));
 
     let began = Instant::now();
@@ -186,6 +196,8 @@ fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, Sock
         interval: Duration::from_millis(33),
         phase: 0.0,
         seed: 1,
+        master: None,
+        position: Arc::default(),
     };
     let egress = Egress { socket: Arc::new(socket), destination };
     let mut outgoing = OutgoingVideo::new(config, egress, &clock, Arc::default()).expect("an encoder");

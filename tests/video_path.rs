@@ -18,6 +18,8 @@ use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{
     OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
 };
+use roundtable::time::NtpTime;
+use roundtable::wire::rtcp::{self, SenderReport};
 
 /// Longest wait for something that must happen; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +90,8 @@ fn stream(quality: u8) -> StreamConfig {
         interval: Duration::from_millis(33),
         phase: 0.5,
         seed: 1,
+        master: None,
+        position: Arc::default(),
     }
 }
 
@@ -102,7 +106,7 @@ impl Shown {
         let offset = ClockOffset::unknown();
         offset.set(Some(0));
         let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size };
-        (Self { slot, stats }, Subscription { key: 7, rtp, source: None, ssrc: Some(SSRC), offset, sink })
+        (Self { slot, stats }, Subscription { key: 7, rtp, source: None, ssrc: Some(SSRC), offset, opener: None, sink })
     }
 
     #[track_caller]
@@ -356,7 +360,7 @@ fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
         let rtp = lan.group(8 + key as u8);
         let offset = ClockOffset::unknown();
         receiver
-            .subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, sink: Sink::Audio })
+            .subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, opener: None, sink: Sink::Audio })
             .expect("joined");
         let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, key as u8];
         packet.resize(20 + key as usize, 1);

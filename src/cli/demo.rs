@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate, report};
+use super::{ParticipantOptions, meet, participate, passphrase, report};
 use crate::conference::stats::Stats;
 use crate::conference::{Conference, Entry, Role};
 use crate::device::clock::Clock;
@@ -99,7 +99,8 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     }
     cast.assemble()?;
 
-    let entry = Entry::Join(meet::find(&title, &config)?);
+    let found = meet::find(&title, &config)?;
+    let entry = Entry::Join { secret: passphrase::secret_for(&found, &options)?, found };
     eprintln!(
         "started \"{title}\"; others on this machine join with: roundtable join \"{title}\" --interface {interface}"
     );
@@ -130,13 +131,13 @@ fn wait_for_people(viewer: &Conference, count: usize) -> Result<(), Failure> {
 
 fn finish(mut stats: Stats, cast: &Cast, file: Option<&Path>, options: &ParticipantOptions) -> Result<(), Failure> {
     stats.demo = cast.actors.iter().filter_map(Actor::stats).collect();
-    print!("{}", summary(&stats));
+    report::print(&summary(&stats))?;
     if let Some(path) = &options.screenshot {
-        println!("screenshot: {}", path.display());
+        report::print(&format!("screenshot: {}\n", path.display()))?;
     }
     if let Some(path) = file {
         report::write(path, &stats).map_err(|e| participate::unwritable(path, e))?;
-        println!("statistics: {}", path.display());
+        report::print(&format!("statistics: {}\n", path.display()))?;
     }
     Ok(())
 }

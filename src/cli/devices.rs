@@ -20,10 +20,9 @@ pub fn run(json: bool) -> Result<(), Failure> {
             })).collect::<Vec<_>>(),
             "settings": config::user_file(),
         });
-        println!("{value}");
-        return Ok(());
+        return Ok(report::print(&format!("{value}\n"))?);
     }
-    section(
+    let mut text = section(
         "cameras",
         "--camera",
         &cameras.iter().map(|c| vec![c.index.to_string(), c.name.clone()]).collect::<Vec<_>>(),
@@ -33,7 +32,7 @@ pub fn run(json: bool) -> Result<(), Failure> {
             .iter()
             .map(|d| vec![d.name.clone(), d.host.to_owned(), if d.default { "default".into() } else { String::new() }])
             .collect();
-        section(title, option, &rows);
+        text += &section(title, option, &rows);
     }
     let rows: Vec<_> = interfaces
         .iter()
@@ -48,12 +47,12 @@ pub fn run(json: bool) -> Result<(), Failure> {
             vec![i.name.clone(), i.addr.to_string(), kind.into()]
         })
         .collect();
-    section("interfaces", "--interface", &rows);
+    text += &section("interfaces", "--interface", &rows);
     if let Some(path) = config::user_file() {
         let there = if path.exists() { "" } else { " (not there; the defaults hold)" };
-        println!("settings: {}{there}", path.display());
+        text += &format!("settings: {}{there}\n", path.display());
     }
-    Ok(())
+    Ok(report::print(&text)?)
 }
 
 fn sound_value(d: &sound::SoundDevice) -> serde_json::Value {
@@ -67,13 +66,11 @@ fn told<T>(what: &str, list: Result<Vec<T>, impl std::fmt::Display>) -> Vec<T> {
     })
 }
 
-fn section(title: &str, option: &str, rows: &[Vec<String>]) {
-    println!("{title} ({option}):");
+fn section(title: &str, option: &str, rows: &[Vec<String>]) -> String {
+    let head = format!("{title} ({option}):\n");
     if rows.is_empty() {
-        println!("  none");
+        return head + "  none\n";
     }
     let table = report::table(&["", "", ""][..rows.first().map_or(1, Vec::len)], rows);
-    for line in table.lines().skip(1) {
-        println!("  {line}");
-    }
+    table.lines().skip(1).fold(head, |text, line| text + "  " + line + "\n")
 }

@@ -87,6 +87,7 @@ impl From<conference::Error> for Failure {
             }
             E::Speaker(_) => (code::DEVICE, "is the folder there and writable, and the disk not full?"),
             E::Microphone(_) => (code::DEVICE, "is the file there, and is it a WAV file?"),
+            E::Passphrase(_) => (code::UNEXPECTED, "end some programs and try again"),
             E::System(_) => (code::UNEXPECTED, "is the machine out of memory, threads or open files?"),
         };
         Failure::new(code, error).hint(hint)

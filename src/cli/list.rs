@@ -11,13 +11,11 @@ pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))?;
     let found = meet::all(&interface)?;
     if json {
-        for f in &found {
-            println!("{}", line(f));
-        }
+        report::print(&found.iter().map(|f| format!("{}\n", line(f))).collect::<String>())?;
     } else if found.is_empty() {
         eprintln!("no conference answers on {}; start one: roundtable start \"Standup\"", interface.name);
     } else {
-        print!("{}", report::table(&HEADER, &found.iter().map(row).collect::<Vec<_>>()));
+        report::print(&report::table(&HEADER, &found.iter().map(row).collect::<Vec<_>>()))?;
     }
     Ok(())
 }

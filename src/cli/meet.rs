@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, list, participate};
+use super::{ParticipantOptions, list, participate, passphrase};
 use crate::conference::config::Config;
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
@@ -27,9 +27,13 @@ pub fn start(title: Option<String>, open: bool, options: &ParticipantOptions) ->
     participate::check(options)?;
     let title = title.unwrap_or_else(|| format!("{}'s conference", config.name));
     let title = check_title(&title)?;
-    let conference = participate::open(&config, Entry::Start { title: title.clone() }, Role::Participant)?;
-    if !open {
-        eprintln!("note: this conference is open: anyone on this network can watch (--open says that you know)");
+    let passphrase = if open { None } else { passphrase::given(options)? };
+    let protected = passphrase.is_some();
+    let entry = Entry::Start { title: title.clone(), passphrase };
+    let conference = participate::open(&config, entry, Role::Participant)?;
+    if !open && !protected {
+        eprintln!("note: this conference is open: anyone on this network can watch (--open says that you know,");
+        eprintln!("      --passphrase-file FILE protects it)");
     }
     if !options.json {
         let interface = conference.interface_name();
@@ -58,7 +62,8 @@ pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Fai
     if !options.json {
         eprintln!("joining \"{}\"", found.title);
     }
-    let conference = participate::open(&config, Entry::Join(found), Role::Participant)?;
+    let secret = passphrase::secret_for(&found, options)?;
+    let conference = participate::open(&config, Entry::Join { found, secret }, Role::Participant)?;
     participate::stay(conference, &config, options).map(drop)
 }
 
@@ -89,14 +94,18 @@ fn among<'a>(found: &'a [Found], wanted: &str) -> Vec<&'a Found> {
 }
 
 fn ambiguous(wanted: &str, several: &[&Found]) -> Failure {
-    let same_title = |f: &Found| several.iter().filter(|other| other.title == f.title).count() > 1;
+    Failure::words(code::NOT_FOUND, format!("several conferences answer to \"{wanted}\""))
+        .hint(format!("write out one of: {}", told_apart(several)))
+}
+
+/// What one may type to mean each of them: the title, or the id where titles are the same.
+fn told_apart(found: &[&Found]) -> String {
+    let same_title = |f: &Found| found.iter().filter(|other| other.title == f.title).count() > 1;
     let name = |f: &&Found| match same_title(f) {
         false => format!("\"{}\"", f.title),
         true => format!("{} (\"{}\", announced by {})", f.id, f.title, f.source.ip()),
     };
-    let names: Vec<String> = several.iter().map(name).collect();
-    Failure::words(code::NOT_FOUND, format!("several conferences answer to \"{wanted}\""))
-        .hint(format!("write out one of: {}", names.join(", ")))
+    found.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The only conference on this network.
@@ -116,8 +125,7 @@ fn nothing_found(text: &str, found: &[Found]) -> Failure {
          --interface picks another"
             .to_owned()
     } else {
-        let titles: Vec<String> = found.iter().map(|f| format!("\"{}\"", f.title)).collect();
-        format!("these answer: {}", titles.join(", "))
+        format!("these answer: {}", told_apart(&found.iter().collect::<Vec<_>>()))
     };
     Failure::words(code::NOT_FOUND, text).hint(hint)
 }

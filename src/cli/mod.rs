@@ -11,6 +11,7 @@ pub mod list;
 pub mod meet;
 mod pace;
 pub mod participate;
+mod passphrase;
 pub mod report;
 pub mod sdp;
 mod transcript;
@@ -52,7 +53,7 @@ enum Subcommands {
     Start {
         /// What the conference is called; others join it by this title
         title: Option<String>,
-        /// Anyone on this network may watch (every conference of this version is open)
+        /// Anyone on this network may watch; otherwise give a passphrase
         #[arg(long)]
         open: bool,
         #[command(flatten)]
@@ -153,7 +154,7 @@ pub struct ParticipantOptions {
     /// Write statistics as JSON there, each second and at the end
     #[arg(long, value_name = "FILE.json")]
     pub stats: Option<PathBuf>,
-    /// A file that holds the passphrase (protected conferences are not in this version)
+    /// A file that holds the passphrase; ROUNDTABLE_PASSPHRASE is the other way
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// With --headless, or chat: commands as JSON lines on stdin, events as JSON lines on stdout
@@ -197,19 +198,8 @@ impl ParticipantOptions {
                 flags.set(key, value, COMMAND_LINE).map_err(Failure::usage)?;
             }
         }
-        self.refuse_passphrase()?;
         let config = Config::load(flags).map_err(bad_setting)?;
         Ok(Config { hold: self.hold, text_only: self.text, ..config })
-    }
-
-    /// A passphrase asks for protection that is not there: running open instead would betray its owner.
-    fn refuse_passphrase(&self) -> Result<(), Failure> {
-        let asked = self.passphrase_file.is_some() || std::env::var_os("ROUNDTABLE_PASSPHRASE").is_some();
-        if !asked {
-            return Ok(());
-        }
-        Err(Failure::usage("a passphrase was given, but conferences of this version are open to the whole network")
-            .hint("leave out --passphrase-file and ROUNDTABLE_PASSPHRASE to hold an open conference"))
     }
 }
 

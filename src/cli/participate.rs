@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -138,15 +138,18 @@ fn no_picture(error: ui::Error) -> Failure {
 
 /// SIGINT and SIGTERM leave as the leave button does; a second one ends the process at once.
 fn stop_on_signals(conference: &Arc<Conference>) -> Result<(), Failure> {
+    const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     let asked = Arc::new(AtomicBool::new(false));
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in SIGNALS {
+        // In this order: the first signal finds the flag unset, then sets it itself. A thread that set it could be
+        // quicker than the rest of the handler.
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
     }
+    let mut signals = signal_hook::iterator::Signals::new(SIGNALS)?;
     let commands = conference.commands();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
-            asked.store(true, Ordering::SeqCst);
             let _ = commands.send(Command::Leave);
         }
     })?;

@@ -33,6 +33,15 @@ pub fn write(path: &Path, stats: &Stats) -> std::io::Result<()> {
     written
 }
 
+/// Puts data on stdout. That nobody reads it to the end (`roundtable list | head -1`) is no failure.
+pub fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// A table: one row per line of `rows`, columns as wide as their widest cell; numbers to the right.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {

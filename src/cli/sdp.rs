@@ -1,13 +1,13 @@
 //! `sdp`: somebody's streams for another program.
 
-use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate};
+use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::{Entry, Role};
+use crate::protocol::keys::Secret;
 use crate::wire::Layer;
 
 /// How long the person may take to be seen.
@@ -54,7 +54,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         Some(title) => meet::find(title, &config)?,
         None => meet::only(&config)?,
     };
-    let conference = participate::open(&config, Entry::Join(found), Role::Observer)?;
+    if !found.open {
+        let text = format!("\"{}\" is protected: other programs cannot open its streams", found.title);
+        return Err(Failure::words(code::REFUSED, text).hint("only open conferences can be played by other programs"));
+    }
+    let secret = Secret::open(&found.id);
+    let conference = participate::open(&config, Entry::Join { found, secret }, Role::Observer)?;
     let printable = |c: &crate::conference::Conference| c.sdp(&options.name, options.layer).is_some();
     if !conference.wait_until(SEARCH, printable) {
         let seen: Vec<String> = conference.view().people.iter().map(|p| p.name.clone()).collect();
@@ -69,9 +74,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return Err(failure);
     }
     let sdp = conference.sdp(&options.name, options.layer).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    out.write_all(sdp.as_bytes()).and_then(|()| out.flush())?;
-    drop(out);
+    report::print(&sdp)?;
     if options.once {
         conference.leave();
         return Ok(());

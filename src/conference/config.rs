@@ -244,7 +244,7 @@ impl Config {
         }
         let scale: f32 = layer.number("scale", 0.0, 4.0)?;
         let port: u16 = layer.number("port", 0, 63_488)?;
-        if port % 2 != 0 {
+        if !port.is_multiple_of(2) {
             return Err(layer.error("port", "an even number is expected: RTP takes even ports, RTCP the odd above"));
         }
         Ok(Config {

@@ -5,15 +5,18 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
+use zeroize::Zeroizing;
 
 use super::chat::OwnLines;
 use super::config::Config;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
+use super::troubles::Troubles;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
 use crate::device::camera::{self, CameraSpec};
@@ -26,10 +29,12 @@ use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
 use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::receive;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
-use crate::protocol::keys::{self, Random, Secret};
+use crate::protocol::keys::{self, EpochKeys, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
 use crate::protocol::session;
+use crate::protocol::srtp::MASTER_BYTES;
 use crate::time::Timestamp;
+use crate::wire::message::ParticipantId;
 use crate::wire::{Layer, StreamKind};
 
 /// Between announcing a stream and sending it: others join its group, and switches learn that they did.
@@ -55,12 +60,18 @@ pub struct Director {
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
+    /// Keys of everybody's streams in a protected conference.
+    pub(super) keys: Option<EpochKeys>,
+    me: ParticipantId,
     /// The stream's source and its thread.
     audio: Option<(u32, AudioSender)>,
     /// The stream's source and its thread.
     video: Option<(u32, VideoSend)>,
     audio_to: Destination,
     video_to: Destination,
+    /// Where the own streams are, for beacons.
+    audio_position: Arc<AtomicU64>,
+    video_position: Arc<AtomicU64>,
     socket: Arc<crate::device::net::UdpSocket>,
     cname: String,
     slot: Option<u8>,
@@ -69,11 +80,10 @@ pub struct Director {
     begin: Timestamp,
     rolled: Timestamp,
     paused: bool,
-    /// Its first failure was told; the attempts that follow are not.
-    speaker_failed: bool,
-    microphone_failed: bool,
     /// That nothing is received any more was told.
     deaf: bool,
+    speaker: Troubles,
+    microphone: Troubles,
     _kept: identity::Identity,
 }
 
@@ -98,7 +108,7 @@ impl Director {
                 conference: ready.conference,
                 title: ready.title.clone(),
                 open: ready.open,
-                secret: Secret::open(&ready.conference),
+                secret: ready.secret,
                 plan: ready.plan,
                 identity: ready.identity,
                 seed: identity::random_seed()?,
@@ -122,23 +132,27 @@ impl Director {
             receiver,
             voices,
             follows: Follows::default(),
+            keys: ready.keys,
+            me: ready.id,
             audio: None,
             video: None,
             audio_to: Destination::default(),
             video_to: Destination::default(),
+            audio_position: Arc::default(),
+            video_position: Arc::default(),
             socket: ready.socket,
             slot: None,
             streams: Vec::new(),
             begin: Timestamp(0),
             rolled: ready.joined_at,
             paused: false,
-            speaker_failed: false,
-            microphone_failed: false,
             deaf: false,
+            speaker: Troubles::speaker(),
+            microphone: Troubles::microphone(),
             _kept: ready.kept,
         };
-        for text in &ready.notices {
-            director.say(NoticeKind::Warning, text);
+        for (kind, text) in &ready.notices {
+            director.say(*kind, text);
         }
         if ready.has_microphone {
             director.start_microphone(ready.hold)?;
@@ -184,6 +198,7 @@ impl Director {
     fn stop(mut self) {
         self.video = None;
         self.audio = None;
+        self.shared.state().control_rejected = self.control.rejected();
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
         } else if let Some(keeper) = self.keeper.take() {
@@ -215,22 +230,29 @@ impl Director {
         }
     }
 
+    /// Key material of an own stream in a protected conference.
+    fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
+        self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.control.sid(), ssrc))
+    }
+
     // --- own devices ---
 
     fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
+        let ssrc = self.random.next_u64() as u32;
         let config = audio_send::Config {
             microphone: self.config.microphone.clone(),
             pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
             frame_ms: self.config.audio_frame_ms,
             opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
-            ssrc: self.random.next_u64() as u32,
+            ssrc,
             first_sequence: self.random.next_u64() as u16,
             first_timestamp: self.random.next_u64() as u32,
             cname: self.cname.clone(),
             name: self.config.name.clone(),
+            master: self.master(ssrc),
+            position: Arc::clone(&self.audio_position),
             muted,
         };
-        let ssrc = config.ssrc;
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
         let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
         self.shared.state().own.audio = Some(sender.stats());
@@ -271,9 +293,10 @@ impl Director {
         }
         let picture = Arc::clone(&self.shared.state().own.picture);
         let (size, fps) = (self.config.camera_size, self.config.camera_fps);
+        // A stream switched on again is another stream: its BYE was sent.
+        let ssrc = self.random.next_u64() as u32;
         let stream = StreamConfig {
-            // A stream switched on again is another stream: its BYE was sent.
-            ssrc: self.random.next_u64() as u32,
+            ssrc,
             first_sequence: self.random.next_u64() as u16,
             timestamp_base: self.random.next_u64() as u32,
             cname: self.cname.clone(),
@@ -282,8 +305,9 @@ impl Director {
             interval: SECOND / fps,
             phase: self.random.next_u64() as f64 / u64::MAX as f64,
             seed: self.random.next_u64(),
+            master: self.master(ssrc),
+            position: Arc::clone(&self.video_position),
         };
-        let ssrc = stream.ssrc;
         let config = VideoSendConfig {
             camera: self.config.camera.clone(),
             want: (size.width, size.height, fps),
@@ -302,10 +326,13 @@ impl Director {
     }
 
     fn camera_failed(&mut self, text: &str) {
-        self.shared.state().own.camera = CameraView::Failed(text.to_owned());
+        let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
         self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
         self.announce(StreamKind::Video(Layer::Full), None);
-        self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        // The first failure is told; that it goes on stands on the own tile.
+        if !matches!(before, CameraView::Failed(_)) {
+            self.say(NoticeKind::Warning, &format!("camera: {text}"));
+        }
     }
 
     fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
@@ -345,19 +372,8 @@ impl Director {
         }));
         let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
         self.announce(StreamKind::Audio, works.then_some(info));
-        self.microphone_failed = self.sound_trouble(self.microphone_failed, &event);
-    }
-
-    /// Tells the first failure of a device after it worked; returns whether it fails now.
-    fn sound_trouble(&self, failed_before: bool, event: &SoundEvent) -> bool {
-        match event {
-            SoundEvent::Ready { .. } => false,
-            SoundEvent::Failed { message, .. } => {
-                if !failed_before {
-                    self.say(NoticeKind::Warning, message);
-                }
-                true
-            }
+        if let Some((kind, text)) = self.microphone.of(&event) {
+            self.say(kind, text);
         }
     }
 
@@ -374,7 +390,12 @@ impl Director {
             if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
         }
         self.streams.extend(stream);
-        let streams = self.streams.iter().map(|&info| LocalStream { info, position: None }).collect();
+        let position = |kind| match kind {
+            StreamKind::Audio => Arc::clone(&self.audio_position),
+            StreamKind::Video(_) => Arc::clone(&self.video_position),
+        };
+        let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
+        let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
     }
 
@@ -511,8 +532,9 @@ impl Director {
             self.microphone_event(ssrc, event);
         }
         while let Some(event) = self.voices.event() {
-            let failed = self.sound_trouble(self.speaker_failed, &event);
-            self.speaker_failed = failed;
+            if let Some((kind, text)) = self.speaker.of(&event) {
+                self.say(kind, text);
+            }
         }
         while let Some(text) = self.keeper.as_ref().and_then(Keeper::notice) {
             self.say(NoticeKind::Warning, &text);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::history::keeper::Past;
+use super::view::NoticeKind;
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
@@ -12,11 +13,11 @@ use crate::device::net::{Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
-use crate::protocol::keys::{self, Identity, Random};
+use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::roster::{self, Role};
 use crate::time::Timestamp;
 use crate::wire::address::{Plan, Scope};
-use crate::wire::message::ConferenceId;
+use crate::wire::message::{ConferenceId, ParticipantId};
 
 /// How long a new conference listens for others, to keep out of their groups.
 const LISTEN_MS: u64 = 600;
@@ -29,6 +30,10 @@ pub struct Ready {
     pub open: bool,
     /// Id of the conference.
     pub conference: ConferenceId,
+    /// What its keys come from.
+    pub secret: Secret,
+    /// Keys of the streams; `None` in an open conference, whose streams any program may play.
+    pub keys: Option<EpochKeys>,
     /// Addresses.
     pub plan: Plan,
     /// Participants announced; 0 for a new conference.
@@ -39,6 +44,8 @@ pub struct Ready {
     pub socket: Arc<UdpSocket>,
     /// Who signs.
     pub identity: Identity,
+    /// The own participant id.
+    pub id: ParticipantId,
     /// Canonical name of this participant in RTCP and SDP.
     pub cname: String,
     /// Held while the identity is in use: another instance of the same name gets another one.
@@ -58,7 +65,7 @@ pub struct Ready {
     /// What was said here before; an observer keeps nothing.
     pub past: Option<Past>,
     /// What the user should know from the start.
-    pub notices: Vec<String>,
+    pub notices: Vec<(NoticeKind, String)>,
     /// When this instance came in.
     pub joined_at: Timestamp,
 }
@@ -84,44 +91,45 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e, &mut notices))?,
         Role::Observer => identity::Identity::ephemeral()?,
     };
-    notices.extend(kept.notice().map(str::to_owned));
+    notices.extend(kept.notice().map(|text| (NoticeKind::Info, text.to_owned())));
     let identity = Identity::from_seed(kept.seed());
-    let (title, conference, plan, expected, open) = match entry {
-        Entry::Join(found) => {
+    let (title, conference, plan, expected, open, secret) = match entry {
+        Entry::Join { found, secret } => {
             let plan = Plan { ttl: config.ttl, ..found.plan };
-            (found.title, found.id, plan, found.participants, found.open)
+            (found.title, found.id, plan, found.participants, found.open, secret)
         }
-        Entry::Start { title } => {
+        Entry::Start { title, passphrase } => {
             let mut salt = [0; 16];
             salt[..8].copy_from_slice(&random.next_u64().to_be_bytes());
             salt[8..].copy_from_slice(&random.next_u64().to_be_bytes());
             let conference = keys::conference_id(identity.public(), &salt);
             let heard = listen(config, &interface, clock)?;
-            let namesakes: Vec<String> =
-                heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string()).collect();
-            if !namesakes.is_empty() {
-                let who = namesakes.join(" and ");
-                notices.push(format!(
-                    "there is another conference \"{title}\" already, announced by {who}: others may join that one"
-                ));
-            }
+            notices.extend(namesakes(&heard, &title).map(|text| (NoticeKind::Warning, text)));
             let plan = choose_plan(config, &heard, &conference)?;
-            (title, conference, plan, 0, true)
+            let secret = match &passphrase {
+                Some(passphrase) => Secret::from_passphrase(passphrase, &conference)?,
+                None => Secret::open(&conference),
+            };
+            (title, conference, plan, 0, passphrase.is_none(), secret)
         }
     };
     let mut past = (role == Role::Participant).then(|| Past::open(conference, clock));
-    notices.extend(past.iter_mut().flat_map(|past| past.notices.drain(..)));
+    let of_past = past.iter_mut().flat_map(|past| past.notices.drain(..));
+    notices.extend(of_past.map(|text| (NoticeKind::Warning, text)));
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
     Ok(Ready {
         title,
         open,
         conference,
+        keys: (!open).then(|| EpochKeys::first(conference, &secret)),
+        secret,
         plan,
         expected,
         interface,
         socket,
         cname,
+        id: identity.id(),
         identity,
         kept,
         random,
@@ -137,8 +145,12 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
 }
 
 /// A folder that cannot be written keeps nobody out: others only do not know this one again next time.
-fn unkept(error: &identity::Error, notices: &mut Vec<String>) -> Result<identity::Identity, identity::Error> {
-    notices.push(format!("your identity is not kept, so others will not know you again next time: {error}"));
+fn unkept(
+    error: &identity::Error,
+    notices: &mut Vec<(NoticeKind, String)>,
+) -> Result<identity::Identity, identity::Error> {
+    let text = format!("your identity is not kept, so others will not know you again next time: {error}");
+    notices.push((NoticeKind::Warning, text));
     identity::Identity::ephemeral()
 }
 
@@ -149,6 +161,15 @@ fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<F
     }
     let wait = std::time::Duration::from_millis(LISTEN_MS);
     Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+}
+
+/// A warning when there are conferences of this title already: who joins by title could mean either.
+fn namesakes(heard: &[Found], title: &str) -> Option<String> {
+    let others = heard.iter().filter(|f| f.title == title).map(|f| f.source.ip().to_string());
+    let others = others.collect::<Vec<_>>().join(" and ");
+    let text =
+        format!("there is another conference \"{title}\", announced by {others}: people have to tell them apart");
+    (!others.is_empty()).then_some(text)
 }
 
 /// Groups and ports nobody else is heard on, or those the user pinned.

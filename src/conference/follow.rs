@@ -21,6 +21,7 @@ use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::VideoStats;
 use crate::protocol::roster::StreamInfo;
+use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
 use crate::wire::message::ParticipantId;
@@ -52,8 +53,10 @@ impl Follows {
 /// What is to be opened for one person.
 struct Opening {
     key: u64,
+    /// Participant and session, which the keys of their streams follow from.
+    of: (ParticipantId, u64),
     video: Option<(Received, StreamInfo)>,
-    voice: Option<Received>,
+    voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
     offset: ClockOffset,
 }
@@ -114,9 +117,9 @@ impl Director {
         let watches = !self.config.text_only;
         let listens = watches || self.config.speaker != SpeakerSpec::None;
         let video = wanted(other, &state.plan, PICTURE).filter(|_| watches);
-        let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens).map(|(received, _)| received);
+        let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens);
         let new_video = other.video.received.as_ref().map(|(_, r)| r) != video.as_ref().map(|(r, _)| r);
-        let new_voice = other.voice != voice;
+        let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
         if new_video {
             self.close_video(other);
         }
@@ -135,7 +138,8 @@ impl Director {
             return None;
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
-        Some(Opening { key: other.key, video, voice, picture, offset })
+        let of = (other.person.id, other.person.sid);
+        Some(Opening { key: other.key, of, video, voice, picture, offset })
     }
 
     fn again_after(&mut self, now: Timestamp) {
@@ -143,7 +147,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, video, voice, picture, offset } = opening;
+        let Opening { key, of, video, voice, picture, offset } = opening;
         let mut opened = Opened::default();
         if let Some((received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -152,14 +156,16 @@ impl Director {
                 stats: Arc::clone(&stats),
                 true_size: Some((stream.width as usize, stream.height as usize)),
             };
-            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, sink) {
+            let opener = self.opener(of, &stream);
+            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, opener, sink) {
                 opened.video = Some((received, stats));
             }
         }
-        if let Some(received) = voice {
+        if let Some((received, stream)) = voice {
             let key = stream_key(key, StreamKind::Audio);
+            let opener = self.opener(of, &stream);
             match self.voices.add(key) {
-                Ok(stats) if self.subscribe(now, key, &received, &offset, Sink::Audio) => {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, opener, Sink::Audio) => {
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -172,10 +178,26 @@ impl Director {
         opened
     }
 
-    fn subscribe(&mut self, now: Timestamp, key: u64, received: &Received, offset: &ClockOffset, sink: Sink) -> bool {
+    /// What opens a stream's packets in a protected conference. The beacon told where the stream was, which may have
+    /// wrapped since: the neighbouring roll-over counters are tried as well.
+    fn opener(&self, (id, sid): (ParticipantId, u64), stream: &StreamInfo) -> Option<Unprotector> {
+        let keys = self.keys.as_ref()?;
+        let rollovers = (stream.position >> 16) as u32;
+        Some(Unprotector::new(&keys.srtp(&id, sid, stream.ssrc), stream.ssrc, rollovers))
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Timestamp,
+        key: u64,
+        received: &Received,
+        offset: &ClockOffset,
+        opener: Option<Unprotector>,
+        sink: Sink,
+    ) -> bool {
         let &Received { address: rtp, source, ssrc } = received;
         let (source, ssrc) = (Some(source), Some(ssrc));
-        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset: offset.clone(), sink }) {
+        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset: offset.clone(), opener, sink }) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "cannot receive a stream; trying again");

@@ -22,6 +22,7 @@ mod people;
 mod state;
 pub mod stats;
 mod succession;
+mod troubles;
 pub mod view;
 
 use std::net::Ipv4Addr;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::{net, process};
@@ -37,6 +39,7 @@ use crate::limits::{CHAT_LOG_PIECES_MAX, NOTICES_MAX};
 use crate::pipeline::control;
 use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
+use crate::protocol::keys::{KdfFailed, Secret};
 use crate::time::NtpTime;
 use crate::wire::Layer;
 use config::Config;
@@ -66,6 +69,9 @@ pub enum Error {
     /// The groups or ports asked for cannot be used.
     #[error(transparent)]
     Address(#[from] crate::wire::address::Error),
+    /// The passphrase's key cannot be had.
+    #[error(transparent)]
+    Passphrase(#[from] KdfFailed),
     /// The own key cannot be had.
     #[error(transparent)]
     Identity(#[from] crate::device::identity::Error),
@@ -95,9 +101,16 @@ pub enum Entry {
     Start {
         /// What it is called.
         title: String,
+        /// What others must know to take part; without one anyone on the network can watch.
+        passphrase: Option<Zeroizing<String>>,
     },
     /// One that was found.
-    Join(Found),
+    Join {
+        /// Where it is.
+        found: Found,
+        /// What opens it.
+        secret: Secret,
+    },
 }
 
 /// What happened to a person.

@@ -326,8 +326,8 @@ impl People {
             self.all.remove(oldest);
         }
         let other = self.present(id)?;
+        // At which size the picture is wanted is the window's to say: whoever comes back at once keeps the tile.
         other.present = false;
-        other.picture.want(0, 0);
         Some(other)
     }
 
@@ -364,5 +364,58 @@ impl People {
     /// Media packets refused, all people together.
     pub fn rejected(&self) -> u64 {
         self.all.iter().map(Other::rejected).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::roster::Role;
+    use crate::wire::message::ParticipantId;
+
+    fn person(n: u8, sid: u64) -> Person {
+        Person {
+            id: ParticipantId([n; 16]),
+            sid,
+            name: "Ada".into(),
+            typed_name: "Ada".into(),
+            suffix: None,
+            joined: NtpTime(0),
+            address: "10.77.0.1:4000".parse().unwrap(),
+            role: Role::Participant,
+            slot: None,
+            microphone: Microphone::On,
+            camera: Camera::On,
+            streams: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn whoever_comes_back_at_once_keeps_tile_and_figures_but_not_the_clock_of_before() {
+        let mut people = People::default();
+        let id = person(1, 1).id;
+        let key = people.arrive(person(1, 1)).key;
+        let other = people.present(&id).unwrap();
+        other.picture.want(320, 180);
+        other.offset.set(Some(5));
+        let stats = Arc::new(VideoStats::default());
+        stats.frames_complete.store(7, Relaxed);
+        other.video.streams.push(stats);
+        assert!(people.depart(&id).is_some());
+        assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
+        let other = people.arrive(person(1, 2));
+        assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
+        assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+    }
+
+    #[test]
+    fn of_many_who_left_the_first_are_forgotten() {
+        let mut people = People::default();
+        for n in 0..=DEPARTED_MAX + 5 {
+            let id = ParticipantId((n as u128).to_be_bytes());
+            people.arrive(Person { id, ..person(0, 1) });
+            assert!(people.depart(&id).is_some());
+        }
+        assert_eq!(people.stats().len(), DEPARTED_MAX);
     }
 }

@@ -76,11 +76,6 @@ impl Encoder {
         written?;
         Ok(())
     }
-
-    /// Algorithmic delay in samples.
-    pub fn lookahead(&mut self) -> usize {
-        self.inner.get_lookahead().map_or(0, |n| n.max(0) as usize)
-    }
 }
 
 /// Samples in an Opus packet; `None` when it is no valid packet or longer than 120 ms.

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
@@ -25,6 +26,7 @@ use crate::media::opus::{self, Encoder, RATE};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
 use crate::protocol::packetizer::AudioPacketizer;
+use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
 use crate::wire::rtcp::{self, SenderReport};
 
@@ -59,6 +61,10 @@ pub struct Config {
     pub cname: String,
     /// Name for people.
     pub name: String,
+    /// In a protected conference the stream's key material.
+    pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
+    /// Where the stream is, for beacons: roll-over counter << 16 | last sequence number.
+    pub position: Arc<AtomicU64>,
     /// Begin without sending.
     pub muted: bool,
 }
@@ -90,8 +96,6 @@ pub struct AudioSendStats {
     glitches: AtomicU64,
     level: AtomicU32,
     muted: AtomicBool,
-    /// ROC in the high half, sequence number of the next packet in the low half.
-    position: AtomicU64,
 }
 
 impl AudioSendStats {
@@ -129,12 +133,6 @@ impl AudioSendStats {
     pub fn muted(&self) -> bool {
         self.muted.load(Ordering::Relaxed)
     }
-
-    /// Roll-over counter and sequence number of the next packet, for beacons.
-    pub fn position(&self) -> (u32, u16) {
-        let word = self.position.load(Ordering::Relaxed);
-        ((word >> 32) as u32, word as u16)
-    }
 }
 
 /// Stops or resumes sending.
@@ -152,6 +150,10 @@ pub struct AudioSend {
     frame: Vec<f32>,
     opus: Vec<u8>,
     packet: Vec<u8>,
+    protector: Option<Protector>,
+    /// A packet in protected form.
+    sealed: Vec<u8>,
+    position: Arc<AtomicU64>,
     /// Media time of the next sample captured.
     timestamp: u32,
     /// When the last frame was read.
@@ -176,7 +178,7 @@ impl AudioSend {
         let stats = AudioSendStats::default();
         stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
         stats.muted.store(config.muted, Ordering::Relaxed);
-        stats.position.store(u64::from(config.first_sequence), Ordering::Relaxed);
+        config.position.store(config.first_sequence.into(), Ordering::Relaxed);
         Ok(Self {
             microphone: Microphone::open(&config.microphone, config.pitch_hz, &clock)?,
             encoder: Encoder::new(config.opus)?,
@@ -189,6 +191,9 @@ impl AudioSend {
             frame: vec![0.0; (RATE / 1_000 * config.frame_ms) as usize],
             opus: Vec::with_capacity(OPUS_PACKET_BYTES_MAX),
             packet: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
+            protector: config.master.as_ref().map(|master| Protector::new(master)),
+            sealed: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
+            position: config.position,
             timestamp: config.first_timestamp,
             reported: None,
             muted: config.muted,
@@ -269,12 +274,16 @@ impl AudioSend {
         }
         self.packetizer.packet(self.timestamp, self.marker, None, &self.opus, &mut self.packet);
         self.marker = false;
-        let position = (u64::from(self.packetizer.roc()) << 32) | u64::from(self.packetizer.sequence());
-        self.stats.position.store(position, Ordering::Relaxed);
-        match self.egress.socket.send(destination, &self.packet, Dscp::Audio) {
+        let position = u64::from(self.packetizer.roc()) << 16 | u64::from(self.packetizer.sequence());
+        self.position.store(position, Ordering::Relaxed);
+        let Some(packet) = sealed(&mut self.protector, Protector::protect, &self.packet, &mut self.sealed) else {
+            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        match self.egress.socket.send(destination, packet, Dscp::Audio) {
             Ok(()) => {
                 self.stats.packets.fetch_add(1, Ordering::Relaxed);
-                self.stats.bytes.fetch_add(self.packet.len() as u64, Ordering::Relaxed);
+                self.stats.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
             }
             Err(_) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -309,10 +318,24 @@ impl AudioSend {
         let Some(mut destination) = self.egress.destination.current() else { return };
         let Some(port) = destination.port().checked_add(1) else { return };
         destination.set_port(port);
-        if self.egress.socket.send(destination, &self.packet, Dscp::Audio).is_err() {
+        let packet = sealed(&mut self.protector, Protector::protect_control, &self.packet, &mut self.sealed);
+        if !packet.is_some_and(|packet| self.egress.socket.send(destination, packet, Dscp::Audio).is_ok()) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What goes on the wire for `plain`: itself in an open conference, else its protected form, which is put in `buffer`.
+/// What cannot be protected is not sent.
+fn sealed<'a>(
+    protector: &mut Option<Protector>,
+    protect: impl FnOnce(&mut Protector, &[u8], &mut Vec<u8>) -> Result<(), srtp::Error>,
+    plain: &'a [u8],
+    buffer: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    let Some(protector) = protector else { return Some(plain) };
+    buffer.clear();
+    protect(protector, plain, buffer).ok().map(|()| &buffer[..])
 }
 
 /// The sending thread, seen from outside. Dropping it says good-bye, stops and joins the thread.
@@ -407,6 +430,8 @@ mod tests {
             first_timestamp: u32::MAX - 960,
             cname: "ada@host".into(),
             name: "Ada".into(),
+            master: None,
+            position: Arc::default(),
             muted: false,
         }
     }
@@ -466,7 +491,7 @@ mod tests {
         let stats = rig.role.stats();
         assert_eq!((stats.frames(), stats.packets(), stats.failures()), (50, 50, 0));
         assert_eq!(stats.bytes(), packets.iter().map(|p| p.len() as u64).sum::<u64>());
-        assert_eq!(stats.position(), (1, 48));
+        assert_eq!(rig.role.position.load(Ordering::Relaxed), 1 << 16 | 48, "past the wrap");
         assert!((-40.0..-5.0).contains(&stats.level_dbfs()), "{}", stats.level_dbfs());
     }
 

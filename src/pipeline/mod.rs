@@ -6,6 +6,5 @@ pub mod control;
 pub mod egress;
 pub mod receive;
 pub mod slot;
-pub mod stats;
 pub mod video_receive;
 pub mod video_send;

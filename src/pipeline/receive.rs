@@ -28,6 +28,7 @@ use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats, VideoStream};
 use crate::protocol::clock::SenderClock;
 use crate::protocol::reassembler::{FrameId, Progress, Reassembler};
+use crate::protocol::srtp::{self, Unprotector};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::{rtcp, rtp};
 
@@ -109,6 +110,8 @@ pub struct Subscription {
     pub ssrc: Option<u32>,
     /// Offset of its participant's wall clock.
     pub offset: ClockOffset,
+    /// In a protected conference what opens its packets.
+    pub opener: Option<Unprotector>,
     /// Where it goes.
     pub sink: Sink,
 }
@@ -328,7 +331,10 @@ impl Role {
                     let mut refused = 0;
                     for datagram in self.buffer.datagrams() {
                         match pinned(&datagram, stream.source, &mut stream.ssrc) {
-                            Source::Own => self.audio.packet(stream.key, now, datagram.bytes),
+                            Source::Own => match stream.opener.plain(datagram.bytes, Unprotector::open) {
+                                Some(bytes) => self.audio.packet(stream.key, now, bytes),
+                                None => refused += 1,
+                            },
                             Source::Foreign | Source::Malformed => refused += 1,
                         }
                     }
@@ -337,7 +343,10 @@ impl Role {
                 Kind::Video(video) => {
                     for datagram in self.buffer.datagrams() {
                         match pinned(&datagram, stream.source, &mut stream.ssrc) {
-                            Source::Own => video.packet(now, datagram.bytes, &stream.clock, &stream.offset),
+                            Source::Own => match stream.opener.plain(datagram.bytes, Unprotector::open) {
+                                Some(bytes) => video.packet(now, bytes, &stream.clock, &stream.offset),
+                                None => video.foreign += 1,
+                            },
                             Source::Foreign => video.foreign += 1,
                             Source::Malformed => video.malformed += 1,
                         }
@@ -393,7 +402,34 @@ struct Stream {
     ssrc: Option<u32>,
     clock: SenderClock,
     offset: ClockOffset,
+    opener: Opener,
     kind: Kind,
+}
+
+/// Opens the packets of a protected stream; those of an open conference are taken as they are.
+struct Opener {
+    keys: Option<Box<Unprotector>>,
+    buffer: Vec<u8>,
+}
+
+impl Opener {
+    fn new(keys: Option<Unprotector>) -> Self {
+        let buffer = Vec::with_capacity(if keys.is_some() { DATAGRAM_BYTES_MAX } else { 0 });
+        Self { keys: keys.map(Box::new), buffer }
+    }
+
+    /// The plain packet, when it is authentic and new. Never longer than a datagram: the caller has checked.
+    fn plain<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        open: impl FnOnce(&mut Unprotector, &mut [u8]) -> Result<usize, srtp::Error>,
+    ) -> Option<&'a [u8]> {
+        let Some(keys) = &mut self.keys else { return Some(bytes) };
+        self.buffer.clear();
+        self.buffer.extend_from_slice(bytes);
+        let length = open(keys, &mut self.buffer).ok()?;
+        self.buffer.get(..length)
+    }
 }
 
 enum Kind {
@@ -403,7 +439,7 @@ enum Kind {
 
 impl Stream {
     fn open(subscription: Subscription, interface: &Interface) -> Result<Self, Error> {
-        let Subscription { key, rtp, source, ssrc, offset, sink } = subscription;
+        let Subscription { key, rtp, source, ssrc, offset, opener, sink } = subscription;
         let (kind, rate) = match sink {
             Sink::Audio => (Kind::Audio, AUDIO_CLOCK_HZ),
             Sink::Video { slot, stats, true_size } => {
@@ -419,6 +455,7 @@ impl Stream {
             ssrc,
             clock: SenderClock::new(rate),
             offset,
+            opener: Opener::new(opener),
             kind,
         })
     }
@@ -432,8 +469,12 @@ impl Stream {
     }
 
     fn report(&mut self, bytes: &[u8]) {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return;
+        }
+        let Some(plain) = self.opener.plain(bytes, Unprotector::open_control) else { return };
         // A report that cannot be parsed says nothing, and the next one comes in a second.
-        let _ = rtcp::parse(bytes, |report| {
+        let _ = rtcp::parse(plain, |report| {
             if let rtcp::Report::Sender(report) = report
                 && self.ssrc == Some(report.ssrc)
             {

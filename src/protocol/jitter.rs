@@ -33,6 +33,8 @@ const DROPOUT_MAX: i16 = 3_000;
 const MISORDER_MAX: i16 = 100;
 /// A transit time that differs by this much from the others means that the media clock jumped.
 const CLOCK_JUMP: i64 = 2_000 * PER_MS;
+/// Packets of speech up to 100 kb/s; larger ones are kept too, at the price of an allocation.
+const PACKET_BYTES_USUAL: usize = 256;
 /// Frame length assumed before the first packet is known.
 const FRAME: i64 = 20 * PER_MS;
 /// A packet that missed its turn is left out only if the delay is then no more than this below its target.
@@ -126,13 +128,19 @@ pub struct Counters {
     pub concealed_samples: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     /// Extended sequence number, 0 = free (extended numbers start at 2^16).
     sequence: u64,
     timestamp: i64,
     samples: i64,
     payload: Vec<u8>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self { sequence: 0, timestamp: 0, samples: 0, payload: Vec::with_capacity(PACKET_BYTES_USUAL) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +200,7 @@ impl JitterBuffer {
     /// An empty buffer for one talker.
     pub fn new() -> Self {
         Self {
-            slots: (0..JITTER_PACKETS_MAX).map(|_| Slot::default()).collect(),
+            slots: (0..JITTER_PACKETS_MAX).map(|_| Slot::new()).collect(),
             ssrc: None,
             sequences: SequenceExtender::default(),
             timestamps: TimestampExtender::default(),

@@ -1,26 +1,32 @@
 //! Keys: the schedule from the conference's secret down, identities and their signatures, and seeded chance.
 //!
 //! ```text
-//! K_pw      32 bytes: open conferences SHA-256("open" || conference id); a passphrase's key takes its place
+//! K_pw      32 bytes: open conferences SHA-256("open" || conference id), protected ones
+//!           Argon2id(NFKC(passphrase), salt = conference id, 64 MiB, 3 passes, 4 lanes)
 //! PRK_e   = HKDF-SHA256-Extract(salt "roundtable/1" || conference id || epoch (4), K_pw || R_epoch); R_0 empty
 //! control = Expand(PRK_e, "ctl" || sid (8), 44): ChaCha20-Poly1305 key (32), iv (12)
+//! srtp    = Expand(PRK_e, "srtp" || participant id (16) || sid (8) || ssrc (4), 30): SRTP master key (16), salt (14)
 //! check   = first 8 bytes of HMAC-SHA256(Extract("roundtable/1 check" || conference id, K_pw), nonce (8) || epoch (4))
 //! tag     = first 4 bytes of SHA-256("tag" || conference id)
 //! participant id = SHA-256(Ed25519 public key)[0..16]
 //! conference id  = SHA-256(owner's public key || 16 random bytes)[0..16]
 //! ```
-//! (RFC 5869, RFC 8032; numbers in network order.) The key of a packet depends on the secret and its sid alone, so a
+//! (RFC 5869, RFC 8032, RFC 9106; numbers in network order.) The key of a packet depends on the secret and its sid alone, so a
 //! member opens any packet without having met its sender. In an open conference the secret is public: sealing then
 //! keeps out accidents, and only signatures mean anything.
 
 use std::fmt;
 use std::time::Duration;
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::protocol::srtp::MASTER_BYTES;
 use crate::wire::message::{ConferenceId, ParticipantId, SIGNATURE_BYTES, SignatureContext};
 
 /// SHA-256 of the parts one after the other.
@@ -56,14 +62,39 @@ fn first_16(digest: [u8; 32]) -> [u8; 16] {
     id
 }
 
+/// Memory, passes and lanes of Argon2id; the same for every conference of this version.
+const KDF_MEMORY_KIB: u32 = 64 * 1024;
+const KDF_PASSES: u32 = 3;
+const KDF_LANES: u32 = 4;
+
+/// A passphrase could not be turned into a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory to turn the passphrase into a key ({} MiB)", KDF_MEMORY_KIB / 1024)]
+pub struct KdfFailed;
+
 /// `K_pw`: what everybody who may take part knows.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret([u8; 32]);
 
 impl Secret {
     /// The secret of an open conference, which is none.
     pub fn open(id: &ConferenceId) -> Self {
         Self(sha256(&[b"open", &id.0]))
+    }
+
+    /// The secret of a protected conference: Argon2id (RFC 9106) of the passphrase in normal form NFKC, salted with the
+    /// conference's id. Takes 64 MiB and some tenths of a second.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn from_passphrase(passphrase: &str, id: &ConferenceId) -> Result<Self, KdfFailed> {
+        let normal = Zeroizing::new(passphrase.trim().nfkc().collect::<String>());
+        let params = Params::new(KDF_MEMORY_KIB, KDF_PASSES, KDF_LANES, Some(32)).map_err(|_| KdfFailed)?;
+        let mut secret = Self([0; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(normal.as_bytes(), &id.0, &mut secret.0)
+            .map_err(|_| KdfFailed)?;
+        Ok(secret)
     }
 
     /// The check value an ANNOUNCE with this nonce and epoch must carry.
@@ -123,6 +154,15 @@ impl EpochKeys {
     /// What stands in sealed headers.
     pub fn tag(&self) -> u32 {
         self.tag
+    }
+
+    /// SRTP master key and salt of one stream (see `protocol::srtp`).
+    pub fn srtp(&self, participant: &ParticipantId, sid: u64, ssrc: u32) -> Zeroizing<[u8; MASTER_BYTES]> {
+        let mut master = Zeroizing::new([0; MASTER_BYTES]);
+        let info = [b"srtp".as_slice(), &participant.0, &sid.to_be_bytes(), &ssrc.to_be_bytes()];
+        let expanded = self.prk.expand_multi_info(&info, master.as_mut_slice());
+        debug_assert!(expanded.is_ok(), "30 bytes are far below the limit of 255 blocks");
+        master
     }
 
     /// Key of the control packets of session `sid`.

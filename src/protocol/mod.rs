@@ -11,3 +11,4 @@ pub mod reassembler;
 pub mod roster;
 pub mod seal;
 pub mod session;
+pub mod srtp;

@@ -52,7 +52,6 @@
 
 use std::fmt;
 
-use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Packet, Repair};
 
 /// Number of a Beacon in a signature's context.
@@ -76,6 +75,13 @@ pub struct ConferenceId(pub [u8; 16]);
 /// Names a participant: the first 16 bytes of SHA-256 of the public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParticipantId(pub [u8; 16]);
+
+impl Message {
+    /// Appends the body of a datagram with this message alone.
+    pub fn write_body(&self, out: &mut Vec<u8>) {
+        prost::encoding::message::encode(1, self, out);
+    }
+}
 
 impl fmt::Display for ConferenceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,7 +111,8 @@ fn hexadecimal(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// What a sealed control datagram holds.
+/// What a sealed control datagram holds. It is written by [`Message::write_body`] and read by [`super::opened`].
+#[cfg(test)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Body {
     /// In the order they are to be worked on.
@@ -119,23 +126,6 @@ pub struct Message {
     /// `None`: a kind of the future.
     #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 20, 21, 22, 23")]
     pub kind: Option<Kind>,
-}
-
-impl TryFrom<Kind> for Packet {
-    type Error = ();
-
-    /// The chat's packets; of other kinds nothing.
-    fn try_from(kind: Kind) -> Result<Self, ()> {
-        Ok(match kind {
-            Kind::Chat(original) => Packet::Chat(original),
-            Kind::Heartbeat(heartbeat) => Packet::Heartbeat(heartbeat),
-            Kind::Nack(nack) => Packet::Nack(nack),
-            Kind::Repair(repair) => Packet::Repair(repair),
-            Kind::HistoryRequest(request) => Packet::HistoryRequest(request),
-            Kind::HistoryAnswer(answer) => Packet::HistoryAnswer(answer),
-            Kind::Beacon(_) | Kind::Join(_) | Kind::Bye(_) | Kind::Ping(_) | Kind::Pong(_) => return Err(()),
-        })
-    }
 }
 
 impl From<Packet> for Message {
@@ -329,34 +319,6 @@ pub struct Pong {
     pub transmit: u64,
 }
 
-/// Why a body is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Larger than anything sent.
-    #[error("body of {0} bytes, at most {SEALED_BODY_BYTES_MAX}")]
-    Length(usize),
-    /// Too many messages.
-    #[error("{0} messages in one datagram, at most {MESSAGES_PER_DATAGRAM_MAX}")]
-    Count(usize),
-    /// Not Protocol Buffers, or fields of another type.
-    #[error("body cannot be decoded: {0}")]
-    Decode(#[from] prost::DecodeError),
-}
-
-impl Body {
-    /// Decodes an opened body, within the bounds.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes.len() > SEALED_BODY_BYTES_MAX {
-            return Err(Error::Length(bytes.len()));
-        }
-        let body: Body = prost::Message::decode(bytes)?;
-        match body.messages.len() {
-            0..=MESSAGES_PER_DATAGRAM_MAX => Ok(body),
-            count => Err(Error::Count(count)),
-        }
-    }
-}
-
 /// Whom and when a signature binds; see the module's description.
 #[derive(Clone, Copy, Debug)]
 pub struct SignatureContext {
@@ -419,37 +381,8 @@ mod tests {
             (Packet::HistoryRequest(HistoryRequest::default()), &[0xb2, 1]),
             (Packet::HistoryAnswer(HistoryAnswer::default()), &[0xba, 1]),
         ] {
-            assert_eq!(Message::from(packet.clone()).encode_to_vec(), [key, &[0]].concat());
-            assert_eq!(Packet::try_from(Kind::from(packet.clone())), Ok(packet));
+            assert_eq!(Message::from(packet).encode_to_vec(), [key, &[0]].concat());
         }
-    }
-
-    #[test]
-    fn kinds_and_fields_of_the_future_are_skipped() {
-        // Message 1 { field 33: varint 5 }, message 2 { ping { nonce, field 9 } }
-        let bytes = [0x0a, 3, 0x88, 0x02, 5, 0x0a, 14, 0xa2, 0x01, 11, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0x48, 1];
-        let body = Body::parse(&bytes).unwrap();
-        assert_eq!(body.messages[0].kind, None);
-        assert_eq!(body.messages[1].kind, Some(Kind::Ping(Ping { nonce: 1, origin: 0 })));
-    }
-
-    #[test]
-    fn at_most_32_messages_and_1372_bytes_are_taken() {
-        let of = |count| Body { messages: vec![Message::default(); count] }.encode_to_vec();
-        assert_eq!(Body::parse(&of(MESSAGES_PER_DATAGRAM_MAX)).unwrap().messages.len(), MESSAGES_PER_DATAGRAM_MAX);
-        assert!(matches!(Body::parse(&of(MESSAGES_PER_DATAGRAM_MAX + 1)), Err(Error::Count(33))));
-        // One unknown field of the given length.
-        let padded = |total: usize| {
-            let mut bytes = vec![0x7a, 0, 0];
-            let content = total - bytes.len();
-            bytes[1] = content as u8 | 0x80;
-            bytes[2] = (content >> 7) as u8;
-            bytes.resize(total, 0);
-            bytes
-        };
-        assert!(Body::parse(&padded(SEALED_BODY_BYTES_MAX)).is_ok());
-        assert!(matches!(Body::parse(&padded(SEALED_BODY_BYTES_MAX + 1)), Err(Error::Length(_))));
-        assert!(matches!(Body::parse(&[0x0a, 5]), Err(Error::Decode(_))));
     }
 
     #[test]

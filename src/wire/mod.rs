@@ -5,6 +5,7 @@ pub mod chat;
 pub mod discovery;
 pub mod jpeg_payload;
 pub mod message;
+pub mod opened;
 pub mod rtcp;
 pub mod rtp;
 pub mod sap;

@@ -11,7 +11,7 @@
 //!   24     ..    ciphertext: ChaCha20-Poly1305 (RFC 8439), nonce = iv XOR pn, these 24 bytes as associated data
 //!   n-16    16   its tag
 //! ```
-//! Numbers are in network order. Classes: 1 control (a [`super::message::Body`]); 2 object data, 3 feedback and
+//! Numbers are in network order. Classes: 1 control ([`super::message`]); 2 object data, 3 feedback and
 //! 4 unicast handshake are kept free for their later use. What opens it is `protocol::seal`; nothing here is secret.
 
 use crate::limits::{DATAGRAM_BYTES_MAX, SEALED_BODY_BYTES_MAX};

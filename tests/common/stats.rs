@@ -23,6 +23,12 @@ impl Stats {
         people.filter_map(|p| Some(p["name"].as_str()?.to_owned())).collect()
     }
 
+    /// Names of the others who are here now.
+    pub fn present(&self) -> Vec<String> {
+        let people = self.0["people"].as_array().into_iter().flatten();
+        people.filter(|p| p["present"] == true).filter_map(|p| Some(p["name"].as_str()?.to_owned())).collect()
+    }
+
     /// The entry of the person called `name`; null while unknown.
     pub fn person(&self, name: &str) -> &Value {
         let people = self.0["people"].as_array().into_iter().flatten();

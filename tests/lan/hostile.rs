@@ -11,13 +11,15 @@ use crate::common::sandbox::sandboxed;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PACKETS: usize = 150_000;
 /// So many go out at once, and then a breath is taken: a flood would only fill the receive buffers.
 const BURST: usize = 64;
 const BREATH: Duration = Duration::from_millis(4);
 
+/// So long all groups are overheard: beacons come each two seconds, announcements each five.
+const SAMPLING: Duration = Duration::from_secs(6);
 /// Real packets kept to be altered, for each port.
 const SAMPLES: usize = 64;
 const DATAGRAM_MAX: usize = 1_472;
@@ -43,7 +45,7 @@ fn hostile_bytes_on_every_port_change_nothing() {
         let names = peers[0].stats().map(|s| s.names());
         let memory: Vec<u64> = peers.iter().map(|p| p.memory_bytes("VmRSS")).collect();
 
-        let mut targets: Vec<Target> = open_ports(&lan).into_iter().map(sampled).collect();
+        let mut targets = sampled(&open_ports(&lan));
         let sampled = targets.iter().filter(|t| !t.samples.is_empty()).count();
         println!("{} ports, real packets from {sampled}", targets.len());
         assert!(sampled >= 3, "control, picture and sound can be overheard");
@@ -105,21 +107,34 @@ fn sockets(lan: &Lan, h: usize, protocol: &str, state: Option<&str>) -> Vec<Sock
     String::from_utf8_lossy(&table).lines().skip(1).filter_map(parse).collect()
 }
 
-/// Overhears the packets of a group, if it is one.
-fn sampled(address: SocketAddrV4) -> Target {
-    let mut samples = Vec::new();
-    if address.ip().is_multicast() {
-        let socket = UdpSocket::bind(address).expect("a port of the switch's own");
-        socket.join_multicast_v4(address.ip(), &SWITCH).expect("join");
-        socket.set_read_timeout(Some(Duration::from_millis(2_500))).expect("timeout");
-        let mut buffer = [0; 2_048];
-        while samples.len() < SAMPLES {
-            // Silence: nobody sends there now.
-            let Ok(length) = socket.recv(&mut buffer) else { break };
-            samples.push(buffer[..length].to_vec());
+/// Overhears the packets of all groups at once for a while.
+fn sampled(addresses: &[SocketAddrV4]) -> Vec<Target> {
+    let mut heard: Vec<(Target, Option<UdpSocket>)> = addresses.iter().map(|&address| overhear(address)).collect();
+    let end = Instant::now() + SAMPLING;
+    let mut buffer = [0; 2_048];
+    while Instant::now() < end {
+        std::thread::sleep(BREATH);
+        for (target, socket) in &mut heard {
+            let Some(socket) = socket else { continue };
+            while let Ok(length) = socket.recv(&mut buffer) {
+                if target.samples.len() < SAMPLES {
+                    target.samples.push(buffer[..length].to_vec());
+                }
+            }
         }
     }
-    Target { address, samples }
+    heard.into_iter().map(|(target, _)| target).collect()
+}
+
+/// A socket in the group, if it is one.
+fn overhear(address: SocketAddrV4) -> (Target, Option<UdpSocket>) {
+    let socket = address.ip().is_multicast().then(|| {
+        let socket = UdpSocket::bind(address).expect("a port of the switch's own");
+        socket.join_multicast_v4(address.ip(), &SWITCH).expect("join");
+        socket.set_nonblocking(true).expect("a mode");
+        socket
+    });
+    (Target { address, samples: Vec::new() }, socket)
 }
 
 fn bombard(targets: &mut [Target], packets: usize, random: &mut Random) {

@@ -6,8 +6,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod chat;
 mod command_line;
 mod conference;
+mod crowd;
 mod demo;
 mod hostile;
+mod protected;
 mod switch;

@@ -256,12 +256,6 @@ impl UdpSocket {
         self.segmentation.load(Ordering::Relaxed)
     }
 
-    /// Allows or forbids sending many datagrams in one system call. Links inside one machine carry such a batch as one
-    /// packet, so simulated loss on them takes or spares it whole; forbidding it gives each datagram a fate of its own.
-    pub fn set_segments(&self, on: bool) {
-        self.segmentation.store(on && self.receiver.max_gso_segments() > 1, Ordering::Relaxed);
-    }
-
     /// What the socket did so far.
     pub fn counters(&self) -> Counters {
         Counters { receive_drops: options::receive_drops(&self.socket), ..self.counts.read() }

@@ -19,6 +19,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::SoundEvent;
 use super::native;
+use super::quiet::quietly;
 use super::ring::Gauge;
 use crate::device::clock::Clock;
 use crate::time::{Timestamp, media_nanos};
@@ -53,6 +54,15 @@ pub(super) struct Opened<H> {
     pub(super) paced: Option<u32>,
 }
 
+/// Why no device was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// Any would do, and there is none.
+    Absent,
+    /// In words for a person.
+    Failed(String),
+}
+
 /// Why a device is watched no more.
 enum End {
     Stop,
@@ -75,7 +85,7 @@ impl<H: Send + 'static> Keeper<H> {
     pub(super) fn start(
         what: &'static str,
         clock: Clock,
-        open: impl FnMut(usize) -> Result<Opened<H>, String> + Send + 'static,
+        open: impl FnMut(usize) -> Result<Opened<H>, NotOpened> + Send + 'static,
     ) -> Self {
         let (stop, stopped) = bounded(0);
         let (ends_in, ends) = bounded(4);
@@ -122,12 +132,12 @@ struct Watcher<H, O> {
     events: Sender<SoundEvent>,
 }
 
-impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H, O> {
+impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher<H, O> {
     fn run(mut self) {
         let (mut retry, mut too_short, mut announce) = (RETRY_FIRST, 0, true);
         loop {
             let since = self.clock.now();
-            let reason = match (self.open)(too_short).map(|opened| self.watch(opened, announce)) {
+            let reason = match quietly(|| (self.open)(too_short)).map(|opened| self.watch(opened, announce)) {
                 Ok(End::Stop) => return,
                 Ok(End::TooShort) => {
                     too_short += 1;
@@ -135,15 +145,19 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, String>> Watcher<H,
                     announce = false;
                     continue;
                 }
-                Ok(End::Failed(reason)) | Err(reason) => reason,
+                Ok(End::Failed(reason)) | Err(NotOpened::Failed(reason)) => Some(reason),
+                Err(NotOpened::Absent) => None,
             };
             announce = true;
             if self.clock.now().since(since) >= WORKED {
                 retry = RETRY_FIRST;
             }
-            let message = format!("{}: {reason}; trying again in {} s", self.what, retry.as_secs_f32());
+            let event = reason.map_or(SoundEvent::Absent, |reason| {
+                let message = format!("{}: {reason}; trying again from time to time", self.what);
+                SoundEvent::Failed { message, retry_in: Some(retry) }
+            });
             // Nobody asks for events: they need not wait here.
-            let _ = self.events.try_send(SoundEvent::Failed { message, retry_in: Some(retry) });
+            let _ = self.events.try_send(event);
             if self.wait(retry) {
                 return;
             }
@@ -234,7 +248,7 @@ impl Pace {
 
 fn drop_elsewhere(stream: Box<dyn Any + Send>) {
     // Without a thread to spare the stream is leaked with the closure: better than hanging here.
-    let _ = std::thread::Builder::new().name("drop-sound".into()).spawn(move || drop(stream));
+    let _ = std::thread::Builder::new().name("drop-sound".into()).spawn(move || quietly(|| drop(stream)));
 }
 
 #[cfg(test)]
@@ -265,7 +279,7 @@ mod tests {
             let n = count.fetch_add(1, Ordering::SeqCst);
             let gauge = if n == 1 { faulty.clone() } else { Arc::new(Gauge::default()) };
             match n {
-                0 => Err("no such device".into()),
+                0 => Err(NotOpened::Failed("no such device".into())),
                 _ => {
                     let (stream, device) = (Box::new(TellDrop(dropped.clone())), "USB".into());
                     Ok(Opened { stream, end: n, gauge, device, paced: None })
@@ -273,7 +287,7 @@ mod tests {
             }
         });
         let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
-        assert_eq!(message, "microphone: no such device; trying again in 0.5 s");
+        assert_eq!(message, "microphone: no such device; trying again from time to time");
         assert_eq!(retry_in, Some(RETRY_FIRST));
         assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
         assert_eq!(keeper.take(), Some(1));
@@ -286,6 +300,19 @@ mod tests {
         drop(keeper);
         drops.recv_timeout(Duration::from_secs(10)).expect("stopping drops the stream");
         assert_eq!(opens.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_device_that_comes_later_is_opened_then() {
+        let mut there = false;
+        let keeper = Keeper::start("speaker", Clock::system(), move |_| match std::mem::replace(&mut there, true) {
+            false => Err(NotOpened::Absent),
+            true => {
+                Ok(Opened { stream: Box::new(()), end: 1, gauge: Arc::default(), device: "USB".into(), paced: None })
+            }
+        });
+        assert_eq!(next(&keeper), SoundEvent::Absent);
+        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod keeper;
 mod native;
 mod paced;
+mod quiet;
 mod ring;
 
 use std::path::{Path, PathBuf};
@@ -107,6 +108,8 @@ pub enum SoundEvent {
         /// Time until the next attempt; `None`: there will be none.
         retry_in: Option<Duration>,
     },
+    /// Any device would do, and there is none; it is looked for again.
+    Absent,
 }
 
 /// A sound device of the system.
@@ -124,9 +127,9 @@ pub struct SoundDevice {
     pub host: &'static str,
 }
 
-/// The system's microphones and speakers; empty when there are none, or no sound system answers.
+/// The system's microphones and speakers, each once and by a name of its own; empty when there are none, or no sound system answers.
 pub fn list() -> Vec<SoundDevice> {
-    native::list()
+    quiet::quietly(native::list)
 }
 
 /// Counts of what went wrong in real time.

@@ -14,17 +14,20 @@ use cpal::{
 };
 
 use super::SoundDevice;
-use super::keeper::Opened;
+use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
 
 const PULSE: &str = "PulseAudio";
+const ALSA: &str = "ALSA";
 /// A hung sound server is given up after this.
 const OPEN_MAX: Duration = Duration::from_secs(3);
 /// Buffer lengths tried in turn, in milliseconds.
 const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
 const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
+/// Assumed of a speaker that chooses its own, until it has been measured.
+const PERIOD_GUESS_MS: u32 = 20;
 
 /// Devices named when the one wanted is not there.
 const NAMES_SHOWN: usize = 4;
@@ -71,15 +74,10 @@ fn devices(host: &Host, microphone: bool) -> Vec<Device> {
     devices.filter(|d| if microphone { d.supports_input() } else { d.supports_output() }).collect()
 }
 
-fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
+fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
+    let Some(wanted) = wanted else { return default_of(hosts(), microphone).ok_or(NotOpened::Absent) };
     let mut heard_of = Vec::new();
     for host in hosts() {
-        let Some(wanted) = wanted else {
-            match default_device(&host, microphone) {
-                Some(device) => return Ok(device),
-                None => continue,
-            }
-        };
         let devices = devices(&host, microphone);
         let named = |accept: &dyn Fn(&str) -> bool| {
             devices.iter().find(|d| accept(&device_id(d)) || accept(&device_name(d))).cloned()
@@ -91,10 +89,42 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, String> {
         }
         heard_of.extend(devices.iter().map(device_name));
     }
-    Err(match wanted {
-        None => "there is none".into(),
-        Some(name) => format!("there is no {name}; there {}", enumerated(&heard_of)),
-    })
+    Err(NotOpened::Failed(format!("there is no {wanted}; there {}", enumerated(&heard_of))))
+}
+
+/// The device `auto` means in the first host that has any. Not in those behind it: they are the layers below it, where
+/// its monitors look like microphones.
+fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Option<Device> {
+    for host in hosts {
+        let device = default_device(&host, microphone);
+        if device.is_some() || host.devices().is_ok_and(|mut all| all.next().is_some()) {
+            return device;
+        }
+    }
+    None
+}
+
+/// Whether somebody may want to choose the device of this id. ALSA lists a card's every input and output a dozen times,
+/// and its converters and bridges whether or not they lead anywhere; the one kind shown takes any format.
+fn is_worth_naming(host: &str, id: &str) -> bool {
+    let Some(card) = id.strip_prefix("plughw:CARD=") else { return host != ALSA || id == "default" };
+    // By the number of the card it is listed once more.
+    !card.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// What to say of a device that does not open.
+fn not_opened(wanted: Option<&str>, device: &str, error: &cpal::Error) -> NotOpened {
+    match (wanted, error.kind()) {
+        // ALSA has a default device even where there is no card.
+        (None, ErrorKind::DeviceNotAvailable) => NotOpened::Absent,
+        (Some(_), ErrorKind::DeviceNotAvailable) => NotOpened::Failed(format!("{device}: it is not there")),
+        (_, kind) => {
+            let known = FAULTS.iter().find(|(k, _)| *k == kind);
+            NotOpened::Failed(
+                known.map_or_else(|| format!("{device}: {error}"), |(_, text)| format!("{device}: {text}")),
+            )
+        }
+    }
 }
 
 /// The first few names, as the end of a sentence: sound systems list dozens of plug-ins.
@@ -113,18 +143,32 @@ pub(super) fn list() -> Vec<SoundDevice> {
     for host in hosts() {
         for microphone in [true, false] {
             let default = default_device(&host, microphone).map(|d| device_id(&d));
-            all.extend(devices(&host, microphone).iter().map(|d| {
-                let id = device_id(d);
-                let default = default.as_ref() == Some(&id);
-                SoundDevice { name: device_name(d), id, microphone, default, host: host.id().name() }
-            }));
+            let host_name = host.id().name();
+            let devices = devices(&host, microphone);
+            all.extend(devices.iter().map(|d| (d, device_id(d))).filter(|(_, id)| is_worth_naming(host_name, id)).map(
+                |(d, id)| {
+                    let default = default.as_ref() == Some(&id);
+                    SoundDevice { name: device_name(d), id, microphone, default, host: host_name }
+                },
+            ));
         }
         // A sound server's devices are those of the layer below it.
         if !all.is_empty() {
             break;
         }
     }
+    name_apart(&mut all);
     all
+}
+
+/// Names that several microphones or several speakers have are replaced by what tells them apart.
+fn name_apart(all: &mut [SoundDevice]) {
+    let names: Vec<_> = all.iter().map(|d| (d.microphone, d.name.clone())).collect();
+    for device in all {
+        if names.iter().filter(|(m, n)| (*m, n) == (device.microphone, &device.name)).count() > 1 {
+            device.name.clone_from(&device.id);
+        }
+    }
 }
 
 /// A configuration worth trying, without the buffer size.
@@ -162,8 +206,9 @@ fn choose(ranges: impl Iterator<Item = SupportedStreamConfigRange>, channels_wan
     choices.filter_map(|c| Some((rank(&c, channels_wanted)?, c))).min_by_key(|(rank, _)| *rank).map(|(_, c)| c)
 }
 
-/// The buffer sizes to ask for, in frames.
-fn buffers(choice: &Choice, lengths_ms: &[u32]) -> Vec<u32> {
+/// The buffer sizes to ask for, in frames; `None` is what the device likes best. That comes last: ALSA's mixer takes
+/// one size and tells which only by refusing the others, while the choice of a sound server may be long.
+fn buffers(choice: &Choice, lengths_ms: &[u32]) -> impl Iterator<Item = Option<u32>> {
     let mut sizes: Vec<u32> = lengths_ms
         .iter()
         .map(|ms| choice.rate * ms / 1_000)
@@ -173,47 +218,48 @@ fn buffers(choice: &Choice, lengths_ms: &[u32]) -> Vec<u32> {
         })
         .collect();
     sizes.dedup();
-    sizes
+    sizes.into_iter().map(Some).chain([None])
 }
 
 /// Opens a microphone, by name or the default.
-pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, String> {
+pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, NotOpened> {
     let device = find(wanted, true)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_input_configs().map_err(|e| failed(&e.to_string()))?;
+    let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
+    let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = String::new();
+    let mut error = failed("no usable buffer length");
     for frames in buffers(&choice, &CAPTURE_MS) {
         let made = ring::capture(choice.rate, choice.channels).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = not_opened(wanted, &name, &e),
         }
     }
-    Err(failed(&error))
+    Err(error)
 }
 
 /// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
-pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, String> {
+pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, NotOpened> {
     let device = find(wanted, false)?;
     let name = device_name(&device);
-    let failed = |what: &str| format!("{name}: {what}");
-    let ranges = device.supported_output_configs().map_err(|e| failed(&e.to_string()))?;
+    let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
+    let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = String::new();
+    let mut error = failed("no usable buffer length");
     let shortest = too_short.min(PLAYBACK_MS.len() - 1);
     let paced = (shortest + 1 < PLAYBACK_MS.len()).then_some(choice.rate);
     for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
-        let made = ring::playback(choice.rate, choice.channels, frames).map_err(|e| failed(&e.to_string()))?;
+        let period = frames.unwrap_or(choice.rate * PERIOD_GUESS_MS / 1_000);
+        let made = ring::playback(choice.rate, choice.channels, period).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
-            Err(e) => error = e.to_string(),
+            Err(e) => error = not_opened(wanted, &name, &e),
         }
     }
-    Err(failed(&error))
+    Err(error)
 }
 
 fn started(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
@@ -221,8 +267,9 @@ fn started(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
     Ok(stream)
 }
 
-fn config(choice: &Choice, frames: u32) -> StreamConfig {
-    StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size: BufferSize::Fixed(frames) }
+fn config(choice: &Choice, frames: Option<u32>) -> StreamConfig {
+    let buffer_size = frames.map_or(BufferSize::Default, BufferSize::Fixed);
+    StreamConfig { channels: choice.channels, sample_rate: choice.rate, buffer_size }
 }
 
 fn on_error(gauge: &Arc<Gauge>) -> impl FnMut(cpal::Error) + Send + 'static {
@@ -276,7 +323,7 @@ macro_rules! with_format {
 fn build_input(
     device: &Device,
     choice: &Choice,
-    frames: u32,
+    frames: Option<u32>,
     callback: CaptureCallback,
     gauge: &Arc<Gauge>,
 ) -> Result<cpal::Stream, cpal::Error> {
@@ -299,7 +346,7 @@ where
 fn build_output(
     device: &Device,
     choice: &Choice,
-    frames: u32,
+    frames: Option<u32>,
     callback: PlaybackCallback,
     gauge: &Arc<Gauge>,
 ) -> Result<cpal::Stream, cpal::Error> {
@@ -351,8 +398,39 @@ mod tests {
             (SupportedBufferSize::Range { min: 1_024, max: 1_024 }, vec![1_024]),
             (SupportedBufferSize::Range { min: 600, max: 1_000 }, vec![600, 960, 1_000]),
         ] {
-            assert_eq!(buffers(&choice(buffer), &PLAYBACK_MS), expected);
+            let expected: Vec<_> = expected.into_iter().map(Some).chain([None]).collect();
+            assert_eq!(buffers(&choice(buffer), &PLAYBACK_MS).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn of_alsas_many_names_one_for_each_input_and_output_is_listed() {
+        for (id, listed) in [
+            ("default", true),
+            ("plughw:CARD=PCH,DEV=0", true),
+            ("plughw:CARD=1,DEV=0", false),
+            ("hw:CARD=PCH,DEV=0", false),
+            ("sysdefault:CARD=PCH", false),
+            ("lavrate", false),
+            ("null", false),
+        ] {
+            assert_eq!(is_worth_naming(ALSA, id), listed, "{id}");
+        }
+        assert!(is_worth_naming(PULSE, "null"));
+    }
+
+    #[test]
+    fn devices_of_equal_names_are_told_apart() {
+        let device = |name: &str, id: &str, microphone| SoundDevice {
+            name: name.into(),
+            id: id.into(),
+            microphone,
+            default: false,
+            host: ALSA,
+        };
+        let mut all = [device("USB", "a", true), device("USB", "b", true), device("USB", "c", false)];
+        name_apart(&mut all);
+        assert_eq!(all.map(|d| d.name), ["a", "b", "USB"]);
     }
 
     #[test]

@@ -10,11 +10,20 @@ use crate::limits::{AUDIO_QUEUE_BYTES_MAX, AUDIO_QUEUE_PACKETS_MAX, DATAGRAM_BYT
 use crate::pipeline::receive::AudioSink;
 use crate::time::Timestamp;
 
+/// Packets between two mixing steps, usually: everybody once, on a bad day.
+const PACKETS_USUAL: usize = 128;
+
 /// Packets and where they stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     entries: Vec<(u64, Timestamp, usize)>,
     bytes: Vec<u8>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { entries: Vec::with_capacity(PACKETS_USUAL), bytes: Vec::with_capacity(PACKETS_USUAL * 128) }
+    }
 }
 
 impl Batch {

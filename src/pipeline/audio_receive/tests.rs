@@ -223,6 +223,8 @@ fn a_voice_crosses_real_sound_devices() {
         first_timestamp: 0,
         cname: "a@b".into(),
         name: "A".into(),
+        master: None,
+        position: Arc::default(),
         muted: false,
     };
     let sender = AudioSender::start(config, Egress { socket, destination }, clock.clone()).expect("a thread");

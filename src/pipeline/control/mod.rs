@@ -131,6 +131,7 @@ pub enum Command {
 
 /// The running role. Dropping it leaves the conference.
 pub struct Control {
+    sid: u64,
     commands: Sender<Command>,
     events: Receiver<Event>,
     ended: Receiver<()>,
@@ -153,6 +154,7 @@ impl Control {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
         let role = Role::open(config, event_in, Arc::clone(&figures))?;
         role.register(poll.registry()).map_err(Error::Poll)?;
+        let sid = role.sid();
         let thread = std::thread::Builder::new()
             .name("control".into())
             .spawn(move || {
@@ -160,7 +162,12 @@ impl Control {
                 drop(ended_in);
             })
             .map_err(Error::Thread)?;
-        Ok(Self { commands: command_in, events, ended, waker, figures, thread: Some(thread) })
+        Ok(Self { sid, commands: command_in, events, ended, waker, figures, thread: Some(thread) })
+    }
+
+    /// Names this session.
+    pub fn sid(&self) -> u64 {
+        self.sid
     }
 
     /// Asks for something. False when the role has ended or too much is asked at once.

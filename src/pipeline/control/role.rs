@@ -115,6 +115,10 @@ impl Role {
         }
     }
 
+    pub(super) fn sid(&self) -> u64 {
+        self.session.me().sid
+    }
+
     pub(super) fn clock(&self) -> Clock {
         self.clock.clone()
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::device::net::{Dscp, ReceiveBuffer};
 use crate::protocol::discovery::choose_plan;
 use crate::protocol::keys::{Identity, Secret, conference_id};
 use crate::protocol::roster::{Departure, Role as Part};
@@ -129,6 +130,33 @@ fn the_own_socket_survives_the_role() {
         assert_eq!(me.address, socket.local_addr());
         assert!(control.stop());
     }
+}
+
+#[test]
+fn refused_datagrams_are_counted() {
+    let conference = Conference::new();
+    let ada = conference.enter("Ada", Some(0));
+    let me = wait_for(&ada, "joined", |e| if let Event::Joined { me, .. } = e { Some(me) } else { None });
+    let bob = conference.enter("Bob", Some(1));
+    wait_for(&ada, "Bob", |e| matches!(e, Event::PersonJoined(_)).then_some(()));
+
+    // The conference's tag stands in every datagram; a session and packet number of its own, and nothing behind.
+    let ear = UdpSocket::multicast(conference.plan.control(), &conference.interface).unwrap();
+    let (mut heard, mut forged) = (ReceiveBuffer::new(), Vec::new());
+    let (clock, end) = (&conference.clock, conference.clock.now() + DEADLINE);
+    while forged.is_empty() && clock.now() < end {
+        ear.receive(&mut heard).unwrap();
+        forged.extend(heard.datagrams().take(1).flat_map(|d| d.bytes.to_vec()));
+    }
+    forged[8..16].copy_from_slice(&7_u64.to_be_bytes());
+    let sender = UdpSocket::unicast(&conference.interface, 1).unwrap();
+    let before = ada.rejected();
+    sender.send(me.address, &forged, Dscp::Default).unwrap();
+    while ada.rejected() == before && clock.now() < end {
+        std::thread::yield_now();
+    }
+    assert!(ada.rejected() > before, "counted");
+    assert!(ada.stop() && bob.stop());
 }
 
 #[test]

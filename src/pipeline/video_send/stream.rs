@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::device::clock::Clock;
 use crate::device::net::{self, Dscp};
 use crate::media::jpeg::{BandEncoder, Conforming};
@@ -20,6 +22,7 @@ use crate::media::picture::{Chroma, Yuv};
 use crate::pipeline::egress::Egress;
 use crate::pipeline::video_send::pacer::{Pacer, RUN_PACKETS};
 use crate::protocol::packetizer::{self, FrameStart, PacketBatch, VIDEO_PACKET_BYTES, VideoPacketizer};
+use crate::protocol::srtp::{MASTER_BYTES, Protector, TAG_BYTES};
 use crate::time::{Timestamp, media_units};
 use crate::wire::jpeg_payload::Sampling;
 use crate::wire::rtcp::{self, SenderReport};
@@ -56,6 +59,10 @@ pub struct StreamConfig {
     pub phase: f64,
     /// Seed of the reports' random times.
     pub seed: u64,
+    /// In a protected conference the stream's key material.
+    pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
+    /// Where the stream is, for beacons: roll-over counter << 16 | last sequence number.
+    pub position: Arc<AtomicU64>,
 }
 
 /// Figures of an outgoing stream. Written by its thread, read by anybody.
@@ -108,6 +115,11 @@ pub struct OutgoingVideo {
 struct Way {
     packetizer: VideoPacketizer,
     batch: PacketBatch,
+    protector: Option<Protector>,
+    /// The batch in protected form, and a report.
+    sealed: PacketBatch,
+    sealed_report: Vec<u8>,
+    position: Arc<AtomicU64>,
     pacer: Pacer,
     egress: Egress,
     clock: Clock,
@@ -128,6 +140,10 @@ impl OutgoingVideo {
         let way = Way {
             packetizer: VideoPacketizer::new(config.ssrc, config.first_sequence),
             batch: PacketBatch::default(),
+            protector: config.master.as_ref().map(|master| Protector::new(master)),
+            sealed: PacketBatch::default(),
+            sealed_report: Vec::new(),
+            position: Arc::clone(&config.position),
             pacer: Pacer::new(config.interval, config.phase),
             egress,
             clock: clock.clone(),
@@ -135,11 +151,6 @@ impl OutgoingVideo {
         };
         let reports = Reports { due: None, sent_to: None, random: config.seed, bytes: Vec::new() };
         Ok(Self { encoder: BandEncoder::new()?, way, config, reports })
-    }
-
-    /// Whether anybody would receive a frame now.
-    pub fn has_destination(&self) -> bool {
-        self.way.egress.destination.current().is_some()
     }
 
     /// Sets the JPEG quality, 1..=100, from the next frame on.
@@ -259,10 +270,20 @@ impl OutgoingVideo {
         Some(to)
     }
 
-    fn send_rtcp(&self, rtp: SocketAddrV4) {
+    fn send_rtcp(&mut self, rtp: SocketAddrV4) {
         let to = SocketAddrV4::new(*rtp.ip(), rtp.port().saturating_add(1));
-        let outcome = self.way.egress.socket.send(to, &self.reports.bytes, Dscp::Video);
-        self.way.note(outcome);
+        let way = &mut self.way;
+        let mut report = &self.reports.bytes;
+        if let Some(protector) = &mut way.protector {
+            way.sealed_report.clear();
+            if let Err(error) = protector.protect_control(report, &mut way.sealed_report) {
+                tracing::error!(%error, "a report cannot be protected, so it is not sent");
+                return;
+            }
+            report = &way.sealed_report;
+        }
+        let outcome = way.egress.socket.send(to, report, Dscp::Video);
+        way.note(outcome);
     }
 }
 
@@ -295,17 +316,35 @@ impl Way {
 
     /// Sends what is in the batch, run by run.
     fn flush(&mut self, to: SocketAddrV4, pause: &mut impl FnMut(Duration)) {
-        for run in self.batch.runs(RUN_PACKETS) {
+        self.seal();
+        let batch = if self.protector.is_some() { &self.sealed } else { &self.batch };
+        for run in batch.runs(RUN_PACKETS) {
             let wait = self.pacer.next(self.clock.now());
             if wait > Duration::ZERO {
                 pause(wait);
             }
-            let outcome = self.egress.socket.send_segments(to, run, self.batch.segment, Dscp::Video);
-            add(&self.stats.packets, run.len().div_ceil(self.batch.segment) as u64);
+            let outcome = self.egress.socket.send_segments(to, run, batch.segment, Dscp::Video);
+            add(&self.stats.packets, run.len().div_ceil(batch.segment) as u64);
             add(&self.stats.bytes, run.len() as u64);
             self.note(outcome);
         }
         self.batch.clear();
+        let position = u64::from(self.packetizer.roc()) << 16 | u64::from(self.packetizer.sequence());
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    /// Fills `sealed` with the protected form of the batch. A packet that cannot be protected is not sent at all.
+    fn seal(&mut self) {
+        let Some(protector) = &mut self.protector else { return };
+        self.sealed.clear();
+        self.sealed.segment = self.batch.segment + TAG_BYTES;
+        for packet in self.batch.packets() {
+            if let Err(error) = protector.protect(packet, &mut self.sealed.bytes) {
+                tracing::error!(%error, "packets cannot be protected, so they are not sent");
+                self.sealed.clear();
+                return;
+            }
+        }
     }
 
     fn note(&self, outcome: Result<(), net::Error>) {

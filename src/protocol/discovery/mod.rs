@@ -3,7 +3,7 @@
 //! ```text
 //! Browser    QUERY at 0, 150 and 450 ms, a new nonce each; an entry lives 16 s after its last ANNOUNCE
 //! Announcer  the members order themselves by SHA-256(nonce || id): the first answers at once, the second after 60 to
-//!            80 ms unless somebody did, the third after 120 to 140 ms; unasked, whoever stands first by
+//!            80 ms unless somebody did, the third after 120 to 140 ms, any other after 200 to 400 ms; unasked, whoever stands first by
 //!            SHA-256("announce" || id) announces 5 s after the last ANNOUNCE, each next one 0.3 s later, so one that
 //!            is gone is replaced
 //! ```

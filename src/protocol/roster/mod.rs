@@ -17,7 +17,7 @@ pub mod person;
 pub mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::limits::{
@@ -121,6 +121,8 @@ struct Member {
     state: State,
     probe: Probe,
     signed: Rate,
+    /// What its last Beacon said, word for word.
+    said: Vec<u8>,
     news: News,
 }
 
@@ -273,6 +275,7 @@ impl Roster {
                 state: State::Arriving { since: now },
                 probe: Probe::starting(probe_at),
                 signed: Rate::default(),
+                said: Vec::new(),
                 news: News::None,
                 person,
             };
@@ -281,6 +284,7 @@ impl Roster {
         };
         member.counter = counter;
         member.heard = now;
+        member.said.clear();
         let old = std::mem::replace(&mut member.person, person);
         let renamed = old.typed_name != member.person.typed_name;
         if renamed {
@@ -301,6 +305,25 @@ impl Roster {
         if old.differs(&member.person) {
             member.news = member.news.max(News::Changed);
             self.has_news = true;
+        }
+    }
+
+    /// Whether somebody present says in a signed Beacon what their last one said, from the same address; then all there is
+    /// to note is that they are there.
+    pub fn hear_again(&mut self, now: Timestamp, sid: u64, source: SocketAddrV4, counter: u64, said: &[u8]) -> bool {
+        let same = |m: &&mut Member| m.state == State::Present && m.said == said && m.person.address == source;
+        let Some(member) = self.by_sid.get_mut(&sid).filter(same) else {
+            return false;
+        };
+        (member.counter, member.heard) = (counter, now);
+        true
+    }
+
+    /// Keeps what the last Beacon of `sid`, taken over by [`hear`](Self::hear), said.
+    pub fn remember(&mut self, sid: u64, said: &[u8]) {
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            member.said.clear();
+            member.said.extend_from_slice(said);
         }
     }
 
@@ -394,7 +417,7 @@ impl Roster {
     }
 
     /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
-    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, std::net::SocketAddrV4)>) {
+    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddrV4)>) {
         let size = self.size();
         let expired: Vec<u64> =
             self.by_sid.iter().filter(|(_, m)| m.expires_at(size) <= now).map(|(&sid, _)| sid).collect();

@@ -23,9 +23,8 @@ use crate::protocol::seal::Refusal as SealRefusal;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::chat::Packet;
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
-use crate::wire::message::{
-    Beacon, Body, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Pong, SignatureContext, Signed,
-};
+use crate::wire::message::{Beacon, Join, KIND_ANNOUNCE, KIND_BYE, KIND_JOIN, Pong, SignatureContext};
+use crate::wire::opened::{self, Opened, Signed};
 use crate::wire::sealed::Header;
 
 impl Session {
@@ -117,37 +116,25 @@ impl Session {
     }
 
     fn hear_body(&mut self, at: Moment, from: Arrival, sid: u64, body: &[u8], out: &mut Outputs) -> bool {
-        let Ok(body) = Body::parse(body) else {
-            self.counters.malformed += 1;
-            return false;
-        };
         let mut pinged = false;
-        for message in body.messages {
-            match message.kind {
-                Some(Kind::Beacon(signed)) => self.hear_signed(at, from.source, sid, KIND_BEACON, &signed, out),
-                Some(Kind::Join(signed)) => self.hear_signed(at, from.source, sid, KIND_JOIN, &signed, out),
-                Some(Kind::Bye(signed)) => self.hear_signed(at, from.source, sid, KIND_BYE, &signed, out),
-                // One answer for a datagram, and none to what was sent to all: nobody is to be flooded with answers.
-                Some(Kind::Ping(ping)) => {
-                    let answered = from.channel == Channel::Unicast
-                        && !std::mem::replace(&mut pinged, true)
-                        && self.pongs.take(at.now, PONGS_PER_S_MAX);
-                    if answered {
-                        self.send_pong(at, from, ping, out);
-                    } else {
-                        self.counters.excess += 1;
-                    }
+        let read = opened::read(body, |message| match message {
+            Opened::Signed(kind, signed) => self.hear_signed(at, from.source, sid, kind, &signed, out),
+            // One answer for a datagram, and none to what was sent to all: nobody is to be flooded with answers.
+            Opened::Ping(ping) => {
+                let answered = from.channel == Channel::Unicast
+                    && !std::mem::replace(&mut pinged, true)
+                    && self.pongs.take(at.now, PONGS_PER_S_MAX);
+                if answered {
+                    self.send_pong(at, from, ping, out);
+                } else {
+                    self.counters.excess += 1;
                 }
-                Some(Kind::Pong(pong)) => self.hear_pong(at, from, sid, pong, out),
-                Some(kind) => {
-                    if let Ok(packet) = Packet::try_from(kind) {
-                        self.hear_talk(at, sid, &packet, out);
-                    }
-                }
-                None => {}
             }
-        }
-        true
+            Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
+        });
+        self.counters.malformed += u64::from(read.is_err());
+        read.is_ok()
     }
 
     fn hear_pong(&mut self, at: Moment, from: Arrival, sid: u64, pong: Pong, out: &mut Outputs) {
@@ -164,11 +151,10 @@ impl Session {
         source: SocketAddrV4,
         sid: u64,
         kind: u8,
-        signed: &Signed,
+        signed: &Signed<'_>,
         out: &mut Outputs,
     ) {
-        let (Ok(key), Ok(signature)) = (signed.signer.as_slice().try_into(), signed.signature.as_slice().try_into())
-        else {
+        let (Ok(key), Ok(signature)) = (signed.signer.try_into(), signed.signature.try_into()) else {
             self.counters.malformed += 1;
             return;
         };
@@ -182,7 +168,7 @@ impl Session {
         let (conference, epoch) = (self.opener.keys().conference(), self.opener.keys().epoch());
         let signer = keys::participant_id(&key);
         let context = SignatureContext { kind, conference, epoch, signer, sid, counter: signed.counter };
-        if !keys::verify(&key, &context, &signed.payload, &signature, &mut self.scratch) {
+        if !keys::verify(&key, &context, signed.payload, &signature, &mut self.scratch) {
             self.counters.forged += 1;
             self.opener.count_failure(at.now, *source.ip());
             return;
@@ -195,7 +181,7 @@ impl Session {
                 }
                 true
             }
-            KIND_JOIN => Join::decode(signed.payload.as_slice()).is_ok_and(|join| {
+            KIND_JOIN => Join::decode(signed.payload).is_ok_and(|join| {
                 let heard = join
                     .beacon
                     .as_ref()
@@ -205,8 +191,14 @@ impl Session {
                 }
                 join.beacon.is_some()
             }),
-            _ => Beacon::decode(signed.payload.as_slice()).is_ok_and(|beacon| {
-                self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
+            // Whoever says the same again need not be understood again.
+            _ if known && self.roster.hear_again(at.now, sid, source, signed.counter, signed.payload) => true,
+            _ => Beacon::decode(signed.payload).is_ok_and(|beacon| {
+                let heard = self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
+                // What the chat could not take in yet is to be understood the next time.
+                if heard && beacon.chat.is_none_or(|chat| self.hear_talk(at, sid, &Packet::Heartbeat(chat), out)) {
+                    self.roster.remember(sid, signed.payload);
+                }
                 true
             }),
         };
@@ -264,10 +256,6 @@ impl Session {
         self.roster.hear(at.now, key, counter, person, probe_at);
         if beacon.answers.contains(&self.join_nonce) {
             self.roster.confirm(at.now, sid);
-        }
-        // Somebody who has not proved to be here yet says it again in the next beacon.
-        if let Some(heartbeat) = beacon.chat.as_ref().filter(|_| self.roster.member(sid).is_some()) {
-            self.hear_talk(at, sid, &Packet::Heartbeat(heartbeat.clone()), out);
         }
         true
     }

@@ -10,8 +10,8 @@ use crate::protocol::discovery::announcer_rank;
 use crate::time::Timestamp;
 use crate::wire::discovery::{self, Announcement, Query};
 use crate::wire::message::{
-    Beacon, Body, Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong,
-    SIGNATURE_BYTES, SignatureContext, Signed,
+    Beacon, Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
+    SignatureContext, Signed,
 };
 
 /// Room for ids already known in a Join: what a beacon at its largest and a signature leave.
@@ -153,7 +153,7 @@ impl Session {
 
     pub(super) fn post(&mut self, to: To, kind: Kind, out: &mut Outputs) {
         self.plain.clear();
-        Body { messages: vec![Message { kind: Some(kind) }] }.encode_raw(&mut self.plain);
+        Message { kind: Some(kind) }.write_body(&mut self.plain);
         let (sealer, plain) = (&mut self.sealer, &self.plain);
         out.send(to, |bytes| sealer.seal(plain, bytes));
     }

@@ -174,18 +174,19 @@ impl Session {
         talk.chat.say(at.now, at.wall, content, &mut speaker, &mut talk.outputs)
     }
 
-    /// A packet of session `sid`, authentic as the conference's.
-    pub(super) fn hear_talk(&mut self, at: Moment, sid: u64, packet: &Packet, out: &mut Outputs) {
+    /// A packet of session `sid`, authentic as the conference's. Whether it was taken in.
+    pub(super) fn hear_talk(&mut self, at: Moment, sid: u64, packet: &Packet, out: &mut Outputs) -> bool {
         let Some(talk) = self.talk.as_mut().filter(|_| self.stage == Stage::Joined) else {
-            return;
+            return false;
         };
         let Some(person) = self.roster.member(sid).filter(|person| person.role == Role::Participant) else {
             self.counters.strangers += 1;
-            return;
+            return false;
         };
         let listener = Listener { conference: self.opener.keys().conference() };
         talk.chat.handle(at.now, person.id, packet, &listener, &mut talk.outputs);
         self.flush_talk(out);
+        true
     }
 
     fn flush_talk(&mut self, out: &mut Outputs) {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::message::Message;
+use crate::wire::opened::{self, Opened};
 
 /// Members, most of them known; numbers, most of them near each other.
 fn member() -> impl Strategy<Value = Vec<u8>> {
@@ -149,10 +150,20 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_no_packet_or_one_that_can_be_handled(bytes in vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_are_no_packet_or_one_that_can_be_handled(
+        kind in prop::sample::select(vec![&[0x2a][..], &[0x32], &[0x3a], &[0x42], &[0xb2, 1], &[0xba, 1]]),
+        bytes in vec(any::<u8>(), 0..300)
+    ) {
         let mut chat = chat_with(&[2]);
-        let kind = Message::decode(bytes.as_slice()).ok().and_then(|message| message.kind);
-        if let Some(packet) = kind.and_then(|kind| Packet::try_from(kind).ok()) {
+        let mut packets = Vec::new();
+        let field = |key: &[u8], bytes: &[u8]| {
+            let mut field = key.to_vec();
+            prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+            [field, bytes.to_vec()].concat()
+        };
+        let body = field(&[0x0a], &field(kind, &bytes));
+        let _ = opened::read(&body, |message| if let Opened::Chat(packet) = message { packets.push(packet) });
+        for packet in packets {
             hear(&mut chat, at(0), 2, packet);
             run(&mut chat, at(1_000));
             check_bounds(&chat);

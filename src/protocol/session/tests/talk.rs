@@ -41,7 +41,7 @@ impl Lan {
         for datagram in sent {
             let mut body = Vec::new();
             if opener.open(moment(0).now, Ipv4Addr::LOCALHOST, &datagram, &mut body).is_ok() {
-                kinds.extend(Body::parse(&body).unwrap().messages.into_iter().filter_map(|m| m.kind));
+                kinds.extend(Body::decode(body.as_slice()).unwrap().messages.into_iter().filter_map(|m| m.kind));
             }
         }
         kinds
