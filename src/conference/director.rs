@@ -82,6 +82,8 @@ pub struct Director {
     paused: bool,
     /// That nothing is received any more was told.
     deaf: bool,
+    /// The camera's failure was told.
+    camera_told: bool,
     speaker: Troubles,
     microphone: Troubles,
     _kept: identity::Identity,
@@ -147,6 +149,7 @@ impl Director {
             rolled: ready.joined_at,
             paused: false,
             deaf: false,
+            camera_told: false,
             speaker: Troubles::speaker(),
             microphone: Troubles::microphone(),
             _kept: ready.kept,
@@ -331,7 +334,10 @@ impl Director {
         self.announce(StreamKind::Video(Layer::Full), None);
         // The first failure is told; that it goes on stands on the own tile.
         if !matches!(before, CameraView::Failed(_)) {
-            self.say(NoticeKind::Warning, &format!("camera: {text}"));
+            // Its attempts to come back may fail in other ways; the tile tells them.
+            if !std::mem::replace(&mut self.camera_told, true) {
+                self.say(NoticeKind::Warning, &format!("camera: {text}"));
+            }
         }
     }
 
@@ -347,6 +353,7 @@ impl Director {
                     position: 0,
                 };
                 self.shared.state().own.camera = CameraView::Live;
+                self.camera_told = false;
                 self.control.send(Ask::Camera(Camera::On));
                 self.announce(info.kind, Some(info));
             }

@@ -319,7 +319,7 @@ impl AudioSend {
         let Some(port) = destination.port().checked_add(1) else { return };
         destination.set_port(port);
         let packet = sealed(&mut self.protector, Protector::protect_control, &self.packet, &mut self.sealed);
-        if !packet.is_some_and(|packet| self.egress.socket.send(destination, packet, Dscp::Audio).is_ok()) {
+        if packet.is_none_or(|packet| self.egress.socket.send(destination, packet, Dscp::Audio).is_err()) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         }
     }

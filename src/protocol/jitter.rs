@@ -128,19 +128,13 @@ pub struct Counters {
     pub concealed_samples: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     /// Extended sequence number, 0 = free (extended numbers start at 2^16).
     sequence: u64,
     timestamp: i64,
     samples: i64,
     payload: Vec<u8>,
-}
-
-impl Slot {
-    fn new() -> Self {
-        Self { sequence: 0, timestamp: 0, samples: 0, payload: Vec::with_capacity(PACKET_BYTES_USUAL) }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +194,9 @@ impl JitterBuffer {
     /// An empty buffer for one talker.
     pub fn new() -> Self {
         Self {
-            slots: (0..JITTER_PACKETS_MAX).map(|_| Slot::new()).collect(),
+            slots: (0..JITTER_PACKETS_MAX)
+                .map(|_| Slot { payload: Vec::with_capacity(PACKET_BYTES_USUAL), ..Slot::default() })
+                .collect(),
             ssrc: None,
             sequences: SequenceExtender::default(),
             timestamps: TimestampExtender::default(),

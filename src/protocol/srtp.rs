@@ -376,7 +376,7 @@ mod tests {
         for i in 0..3 * 65_536u32 {
             let mut out = Vec::new();
             protector.protect(&packet(i as u16), &mut out).unwrap();
-            if i >= 2 * 65_536 - 40 && i < 2 * 65_536 + 40 {
+            if (2 * 65_536 - 40..2 * 65_536 + 40).contains(&i) {
                 sent.push(out);
             }
         }

@@ -3,10 +3,11 @@
 //! ```text
 //! picture published --+-- rested long enough: composed at once
 //!                     +-- else: composed together with others when the rest is over
-//! rest = max(1 / fps, 4 x what a frame costs)
+//! from one frame to the next = 5 x what a frame costs, but no longer than half a picture lasts;
+//!                              1 / fps and twice what a frame costs at least
 //! ```
-//! A lone stream thus reaches the window without waiting, while a crowd, a big window or a slow display cannot take more
-//! than a fifth of a core.
+//! A lone stream thus reaches the window without waiting; a crowd or a big window takes a fifth of a core as long as no
+//! picture is missed for it, and a slow display half a core at most.
 
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use crate::time::Timestamp;
 
 /// A frame may start every so many times its own cost.
 const COSTS_PER_FRAME: u32 = 5;
+/// Half of what a picture of 30 a second lasts: with frames so far apart each picture of every stream is composed.
+const PICTURE_HALF: Duration = Duration::from_millis(15);
+/// A frame may start every so many times its own cost, whatever is missed.
+const COSTS_PER_FRAME_MIN: u32 = 2;
 /// Rest at most this long, so that a slow display is slow but not dead.
 const INTERVAL_MAX: Duration = Duration::from_millis(200);
 
@@ -34,7 +39,8 @@ impl Pace {
 
     /// How long to rest before the next frame; zero = it may be composed now.
     pub fn rest(&self, now: Timestamp) -> Duration {
-        let interval = (self.cost * COSTS_PER_FRAME).clamp(self.interval_min, INTERVAL_MAX.max(self.interval_min));
+        let thrifty = (self.cost * COSTS_PER_FRAME).min(PICTURE_HALF).max(self.cost * COSTS_PER_FRAME_MIN);
+        let interval = thrifty.clamp(self.interval_min, INTERVAL_MAX.max(self.interval_min));
         self.last.map_or(Duration::ZERO, |last| interval.saturating_sub(now.since(last)))
     }
 
@@ -71,7 +77,10 @@ mod tests {
     fn costly_frames_rest_in_proportion_but_not_for_ever() {
         let mut pace = Pace::new(120);
         pace.painted(MS(0), MS(10));
-        assert_eq!(pace.rest(MS(10)), Duration::from_millis(40));
+        assert_eq!(pace.rest(MS(10)), Duration::from_millis(10));
+        let mut pace = Pace::new(120);
+        pace.painted(MS(0), MS(4));
+        assert_eq!(pace.rest(MS(4)), Duration::from_millis(11), "no picture is missed");
         pace.painted(MS(1000), MS(60_000));
         assert!(pace.rest(MS(1000)) <= INTERVAL_MAX);
     }

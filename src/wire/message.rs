@@ -197,7 +197,7 @@ pub struct Signed {
     /// Encoded Beacon, Join or Bye.
     #[prost(bytes = "vec", tag = "3")]
     pub payload: Vec<u8>,
-    /// Ed25519 signature over [`signature_context`].
+    /// Ed25519 signature over the bytes of [`SignatureContext`].
     #[prost(bytes = "vec", tag = "4")]
     pub signature: Vec<u8>,
 }

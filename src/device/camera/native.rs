@@ -211,6 +211,8 @@ fn explain(what: &str, error: &NokhwaError) -> CameraError {
         | NokhwaError::InitializeError { error: reason, .. } => reason.trim_start_matches("V4L2 Error: ").to_owned(),
         other => other.to_string(),
     };
+    // What the binding says of a camera whose list of formats is empty or of no use.
+    let reason = if reason.contains("Fufill") { "it offers no format that can be read".to_owned() } else { reason };
     let failed = CameraError::new(format!("{what}: {reason}"));
     let said = reason.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));

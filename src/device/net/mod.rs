@@ -38,7 +38,7 @@ pub enum Error {
     #[error("no network interface has an IPv4 address")]
     NoInterface,
     /// The name or address asked for is not there.
-    #[error("there is no network interface {wanted}; there are {existing}")]
+    #[error("there is no network interface {wanted}; there {}", if existing.is_empty() { "is none with an IPv4 address".into() } else { format!("are {existing}") })]
     UnknownInterface {
         /// The name or address asked for.
         wanted: String,

@@ -174,7 +174,9 @@ impl Microphone {
     }
 
     fn native(name: Option<String>, clock: &Clock) -> Source {
-        let keeper = Keeper::start("microphone", clock.clone(), move |_| native::open_microphone(name.as_deref()));
+        let keeper = Keeper::start("microphone", clock.clone(), move |too_short| {
+            native::open_microphone(name.as_deref(), too_short)
+        });
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
 

@@ -206,8 +206,9 @@ fn choose(ranges: impl Iterator<Item = SupportedStreamConfigRange>, channels_wan
     choices.filter_map(|c| Some((rank(&c, channels_wanted)?, c))).min_by_key(|(rank, _)| *rank).map(|(_, c)| c)
 }
 
-/// The buffer sizes to ask for, in frames; `None` is what the device likes best. That comes last: ALSA's mixer takes
-/// one size and tells which only by refusing the others, while the choice of a sound server may be long.
+/// The buffer sizes to ask for, in frames; `None` is what the device likes best. That comes last, and only where all
+/// others were refused as such: ALSA's mixer takes one size and does not tell which, while the choice of a sound server
+/// may be seconds.
 fn buffers(choice: &Choice, lengths_ms: &[u32]) -> impl Iterator<Item = Option<u32>> {
     let mut sizes: Vec<u32> = lengths_ms
         .iter()
@@ -221,20 +222,30 @@ fn buffers(choice: &Choice, lengths_ms: &[u32]) -> impl Iterator<Item = Option<u
     sizes.into_iter().map(Some).chain([None])
 }
 
-/// Opens a microphone, by name or the default.
-pub(super) fn open_microphone(wanted: Option<&str>) -> Result<Opened<CaptureReader>, NotOpened> {
+/// Opens a microphone, by name or the default; `too_short` is how often its buffer has proved too short.
+pub(super) fn open_microphone(wanted: Option<&str>, too_short: usize) -> Result<Opened<CaptureReader>, NotOpened> {
     let device = find(wanted, true)?;
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = failed("no usable buffer length");
-    for frames in buffers(&choice, &CAPTURE_MS) {
+    let (mut error, mut refused) = (failed("no usable buffer length"), true);
+    let shortest = too_short.min(CAPTURE_MS.len() - 1);
+    for frames in buffers(&choice, &CAPTURE_MS[shortest..]) {
+        if frames.is_none() && !refused {
+            break;
+        }
         let made = ring::capture(choice.rate, choice.channels).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
-            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced: None }),
-            Err(e) => error = not_opened(wanted, &name, &e),
+            Ok(stream) => {
+                let short = frames.is_some() && shortest + 1 < CAPTURE_MS.len();
+                return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, short, paced: None });
+            }
+            Err(e) => {
+                refused &= e.kind() == ErrorKind::UnsupportedConfig;
+                error = not_opened(wanted, &name, &e);
+            }
         }
     }
     Err(error)
@@ -247,16 +258,25 @@ pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Ope
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
-    let mut error = failed("no usable buffer length");
+    let (mut error, mut refused) = (failed("no usable buffer length"), true);
     let shortest = too_short.min(PLAYBACK_MS.len() - 1);
-    let paced = (shortest + 1 < PLAYBACK_MS.len()).then_some(choice.rate);
+    let paced = Some(choice.rate);
     for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
+        if frames.is_none() && !refused {
+            break;
+        }
         let period = frames.unwrap_or(choice.rate * PERIOD_GUESS_MS / 1_000);
         let made = ring::playback(choice.rate, choice.channels, period).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
-            Ok(stream) => return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, paced }),
-            Err(e) => error = not_opened(wanted, &name, &e),
+            Ok(stream) => {
+                let short = frames.is_some() && shortest + 1 < PLAYBACK_MS.len();
+                return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, short, paced });
+            }
+            Err(e) => {
+                refused &= e.kind() == ErrorKind::UnsupportedConfig;
+                error = not_opened(wanted, &name, &e);
+            }
         }
     }
     Err(error)

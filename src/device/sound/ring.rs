@@ -67,6 +67,11 @@ impl Gauge {
         self.fault.store(code.max(1), Ordering::Release);
     }
 
+    /// Losses reported by the sound system, or found out.
+    pub(super) fn xruns(&self) -> u64 {
+        self.xruns.load(Ordering::Relaxed)
+    }
+
     pub(super) fn count_xrun(&self) {
         self.xruns.fetch_add(1, Ordering::Relaxed);
     }

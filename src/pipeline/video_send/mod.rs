@@ -112,20 +112,8 @@ impl VideoSend {
         let (commands, command_receiver) = channel::bounded(COMMANDS);
         let (event_sender, events) = channel::bounded(EVENTS);
         let outgoing = OutgoingVideo::new(config.stream.clone(), egress, clock, stats.clone());
-        let mut role = Role {
-            outgoing: outgoing.map_err(std::io::Error::other)?,
-            own: OwnPicture::new(config.own_tile.clone()).map_err(std::io::Error::other)?,
-            decoder: YuvDecoder::new().map_err(std::io::Error::other)?,
-            decoded: Yuv::default(),
-            camera: None,
-            description: (String::new(), 0.0),
-            size: (0, 0),
-            config,
-            clock: clock.clone(),
-            commands: command_receiver,
-            events: event_sender,
-            stats: stats.clone(),
-        };
+        let outgoing = outgoing.map_err(std::io::Error::other)?;
+        let mut role = Role::new(config, outgoing, clock, command_receiver, event_sender, &stats)?;
         let thread = std::thread::Builder::new().name("video-send".into()).spawn(move || role.run())?;
         Ok(Self { commands, events, stats, thread: Some(thread) })
     }
@@ -190,6 +178,30 @@ struct Role {
 }
 
 impl Role {
+    fn new(
+        config: VideoSendConfig,
+        outgoing: OutgoingVideo,
+        clock: &Clock,
+        commands: channel::Receiver<Command>,
+        events: channel::Sender<VideoSendEvent>,
+        stats: &Arc<VideoSendStats>,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            outgoing,
+            own: OwnPicture::new(config.own_tile.clone()).map_err(std::io::Error::other)?,
+            decoder: YuvDecoder::new().map_err(std::io::Error::other)?,
+            decoded: Yuv::default(),
+            camera: None,
+            description: (String::new(), 0.0),
+            size: (0, 0),
+            config,
+            clock: clock.clone(),
+            commands,
+            events,
+            stats: stats.clone(),
+        })
+    }
+
     fn run(&mut self) {
         if self.config.on {
             self.switch(true);
@@ -204,15 +216,8 @@ impl Role {
         let Some(camera) = &self.camera else {
             return self.commands.recv().is_ok_and(|command| self.obey(command));
         };
-        let event = camera.recv(COMMAND_WAIT);
-        match event {
-            Some(CameraEvent::Frame(capture)) => self.frame(capture),
-            Some(CameraEvent::Opened(opened)) => {
-                self.description = (opened.description, opened.fps);
-                self.size = (0, 0);
-            }
-            Some(CameraEvent::Failed { message, hint }) => self.tell(VideoSendEvent::Failed { message, hint }),
-            Some(CameraEvent::Retrying { after }) => self.tell(VideoSendEvent::Retrying { after }),
+        match camera.recv(COMMAND_WAIT) {
+            Some(event) => self.happened(event),
             None => self.outgoing.report(),
         }
         while let Ok(command) = self.commands.try_recv() {
@@ -221,6 +226,22 @@ impl Role {
             }
         }
         true
+    }
+
+    fn happened(&mut self, event: CameraEvent) {
+        match event {
+            CameraEvent::Frame(capture) => self.frame(capture),
+            CameraEvent::Opened(opened) => {
+                self.description = (opened.description, opened.fps);
+                self.size = (0, 0);
+            }
+            CameraEvent::Failed { message, hint } => {
+                // A camera that only fell silent may go on without being opened again: that is to be told as well.
+                self.size = (0, 0);
+                self.tell(VideoSendEvent::Failed { message, hint });
+            }
+            CameraEvent::Retrying { after } => self.tell(VideoSendEvent::Retrying { after }),
+        }
     }
 
     fn obey(&mut self, command: Command) -> bool {
@@ -338,5 +359,59 @@ impl OwnPicture {
     fn publish(&mut self, capture: &Capture, true_size: (usize, usize)) {
         let info = PictureInfo { number: 0, captured: Some(capture.wall), arrived: capture.at, true_size };
         self.slot.publish(&mut self.picture, info);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::net::{Interface, UdpSocket};
+    use crate::media::picture::Chroma;
+    use crate::pipeline::egress::Destination;
+
+    #[test]
+    fn a_camera_that_fell_silent_and_goes_on_is_told_to_work_again() {
+        let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
+        let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
+        let egress = Egress { socket, destination: Destination::default() };
+        let clock = Clock::system();
+        let stream = StreamConfig {
+            ssrc: 1,
+            first_sequence: 0,
+            timestamp_base: 0,
+            cname: "ada@host".into(),
+            name: "Ada".into(),
+            quality: 75,
+            interval: Duration::from_millis(33),
+            phase: 0.0,
+            seed: 1,
+            master: None,
+            position: Arc::default(),
+        };
+        let config = VideoSendConfig {
+            camera: CameraSpec::None,
+            want: (64, 48, 30),
+            on: false,
+            own_tile: Arc::default(),
+            stream,
+        };
+        let stats = Arc::new(VideoSendStats::default());
+        let outgoing = OutgoingVideo::new(config.stream.clone(), egress, &clock, stats.clone()).expect("an encoder");
+        let ((_orders, commands), (told, events)) = (channel::bounded(COMMANDS), channel::bounded(EVENTS));
+        let mut role = Role::new(config, outgoing, &clock, commands, told, &stats).expect("codecs");
+        let frame = || {
+            let mut picture = Yuv::default();
+            picture.reshape(64, 48, Chroma::C420);
+            CameraEvent::Frame(Capture { frame: CapturedFrame::Yuv(picture), at: clock.now(), wall: clock.wall() })
+        };
+        let mut next = |event| {
+            role.happened(event);
+            events.try_recv().ok()
+        };
+        assert!(matches!(next(frame()), Some(VideoSendEvent::Working { width: 64, height: 48, .. })));
+        assert!(next(frame()).is_none(), "it works still");
+        let silent = CameraEvent::Failed { message: "silent".into(), hint: None };
+        assert!(matches!(next(silent), Some(VideoSendEvent::Failed { .. })));
+        assert!(matches!(next(frame()), Some(VideoSendEvent::Working { .. })));
     }
 }
