@@ -320,7 +320,7 @@ impl World {
             }
             Happening::Beacon(who) if self.nodes[who].alive => {
                 let packet = Packet::Heartbeat(self.nodes[who].chat.beacon());
-                let length = packet.encoded_len() as u64;
+                let length = Message::from(packet.clone()).encoded_len() as u64;
                 let entry = self.bytes.entry("in beacons").or_default();
                 *entry = (entry.0 + 1, entry.1 + length);
                 self.multicast(who, packet);

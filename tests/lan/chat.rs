@@ -103,7 +103,8 @@ fn nothing_is_lost_or_doubled_and_one_who_is_killed_is_read_to_the_end() {
             if who == 3 && said[3] == LINES / 2 {
                 continue;
             }
-            say(&mut peers[who], &format!("{} {}", peers[who].name.clone(), said[who]));
+            let line = format!("{} {}", peers[who].name, said[who]);
+            say(&mut peers[who], &line);
             said[who] += 1;
             if who == 3 && said[3] == LINES / 2 {
                 // As soon as somebody has the line, the others must get it from there.
