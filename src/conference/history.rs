@@ -20,11 +20,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prost::Message as _;
 use rusqlite::{Connection, ErrorCode, params};
 
+use crate::device::clock;
 use crate::limits::{CHAT_LOG_PIECES_MAX, HISTORY_BYTES_MAX, HISTORY_CONFERENCES_MAX, HISTORY_LINES_MAX};
 use crate::protocol::chat::Kept;
 use crate::time::Timestamp;
@@ -391,13 +392,13 @@ fn prune(folder: &Path, in_use: &Path) {
     }
 }
 
-/// Files whose extension is right, with the time of their last change.
-fn files(folder: &Path, right: impl Fn(&str) -> bool) -> Vec<(SystemTime, PathBuf)> {
+/// Files whose extension is right, with the time of their last change since 1970.
+fn files(folder: &Path, right: impl Fn(&str) -> bool) -> Vec<(Duration, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let files = entries.filter_map(|entry| {
         let path = entry.path();
         let extension = path.extension()?.to_str()?;
-        right(extension).then(|| entry.metadata().and_then(|data| data.modified()).ok()).flatten().map(|at| (at, path))
+        right(extension).then(|| clock::changed(&entry.metadata().ok()?)).flatten().map(|at| (at, path))
     });
     files.collect()
 }

@@ -110,6 +110,11 @@ fn instant(wall: NtpTime) -> jiff::Timestamp {
     jiff::Timestamp::new(seconds, nanos).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
+/// When a file was last changed, since 1970; `None` where the file system does not tell.
+pub fn changed(file: &std::fs::Metadata) -> Option<Duration> {
+    file.modified().ok()?.duration_since(UNIX_EPOCH).ok()
+}
+
 /// A wall time for programs: RFC 3339 in UTC, to the millisecond.
 pub fn rfc3339(wall: NtpTime) -> String {
     format!("{:.3}", instant(wall))

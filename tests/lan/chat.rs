@@ -38,7 +38,7 @@ fn lose(h: usize, percent: usize) {
     sh(&format!(
         "ip netns exec h{h} nft -f - <<'END'\n\
          table ip lossy {{ chain input {{ type filter hook input priority 0; \
-         meta l4proto udp numgen random mod 100 < {percent} drop; }} }}\nEND"
+         meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
     ));
 }
 

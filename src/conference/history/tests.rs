@@ -192,7 +192,7 @@ fn the_oldest_conferences_give_way() {
     let path = |n: usize| folder.path().join(format!("{n:032x}.{SUFFIX}"));
     for n in 0..HISTORY_CONFERENCES_MAX + 3 {
         let file = fs::File::create(path(n)).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(n as u64)).unwrap();
     }
     drop(store(&folder));
     let left = files(folder.path(), |name| name == SUFFIX).len();

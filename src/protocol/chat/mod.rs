@@ -276,6 +276,11 @@ impl Chat {
         (self.run, self.outbox.highest())
     }
 
+    /// What was said before is known, as far as anybody could tell.
+    pub fn has_caught_up(&self) -> bool {
+        self.history.is_live()
+    }
+
     /// What was done and refused.
     pub fn counters(&self) -> &Counters {
         &self.counters

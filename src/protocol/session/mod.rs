@@ -10,7 +10,7 @@
 //! Leaving: BYE three times, 5 ms apart
 //! ```
 //! Joining first waits for the answers because a slot taken blindly would hit somebody else's. It owns no clock, socket
-//! or chance: all are arguments. The chat runs inside it ([`talk`]). A snapshot of the roster and re-keying have their
+//! or chance: all are arguments. The chat runs inside it (`talk.rs`). A snapshot of the roster and re-keying have their
 //! message numbers kept ([`crate::wire::message`]).
 
 mod outputs;

@@ -25,6 +25,9 @@ use crate::wire::message::ParticipantId;
 /// whom they do not know yet they take no question.
 const SETTLING: Duration = Duration::from_millis(50);
 
+/// Longest time after that for which what one says oneself waits for it, so that it is read after what was said before.
+const LISTENING: Duration = Duration::from_millis(500);
+
 /// A session's side of the chat.
 pub(super) struct Talk {
     chat: Chat,
@@ -36,6 +39,8 @@ pub(super) struct Talk {
     kept: Option<(Timestamp, Vec<(Duration, Original)>)>,
     /// When others are asked what was said before.
     catch_up_at: Option<Timestamp>,
+    /// Nothing is said until then, unless it is known before what was said.
+    listen_until: Option<Timestamp>,
     /// Reused.
     outputs: Vec<Output>,
 }
@@ -47,7 +52,7 @@ impl Talk {
         let config = chat::Config { me: me.id, name: me.name.clone(), seed };
         let chat = Chat::new(now, config);
         let (waiting, outputs) = (VecDeque::new(), Vec::new());
-        Self { chat, waiting, say_at: Timestamp(0), kept: None, catch_up_at: None, outputs }
+        Self { chat, waiting, say_at: Timestamp(0), kept: None, catch_up_at: None, listen_until: None, outputs }
     }
 
     pub fn refusals(&self) -> u64 {
@@ -56,7 +61,7 @@ impl Talk {
 
     /// When something is due, once one has joined.
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        let say = (!self.waiting.is_empty()).then_some(self.say_at);
+        let say = (!self.waiting.is_empty()).then(|| self.say_at.max(self.listen_until.unwrap_or_default()));
         [say, self.catch_up_at, self.chat.next_timeout()].into_iter().flatten().min()
     }
 
@@ -77,6 +82,14 @@ impl Talk {
             Report::Left(person, _) => self.chat.left(now, person.id),
             Report::Changed(_) => {}
         }
+    }
+
+    /// The first line that waits, once it may be said.
+    fn next_to_say(&mut self, now: Timestamp) -> Option<Content> {
+        let heard = self.chat.has_caught_up();
+        self.listen_until.take_if(|until| heard || *until <= now);
+        let may = self.listen_until.is_none() && self.say_at <= now;
+        self.waiting.front().filter(|_| may).cloned()
     }
 
     fn present(&mut self, now: Timestamp, person: &Person) {
@@ -122,7 +135,9 @@ impl Session {
             }
         }
         self.roster.people().for_each(|person| talk.present(now, person));
-        talk.catch_up_at = Some(now + SETTLING + self.roster.spread());
+        let catch_up_at = now + SETTLING + self.roster.spread();
+        talk.catch_up_at = Some(catch_up_at);
+        talk.listen_until = Some(catch_up_at + LISTENING);
         self.flush_talk(out);
     }
 
@@ -142,10 +157,7 @@ impl Session {
     }
 
     fn say_waiting(&mut self, at: Moment, out: &mut Outputs) {
-        while let Some(content) =
-            self.talk.as_ref().filter(|talk| talk.say_at <= at.now).and_then(|t| t.waiting.front())
-        {
-            let content = content.clone();
+        while let Some(content) = self.talk.as_mut().and_then(|talk| talk.next_to_say(at.now)) {
             let said = self.speak(at, &content);
             let Some(talk) = &mut self.talk else {
                 return;
@@ -186,6 +198,7 @@ impl Session {
         let listener = Listener { conference: self.opener.keys().conference() };
         talk.chat.handle(at.now, person.id, packet, &listener, &mut talk.outputs);
         self.flush_talk(out);
+        self.say_waiting(at, out);
         true
     }
 
