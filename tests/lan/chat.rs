@@ -6,6 +6,7 @@ use crate::common::poll;
 use crate::common::random::Random;
 use crate::common::sandbox::{sandboxed, sh};
 use roundtable::conference::history::{Bounds, Store};
+use roundtable::limits::CHAT_HISTORY_LINES_MAX;
 use roundtable::wire::message::ConferenceId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,21 +14,29 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-/// Lines each person says.
-const LINES: usize = 50;
+/// How much is said: people and lines of each, and of a hundred packets to anybody so many are lost. The environment
+/// says otherwise for a run that takes minutes: `CHAT_CROWD=8x200@10`.
+fn crowd() -> (usize, usize, usize) {
+    let said = std::env::var("CHAT_CROWD").unwrap_or_else(|_| "4x50@5".to_owned());
+    let numbers: Vec<usize> = said.split(['x', '@']).map(|n| n.parse().expect("PEOPLExLINES@PERCENT")).collect();
+    let [people, lines, percent] = numbers[..] else { panic!("PEOPLExLINES@PERCENT, not {said}") };
+    assert!((3..=NAMES.len()).contains(&people), "3 to {} people", NAMES.len());
+    (people, lines, percent)
+}
+
+const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "Hal", "Ivy"];
 
 /// Ada, Bob, .. in a conference of text alone, each on a host of their own.
 fn meeting(lan: &Lan, people: usize) -> Vec<Peer> {
-    let names = ["Ada", "Bob", "Cyd", "Dee"];
     let silent = ["--camera", "none", "--microphone", "none"];
-    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), names[0], "Standup", &silent)];
+    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &silent)];
     for h in 2..=people {
-        let mut peer = Peer::chat(lan.command(h, PROGRAM), names[h - 1], "Standup");
+        let mut peer = Peer::chat(lan.command(h, PROGRAM), NAMES[h - 1], "Standup");
         peer.await_joined();
         peers.push(peer);
     }
     // The first one sees all others when the last one does.
-    for name in &names[1..people] {
+    for name in &NAMES[1..people] {
         peers[0].await_person(SOON, name, "joined");
     }
     peers
@@ -90,43 +99,54 @@ fn say(peer: &mut Peer, text: &str) {
 #[test]
 fn nothing_is_lost_or_doubled_and_one_who_is_killed_is_read_to_the_end() {
     sandboxed("chat::nothing_is_lost_or_doubled_and_one_who_is_killed_is_read_to_the_end", || {
-        let lan = Lan::up(5);
-        let mut peers = meeting(&lan, 4);
-        (1..=5).for_each(|h| lose(h, 5));
-        let mut random = Random::seeded();
-        let mut left: Vec<usize> = (0..4).flat_map(|who| std::iter::repeat_n(who, LINES)).collect();
-        let turns = std::iter::from_fn(|| (!left.is_empty()).then(|| left.swap_remove(random.below(left.len()))));
-        let mut read: Vec<Read> = (0..4).map(|_| Read::default()).collect();
-        let mut said = [0; 4];
-        for who in turns.collect::<Vec<_>>() {
-            // Dee is killed half way: what it was told after that is never said.
-            if who == 3 && said[3] == LINES / 2 {
-                continue;
-            }
-            let line = format!("{} {}", peers[who].name, said[who]);
-            say(&mut peers[who], &line);
-            said[who] += 1;
-            if who == 3 && said[3] == LINES / 2 {
-                // As soon as somebody has the line, the others must get it from there.
-                let last = format!("Dee {}", LINES / 2 - 1);
-                let heard = poll(SOON, || {
-                    peers[..3].iter_mut().zip(&mut read).for_each(|(peer, read)| read.take(peer));
-                    read.iter().any(|r| r.texts().contains(&last.as_str())).then_some(())
-                });
-                assert!(heard.is_some(), "nobody heard Dee's last line");
-                peers[3].signal("KILL");
-            }
-        }
-        let lines = said.iter().sum();
-        let mut staying: Vec<&mut Peer> = peers.iter_mut().take(3).collect();
-        assert_all_read(&mut staying, &mut read[..3], lines);
-        // Somebody who comes later reads the same.
-        let mut late = Peer::chat(lan.command(5, PROGRAM), "Eve", "Standup");
+        let (people, lines, percent) = crowd();
+        let lan = Lan::up(people + 1);
+        let mut peers = meeting(&lan, people);
+        (1..=people + 1).for_each(|h| lose(h, percent));
+        let mut read: Vec<Read> = (0..people).map(|_| Read::default()).collect();
+        let said = talk_at_random(&mut peers, &mut read, lines);
+        let killed = people - 1;
+        let mut staying: Vec<&mut Peer> = peers.iter_mut().take(killed).collect();
+        assert_all_read(&mut staying, &mut read[..killed], said);
+        // Somebody who comes later reads the same, as far as it is kept for those who do.
+        let mut late = Peer::chat(lan.command(people + 1, PROGRAM), "Zoe", "Standup");
         late.await_joined();
-        let mut all: Vec<&mut Peer> = peers.iter_mut().take(3).chain([&mut late]).collect();
-        read[3] = Read::default();
-        assert_all_read(&mut all, &mut read, lines);
+        let mut zoe = Read::default();
+        let kept = said.min(CHAT_HISTORY_LINES_MAX);
+        let complete = poll(SOON, || {
+            zoe.take(&mut late);
+            (zoe.0.len() >= kept).then_some(())
+        });
+        assert!(complete.is_some(), "of {kept} lines there came {}", zoe.0.len());
+        assert!(zoe.is_once() && read[0].texts().ends_with(&zoe.texts()), "Zoe reads something else");
     });
+}
+
+/// Everybody says `lines` lines, in turns that chance gives; the last one is killed half way, and what it is told after
+/// that is never said. How many lines that makes.
+fn talk_at_random(peers: &mut [Peer], read: &mut [Read], lines: usize) -> usize {
+    let (mut random, killed) = (Random::seeded(), peers.len() - 1);
+    let mut left: Vec<usize> = (0..peers.len()).flat_map(|who| std::iter::repeat_n(who, lines)).collect();
+    let mut said = vec![0; peers.len()];
+    while !left.is_empty() {
+        let who = left.swap_remove(random.below(left.len()));
+        if who == killed && said[who] == lines / 2 {
+            continue;
+        }
+        let line = format!("{} {}", peers[who].name, said[who]);
+        say(&mut peers[who], &line);
+        said[who] += 1;
+        if who == killed && said[who] == lines / 2 {
+            // As soon as somebody has the line, the others must get it from there.
+            let heard = poll(Duration::from_secs(60), || {
+                peers[..killed].iter_mut().zip(read.iter_mut()).for_each(|(peer, read)| read.take(peer));
+                read.iter().any(|r| r.texts().contains(&line.as_str())).then_some(())
+            });
+            assert!(heard.is_some(), "nobody heard the last line of {}", peers[who].name);
+            peers[who].signal("KILL");
+        }
+    }
+    said.iter().sum()
 }
 
 #[test]

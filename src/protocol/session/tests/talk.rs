@@ -132,6 +132,18 @@ fn somebody_who_comes_later_reads_what_was_said_even_by_those_who_left() {
 }
 
 #[test]
+fn what_one_says_at_once_is_said_after_what_was_said_before() {
+    let mut lan = Lan::of(2);
+    lan.say(0, "one");
+    lan.run(1_000);
+    lan.enter(setup(9, Some(2)));
+    lan.say(2, "two");
+    lan.run(500);
+    assert_eq!(lan.shown(9), ["one", "two"]);
+    assert_eq!(lan.shown(1), ["one", "two"]);
+}
+
+#[test]
 fn what_is_on_disk_is_shown_after_joining_and_is_not_kept_again() {
     let mut lan = Lan::of(2);
     lan.say(0, "one");
