@@ -16,7 +16,8 @@ use crate::conference::{Conference, Event};
 /// How long lines have to reach everybody once there are no more.
 pub const LAST_LINES: Duration = Duration::from_secs(5);
 
-const HELP: &str = "every line is sent to everybody; /me waves tells what you do; /who lists who is here; \
+const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
+                    /reply TEXT answers and /react EMOJI marks the last line of somebody else; /who lists who is here; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Joins with text alone, unless devices are asked for.
@@ -79,9 +80,17 @@ impl Terminal {
                 let note = locked(&self.transcript).note(text);
                 json::print(&note);
             };
-            let say = |text: &str| {
+            let ask = |command: Command| {
                 pace.ask();
-                let _ = commands.send(Command::Say(text.to_owned()));
+                let _ = commands.send(command);
+            };
+            // What was read last is what is meant.
+            let about = |command: fn(String, String) -> Command, text: &str| {
+                let last = locked(&self.transcript).last().map(str::to_owned);
+                match last {
+                    Some(last) => ask(command(last, text.to_owned())),
+                    None => note("nobody else has said anything yet"),
+                }
             };
             let leave = || {
                 pace.wait_until_heard(LAST_LINES);
@@ -92,11 +101,15 @@ impl Terminal {
                     erase_echo();
                 }
                 match line.map(|line| Typed::parse(line, self.typed)) {
-                    Ok(Typed::Say(text)) => say(text),
+                    Ok(Typed::Say(text)) => ask(Command::Say(text.to_owned())),
+                    Ok(Typed::Reply(text)) => about(Command::Reply, text),
+                    Ok(Typed::React(emoji)) => about(Command::React, emoji),
                     Ok(Typed::Who) => note(&conference.upgrade().map_or(String::new(), |c| who(&c))),
                     Ok(Typed::Help) => note(HELP),
                     Ok(Typed::Quit) => leave(),
-                    Ok(Typed::Unknown(command)) => note(&format!("there is no {command}; /help lists what there is")),
+                    Ok(Typed::Unknown(command)) => {
+                        note(&format!("{command} is not understood; /help lists what there is"))
+                    }
                     Err(text) => eprintln!("error: not said: {text}"),
                 }
             });
@@ -125,6 +138,8 @@ fn erase_echo() {
 #[derive(Debug, PartialEq, Eq)]
 enum Typed<'a> {
     Say(&'a str),
+    Reply(&'a str),
+    React(&'a str),
     Who,
     Help,
     Quit,
@@ -140,10 +155,15 @@ impl<'a> Typed<'a> {
             "/quit" => Self::Quit,
             said if !by_hand => Self::Say(said),
             said if said.starts_with("/me ") || !said.starts_with('/') => Self::Say(said),
-            said => match said.strip_prefix("//") {
-                Some(_) => Self::Say(&said[1..]),
-                None => Self::Unknown(said.split(' ').next().unwrap_or(said)),
-            },
+            said if said.starts_with("//") => Self::Say(&said[1..]),
+            said => {
+                let (command, rest) = said.split_once(' ').unwrap_or((said, ""));
+                match (command, rest.trim()) {
+                    ("/reply", text) if !text.is_empty() => Self::Reply(text),
+                    ("/react", emoji) if !emoji.is_empty() => Self::React(emoji),
+                    _ => Self::Unknown(command),
+                }
+            }
         }
     }
 }
@@ -163,6 +183,9 @@ mod tests {
             ("/me waves", Typed::Say("/me waves"), Typed::Say("/me waves")),
             ("/var/log is full", Typed::Unknown("/var/log"), Typed::Say("/var/log is full")),
             ("//var/log is full", Typed::Say("/var/log is full"), Typed::Say("//var/log is full")),
+            ("/reply  yes please", Typed::Reply("yes please"), Typed::Say("/reply  yes please")),
+            ("/react 👍", Typed::React("👍"), Typed::Say("/react 👍")),
+            ("/react", Typed::Unknown("/react"), Typed::Say("/react")),
             ("/whoever", Typed::Unknown("/whoever"), Typed::Say("/whoever")),
         ] {
             assert_eq!(Typed::parse(line, true), by_hand);

@@ -16,7 +16,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Deserialize, Debug)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Say { text: String, to: Option<String> },
+    Say { text: String, to: Option<String>, reply: Option<String> },
+    React { emoji: String, line: String },
     Mute { on: bool },
     Camera { on: bool },
     Pause {},
@@ -26,7 +27,9 @@ enum Request {
 /// Reads one command; the error is told to whoever wrote the line.
 pub fn parse(line: &str) -> Result<Command, String> {
     match serde_json::from_str::<Request>(line) {
-        Ok(Request::Say { text, to: None }) => Ok(Command::Say(text)),
+        Ok(Request::Say { text, to: None, reply: None }) => Ok(Command::Say(text)),
+        Ok(Request::Say { text, to: None, reply: Some(line) }) => Ok(Command::Reply(line, text)),
+        Ok(Request::React { emoji, line }) => Ok(Command::React(line, emoji)),
         // Said to everybody it would be a breach of confidence.
         Ok(Request::Say { to: Some(_), .. }) => Err("not said: there are no private lines yet".into()),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
@@ -89,6 +92,16 @@ enum Line<'a> {
         action: bool,
         at: String,
         private: bool,
+        /// The line it replies to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply: Option<&'a str>,
+    },
+    Reaction {
+        from: &'a str,
+        id: &'a str,
+        emoji: &'a str,
+        line: &'a str,
+        at: String,
     },
     Delivered {
         id: &'a str,
@@ -132,7 +145,11 @@ pub fn event_line(event: &Event) -> Option<String> {
             action: m.action,
             at: clock::rfc3339(m.at),
             private: m.private,
+            reply: m.reply.as_ref().map(|line| line.id.as_str()),
         },
+        Event::Reaction(r) => {
+            Line::Reaction { from: &r.from, id: &r.id, emoji: &r.emoji, line: &r.line.id, at: clock::rfc3339(r.at) }
+        }
         Event::Said { .. } => return None,
         Event::Unsaid { why, .. } => {
             not_said = format!("not said: {why}");
@@ -166,6 +183,8 @@ mod tests {
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
         assert_eq!(parse(r#"{"do":"leave"}"#), Ok(Command::Leave));
         assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
+        assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));
+        assert_eq!(parse(r#"{"do":"react","emoji":"👍","line":"1-2"}"#), Ok(Command::React("1-2".into(), "👍".into())));
         assert!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#).is_err(), "what is for one is not told to all");
         for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {
             assert!(parse(bad).is_err(), "{bad}");
@@ -178,7 +197,8 @@ mod tests {
         let (id, from, member) = ("1".to_owned(), "Bob".to_owned(), "2".to_owned());
         let (own, late, private) = (false, false, false);
         let text = "a\n\u{1b}\"".to_owned();
-        let mut message = crate::conference::Message { id, from, member, own, text, action: false, at, late, private };
+        let mut message =
+            crate::conference::Message { id, from, member, own, text, action: false, at, late, private, reply: None };
         assert_eq!(
             event_line(&Event::Message(message.clone())).unwrap(),
             r#"{"event":"message","from":"Bob","id":"1","text":"a\n\u001b\"","at":"2025-01-01T00:00:00.500Z","private":false}"#

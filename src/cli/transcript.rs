@@ -33,13 +33,15 @@ pub struct Transcript {
     joined: Option<Timestamp>,
     /// Date of the last line.
     date: String,
+    /// The last line that somebody else said, by its id.
+    last: Option<String>,
 }
 
 impl Transcript {
     /// Times without a date are of today. `coloured`: for a terminal.
     pub fn new(coloured: bool, clock: Clock) -> Self {
         let date = clock::local(clock.wall()).date;
-        Self { coloured, clock, joined: None, date }
+        Self { coloured, clock, joined: None, date, last: None }
     }
 
     /// The lines of an event; none when it is nothing to read here.
@@ -49,7 +51,15 @@ impl Transcript {
                 self.joined = Some(self.clock.now());
                 Some(self.note(&format!("you are in \"{conference}\" as {name}")))
             }
-            Event::Message(message) => Some(self.message(message)),
+            Event::Message(message) => {
+                if !message.own {
+                    self.last = Some(message.id.clone());
+                }
+                Some(self.message(message))
+            }
+            Event::Reaction(r) => {
+                Some(self.note(&format!("{} reacts {} to {}: {}", r.from, r.emoji, r.line.from, r.line.text)))
+            }
             Event::Person(person) => {
                 let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
                 let did = match person.state {
@@ -64,6 +74,11 @@ impl Transcript {
             Event::Unheard { text, .. } => Some(self.note(&format!("nobody could receive: {text}"))),
             Event::Said { .. } | Event::Unsaid { .. } | Event::Delivered { .. } | Event::Notice { .. } => None,
         }
+    }
+
+    /// What one replies and reacts to: the last line of somebody else, by its id.
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
     }
 
     /// A line of the program's own.
@@ -81,9 +96,12 @@ impl Transcript {
         let name = self.paint(name_colour, &visible(&message.from));
         let text = self.paint(text_colour, &visible(&message.text));
         let late = if message.late { self.paint(colour::TIME, " (came late)") } else { String::new() };
+        let about = message.reply.as_ref().map_or(String::new(), |line| {
+            self.paint(colour::TIME, &format!(" (to {}: {})", visible(&line.from), visible(&line.text)))
+        });
         match message.action {
-            true => format!("{at} * {name} {text}{late}"),
-            false => format!("{at} {name}: {text}{late}"),
+            true => format!("{at} * {name} {text}{about}{late}"),
+            false => format!("{at} {name}: {text}{about}{late}"),
         }
     }
 
@@ -118,7 +136,7 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conference::PersonEvent;
+    use crate::conference::{PersonEvent, Quoted, Reaction};
 
     fn message(from: &str, text: &str) -> Message {
         Message {
@@ -131,7 +149,17 @@ mod tests {
             at: clock().wall(),
             late: false,
             private: false,
+            reply: None,
         }
+    }
+
+    fn quoted() -> Quoted {
+        Quoted { id: "1".into(), from: "Ada".into(), text: "tea?".into() }
+    }
+
+    fn reaction() -> Reaction {
+        let Message { id, from, member, own, at, .. } = message("Bob", "");
+        Reaction { id, from, member, own, emoji: "👍".into(), at, line: quoted() }
     }
 
     fn clock() -> Clock {
@@ -151,6 +179,8 @@ mod tests {
             (Event::Message(own), "Ada: hi"),
             (Event::Message(Message { action: true, ..message("Bob", "waves") }), "* Bob waves"),
             (Event::Message(Message { late: true, ..message("Bob", "hi") }), "Bob: hi (came late)"),
+            (Event::Message(Message { reply: Some(quoted()), ..message("Bob", "yes") }), "Bob: yes (to Ada: tea?)"),
+            (Event::Reaction(reaction()), "-- Bob reacts 👍 to Ada: tea?"),
             (Event::Unheard { id: "1".into(), text: "hi".into() }, "-- nobody could receive: hi"),
         ] {
             assert_eq!(plain(&event), line);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, select};
 use zeroize::Zeroizing;
 
-use super::chat::OwnLines;
+use super::chat::Lines;
 use super::config::Config;
 use super::entry::Ready;
 use super::follow::Follows;
@@ -56,7 +56,7 @@ pub struct Director {
     random: Random,
     pub(super) control: Control,
     keeper: Option<Keeper>,
-    pub(super) own_lines: OwnLines,
+    pub(super) lines: Lines,
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
@@ -130,7 +130,7 @@ impl Director {
             random: ready.random,
             control,
             keeper,
-            own_lines: OwnLines::default(),
+            lines: Lines::default(),
             receiver,
             voices,
             follows: Follows::default(),
@@ -180,7 +180,9 @@ impl Director {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
                     Ok(Command::Pause) => self.paused = true,
-                    Ok(Command::Say(text)) => self.speak(text),
+                    Ok(Command::Say(text)) => self.speak(text, None),
+                    Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
+                    Ok(Command::React(line, emoji)) => self.react(emoji, &line),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {

@@ -176,6 +176,38 @@ pub struct Message {
     pub late: bool,
     /// For some only.
     pub private: bool,
+    /// What it replies to, if that is known here.
+    pub reply: Option<Quoted>,
+}
+
+/// A line that another one is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Of the message.
+    pub id: String,
+    /// Its author's name, as it was shown.
+    pub from: String,
+    /// How it begins, as it was sent.
+    pub text: String,
+}
+
+/// An emoji somebody put under a line, oneself included. Each comes once, after the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// Names it, as a message's does.
+    pub id: String,
+    /// Whose it is, by the name shown.
+    pub from: String,
+    /// Whose it is, by participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// As it was sent.
+    pub emoji: String,
+    /// When, by its author's clock.
+    pub at: NtpTime,
+    /// The line.
+    pub line: Quoted,
 }
 
 /// Something happened.
@@ -194,6 +226,8 @@ pub enum Event {
     Person(PersonEvent),
     /// Somebody said something, now or before one came.
     Message(Message),
+    /// Somebody reacted to something, now or before one came.
+    Reaction(Reaction),
     /// A line that was asked for is said; its message came before. Follows each [`Command::Say`], in order, unless
     /// [`Unsaid`](Self::Unsaid) does.
     Said {

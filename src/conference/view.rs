@@ -122,6 +122,10 @@ pub enum Command {
     Pause,
     /// Say something to everybody; "/me waves" tells what one does.
     Say(String),
+    /// Say it in reply to the line of this id.
+    Reply(String, String),
+    /// Put an emoji under the line of this id.
+    React(String, String),
     /// Leave properly.
     Leave,
 }

@@ -176,6 +176,29 @@ fn a_history_survives_a_kill_and_is_read_at_the_next_start() {
     });
 }
 
+#[test]
+fn replies_and_reactions_name_their_line_for_those_who_come_later_too() {
+    sandboxed("chat::replies_and_reactions_name_their_line_for_those_who_come_later_too", || {
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan, 2);
+        say(&mut peers[0], "tea?");
+        let (_, asked) = peers[1].await_event(SOON, |e| e["event"] == "message" && e["text"] == "tea?");
+        peers[1].tell(&json!({"do": "say", "text": "yes", "reply": asked["id"]}));
+        peers[1].tell(&json!({"do": "react", "emoji": "👍", "line": asked["id"]}));
+        peers[1].tell(&json!({"do": "react", "emoji": "👍", "line": "nothing"}));
+        let (_, refused) = peers[1].await_event(SOON, |e| e["event"] == "error");
+        assert_eq!(refused["text"], "not said: that is not the id of a line");
+        let mut late = Peer::chat(lan.command(3, PROGRAM), NAMES[2], "Standup");
+        for peer in [&mut peers[0], &mut late] {
+            let (_, reply) = peer.await_event(SOON, |e| e["event"] == "message" && e["text"] == "yes");
+            assert_eq!(reply["reply"], asked["id"], "{reply}");
+            let (_, reaction) = peer.await_event(SOON, |e| e["event"] == "reaction");
+            assert_eq!((&reaction["emoji"], &reaction["from"]), (&json!("👍"), &json!("Bob")), "{reaction}");
+            assert_eq!(reaction["line"], asked["id"], "{reaction}");
+        }
+    });
+}
+
 fn conference_id(lan: &Lan) -> ConferenceId {
     let listed = lan.command(2, PROGRAM).args(["list", "--json"]).output().expect("run list");
     let line: Value = serde_json::from_slice(&listed.stdout).expect("one line of JSON");

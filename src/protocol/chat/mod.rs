@@ -56,7 +56,7 @@ use crate::wire::chat::{Packet, Want};
 use crate::wire::message::ParticipantId;
 
 pub use line::{Body, Content, Counters, Delivery, Event, Kept, Line, Output, SayError, Signer, Verifier};
-pub use order::{LineId, OrderKey, Place, Timeline};
+pub use order::{LineId, NoKey, OrderKey, Place, Timeline};
 
 /// How often old pieces are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@
 //! increasing. The author's clock is part of what it signs, so that nobody can sort a line differently.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::time::NtpTime;
@@ -44,6 +45,30 @@ impl fmt::Display for OrderKey {
         write!(f, "{:016x}-{member}-{run:08x}-{number:08x}", self.time)
     }
 }
+
+/// As it is written; not in another way.
+impl FromStr for OrderKey {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let parts: Vec<&str> = text.splitn(4, '-').collect();
+        let [time, member, run, number] = parts[..] else {
+            return Err(NoKey);
+        };
+        let member = u128::from_str_radix(member, 16).map_err(|_| NoKey)?;
+        let number32 = |hex: &str| u32::from_str_radix(hex, 16).map_err(|_| NoKey);
+        let (time, run, number) =
+            (u64::from_str_radix(time, 16).map_err(|_| NoKey)?, number32(run)?, number32(number)?);
+        let member = ParticipantId(member.to_be_bytes());
+        let key = Self { time, id: LineId { member, run, number } };
+        if key.to_string() == text { Ok(key) } else { Err(NoKey) }
+    }
+}
+
+/// It names no line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("that is not the id of a line")]
+pub struct NoKey;
 
 /// One member's hybrid logical clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,6 +156,18 @@ mod tests {
 
     fn key(time: u64, member: u8, number: u32) -> OrderKey {
         OrderKey { time, id: LineId { member: ParticipantId([member; 16]), run: 1, number } }
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_is_written_and_in_no_other_way() {
+        let id = LineId { member: ParticipantId([0xab; 16]), run: u32::MAX, number: 7 };
+        let key = OrderKey { time: u64::MAX - 1, id };
+        let text = key.to_string();
+        assert_eq!(text.parse(), Ok(key));
+        for bad in ["", "-", "1-2-3-4", &text[1..], &text.to_uppercase(), &format!("{text}0"), &format!("{text}-1")] {
+            assert_eq!(bad.parse::<OrderKey>(), Err(NoKey), "{bad}");
+        }
+        assert_eq!(text.replacen("ff", "+f", 1).parse::<OrderKey>(), Err(NoKey));
     }
 
     #[test]
