@@ -16,6 +16,18 @@ use crate::conference::{Conference, Event};
 /// How long lines have to reach everybody once there are no more.
 pub const LAST_LINES: Duration = Duration::from_secs(5);
 
+/// At the end of the subcommand's help.
+pub const EXAMPLES: &str = r#"Typed lines are said to everybody, and /help lists what else can be typed.
+From a pipe all lines are said as they are, except /me, /who, /help and /quit.
+With --json:
+  {"do":"say","text":"tea?"}   with "reply":ID in reply to the message of that id
+  {"do":"react","emoji":"👍","line":ID}   {"do":"leave"}
+
+Examples:
+  roundtable chat Standup
+  echo "back in ten minutes" | roundtable chat Standup
+  echo '{"do":"say","text":"the build is broken"}' | roundtable chat Standup --json"#;
+
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /who lists who is here; \
                     /quit leaves; a line that begins with / is sent when it begins with //";

@@ -69,7 +69,7 @@ enum Subcommands {
     },
     /// Join a conference in the terminal: read and write what is said, without camera, microphone and window
     #[command(
-        after_help = "Examples:\n  roundtable chat Standup\n  echo \"back in ten minutes\" | roundtable chat Standup\n  roundtable chat Standup --json"
+        after_help = chat::EXAMPLES
     )]
     Chat {
         /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it

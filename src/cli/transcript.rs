@@ -9,7 +9,7 @@
 use crate::conference::{Event, Message, PersonState};
 use crate::device::clock::{self, Clock, LocalTime};
 use crate::protocol::roster::names;
-use crate::time::Timestamp;
+use crate::time::{NtpTime, Timestamp};
 
 /// Those who are known so soon after joining were here before.
 const HERE_BEFORE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -58,7 +58,8 @@ impl Transcript {
                 Some(self.message(message))
             }
             Event::Reaction(r) => {
-                Some(self.note(&format!("{} reacts {} to {}: {}", r.from, r.emoji, r.line.from, r.line.text)))
+                let text = format!("{} reacts {} to {}: {}", r.from, r.emoji, r.line.from, r.line.text);
+                Some(self.note_at(r.at, &text))
             }
             Event::Person(person) => {
                 let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
@@ -83,7 +84,11 @@ impl Transcript {
 
     /// A line of the program's own.
     pub fn note(&mut self, text: &str) -> String {
-        let at = self.at(&clock::local(self.clock.wall()));
+        self.note_at(self.clock.wall(), text)
+    }
+
+    fn note_at(&mut self, at: NtpTime, text: &str) -> String {
+        let at = self.at(&clock::local(at));
         format!("{at} {}", self.paint(colour::NOTE, &format!("-- {}", visible(text))))
     }
 
@@ -223,6 +228,7 @@ mod tests {
         let old = Message { at: clock.wall().offset(-(day.as_nanos() as i64)), ..message("Bob", "hi") };
         let dated = |line: Option<String>| line.is_some_and(|line| line.starts_with("-- 20") && line.contains(" --\n"));
         assert!(dated(transcript.lines(&Event::Message(old.clone()))));
+        assert!(!dated(transcript.lines(&Event::Reaction(Reaction { at: old.at, ..reaction() }))));
         assert!(!dated(transcript.lines(&Event::Message(old))));
         assert!(dated(transcript.lines(&Event::Message(message("Bob", "hi")))));
     }
