@@ -98,6 +98,60 @@ pub const TITLE_BYTES_MAX: usize = 96;
 /// Bytes of an SDP accepted or written.
 pub const SDP_BYTES_MAX: usize = 4_096;
 
+/// Bytes of a chat line's text (UTF-8).
+pub const CHAT_TEXT_BYTES_MAX: usize = 4_096;
+/// Bytes of a reaction: one emoji with its modifiers.
+pub const CHAT_EMOJI_BYTES_MAX: usize = 32;
+/// People a private line may be sealed to.
+pub const CHAT_RECIPIENTS_MAX: usize = 32;
+/// Bytes of a private line's sealed box: text, name and reference, and the key sealed to each recipient.
+pub const CHAT_SEALED_BYTES_MAX: usize = 7_168;
+/// Bytes of content in one numbered piece of a line; with its signature it fits a datagram.
+pub const CHAT_PIECE_BYTES_MAX: usize = 1_000;
+/// Pieces of one line.
+pub const CHAT_PIECES_MAX: usize = 8;
+/// Pieces a member may send per second, and in one burst; a line of up to about 900 bytes is one piece.
+pub const CHAT_PER_S_MAX: u32 = 20;
+/// Own lines that wait until they may be sent.
+pub const CHAT_WAITING_MAX: usize = 64;
+/// Numbers behind a member's newest that are still asked for; what is older is given up.
+pub const CHAT_WINDOW: u32 = 512;
+/// Sequences of lines kept track of: everybody's present and former ones.
+pub const CHAT_SEQUENCES_MAX: usize = 2 * PARTICIPANTS_MAX;
+/// Sequences of one member: one for each time it joined.
+pub const CHAT_SEQUENCES_PER_MEMBER_MAX: usize = 8;
+/// Pieces kept in memory for repair and for late joiners.
+pub const CHAT_LOG_PIECES_MAX: usize = 2_000;
+/// Their bytes.
+pub const CHAT_LOG_BYTES_MAX: usize = 4 << 20;
+/// Missing pieces asked for at a time, of all members together.
+pub const CHAT_HOLES_MAX: usize = 4_096;
+/// Repairs waiting to be sent.
+pub const CHAT_REPAIRS_MAX: usize = 1_024;
+/// Repairs one member sends per second.
+pub const CHAT_REPAIRS_PER_S_MAX: u32 = 50;
+/// Requests for repair one member sends per second.
+pub const CHAT_NACKS_PER_S_MAX: u32 = 20;
+/// Signatures of lines checked per second for one member that sends them.
+pub const CHAT_CHECKS_PER_S_MAX: u32 = 200;
+/// Bytes of an encoded chat message of any kind.
+pub const CHAT_CHUNK_BYTES_MAX: usize = 1_200;
+/// Lines handed to a late joiner.
+pub const CHAT_HISTORY_LINES_MAX: usize = 500;
+/// Age up to which lines are handed to a late joiner.
+pub const CHAT_HISTORY_AGE_S: u64 = 24 * 3_600;
+/// Late joiners served at a time, and per second.
+pub const CHAT_SERVES_MAX: usize = 4;
+/// See [`CHAT_SERVES_MAX`].
+pub const CHAT_SERVES_PER_S_MAX: u32 = 10;
+
+/// Lines of one conference kept on disk.
+pub const HISTORY_LINES_MAX: usize = 20_000;
+/// Bytes of one conference's history on disk.
+pub const HISTORY_BYTES_MAX: u64 = 64 << 20;
+/// Conferences whose history is kept on disk.
+pub const HISTORY_CONFERENCES_MAX: usize = 64;
+
 /// Tiles shown at once; more people go to further pages.
 pub const TILES_MAX: usize = 49;
 /// Notices kept for the window and the event stream.
@@ -109,3 +163,8 @@ const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES
 const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);
+const _: () = assert!(CHAT_CHUNK_BYTES_MAX < SEALED_BODY_BYTES_MAX);
+const _: () = assert!(CHAT_TEXT_BYTES_MAX + NAME_BYTES_MAX + 64 <= CHAT_PIECES_MAX * CHAT_PIECE_BYTES_MAX);
+const _: () = assert!(CHAT_SEALED_BYTES_MAX + 16 * CHAT_RECIPIENTS_MAX + 128 <= CHAT_PIECES_MAX * CHAT_PIECE_BYTES_MAX);
+const _: () = assert!(CHAT_WINDOW as usize <= CHAT_LOG_PIECES_MAX);
+const _: () = assert!(CHAT_LOG_PIECES_MAX <= CHAT_HOLES_MAX);

@@ -38,11 +38,13 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("hound", 1),
     ("if_addrs", 1),
     ("image", 1),
+    ("jiff", 1),
     ("minifb", 2),
     ("nokhwa", 1),
     ("opus", 1),
     ("quinn_udp", 2),
     ("rubato", 1),
+    ("rusqlite", 1),
     ("turbojpeg", 1),
     ("y4m", 1),
 ];

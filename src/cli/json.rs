@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conference::Event;
 use crate::conference::view::Command;
+use crate::device::clock;
 
 /// Longest line read from stdin, bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -15,6 +16,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Deserialize, Debug)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
+    Say { text: String, to: Option<String>, reply: Option<String> },
+    React { emoji: String, line: String },
     Mute { on: bool },
     Camera { on: bool },
     Pause {},
@@ -24,6 +27,11 @@ enum Request {
 /// Reads one command; the error is told to whoever wrote the line.
 pub fn parse(line: &str) -> Result<Command, String> {
     match serde_json::from_str::<Request>(line) {
+        Ok(Request::Say { text, to: None, reply: None }) => Ok(Command::Say(text)),
+        Ok(Request::Say { text, to: None, reply: Some(line) }) => Ok(Command::Reply(line, text)),
+        Ok(Request::React { emoji, line }) => Ok(Command::React(line, emoji)),
+        // Said to everybody it would be a breach of confidence.
+        Ok(Request::Say { to: Some(_), .. }) => Err("not said: there are no private lines yet".into()),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Pause {}) => Ok(Command::Pause),
@@ -52,8 +60,8 @@ pub fn read_lines(mut input: impl BufRead, mut line: impl FnMut(Result<&str, Str
             line(Err(format!("a line longer than {LINE_BYTES_MAX} bytes")));
             continue;
         }
-        match std::str::from_utf8(&buffer).map(str::trim) {
-            Ok("") => {}
+        match std::str::from_utf8(&buffer).map(str::trim_end) {
+            Ok(text) if text.trim().is_empty() => {}
             Ok(text) => line(Ok(text)),
             Err(_) => line(Err("a line that is not UTF-8".into())),
         }
@@ -63,10 +71,52 @@ pub fn read_lines(mut input: impl BufRead, mut line: impl FnMut(Result<&str, Str
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
-    Joined { conference: &'a str, me: Me<'a> },
-    Person { name: &'a str, id: &'a str, state: &'a str, muted: bool, camera: &'a str, address: String },
-    Notice { text: &'a str },
-    Error { text: &'a str },
+    Joined {
+        conference: &'a str,
+        me: Me<'a>,
+    },
+    Person {
+        name: &'a str,
+        id: &'a str,
+        state: &'a str,
+        muted: bool,
+        camera: &'a str,
+        address: String,
+    },
+    Message {
+        from: &'a str,
+        id: &'a str,
+        text: &'a str,
+        /// Told in the third person.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        action: bool,
+        at: String,
+        private: bool,
+        /// The line it replies to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reply: Option<&'a str>,
+    },
+    Reaction {
+        from: &'a str,
+        id: &'a str,
+        emoji: &'a str,
+        line: &'a str,
+        at: String,
+    },
+    Delivered {
+        id: &'a str,
+        have: usize,
+        present: usize,
+    },
+    Unheard {
+        id: &'a str,
+    },
+    Notice {
+        text: &'a str,
+    },
+    Error {
+        text: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -75,8 +125,9 @@ struct Me<'a> {
     name: &'a str,
 }
 
-/// The JSON line of an event, without its line end.
-pub fn event_line(event: &Event) -> String {
+/// The JSON line of an event, without its line end; none for what the events around it tell.
+pub fn event_line(event: &Event) -> Option<String> {
+    let not_said;
     let line = match event {
         Event::Joined { conference, id, name } => Line::Joined { conference, me: Me { id, name } },
         Event::Person(p) => Line::Person {
@@ -87,9 +138,28 @@ pub fn event_line(event: &Event) -> String {
             camera: p.camera,
             address: p.address.to_string(),
         },
+        Event::Message(m) => Line::Message {
+            from: &m.from,
+            id: &m.id,
+            text: &m.text,
+            action: m.action,
+            at: clock::rfc3339(m.at),
+            private: m.private,
+            reply: m.reply.as_ref().map(|line| line.id.as_str()),
+        },
+        Event::Reaction(r) => {
+            Line::Reaction { from: &r.from, id: &r.id, emoji: &r.emoji, line: &r.line.id, at: clock::rfc3339(r.at) }
+        }
+        Event::Said { .. } => return None,
+        Event::Unsaid { why, .. } => {
+            not_said = format!("not said: {why}");
+            Line::Error { text: &not_said }
+        }
+        Event::Delivered { id, have, present } => Line::Delivered { id, have: *have, present: *present },
+        Event::Unheard { id, .. } => Line::Unheard { id },
         Event::Notice { text, .. } => Line::Notice { text },
     };
-    serde_json::to_string(&line).unwrap_or_default()
+    Some(serde_json::to_string(&line).unwrap_or_default())
 }
 
 /// The JSON line that answers what was not understood.
@@ -112,9 +182,30 @@ mod tests {
         assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
         assert_eq!(parse(r#"{"do":"leave"}"#), Ok(Command::Leave));
+        assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
+        assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));
+        assert_eq!(parse(r#"{"do":"react","emoji":"👍","line":"1-2"}"#), Ok(Command::React("1-2".into(), "👍".into())));
+        assert!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#).is_err(), "what is for one is not told to all");
         for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line_with_all_a_script_needs() {
+        let at = crate::time::NtpTime::from_unix(std::time::Duration::from_micros(1_735_689_600_500_500));
+        let (id, from, member) = ("1".to_owned(), "Bob".to_owned(), "2".to_owned());
+        let (own, late, private) = (false, false, false);
+        let text = "a\n\u{1b}\"".to_owned();
+        let mut message =
+            crate::conference::Message { id, from, member, own, text, action: false, at, late, private, reply: None };
+        assert_eq!(
+            event_line(&Event::Message(message.clone())).unwrap(),
+            r#"{"event":"message","from":"Bob","id":"1","text":"a\n\u001b\"","at":"2025-01-01T00:00:00.500Z","private":false}"#
+        );
+        message.action = true;
+        assert!(event_line(&Event::Message(message)).unwrap().contains(r#""action":true"#));
+        assert_eq!(event_line(&Event::Said { id: "1".into() }), None);
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //!
 //! Data goes to stdout, everything else to stderr.
 
+pub mod chat;
 pub mod demo;
 pub mod devices;
 pub mod failure;
 pub mod json;
 pub mod list;
 pub mod meet;
+mod pace;
 pub mod participate;
 mod passphrase;
 pub mod report;
 pub mod sdp;
+mod transcript;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +30,7 @@ Examples:
   roundtable start \"Standup\"               start a conference, others join it by name
   roundtable                               list the conferences on this network and pick one
   roundtable join Standup --camera none    join without a camera
+  roundtable chat Standup                  join in the terminal, to read and write
   roundtable sdp Ada > ada.sdp             play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
 
 Settings can be kept in a file and in the environment too; `roundtable devices` names devices and that file.
@@ -58,6 +62,16 @@ enum Subcommands {
     /// Join a conference; without a title, pick one from those on this network
     #[command(after_help = "Example:\n  roundtable join Standup --camera test --microphone none")]
     Join {
+        /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
+        title: Option<String>,
+        #[command(flatten)]
+        options: ParticipantOptions,
+    },
+    /// Join a conference in the terminal: read and write what is said, without camera, microphone and window
+    #[command(
+        after_help = chat::EXAMPLES
+    )]
+    Chat {
         /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
         title: Option<String>,
         #[command(flatten)]
@@ -143,9 +157,12 @@ pub struct ParticipantOptions {
     /// A file that holds the passphrase; ROUNDTABLE_PASSPHRASE is the other way
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
-    /// With --headless: commands as JSON lines on stdin, events as JSON lines on stdout
-    #[arg(long, requires = "headless")]
+    /// With --headless, or chat: commands as JSON lines on stdin, events as JSON lines on stdout
+    #[arg(long)]
     pub json: bool,
+    /// Neither window nor pictures, only what is said
+    #[arg(skip)]
+    pub text: bool,
     /// Leave when stdin ends
     #[arg(long, hide = true)]
     pub until_eof: bool,
@@ -182,7 +199,7 @@ impl ParticipantOptions {
             }
         }
         let config = Config::load(flags).map_err(bad_setting)?;
-        Ok(Config { hold: self.hold, ..config })
+        Ok(Config { hold: self.hold, text_only: self.text, ..config })
     }
 }
 
@@ -207,6 +224,7 @@ pub fn main() -> ExitCode {
         None => meet::join(None, &cli.options),
         Some(Subcommands::Start { title, open, options }) => meet::start(title, open, &options),
         Some(Subcommands::Join { title, options }) => meet::join(title.as_deref(), &options),
+        Some(Subcommands::Chat { title, options }) => chat::run(title.as_deref(), &options),
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
@@ -251,6 +269,8 @@ mod tests {
         let cli = Cli::try_parse_from(["roundtable", "--name", "Ada", "--camera", "test"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.options.name.as_deref(), Some("Ada"));
-        assert!(Cli::try_parse_from(["roundtable", "join", "X", "--json"]).is_err(), "--json needs --headless");
+        let json = |headless, text| ParticipantOptions { json: true, headless, text, ..ParticipantOptions::default() };
+        assert!(participate::check(&json(false, false)).is_err_and(|e| e.code == failure::code::USAGE));
+        assert!(participate::check(&json(true, false)).is_ok() && participate::check(&json(false, true)).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Being in a conference from the command line: window or headless, statistics, signals, JSON lines, a time limit.
+//! Being in a conference from the command line: window, headless or text alone, statistics, signals, JSON lines, a time limit.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::chat::{LAST_LINES, Terminal};
 use super::failure::{Failure, code};
+use super::pace::Pace;
 use super::{ParticipantOptions, json, report};
 use crate::conference::config::Config;
 use crate::conference::stats::Stats;
@@ -27,7 +29,10 @@ pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Conference, Fai
 
 /// Tells what could not work before anybody notices that somebody comes: no display, files that cannot be written.
 pub fn check(options: &ParticipantOptions) -> Result<(), Failure> {
-    if !options.headless {
+    if options.json && !options.headless && !options.text {
+        return Err(Failure::usage("--json needs --headless: beside a window nobody reads commands"));
+    }
+    if !options.headless && !options.text {
         ui::window::possible().map_err(no_picture)?;
     }
     if let Some(path) = &options.screenshot {
@@ -51,13 +56,22 @@ pub fn stay_and(
 ) -> Result<Stats, Failure> {
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
-    let told = match options.json {
-        true => print_events(conference.events()),
-        false => print_notices(conference.events(), options.headless),
+    let pace = Arc::<Pace>::default();
+    let told = if options.text && !options.json {
+        let terminal = Terminal::new(&conference);
+        let told = terminal.print(conference.events(), Arc::clone(&pace));
+        terminal.read(&conference, pace);
+        told
+    } else {
+        let told = match options.json {
+            true => print_events(conference.events(), Arc::clone(&pace)),
+            false => print_notices(conference.events(), pace.clone(), options.headless),
+        };
+        if options.json || options.until_eof {
+            read_stdin(&conference, pace, options.until_eof || options.text);
+        }
+        told
     };
-    if options.json || options.until_eof {
-        read_stdin(&conference, options.until_eof);
-    }
     let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
     let outcome = show(&conference, config, options, began);
     let trouble = clockwork.stop();
@@ -85,6 +99,11 @@ fn show(
     options: &ParticipantOptions,
     began: impl FnOnce(),
 ) -> Result<(), Failure> {
+    if options.text {
+        began();
+        conference.wait_for_end();
+        return Ok(());
+    }
     let setup = ui::Options {
         title: format!("{} - Roundtable", conference.title()),
         size: (config.size.width, config.size.height),
@@ -137,46 +156,60 @@ fn stop_on_signals(conference: &Arc<Conference>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints events until the conference drops its end of the channel; ends early when nobody reads stdout.
-fn print_events(events: Receiver<Event>) -> Receiver<()> {
+/// Shows events until the conference drops its end of the channel, which closes the one returned. Lines are kept track
+/// of though nobody reads any more: `show` returns false then, and is not called again.
+pub fn tell(
+    events: Receiver<Event>,
+    pace: Arc<Pace>,
+    mut show: impl FnMut(&Event) -> bool + Send + 'static,
+) -> Receiver<()> {
     let (telling, told) = bounded(0);
     std::thread::spawn(move || {
+        let mut read = true;
         for event in events {
-            if !json::print(&json::event_line(&event)) {
-                break;
-            }
+            pace.note(&event);
+            read = read && show(&event);
         }
+        pace.end();
         drop::<Sender<()>>(telling);
     });
     told
+}
+
+fn print_events(events: Receiver<Event>, pace: Arc<Pace>) -> Receiver<()> {
+    tell(events, pace, |event| json::event_line(event).is_none_or(|line| json::print(&line)))
 }
 
 /// Tells on stderr what a window would show for some seconds; beside a window only what may matter later.
-fn print_notices(events: Receiver<Event>, all: bool) -> Receiver<()> {
-    let (telling, told) = bounded(0);
-    std::thread::spawn(move || {
-        for event in events {
-            match event {
-                Event::Notice { kind: NoticeKind::Warning, text } => eprintln!("warning: {text}"),
-                Event::Notice { kind: NoticeKind::Info, text } if all => eprintln!("note: {text}"),
-                _ => {}
-            }
+fn print_notices(events: Receiver<Event>, pace: Arc<Pace>, all: bool) -> Receiver<()> {
+    tell(events, pace, move |event| {
+        match event {
+            Event::Notice { kind: NoticeKind::Warning, text } => eprintln!("warning: {text}"),
+            Event::Notice { kind: NoticeKind::Info, text } if all => eprintln!("note: {text}"),
+            _ => {}
         }
-        drop::<Sender<()>>(telling);
-    });
-    told
+        true
+    })
 }
 
 /// Commands from stdin. The thread is not joined: nothing wakes a blocked read.
-fn read_stdin(conference: &Arc<Conference>, leave_at_end: bool) {
+fn read_stdin(conference: &Conference, pace: Arc<Pace>, leave_at_end: bool) {
     let commands = conference.commands();
     std::thread::spawn(move || {
+        let obey = |command: Command| {
+            match command {
+                Command::Say(_) | Command::Reply(..) | Command::React(..) => pace.ask(),
+                Command::Leave => pace.wait_until_heard(LAST_LINES),
+                _ => {}
+            }
+            let _ = commands.send(command);
+        };
         let _ = json::read_lines(std::io::stdin().lock(), |line| match line.and_then(json::parse) {
-            Ok(command) => drop(commands.send(command)),
+            Ok(command) => obey(command),
             Err(text) => drop(json::print(&json::error_line(&text))),
         });
         if leave_at_end {
-            let _ = commands.send(Command::Leave);
+            obey(Command::Leave);
         }
     });
 }

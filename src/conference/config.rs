@@ -208,6 +208,8 @@ pub struct Config {
     pub audio_bitrate: u32,
     /// Begin with camera and microphone off; the command line's alone.
     pub hold: bool,
+    /// Receive no pictures, and voices only if there is a speaker.
+    pub text_only: bool,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -260,6 +262,7 @@ impl Config {
             audio_frame_ms: frame_ms,
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
             hold: false,
+            text_only: false,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
         })

@@ -3,6 +3,7 @@
 //! A stream is announced first and sent [`LEAD`] later, so that the others have joined its group when it begins, and
 //! only while somebody else is here. Devices that fail are told and retried by their own threads.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -10,9 +11,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, select};
 use zeroize::Zeroizing;
 
+use super::chat::Lines;
 use super::config::Config;
 use super::entry::Ready;
 use super::follow::Follows;
+use super::history::keeper::{self, Keeper};
 use super::troubles::Troubles;
 use super::view::{CameraView, Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared};
@@ -47,9 +50,13 @@ const DECODERS_MAX: usize = 2;
 pub struct Director {
     pub(super) shared: Arc<Shared>,
     telling: Sender<Event>,
-    config: Config,
+    /// Events that nobody read in time since this was last told.
+    lost: Cell<u64>,
+    pub(super) config: Config,
     random: Random,
-    control: Control,
+    pub(super) control: Control,
+    keeper: Option<Keeper>,
+    pub(super) lines: Lines,
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
@@ -94,6 +101,7 @@ impl Director {
         let voices = AudioReceiver::start(&config.speaker, clock.clone()).map_err(Error::Speaker)?;
         let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
         let receiver = receive::Receiver::start(&ready.interface, &clock, decoders, Box::new(voices.sink()))?;
+        let (keeper, log) = keeper::keep(ready.past, &clock)?;
         let control = Control::start(control::Config {
             clock,
             interface: ready.interface.clone(),
@@ -111,14 +119,18 @@ impl Director {
                 address: ready.socket.local_addr(),
                 expected: Some(ready.expected),
             },
+            log,
         })?;
         let mut director = Self {
             cname: ready.cname,
             shared,
             telling,
+            lost: Cell::new(0),
             config: config.clone(),
             random: ready.random,
             control,
+            keeper,
+            lines: Lines::default(),
             receiver,
             voices,
             follows: Follows::default(),
@@ -168,6 +180,9 @@ impl Director {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
                     Ok(Command::Pause) => self.paused = true,
+                    Ok(Command::Say(text)) => self.speak(text, None),
+                    Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
+                    Ok(Command::React(line, emoji)) => self.react(emoji, &line),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
@@ -191,6 +206,8 @@ impl Director {
         self.shared.state().control_rejected = self.control.rejected();
         if !self.control.stop() {
             tracing::warn!("the control thread does not end");
+        } else if let Some(keeper) = self.keeper.take() {
+            keeper.finish();
         }
     }
 
@@ -198,9 +215,23 @@ impl Director {
         self.shared.clock.now()
     }
 
-    fn say(&self, kind: NoticeKind, text: &str) {
+    pub(super) fn say(&self, kind: NoticeKind, text: &str) {
         if self.shared.state().notices.say(self.now(), kind, text) {
-            let _ = self.telling.try_send(Event::Notice { kind, text: text.to_owned() });
+            self.tell_event(Event::Notice { kind, text: text.to_owned() });
+        }
+    }
+
+    /// Hands an event to whoever reads them. Those nobody reads in time are lost, and that is told.
+    pub(super) fn tell_event(&self, event: Event) {
+        let lost = self.lost.get();
+        if lost > 0 {
+            let text = format!("{lost} events were not read in time and are lost");
+            if self.telling.try_send(Event::Notice { kind: NoticeKind::Warning, text }).is_ok() {
+                self.lost.set(0);
+            }
+        }
+        if self.telling.try_send(event).is_err() {
+            self.lost.set(self.lost.get() + 1);
         }
     }
 
@@ -388,7 +419,7 @@ impl Director {
                 state.own.name = me.name;
                 let conference = state.title.clone();
                 drop(state);
-                let _ = self.telling.try_send(Event::Joined { conference, id: me.id.to_string(), name });
+                self.tell_event(Event::Joined { conference, id: me.id.to_string(), name });
             }
             E::MeChanged(me) => self.shared.state().own.name = me.name,
             E::PersonJoined(person) => self.arrived(person),
@@ -406,6 +437,9 @@ impl Director {
                     other.measured(now, &sample);
                 }
             }
+            E::Chat(event) => self.chatted(event),
+            E::Said(id, _) => self.said(id),
+            E::Unsaid(content, why) => self.unsaid(content, &why),
             E::Everybody { me, others } => self.catch_up(me, others),
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
@@ -457,7 +491,7 @@ impl Director {
             },
             address: *person.address.ip(),
         };
-        let _ = self.telling.try_send(Event::Person(event));
+        self.tell_event(Event::Person(event));
     }
 
     fn arrived(&mut self, person: Person) {
@@ -510,6 +544,9 @@ impl Director {
             if let Some((kind, text)) = self.speaker.of(&event) {
                 self.say(kind, text);
             }
+        }
+        while let Some(text) = self.keeper.as_ref().and_then(Keeper::notice) {
+            self.say(NoticeKind::Warning, &text);
         }
         let now = self.now();
         self.direct(now);

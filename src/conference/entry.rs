@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
+use super::history::keeper::Past;
 use super::view::NoticeKind;
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
@@ -61,6 +62,8 @@ pub struct Ready {
     pub has_microphone: bool,
     /// Begin with both off.
     pub hold: bool,
+    /// What was said here before; an observer keeps nothing.
+    pub past: Option<Past>,
     /// What the user should know from the start.
     pub notices: Vec<(NoticeKind, String)>,
     /// When this instance came in.
@@ -110,6 +113,9 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             (title, conference, plan, 0, passphrase.is_none(), secret)
         }
     };
+    let mut past = (role == Role::Participant).then(|| Past::open(conference, clock));
+    let of_past = past.iter_mut().flat_map(|past| past.notices.drain(..));
+    notices.extend(of_past.map(|text| (NoticeKind::Warning, text)));
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
     Ok(Ready {
@@ -132,6 +138,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         has_camera: config.camera != CameraSpec::None,
         has_microphone: config.microphone != MicrophoneSpec::None,
         hold: config.hold,
+        past,
         notices,
         joined_at: clock.now(),
     })

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::director::Director;
 use super::people::{Other, Received};
+use crate::device::sound::SpeakerSpec;
 use crate::limits::{FOLLOWS_PER_S_MAX, SLOTS_MAX};
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
@@ -113,8 +114,10 @@ impl Director {
         let shared = Arc::clone(&self.shared);
         let state = &mut *shared.state();
         let other = state.people.present(id)?;
-        let video = wanted(other, &state.plan, PICTURE);
-        let voice = wanted(other, &state.plan, StreamKind::Audio);
+        let watches = !self.config.text_only;
+        let listens = watches || self.config.speaker != SpeakerSpec::None;
+        let video = wanted(other, &state.plan, PICTURE).filter(|_| watches);
+        let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens);
         let new_video = other.video.received.as_ref().map(|(_, r)| r) != video.as_ref().map(|(r, _)| r);
         let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
         if new_video {

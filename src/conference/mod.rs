@@ -9,10 +9,12 @@
 //! ```
 //! The director is one thread; the state it keeps is locked only to copy plain values in or out.
 
+mod chat;
 pub mod config;
 mod director;
 mod entry;
 mod follow;
+pub mod history;
 mod latency;
 mod notices;
 mod own;
@@ -33,11 +35,12 @@ use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::{net, process};
-use crate::limits::NOTICES_MAX;
+use crate::limits::{CHAT_LOG_PIECES_MAX, NOTICES_MAX};
 use crate::pipeline::control;
 use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{KdfFailed, Secret};
+use crate::time::NtpTime;
 use crate::wire::Layer;
 use config::Config;
 use stats::Stats;
@@ -48,8 +51,9 @@ pub use entry::choose_interface;
 
 /// Commands that may wait for the director.
 const COMMANDS: usize = 64;
-/// Events that may wait for a reader; more are dropped, so that nobody has to read them.
-const EVENTS: usize = 16 * NOTICES_MAX;
+/// Events that may wait for a reader, all that was said before among them; more are dropped, so that nobody has to read
+/// them.
+const EVENTS: usize = 2 * CHAT_LOG_PIECES_MAX + NOTICES_MAX;
 /// How long leaving may take: three BYEs, and threads that end.
 const LEAVING: Duration = Duration::from_secs(3);
 
@@ -151,6 +155,61 @@ pub struct PersonEvent {
     pub address: Ipv4Addr,
 }
 
+/// A line of the chat, one's own included. Each comes once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Names it; sorted by these texts, lines are in the order of the conference, the same for everybody.
+    pub id: String,
+    /// Its author's name, as shown.
+    pub from: String,
+    /// Its author's participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// The words, as they were sent: to be cleaned before a terminal sees them.
+    pub text: String,
+    /// They tell what the author does ("/me").
+    pub action: bool,
+    /// When it was said, by its author's clock.
+    pub at: NtpTime,
+    /// It belongs before a line that came already.
+    pub late: bool,
+    /// For some only.
+    pub private: bool,
+    /// What it replies to, if that is known here.
+    pub reply: Option<Quoted>,
+}
+
+/// A line that another one is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Of the message.
+    pub id: String,
+    /// Its author's name, as it was shown.
+    pub from: String,
+    /// How it begins, as it was sent.
+    pub text: String,
+}
+
+/// An emoji somebody put under a line, oneself included. Each comes once, after the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// Names it, as a message's does.
+    pub id: String,
+    /// Whose it is, by the name shown.
+    pub from: String,
+    /// Whose it is, by participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// As it was sent.
+    pub emoji: String,
+    /// When, by its author's clock.
+    pub at: NtpTime,
+    /// The line.
+    pub line: Quoted,
+}
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -165,6 +224,39 @@ pub enum Event {
     },
     /// Somebody else.
     Person(PersonEvent),
+    /// Somebody said something, now or before one came.
+    Message(Message),
+    /// Somebody reacted to something, now or before one came.
+    Reaction(Reaction),
+    /// A line that was asked for is said; its message came before. Follows each [`Command::Say`], in order, unless
+    /// [`Unsaid`](Self::Unsaid) does.
+    Said {
+        /// Of the message.
+        id: String,
+    },
+    /// A line that was asked for is not said.
+    Unsaid {
+        /// Its words.
+        text: String,
+        /// Why not.
+        why: String,
+    },
+    /// Another number of people have told that they have a line of one's own.
+    Delivered {
+        /// Of the message.
+        id: String,
+        /// So many have it.
+        have: usize,
+        /// Of so many who are here.
+        present: usize,
+    },
+    /// Nobody could receive a line of one's own.
+    Unheard {
+        /// Of the message.
+        id: String,
+        /// Its words.
+        text: String,
+    },
     /// A line for the user.
     Notice {
         /// How loudly.
@@ -263,6 +355,13 @@ impl Conference {
         self.shared.state().sdp(name, layer)
     }
 
+    /// One's own name and those of the other people who are here, in the order they came.
+    pub fn names(&self) -> (String, Vec<String>) {
+        let state = self.shared.state();
+        let people = state.people.here().filter(|o| o.person.role == Role::Participant);
+        (state.own.name.clone(), people.map(|o| o.person.name.clone()).collect())
+    }
+
     /// Title of the conference.
     pub fn title(&self) -> String {
         self.shared.state().title.clone()
@@ -294,6 +393,12 @@ impl Conference {
             }
         }
         true
+    }
+
+    /// Waits until it is over: left, or failed.
+    pub fn wait_for_end(&self) {
+        // The channel closes with the director's thread, and never carries anything.
+        let _ = self.finished.recv();
     }
 
     /// Leaves: says good-bye, closes devices, ends the threads. Returns when that is done, or after a few seconds.

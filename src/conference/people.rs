@@ -298,6 +298,11 @@ impl People {
         self.all.iter_mut().find(|o| o.present && o.person.id == *id)
     }
 
+    /// The name of somebody who is or was here.
+    pub fn name_of(&self, id: &crate::wire::message::ParticipantId) -> Option<String> {
+        self.all.iter().find(|o| o.person.id == *id).map(|o| o.person.name.clone())
+    }
+
     /// Somebody came; who came again goes on with their old figures. The key stays the person's own.
     pub fn arrive(&mut self, person: Person) -> &mut Other {
         let known = self.all.iter().position(|o| o.person.id == person.id);

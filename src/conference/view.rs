@@ -120,6 +120,12 @@ pub enum Command {
     Camera(bool),
     /// Send nothing from now on, though camera and microphone stay on: how simulated people end together.
     Pause,
+    /// Say something to everybody; "/me waves" tells what one does.
+    Say(String),
+    /// Say it in reply to the line of this id.
+    Reply(String, String),
+    /// Put an emoji under the line of this id.
+    React(String, String),
     /// Leave properly.
     Leave,
 }

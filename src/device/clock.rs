@@ -103,6 +103,41 @@ pub fn processor_seconds() -> f64 {
     0.0
 }
 
+fn instant(wall: NtpTime) -> jiff::Timestamp {
+    let since = wall.to_unix();
+    // NTP times end before jiff's do.
+    let (seconds, nanos) = (since.as_secs().cast_signed(), since.subsec_nanos().cast_signed());
+    jiff::Timestamp::new(seconds, nanos).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// When a file was last changed, since 1970; `None` where the file system does not tell.
+pub fn changed(file: &std::fs::Metadata) -> Option<Duration> {
+    file.modified().ok()?.duration_since(UNIX_EPOCH).ok()
+}
+
+/// A wall time for programs: RFC 3339 in UTC, to the millisecond.
+pub fn rfc3339(wall: NtpTime) -> String {
+    format!("{:.3}", instant(wall))
+}
+
+/// A wall time for people: date and time of day where this machine is.
+pub fn local(wall: NtpTime) -> LocalTime {
+    let zoned = instant(wall).to_zoned(jiff::tz::TimeZone::system());
+    LocalTime {
+        date: zoned.date().to_string(),
+        time: format!("{:02}:{:02}:{:02}", zoned.hour(), zoned.minute(), zoned.second()),
+    }
+}
+
+/// See [`local`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// As "2025-01-31".
+    pub date: String,
+    /// As "23:59:59".
+    pub time: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +160,21 @@ mod tests {
         clock.step_wall(-3_000_000_000);
         assert_eq!(clock.now(), Timestamp::default());
         assert_eq!(clock.wall().nanos_from(wall), -3_000_000_000);
+    }
+
+    #[test]
+    fn wall_times_are_told_as_rfc_3339() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_735_689_600_000, "2025-01-01T00:00:00.000Z"),
+            (1_709_210_096_789, "2024-02-29T12:34:56.789Z"),
+        ] {
+            // NTP fractions round down: half a millisecond keeps the reading within it.
+            let wall = NtpTime::from_unix(Duration::from_micros(ms * 1_000 + 500));
+            assert_eq!(rfc3339(wall), text);
+            assert_eq!(local(wall).time.len(), 8);
+        }
+        rfc3339(NtpTime(u64::MAX));
     }
 
     #[test]

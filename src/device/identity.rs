@@ -57,7 +57,7 @@ impl Identity {
     /// # Errors
     /// When the folder cannot be used or the key file not be read; a damaged key file is set aside and replaced.
     pub fn open(profile: &str) -> Result<Self, Error> {
-        let home = data_folder(std::env::var_os(HOME_VARIABLE))?;
+        let home = home()?;
         Self::open_in(&home, profile)
     }
 
@@ -118,6 +118,14 @@ pub fn random_seed() -> Result<[u8; 32], Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(Error::Random)?;
     Ok(seed)
+}
+
+/// The data folder: the platform's, or [`HOME_VARIABLE`].
+///
+/// # Errors
+/// When the platform names none.
+pub fn home() -> Result<PathBuf, Error> {
+    data_folder(std::env::var_os(HOME_VARIABLE))
 }
 
 /// Where the program keeps its data; `home` = the value of [`HOME_VARIABLE`].

@@ -4,7 +4,9 @@
 //! message Body    { repeated Message messages = 1; }       // at most 32
 //! message Message { oneof kind {                           // unknown kinds and fields are skipped
 //!     Signed beacon = 1;  Signed join = 2;  Signed bye = 4;
-//!     Ping   ping   = 20; Pong   pong = 21; } }
+//!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
+//!     Ping   ping   = 20; Pong   pong = 21;
+//!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23; } }
 //! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
 //!                   uint64 counter   = 2;                  // strictly increasing for each session id
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
@@ -20,7 +22,8 @@
 //!                   fixed32 address     = 9;               // IPv4 address of the sender's own socket
 //!                   uint32  port        = 10;              // and its port
 //!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
-//!                   repeated fixed64 answers = 12; }       // nonces of the Joins this answers, at most 32
+//!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
+//!                   Heartbeat chat      = 13; }            // left out while nothing was said
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -35,8 +38,8 @@
 //! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
-//! Numbers kept for later kinds of `Message`: 3 roster, 5 chat, 6 heartbeat, 7 nack, 8 repair, 9 interest, 10 repair
-//! request, 11 offer, 12 accept, 13 decline, 14 object nack, 15 done, 16 kick, 17 rekey, 18 lock, 19 title.
+//! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 10 repair request, 11 offer, 12 accept, 13 decline,
+//! 14 object nack, 15 done, 16 kick, 17 rekey, 18 lock, 19 title.
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:
@@ -45,9 +48,11 @@
 //!     | counter (8) | payload as sent
 //! ```
 //! `kind` is the field number in `Message` (an ANNOUNCE, which is not sealed, has 64). `sid` is that of the datagram's
-//! header.
+//! header; an Original, which others pass on, carries its own.
 
 use std::fmt;
+
+use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Packet, Repair};
 
 /// Number of a Beacon in a signature's context.
 pub const KIND_BEACON: u8 = 1;
@@ -119,8 +124,14 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 20, 21")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 20, 21, 22, 23")]
     pub kind: Option<Kind>,
+}
+
+impl From<Packet> for Message {
+    fn from(packet: Packet) -> Self {
+        Self { kind: Some(packet.into()) }
+    }
 }
 
 /// The kinds of message.
@@ -135,12 +146,43 @@ pub enum Kind {
     /// Somebody leaves.
     #[prost(message, tag = "4")]
     Bye(Signed),
+    /// A piece of a line, by its author, for the first time.
+    #[prost(message, tag = "5")]
+    Chat(Original),
+    /// How far the sender has spoken and heard.
+    #[prost(message, tag = "6")]
+    Heartbeat(Heartbeat),
+    /// Asks for pieces that are missing.
+    #[prost(message, tag = "7")]
+    Nack(Nack),
+    /// Pieces once more, by their author or by anybody who has them.
+    #[prost(message, tag = "8")]
+    Repair(Repair),
     /// Asks for an answer, for the clock offset and to see who is alive.
     #[prost(message, tag = "20")]
     Ping(Ping),
     /// The answer.
     #[prost(message, tag = "21")]
     Pong(Pong),
+    /// A late joiner asks one member for what was said before.
+    #[prost(message, tag = "22")]
+    HistoryRequest(HistoryRequest),
+    /// A part of the answer.
+    #[prost(message, tag = "23")]
+    HistoryAnswer(HistoryAnswer),
+}
+
+impl From<Packet> for Kind {
+    fn from(packet: Packet) -> Self {
+        match packet {
+            Packet::Chat(original) => Kind::Chat(original),
+            Packet::Heartbeat(heartbeat) => Kind::Heartbeat(heartbeat),
+            Packet::Nack(nack) => Kind::Nack(nack),
+            Packet::Repair(repair) => Kind::Repair(repair),
+            Packet::HistoryRequest(request) => Kind::HistoryRequest(request),
+            Packet::HistoryAnswer(answer) => Kind::HistoryAnswer(answer),
+        }
+    }
 }
 
 /// A message with its origin's signature.
@@ -199,6 +241,9 @@ pub struct Beacon {
     /// Nonces of the Joins this answers.
     #[prost(fixed64, repeated, tag = "12")]
     pub answers: Vec<u64>,
+    /// How far the sender has spoken and heard; `None` while nothing was said.
+    #[prost(message, optional, tag = "13")]
+    pub chat: Option<Heartbeat>,
 }
 
 /// One stream of a publisher.
@@ -326,6 +371,18 @@ mod tests {
         assert_eq!(bye.encode_to_vec(), [0x22, 0]);
         let beacon = Beacon { suffix: 1, answers: vec![7], ..Beacon::default() };
         assert_eq!(beacon.encode_to_vec(), [0x58, 1, 0x62, 8, 7, 0, 0, 0, 0, 0, 0, 0]);
+        let beacon = Beacon { chat: Some(Heartbeat { run: 0, highest: 2, acks: vec![] }), ..Beacon::default() };
+        assert_eq!(beacon.encode_to_vec(), [0x6a, 2, 0x10, 2]);
+        for (packet, key) in [
+            (Packet::Chat(Original::default()), &[0x2a][..]),
+            (Packet::Heartbeat(Heartbeat::default()), &[0x32]),
+            (Packet::Nack(Nack::default()), &[0x3a]),
+            (Packet::Repair(Repair::default()), &[0x42]),
+            (Packet::HistoryRequest(HistoryRequest::default()), &[0xb2, 1]),
+            (Packet::HistoryAnswer(HistoryAnswer::default()), &[0xba, 1]),
+        ] {
+            assert_eq!(Message::from(packet).encode_to_vec(), [key, &[0]].concat());
+        }
     }
 
     #[test]

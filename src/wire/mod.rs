@@ -1,6 +1,7 @@
 //! Byte formats: what stands in a packet, and nothing of what it means for anybody's state.
 
 pub mod address;
+pub mod chat;
 pub mod discovery;
 pub mod jpeg_payload;
 pub mod message;

@@ -1,4 +1,4 @@
-//! Reading the body of an opened datagram without copying it ([`super::message`] is the format).
+//! Reading the body of an opened datagram, without copying what comes all the time ([`super::message`] is the format).
 //!
 //! A body is walked twice: once to see that all of it makes sense, and once to hand over its messages, so that nothing is
 //! done about a body that is malformed further on. Unknown kinds and fields are skipped.
@@ -7,10 +7,17 @@ use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
+use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nack, Original, Packet, Repair};
 use crate::wire::message::{KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
 
+const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
+const KIND_HEARTBEAT: u32 = 6;
+const KIND_NACK: u32 = 7;
+const KIND_REPAIR: u32 = 8;
 const KIND_PING: u32 = 20;
 const KIND_PONG: u32 = 21;
+const KIND_HISTORY_REQUEST: u32 = 22;
+const KIND_HISTORY_ANSWER: u32 = 23;
 
 /// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +53,7 @@ pub struct Signed<'a> {
 }
 
 /// One message of a body.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Opened<'a> {
     /// A Beacon, Join or Bye, told apart by its number ([`KIND_BEACON`], [`KIND_JOIN`], [`KIND_BYE`]).
     Signed(u8, Signed<'a>),
@@ -54,6 +61,8 @@ pub enum Opened<'a> {
     Ping(Ping),
     /// The answer.
     Pong(Pong),
+    /// Of the chat; this one is a copy.
+    Chat(Packet),
 }
 
 /// Hands over the messages of `body` in their order.
@@ -88,6 +97,12 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
         let known = match tag {
             KIND_PING => Opened::Ping(Ping::decode(field.bytes(tag)?)?),
             KIND_PONG => Opened::Pong(Pong::decode(field.bytes(tag)?)?),
+            KIND_ORIGINAL => Opened::Chat(Packet::Chat(Original::decode(field.bytes(tag)?)?)),
+            KIND_HEARTBEAT => Opened::Chat(Packet::Heartbeat(Heartbeat::decode(field.bytes(tag)?)?)),
+            KIND_NACK => Opened::Chat(Packet::Nack(Nack::decode(field.bytes(tag)?)?)),
+            KIND_REPAIR => Opened::Chat(Packet::Repair(Repair::decode(field.bytes(tag)?)?)),
+            KIND_HISTORY_REQUEST => Opened::Chat(Packet::HistoryRequest(HistoryRequest::decode(field.bytes(tag)?)?)),
+            KIND_HISTORY_ANSWER => Opened::Chat(Packet::HistoryAnswer(HistoryAnswer::decode(field.bytes(tag)?)?)),
             _ => match u8::try_from(tag) {
                 Ok(kind @ (KIND_BEACON | KIND_JOIN | KIND_BYE)) => Opened::Signed(kind, signed(field.bytes(tag)?)?),
                 _ => return Ok(()),
@@ -173,6 +188,7 @@ mod tests {
                 Opened::Signed(_, s) => Kind::Bye(signed(s)),
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
+                Opened::Chat(packet) => packet.into(),
             };
             messages.push(Message { kind: Some(kind) });
         })?;
@@ -188,6 +204,12 @@ mod tests {
             Kind::Join(signed(2)),
             Kind::Pong(Pong { nonce: 3, origin: 4, receive: 5, transmit: 6 }),
             Kind::Bye(message::Signed::default()),
+            Kind::Chat(Original { signer: vec![3; 32], counter: 1, ..Original::default() }),
+            Kind::Heartbeat(Heartbeat { run: 1, highest: 2, acks: vec![3; 8] }),
+            Kind::Nack(Nack { wants: vec![], tags: vec![1, 2] }),
+            Kind::Repair(Repair { originals: vec![Original::default()] }),
+            Kind::HistoryRequest(HistoryRequest { nonce: 1, known: vec![] }),
+            Kind::HistoryAnswer(HistoryAnswer { nonce: 1, index: 2, last: true, ..HistoryAnswer::default() }),
         ];
         Body { messages: kinds.map(|kind| Message { kind: Some(kind) }).to_vec() }
     }

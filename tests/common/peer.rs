@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -56,8 +57,22 @@ impl Peer {
         Peer::spawn(command, "join", name, conference, more)
     }
 
+    /// Makes `command` join a conference with text alone.
+    pub fn chat(command: Command, name: &str, conference: &str) -> Peer {
+        Peer::run(command, &["chat", conference, "--name", name, "--json"], name, folder())
+    }
+
+    /// Makes `command` join with text alone as the same person, with what the one that ended has kept.
+    pub fn chat_again(self, command: Command, conference: &str) -> Peer {
+        let (mut ended, name) = (self, String::new());
+        ended.await_end(SOON);
+        let name = std::mem::replace(&mut ended.name, name);
+        let folder = std::mem::replace(&mut ended.folder, folder());
+        Peer::run(command, &["chat", conference, "--name", &name, "--json"], &name, folder)
+    }
+
     fn spawn(mut command: Command, verb: &str, name: &str, conference: &str, more: &[&str]) -> Peer {
-        let folder = tempfile::tempdir().expect("temporary folder");
+        let folder = folder();
         command
             .args([verb, conference, "--name", name, "--headless", "--json", "--stats"])
             .arg(folder.path().join("stats.json"));
@@ -68,7 +83,11 @@ impl Peer {
                 command.args([option, usual]);
             }
         }
-        command.args(more);
+        Peer::run(command, more, name, folder)
+    }
+
+    fn run(mut command: Command, arguments: &[&str], name: &str, folder: tempfile::TempDir) -> Peer {
+        command.args(arguments);
         private(&mut command, &folder);
         let log = File::create(folder.path().join("log")).expect("log file");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
@@ -85,6 +104,11 @@ impl Peer {
         });
         let stdin = child.stdin.take();
         Peer { name: name.to_owned(), child, stdin, events, seen: VecDeque::new(), folder }
+    }
+
+    /// Where the program keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("roundtable")
     }
 
     /// Waits for the event that says the participant is in.
@@ -193,6 +217,10 @@ impl Drop for Peer {
             println!("{}", lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n"));
         }
     }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("temporary folder")
 }
 
 /// Gives the program a home of its own and the small camera.

@@ -4,6 +4,7 @@
 //!  commands (64, refused when full) ──> ┌─────────┐ ──> events (4,096, newest dropped, then everybody told anew)
 //!  own socket, control group,           │ control │
 //!  discovery group, broadcasts ───────> └─────────┘ ──> the instance's own socket, SAP
+//!                                            └──> lines to be kept on disk (4,096, newest dropped)
 //! ```
 //! The own socket is shared with the senders; this role alone reads it. It decides nothing: [`Session`] does. Stopping
 //! says BYE three times and is bounded in time.
@@ -28,8 +29,10 @@ use mio::{Events, Poll, Token, Waker};
 use crate::device::clock::Clock;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
+use crate::protocol::chat::{Content, Kept};
 use crate::protocol::roster::{Camera, Microphone, StreamInfo};
 use crate::protocol::session::{Event, Setup};
+use crate::wire::chat::Original;
 
 pub use browse::browse;
 pub use sap::describe;
@@ -80,6 +83,17 @@ pub struct Config {
     pub socket: Arc<UdpSocket>,
     /// What the session starts from; its address is replaced by the socket's.
     pub setup: Setup,
+    /// Where lines of the chat are kept.
+    pub log: Log,
+}
+
+/// What is kept of the chat beyond this run.
+#[derive(Default)]
+pub struct Log {
+    /// What was kept in earlier runs, in the order of the conference, and how long ago it came.
+    pub restored: Vec<(Duration, Original)>,
+    /// Where new pieces go; they are dropped while it is full. `None`: nothing is kept.
+    pub keeper: Option<Sender<Kept>>,
 }
 
 /// A stream as its sender describes it.
@@ -109,6 +123,8 @@ pub enum Command {
     Camera(Camera),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
+    /// Say something to everybody; [`Event::Said`] or [`Event::Unsaid`] follows.
+    Say(Content),
     /// Say goodbye and end.
     Leave,
 }

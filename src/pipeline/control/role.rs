@@ -12,6 +12,7 @@ use super::sap::{Announcer, describe};
 use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
 use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
+use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
 use crate::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, To};
 use crate::time::Timestamp;
@@ -37,6 +38,7 @@ pub(super) struct Role {
     sockets: Vec<Socket>,
     own: Arc<UdpSocket>,
     session: Session,
+    keeper: Option<Sender<Kept>>,
     streams: Vec<LocalStream>,
     plan: Plan,
     title: String,
@@ -58,7 +60,7 @@ pub(super) struct Role {
 
 impl Role {
     pub(super) fn open(config: Config, events: Sender<Event>, figures: Arc<Figures>) -> Result<Self, Error> {
-        let Config { clock, interface, socket: own, mut setup } = config;
+        let Config { clock, interface, socket: own, mut setup, log } = config;
         setup.address = own.local_addr();
         let (plan, scope) = (setup.plan, setup.plan.scope);
         let broadcasts = scope == Scope::Link && !interface.loopback;
@@ -71,16 +73,21 @@ impl Role {
         if broadcasts {
             sockets.push(shared(UdpSocket::broadcast(DISCOVERY_PORT, &interface)?, Channel::Discovery));
         }
-        let now = clock.now();
+        let at = Moment { now: clock.now(), wall: clock.wall() };
+        let title = setup.title.clone();
+        let sap = setup.open.then(|| Announcer::new(*setup.address.ip()));
+        let mut session = Session::new(at, setup);
+        session.restore(at, log.restored);
         Ok(Self {
             sockets,
             plan,
-            title: setup.title.clone(),
+            title,
             broadcasts,
-            sap: setup.open.then(|| Announcer::new(*setup.address.ip())),
+            sap,
             sap_version: 1,
             me_changed: false,
-            session: Session::new(Moment { now, wall: clock.wall() }, setup),
+            session,
+            keeper: log.keeper,
             own,
             clock,
             streams: Vec::new(),
@@ -89,7 +96,7 @@ impl Role {
             behind: false,
             out: Outputs::default(),
             buffer: ReceiveBuffer::new(),
-            rejoin_at: now + REJOIN_AFTER,
+            rejoin_at: at.now + REJOIN_AFTER,
             rejoin_gap: REJOIN_AFTER,
             complaints: Rate::default(),
         })
@@ -132,6 +139,7 @@ impl Role {
                 let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
                 self.session.set_streams(at, &infos, out);
             }
+            Command::Say(content) => self.session.say(at, content, out),
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();
@@ -262,7 +270,15 @@ impl Role {
         if let Some(error) = failure {
             self.complain("cannot send", &error);
         }
+        let mut unkept = false;
         for event in self.out.events.drain(..) {
+            let event = match event {
+                Event::Chat(chat::Event::Keep(kept)) => {
+                    unkept |= self.keeper.as_ref().is_some_and(|keeper| keeper.try_send(kept).is_err());
+                    continue;
+                }
+                other => other,
+            };
             self.me_changed |= matches!(event, Event::Joined { .. } | Event::MeChanged(_));
             if self.behind || self.events.try_send(event).is_err() {
                 self.behind = true;
@@ -270,7 +286,10 @@ impl Role {
             }
         }
         self.out.clear();
-        self.figures.rejected.store(self.session.counters().refused(), Ordering::Relaxed);
+        self.figures.rejected.store(self.session.refused(), Ordering::Relaxed);
+        if unkept && self.complaints.take(self.clock.now(), 1) {
+            tracing::warn!("the disk is too slow: lines of the chat are not kept");
+        }
     }
 
     /// Announces own streams to other programs, as they are now.

@@ -32,7 +32,7 @@ impl Conference {
         let socket = Arc::new(UdpSocket::unicast(&self.interface, self.plan.ttl).unwrap());
         let setup = self.setup(name, expected, &socket);
         let (clock, interface) = (self.clock.clone(), self.interface.clone());
-        Control::start(Config { clock, interface, socket, setup }).unwrap()
+        Control::start(Config { clock, interface, socket, setup, log: Log::default() }).unwrap()
     }
 
     fn setup(&self, name: &str, expected: Option<u32>, socket: &UdpSocket) -> Setup {
@@ -122,6 +122,7 @@ fn the_own_socket_survives_the_role() {
             address: "127.0.0.1:1".parse().unwrap(),
             ..conference.setup("Ada", expected, &socket)
         },
+        log: Log::default(),
     };
     for _ in 0..2 {
         let control = Control::start(config(Some(0))).unwrap();
@@ -186,7 +187,8 @@ fn a_reader_who_missed_events_is_told_everybody_anew() {
     let setup = conference.setup("Ada", Some(0), &socket);
     let (event_in, events) = bounded(1);
     let figures = Arc::<Figures>::default();
-    let mut ada = Role::open(Config { clock, interface, socket, setup }, event_in, Arc::clone(&figures)).unwrap();
+    let config = Config { clock, interface, socket, setup, log: Log::default() };
+    let mut ada = Role::open(config, event_in, Arc::clone(&figures)).unwrap();
     let bob = conference.enter("Bob", None);
     let end = conference.clock.now() + DEADLINE;
     let mut poll = Poll::new().unwrap();

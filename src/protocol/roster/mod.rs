@@ -31,8 +31,8 @@ pub use person::{BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
 
 /// Time between two beacons of a publisher, and of viewers while there are few.
 pub const PERIOD: Duration = Duration::from_secs(2);
-/// What one more viewer adds: 220 bytes at 160 kb/s for all of them together.
-const PERIOD_PER_VIEWER: Duration = Duration::from_millis(11);
+/// What one more viewer adds: 280 bytes, the chat's part included, at 160 kb/s for all of them together.
+const PERIOD_PER_VIEWER: Duration = Duration::from_millis(14);
 /// How long a session may take to prove that it is there.
 const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
 /// Gaps between the first Pings to somebody.
@@ -193,6 +193,11 @@ impl Roster {
     /// Somebody who is here.
     pub fn person(&self, id: &ParticipantId) -> Option<&Person> {
         self.present.get(id).and_then(|sid| self.by_sid.get(sid)).map(|m| &m.person)
+    }
+
+    /// Whose session this is, of those who are here.
+    pub fn member(&self, sid: u64) -> Option<&Person> {
+        self.by_sid.get(&sid).filter(|m| m.state == State::Present).map(|m| &m.person)
     }
 
     /// Whether an ANNOUNCE signed by `key` in session `sid` may be a member's, and a new one.

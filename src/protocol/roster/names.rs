@@ -51,7 +51,7 @@ pub fn fold(name: &str) -> String {
 }
 
 /// Controls, and marks that change the direction of text around them.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
     c.is_control() || is_mark || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }

@@ -180,6 +180,7 @@ impl Person {
             port: u32::from(self.address.port()),
             suffix: self.suffix.map_or(0, |number| number + 1),
             answers: answers.to_vec(),
+            chat: None,
         }
     }
 

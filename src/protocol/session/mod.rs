@@ -10,12 +10,13 @@
 //! Leaving: BYE three times, 5 ms apart
 //! ```
 //! Joining first waits for the answers because a slot taken blindly would hit somebody else's. It owns no clock, socket
-//! or chance: all are arguments. A snapshot of the roster, chat and re-keying have their message numbers kept
-//! ([`crate::wire::message`]).
+//! or chance: all are arguments. The chat runs inside it (`talk.rs`). A snapshot of the roster and re-keying have their
+//! message numbers kept ([`crate::wire::message`]).
 
 mod outputs;
 mod receive;
 mod send;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +34,7 @@ use crate::wire::StreamKind;
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
-pub use outputs::{ClockSample, Counters, Event, Outputs, To};
+pub use outputs::{ClockSample, Counters, Event, Outputs, To, Unsaid};
 
 /// When JOIN goes out after the start.
 const JOINS_MS: [u64; 3] = [0, 100, 400];
@@ -187,6 +188,8 @@ pub struct Session {
     newcomers: SourceRate,
     pongs: Rate,
     beacons: Beacons,
+    /// The chat; an observer takes no part in it.
+    talk: Option<talk::Talk>,
     bye: Option<Signed>,
     counter: u64,
     counters: Counters,
@@ -218,6 +221,8 @@ impl Session {
             camera: Camera::Off,
             streams: Vec::new(),
         };
+        let join_nonce = random.next_u64();
+        let talk = (setup.role == Role::Participant).then(|| talk::Talk::new(at.now, &me, &mut random));
         let mut roster = Roster::default();
         roster.expect(setup.expected.unwrap_or(0) as usize + 1);
         Self {
@@ -226,7 +231,7 @@ impl Session {
             secret: setup.secret,
             plan: setup.plan,
             identity: setup.identity,
-            join_nonce: random.next_u64(),
+            join_nonce,
             random,
             expected: setup.expected,
             stage: Stage::Joining,
@@ -252,6 +257,7 @@ impl Session {
                 answered: Timestamp(0),
                 answers: Vec::new(),
             },
+            talk,
             bye: None,
             counter: 0,
             counters: Counters::default(),
@@ -272,9 +278,14 @@ impl Session {
         self.roster.people()
     }
 
-    /// Everything refused so far.
+    /// Everything refused so far, but for what the chat refused.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Datagrams, messages and lines refused so far.
+    pub fn refused(&self) -> u64 {
+        self.counters.refused() + self.talk.as_ref().map_or(0, talk::Talk::refusals)
     }
 
     /// Whether all is said: nothing more is to be sent or heard.
@@ -367,7 +378,8 @@ impl Session {
             Stage::Joining => Some(self.collected_at()),
             _ => Some(self.announcer.next_timeout()),
         };
-        [stage, self.join_at(), self.beacons.next(), self.roster.next_timeout()].into_iter().flatten().min()
+        let talk = self.talk.as_ref().filter(|_| self.stage == Stage::Joined).and_then(talk::Talk::next_timeout);
+        [stage, self.join_at(), self.beacons.next(), self.roster.next_timeout(), talk].into_iter().flatten().min()
     }
 
     fn change(&mut self, at: Moment, out: &mut Outputs) {
@@ -413,12 +425,16 @@ impl Session {
             self.announce(at, out);
         }
         self.roster.report(|report| {
+            if let Some(talk) = &mut self.talk {
+                talk.note(at.now, &report);
+            }
             out.events.push(match report {
                 Report::Joined(person) => Event::PersonJoined(person),
                 Report::Changed(person) => Event::PersonChanged(person),
                 Report::Left(person, departure) => Event::PersonLeft(person, departure),
             });
         });
+        self.pump_talk(at, out);
     }
 
     /// When the next JOIN is due.
@@ -448,6 +464,7 @@ impl Session {
         self.roster.renumber(Some(&mut self.me));
         self.me_told = self.me.clone();
         out.events.push(Event::Joined { me: self.me.clone(), others: self.roster.len() });
+        self.start_talk(at.now, out);
     }
 
     /// Participants, oneself included.
@@ -512,6 +529,9 @@ impl Session {
         }
         if self.me.differs(&self.me_told) {
             self.me_told = self.me.clone();
+            if let Some(talk) = &mut self.talk {
+                talk.rename(&self.me.name);
+            }
             out.events.push(Event::MeChanged(self.me.clone()));
         }
     }

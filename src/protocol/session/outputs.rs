@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 use std::ops::Range;
 
+use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
 use crate::protocol::roster::{Departure, Person};
 use crate::wire::message::ParticipantId;
@@ -27,6 +28,20 @@ pub struct ClockSample {
     pub sid: u64,
     /// The four times.
     pub sample: Sample,
+}
+
+/// Why a line was not said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsaid {
+    /// It cannot be.
+    #[error(transparent)]
+    Refused(#[from] SayError),
+    /// Too many lines wait already.
+    #[error("too many lines wait to be said")]
+    TooMany,
+    /// Observers say nothing.
+    #[error("who only watches says nothing")]
+    Observer,
 }
 
 /// What happened.
@@ -55,6 +70,12 @@ pub enum Event {
     SlotsFull,
     /// A measurement of somebody's clock.
     ClockSample(ClockSample),
+    /// Something in the chat. Of own lines the line comes before [`Event::Said`].
+    Chat(chat::Event),
+    /// A line was said; it is called so from now on.
+    Said(LineId, Content),
+    /// A line was not said.
+    Unsaid(Content, Unsaid),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
     /// Everything as it is now, for a reader who missed events. A session itself never says so.
@@ -89,6 +110,8 @@ pub struct Counters {
     pub stale: u64,
     /// Sent from another address than the signed one.
     pub misplaced: u64,
+    /// Of the chat, from a session that is nobody's here.
+    pub strangers: u64,
     /// No room in the roster, or too many messages from one session.
     pub excess: u64,
 }
@@ -107,9 +130,12 @@ impl Counters {
             forged,
             stale,
             misplaced,
+            strangers,
             excess,
         } = *self;
-        [foreign, replayed, not_authentic, throttled, malformed, forged, stale, misplaced, excess].iter().sum()
+        [foreign, replayed, not_authentic, throttled, malformed, forged, stale, misplaced, strangers, excess]
+            .iter()
+            .sum()
     }
 }
 

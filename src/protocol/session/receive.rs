@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sealed:     own? > open (tag, replay, key) > decode > each message
+//! chat:       somebody who is here > the chat, which checks signatures itself
 //! signed:     session retired, another key's, said before? > signature > bounds > address = source > roster
 //! discovery:  QUERY > whose turn is it | ANNOUNCE of this conference by a member > no need to announce
 //! ```
@@ -20,6 +21,7 @@ use crate::protocol::keys;
 use crate::protocol::roster::{Person, Refusal as RosterRefusal};
 use crate::protocol::seal::Refusal as SealRefusal;
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::chat::Packet;
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
 use crate::wire::message::{Beacon, Join, KIND_ANNOUNCE, KIND_BYE, KIND_JOIN, Pong, SignatureContext};
 use crate::wire::opened::{self, Opened, Signed};
@@ -129,6 +131,7 @@ impl Session {
                 }
             }
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());
         read.is_ok()
@@ -191,7 +194,9 @@ impl Session {
             // Whoever says the same again need not be understood again.
             _ if known && self.roster.hear_again(at.now, sid, source, signed.counter, signed.payload) => true,
             _ => Beacon::decode(signed.payload).is_ok_and(|beacon| {
-                if self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out) {
+                let heard = self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
+                // What the chat could not take in yet is to be understood the next time.
+                if heard && beacon.chat.is_none_or(|chat| self.hear_talk(at, sid, &Packet::Heartbeat(chat), out)) {
                     self.roster.remember(sid, signed.payload);
                 }
                 true

@@ -4,13 +4,13 @@ use std::net::SocketAddrV4;
 
 use prost::Message as _;
 
-use super::{Arrival, Moment, Outputs, Session, To, UNICAST_ANSWERS_MAX};
+use super::{Arrival, Moment, Outputs, Session, To, UNICAST_ANSWERS_MAX, talk};
 use crate::limits::SEALED_BODY_BYTES_MAX;
 use crate::protocol::discovery::announcer_rank;
 use crate::time::Timestamp;
 use crate::wire::discovery::{self, Announcement, Query};
 use crate::wire::message::{
-    Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
+    Beacon, Bye, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, Ping, Pong, SIGNATURE_BYTES,
     SignatureContext, Signed,
 };
 
@@ -32,7 +32,9 @@ impl Session {
     pub(super) fn send_beacon(&mut self, at: Moment, out: &mut Outputs) {
         let answers = std::mem::take(&mut self.beacons.answers);
         let nonces: Vec<u64> = answers.iter().map(|a| a.0).collect();
-        let signed = self.signed(KIND_BEACON, self.me.to_beacon(&nonces).encode_to_vec());
+        let chat = self.talk.as_mut().and_then(talk::Talk::beacon);
+        let beacon = Beacon { chat, ..self.me.to_beacon(&nonces) };
+        let signed = self.signed(KIND_BEACON, beacon.encode_to_vec());
         if answers.len() <= UNICAST_ANSWERS_MAX {
             for (_, address) in &answers {
                 self.post(To::Unicast(*address), Kind::Beacon(signed.clone()), out);
@@ -149,7 +151,7 @@ impl Session {
         Signed { signer, counter: self.counter, payload, signature: signature.to_vec() }
     }
 
-    fn post(&mut self, to: To, kind: Kind, out: &mut Outputs) {
+    pub(super) fn post(&mut self, to: To, kind: Kind, out: &mut Outputs) {
         self.plain.clear();
         Message { kind: Some(kind) }.write_body(&mut self.plain);
         let (sealer, plain) = (&mut self.sealer, &self.plain);

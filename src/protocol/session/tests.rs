@@ -1,4 +1,5 @@
 mod hostile;
+mod talk;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -9,7 +10,7 @@ use crate::protocol::roster::Departure;
 use crate::wire::Layer;
 use crate::wire::address::Scope;
 use crate::wire::discovery::{self, Datagram, Query};
-use crate::wire::message::{KIND_BEACON, KIND_BYE};
+use crate::wire::message::{KIND_BEACON, KIND_BYE, Kind};
 
 const CONFERENCE: ConferenceId = ConferenceId([7; 16]);
 

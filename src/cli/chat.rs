@@ -1,0 +1,207 @@
+//! `roundtable chat`: the conference in a terminal, line by line, or for a script.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use super::failure::Failure;
+use super::pace::Pace;
+use super::transcript::Transcript;
+use super::{ParticipantOptions, json, meet, participate};
+use crate::conference::view::{Command, NoticeKind};
+use crate::conference::{Conference, Event};
+
+/// How long lines have to reach everybody once there are no more.
+pub const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// At the end of the subcommand's help.
+pub const EXAMPLES: &str = r#"Typed lines are said to everybody, and /help lists what else can be typed.
+From a pipe all lines are said as they are, except /me, /who, /help and /quit.
+With --json:
+  {"do":"say","text":"tea?"}   with "reply":ID in reply to the message of that id
+  {"do":"react","emoji":"👍","line":ID}   {"do":"leave"}
+
+Examples:
+  roundtable chat Standup
+  echo "back in ten minutes" | roundtable chat Standup
+  echo '{"do":"say","text":"the build is broken"}' | roundtable chat Standup --json"#;
+
+const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
+                    /reply TEXT answers and /react EMOJI marks the last line of somebody else; /who lists who is here; \
+                    /quit leaves; a line that begins with / is sent when it begins with //";
+
+/// Joins with text alone, unless devices are asked for.
+pub fn run(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Failure> {
+    if options.screenshot.is_some() {
+        return Err(Failure::usage("a chat has no picture to write to --screenshot").hint("`roundtable join` has one"));
+    }
+    let none = |device: &Option<String>| device.clone().or_else(|| Some("none".to_owned()));
+    let options = ParticipantOptions {
+        camera: none(&options.camera),
+        microphone: none(&options.microphone),
+        speaker: none(&options.speaker),
+        text: true,
+        ..options.clone()
+    };
+    meet::join(title, &options)
+}
+
+/// The transcript on stdout, and what is typed on stdin; nothing but lines.
+pub struct Terminal {
+    transcript: Arc<Mutex<Transcript>>,
+    /// What is typed is seen where the transcript is.
+    echoed: bool,
+    /// Somebody sits there.
+    typed: bool,
+}
+
+impl Terminal {
+    /// As stdin and stdout are.
+    pub fn new(conference: &Conference) -> Self {
+        let (typed, shown) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+        let set = |variable: &str| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let transcript = Transcript::new(shown && !dumb && !set("NO_COLOR"), conference.clock().clone());
+        Self { transcript: Arc::new(Mutex::new(transcript)), echoed: typed && shown && !dumb, typed }
+    }
+
+    /// Prints what happens until the conference is over; the channel closes then.
+    pub fn print(&self, events: Receiver<Event>, pace: Arc<Pace>) -> Receiver<()> {
+        let transcript = Arc::clone(&self.transcript);
+        participate::tell(events, pace, move |event| {
+            match event {
+                Event::Notice { kind: NoticeKind::Warning, text } => eprintln!("warning: {text}"),
+                Event::Unsaid { why, .. } => eprintln!("error: not said: {why}"),
+                _ => {}
+            }
+            let lines = locked(&transcript).lines(event);
+            lines.is_none_or(|lines| json::print(&lines))
+        })
+    }
+
+    /// Sends what is typed, until there is no more; then leaves. The thread is not joined: nothing wakes a blocked read.
+    pub fn read(self, conference: &Arc<Conference>, pace: Arc<Pace>) {
+        let conference = Arc::downgrade(conference);
+        let Some(commands) = conference.upgrade().map(|conference| conference.commands()) else {
+            return;
+        };
+        std::thread::spawn(move || {
+            let note = |text: &str| {
+                let note = locked(&self.transcript).note(text);
+                json::print(&note);
+            };
+            let ask = |command: Command| {
+                pace.ask();
+                let _ = commands.send(command);
+            };
+            // What was read last is what is meant.
+            let about = |command: fn(String, String) -> Command, text: &str| {
+                let last = locked(&self.transcript).last().map(str::to_owned);
+                match last {
+                    Some(last) => ask(command(last, text.to_owned())),
+                    None => note("nobody else has said anything yet"),
+                }
+            };
+            let leave = || {
+                pace.wait_until_heard(LAST_LINES);
+                let _ = commands.send(Command::Leave);
+            };
+            let _ = json::read_lines(std::io::stdin().lock(), |line| {
+                if self.echoed {
+                    erase_echo();
+                }
+                match line.map(|line| Typed::parse(line, self.typed)) {
+                    Ok(Typed::Say(text)) => ask(Command::Say(text.to_owned())),
+                    Ok(Typed::Reply(text)) => about(Command::Reply, text),
+                    Ok(Typed::React(emoji)) => about(Command::React, emoji),
+                    Ok(Typed::Who) => note(&conference.upgrade().map_or(String::new(), |c| who(&c))),
+                    Ok(Typed::Help) => note(HELP),
+                    Ok(Typed::Quit) => leave(),
+                    Ok(Typed::Unknown(command)) => {
+                        note(&format!("{command} is not understood; /help lists what there is"))
+                    }
+                    Err(text) => eprintln!("error: not said: {text}"),
+                }
+            });
+            leave();
+        });
+    }
+}
+
+fn locked(transcript: &Mutex<Transcript>) -> std::sync::MutexGuard<'_, Transcript> {
+    transcript.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn who(conference: &Conference) -> String {
+    let (me, others) = conference.names();
+    let all: Vec<String> = std::iter::once(format!("{me} (you)")).chain(others).collect();
+    format!("{} here: {}", all.len(), all.join(", "))
+}
+
+/// Takes away the line as it was typed: it comes again with time and name.
+fn erase_echo() {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(b"\x1b[A\x1b[2K\r").and_then(|()| out.flush());
+}
+
+/// A line from stdin.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed<'a> {
+    Say(&'a str),
+    Reply(&'a str),
+    React(&'a str),
+    Who,
+    Help,
+    Quit,
+    Unknown(&'a str),
+}
+
+impl<'a> Typed<'a> {
+    /// `by_hand`: a slip of the fingers is to be told; a program's lines are sent as they are.
+    fn parse(line: &'a str, by_hand: bool) -> Self {
+        match line.trim_end() {
+            "/who" => Self::Who,
+            "/help" => Self::Help,
+            "/quit" => Self::Quit,
+            said if !by_hand => Self::Say(said),
+            said if said.starts_with("/me ") || !said.starts_with('/') => Self::Say(said),
+            said if said.starts_with("//") => Self::Say(&said[1..]),
+            said => {
+                let (command, rest) = said.split_once(' ').unwrap_or((said, ""));
+                match (command, rest.trim()) {
+                    ("/reply", text) if !text.is_empty() => Self::Reply(text),
+                    ("/react", emoji) if !emoji.is_empty() => Self::React(emoji),
+                    _ => Self::Unknown(command),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_command_and_everything_else_is_said() {
+        for (line, by_hand, program) in [
+            ("hi", Typed::Say("hi"), Typed::Say("hi")),
+            ("  indented ", Typed::Say("  indented"), Typed::Say("  indented")),
+            ("/who", Typed::Who, Typed::Who),
+            ("/quit ", Typed::Quit, Typed::Quit),
+            ("/help", Typed::Help, Typed::Help),
+            ("/me waves", Typed::Say("/me waves"), Typed::Say("/me waves")),
+            ("/var/log is full", Typed::Unknown("/var/log"), Typed::Say("/var/log is full")),
+            ("//var/log is full", Typed::Say("/var/log is full"), Typed::Say("//var/log is full")),
+            ("/reply  yes please", Typed::Reply("yes please"), Typed::Say("/reply  yes please")),
+            ("/react 👍", Typed::React("👍"), Typed::Say("/react 👍")),
+            ("/react", Typed::Unknown("/react"), Typed::Say("/react")),
+            ("/whoever", Typed::Unknown("/whoever"), Typed::Say("/whoever")),
+        ] {
+            assert_eq!(Typed::parse(line, true), by_hand);
+            assert_eq!(Typed::parse(line, false), program);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The director's part of the chat: lines as people see them, and what became of one's own.
+
+use std::collections::VecDeque;
+
+use super::director::Director;
+use super::view::NoticeKind;
+use super::{Event, Message, Quoted, Reaction};
+use crate::limits::{CHAT_HISTORY_LINES_MAX, CHAT_TEXT_BYTES_MAX, NAME_BYTES_MAX};
+use crate::pipeline::control::Command as Ask;
+use crate::protocol::chat::{self, Body, Content, Line, LineId, NoKey, OrderKey};
+use crate::protocol::roster::names;
+use crate::protocol::session::Unsaid;
+use crate::wire::message::ParticipantId;
+
+/// Own lines whose delivery may still be told: as many as the chat looks after.
+const OWN_LINES: usize = 64;
+/// Lines that may be replied to: as many as somebody who comes later is told.
+const KNOWN_LINES: usize = CHAT_HISTORY_LINES_MAX;
+/// Reactions whose line is missing.
+const EARLY_REACTIONS: usize = 64;
+/// As much of a line as is quoted, characters.
+const QUOTED_CHARS: usize = 60;
+
+/// The newest lines: those others may reply to, and one's own until it is told what became of them.
+#[derive(Default)]
+pub struct Lines {
+    own: VecDeque<(OrderKey, String)>,
+    known: VecDeque<(LineId, Quoted)>,
+    /// Reactions that came before their line, by its id.
+    early: VecDeque<(LineId, Reaction)>,
+}
+
+/// Adds at the end; the oldest give way.
+fn push<T>(queue: &mut VecDeque<T>, most: usize, one: T) {
+    if queue.len() >= most {
+        queue.pop_front();
+    }
+    queue.push_back(one);
+}
+
+impl Lines {
+    fn add_own(&mut self, key: OrderKey, text: &str) {
+        push(&mut self.own, OWN_LINES, (key, text.to_owned()));
+    }
+
+    fn own(&self, id: LineId) -> Option<(String, &str)> {
+        let (key, text) = self.own.iter().find(|(key, _)| key.id == id)?;
+        Some((key.to_string(), text))
+    }
+
+    /// Takes in a line; gives the reactions that waited for it.
+    fn add(&mut self, id: LineId, line: Quoted) -> Vec<Reaction> {
+        let mut waited = Vec::new();
+        self.early.retain(|(to, reaction)| {
+            if *to == id {
+                waited.push(Reaction { line: line.clone(), ..reaction.clone() });
+            }
+            *to != id
+        });
+        push(&mut self.known, KNOWN_LINES, (id, line));
+        waited
+    }
+
+    fn known(&self, id: LineId) -> Option<Quoted> {
+        self.known.iter().rev().find(|(known, _)| *known == id).map(|(_, line)| line.clone())
+    }
+}
+
+/// How a text begins.
+fn beginning(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(QUOTED_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// What somebody typed: words, or after "/me " what they do.
+fn typed(text: &str, to: Option<LineId>) -> Content {
+    let body = match text.strip_prefix("/me ").map(str::trim) {
+        Some(action) if !action.is_empty() => Body::Action(action.to_owned()),
+        _ => Body::Text(text.to_owned()),
+    };
+    Content { body, to }
+}
+
+impl Director {
+    /// Says what was typed, in reply to a line if one is named. [`Event::Said`] or [`Event::Unsaid`] follows.
+    pub(super) fn speak(&self, text: String, to: Option<&str>) {
+        let bytes = text.len();
+        let to = to.map(|id| self.line_of(id)).transpose();
+        match to {
+            _ if bytes > CHAT_TEXT_BYTES_MAX => {
+                let why = format!("the line has {bytes} bytes, and {CHAT_TEXT_BYTES_MAX} are the most");
+                self.tell_event(Event::Unsaid { text, why });
+            }
+            Ok(to) => self.ask(typed(&text, to), text),
+            Err(why) => self.tell_event(Event::Unsaid { text, why }),
+        }
+    }
+
+    /// Puts an emoji under a line. [`Event::Said`] or [`Event::Unsaid`] follows.
+    pub(super) fn react(&self, emoji: String, to: &str) {
+        match self.line_of(to) {
+            Ok(to) => self.ask(Content { body: Body::Reaction(emoji.clone()), to: Some(to) }, emoji),
+            Err(why) => self.tell_event(Event::Unsaid { text: emoji, why }),
+        }
+    }
+
+    fn ask(&self, content: Content, text: String) {
+        if !self.control.send(Ask::Say(content)) {
+            self.tell_event(Event::Unsaid { text, why: Unsaid::TooMany.to_string() });
+        }
+    }
+
+    /// Which line is called that.
+    fn line_of(&self, id: &str) -> Result<LineId, String> {
+        let key: OrderKey = id.parse().map_err(|e: NoKey| e.to_string())?;
+        self.lines.known(key.id).map(|_| key.id).ok_or_else(|| "the line it is about is not known here".to_owned())
+    }
+
+    /// A line of one's own was said.
+    pub(super) fn said(&self, id: LineId) {
+        if let Some((id, _)) = self.lines.own(id) {
+            self.tell_event(Event::Said { id });
+        }
+    }
+
+    /// A line of one's own was not.
+    pub(super) fn unsaid(&self, content: Content, why: &Unsaid) {
+        let text = match content.body {
+            Body::Text(text) | Body::Action(text) | Body::Reaction(text) => text,
+            Body::Sealed { .. } => String::new(),
+        };
+        self.tell_event(Event::Unsaid { text, why: why.to_string() });
+    }
+
+    /// Something happened in the chat.
+    pub(super) fn chatted(&mut self, event: chat::Event) {
+        match event {
+            chat::Event::Line(line) => self.line(line),
+            chat::Event::Delivered(id, delivery) => {
+                if let Some((id, _)) = self.lines.own(id) {
+                    let (have, present) = (delivery.have, delivery.present);
+                    self.tell_event(Event::Delivered { id, have, present });
+                }
+            }
+            chat::Event::Unheard(id) => {
+                if let Some((id, text)) = self.lines.own(id) {
+                    self.tell_event(Event::Unheard { id, text: text.to_owned() });
+                }
+            }
+            chat::Event::Missed(member, pieces) => {
+                let name = self.name_of(member).unwrap_or_else(|| "somebody".to_owned());
+                let text = format!("{pieces} of the lines of {name} cannot be had from anybody");
+                self.say(NoticeKind::Warning, &text);
+            }
+            chat::Event::HistoryUnavailable => {
+                self.say(NoticeKind::Warning, "nobody could tell what was said here before");
+            }
+            // The control role sends what is to be kept straight to the disk.
+            chat::Event::History(..) | chat::Event::Keep(_) => {}
+        }
+    }
+
+    fn line(&mut self, line: Line) {
+        let Line { key, name, wall: at, content, late } = line;
+        let member = key.id.member;
+        let own = member == self.shared.state().own.id;
+        let from = self.name_of(member).unwrap_or_else(|| names::clean_name(&name, NAME_BYTES_MAX));
+        let (id, member) = (key.to_string(), member.to_string());
+        let (text, action) = match content.body {
+            Body::Text(text) => (text, false),
+            Body::Action(text) => (text, true),
+            Body::Reaction(emoji) => {
+                if own {
+                    self.lines.add_own(key, &emoji);
+                }
+                let line = Quoted { id: String::new(), from: String::new(), text: String::new() };
+                let reaction = Reaction { id, from, member, own, emoji, at, line };
+                return self.reaction(content.to, reaction);
+            }
+            Body::Sealed { .. } => return,
+        };
+        if own {
+            self.lines.add_own(key, &text);
+        }
+        let waited = self.lines.add(key.id, Quoted { id: id.clone(), from: from.clone(), text: beginning(&text) });
+        let reply = content.to.and_then(|to| self.lines.known(to));
+        let message = Message { id, from, member, own, text, action, at, late, private: false, reply };
+        self.tell_event(Event::Message(message));
+        waited.into_iter().for_each(|reaction| self.tell_event(Event::Reaction(reaction)));
+    }
+
+    /// Tells of a reaction, as soon as its line is known.
+    fn reaction(&mut self, to: Option<LineId>, reaction: Reaction) {
+        let Some(to) = to else {
+            return;
+        };
+        match self.lines.known(to) {
+            Some(line) => self.tell_event(Event::Reaction(Reaction { line, ..reaction })),
+            None => push(&mut self.lines.early, EARLY_REACTIONS, (to, reaction)),
+        }
+    }
+
+    /// The name somebody is shown by, if they are or were here.
+    fn name_of(&self, member: ParticipantId) -> Option<String> {
+        let state = self.shared.state();
+        if member == state.own.id { Some(state.own.name.clone()) } else { state.people.name_of(&member) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::NtpTime;
+
+    #[test]
+    fn what_follows_me_is_done_and_everything_else_said() {
+        let action = |text: &str| Content { body: Body::Action(text.into()), to: None };
+        for (text, content) in [
+            ("hi", Content::text("hi")),
+            ("/me waves", action("waves")),
+            ("/me  waves ", action("waves")),
+            ("/me", Content::text("/me")),
+            ("/me  ", Content::text("/me  ")),
+            ("/mean", Content::text("/mean")),
+            (" /me waves", Content::text(" /me waves")),
+        ] {
+            assert_eq!(typed(text, None), content, "{text:?}");
+        }
+    }
+
+    fn key(n: u64) -> OrderKey {
+        OrderKey { time: n, id: LineId { member: ParticipantId([1; 16]), run: 2, number: n as u32 } }
+    }
+
+    fn quoted(n: u64) -> Quoted {
+        Quoted { id: key(n).to_string(), from: "Ada".into(), text: n.to_string() }
+    }
+
+    #[test]
+    fn lines_are_bounded_and_found() {
+        let mut lines = Lines::default();
+        (0..OWN_LINES as u64 + 1).for_each(|n| lines.add_own(key(n), "hi"));
+        assert_eq!(lines.own(key(0).id), None);
+        let id = format!("{:016x}-{}-{:08x}-{:08x}", 1, "01".repeat(16), 2, 1);
+        assert_eq!(lines.own(key(1).id), Some((id, "hi")));
+        (0..KNOWN_LINES as u64 + 1).for_each(|n| drop(lines.add(key(n).id, quoted(n))));
+        assert_eq!((lines.known(key(0).id), lines.known(key(1).id)), (None, Some(quoted(1))));
+    }
+
+    #[test]
+    fn a_reaction_waits_for_its_line() {
+        let mut lines = Lines::default();
+        let reaction = |n: u64, line| Reaction {
+            id: n.to_string(),
+            from: "Bob".into(),
+            member: "2".into(),
+            own: false,
+            emoji: "👍".into(),
+            at: NtpTime::default(),
+            line,
+        };
+        let nothing = || Quoted { id: String::new(), from: String::new(), text: String::new() };
+        for (n, to) in [(1, 7), (2, 8), (3, 7)] {
+            push(&mut lines.early, EARLY_REACTIONS, (key(to).id, reaction(n, nothing())));
+        }
+        assert_eq!(lines.add(key(7).id, quoted(7)), [reaction(1, quoted(7)), reaction(3, quoted(7))]);
+        assert!(lines.add(key(7).id, quoted(7)).is_empty());
+        assert_eq!(lines.early.len(), 1);
+    }
+
+    #[test]
+    fn long_lines_are_quoted_by_their_beginning() {
+        assert_eq!(beginning("one\ntwo"), "one");
+        assert_eq!(beginning(&"é".repeat(QUOTED_CHARS)), "é".repeat(QUOTED_CHARS));
+        assert_eq!(beginning(&"é".repeat(QUOTED_CHARS + 1)), format!("{}…", "é".repeat(QUOTED_CHARS)));
+        assert_eq!(beginning(""), "");
+    }
+}

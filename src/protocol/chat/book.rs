@@ -1,0 +1,298 @@
+//! All sequences of the conference, within the bounds of memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::limits::{
+    CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX, CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_SEQUENCES_MAX,
+    CHAT_SEQUENCES_PER_MEMBER_MAX, CHAT_WINDOW,
+};
+use crate::protocol::chat::pace::Bucket;
+use crate::protocol::chat::sequence::{Hole, Piece, Sequence};
+use crate::time::Timestamp;
+use crate::wire::chat::tag;
+use crate::wire::message::ParticipantId;
+
+/// Names a sequence within this process, from 1; never used twice.
+pub(super) type SequenceId = u32;
+
+/// Sequences by id, by author and run, and by tag.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    sequences: BTreeMap<SequenceId, Sequence>,
+    by_author: BTreeMap<(ParticipantId, u32), SequenceId>,
+    by_tag: BTreeSet<(u32, SequenceId)>,
+    /// How fast each author's pieces may be taken in.
+    rates: BTreeMap<ParticipantId, Bucket>,
+    /// One's own present sequence; it is never forgotten.
+    pub own: SequenceId,
+    next: SequenceId,
+    pieces: usize,
+    bytes: usize,
+}
+
+impl Book {
+    pub fn get(&self, id: SequenceId) -> Option<&Sequence> {
+        self.sequences.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: SequenceId) -> Option<&mut Sequence> {
+        self.sequences.get_mut(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (SequenceId, &Sequence)> {
+        self.sequences.iter().map(|(&id, sequence)| (id, sequence))
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (SequenceId, &mut Sequence)> {
+        self.sequences.iter_mut().map(|(&id, sequence)| (id, sequence))
+    }
+
+    /// The sequences after `id` in a round, that one last.
+    pub fn round_from(&self, id: SequenceId) -> impl Iterator<Item = (SequenceId, &Sequence)> {
+        let after = self.sequences.range(id.saturating_add(1)..);
+        after.chain(self.sequences.range(..=id)).map(|(&id, sequence)| (id, sequence))
+    }
+
+    pub fn find(&self, member: ParticipantId, run: u32) -> Option<SequenceId> {
+        self.by_author.get(&(member, run)).copied()
+    }
+
+    /// The sequence with this tag: `Err` when there is none, `Ok(None)` when there are several.
+    pub fn find_tag(&self, tag: u32) -> Result<Option<SequenceId>, ()> {
+        let mut found = self.by_tag.range((tag, 0)..=(tag, SequenceId::MAX)).map(|&(_, id)| id);
+        let first = found.next().ok_or(())?;
+        Ok(found.next().is_none().then_some(first))
+    }
+
+    /// Makes room for a new sequence and opens it. `None` when all are in use: `keep` says which may not be forgotten.
+    pub fn open(
+        &mut self,
+        now: Timestamp,
+        member: ParticipantId,
+        run: u32,
+        keep: impl Fn(&Sequence) -> bool,
+    ) -> Option<SequenceId> {
+        let oldest = |book: &Self, may_go: &dyn Fn(&Sequence) -> bool| {
+            let candidates = book.iter().filter(|&(id, sequence)| id != book.own && may_go(sequence));
+            candidates.min_by_key(|(_, sequence)| sequence.changed).map(|(id, _)| id)
+        };
+        let of_member = self.by_author.range((member, 0)..=(member, u32::MAX)).count();
+        if of_member >= CHAT_SEQUENCES_PER_MEMBER_MAX {
+            let id = oldest(self, &|sequence| sequence.member == member)?;
+            self.close(id);
+        }
+        if self.sequences.len() >= CHAT_SEQUENCES_MAX {
+            let id = oldest(self, &|sequence| !keep(sequence))?;
+            self.close(id);
+        }
+        self.next += 1;
+        let id = self.next;
+        self.sequences.insert(id, Sequence::new(member, run, now));
+        self.by_author.insert((member, run), id);
+        self.by_tag.insert((tag(member, run), id));
+        self.rates.entry(member).or_insert_with(|| Bucket::new(CHAT_PER_S_MAX, CHAT_WINDOW));
+        Some(id)
+    }
+
+    fn close(&mut self, id: SequenceId) {
+        let Some(sequence) = self.sequences.remove(&id) else {
+            return;
+        };
+        let Sequence { member, run, .. } = sequence;
+        self.by_author.remove(&(member, run));
+        self.by_tag.remove(&(tag(member, run), id));
+        self.pieces -= sequence.pieces.len();
+        self.bytes -= sequence.pieces.values().map(Piece::bytes).sum::<usize>();
+        if self.by_author.range((member, 0)..=(member, u32::MAX)).next().is_none() {
+            self.rates.remove(&member);
+        }
+    }
+
+    /// Whether a member's rate lets one more of its pieces in; one of an unknown member does come in.
+    pub fn allow(&mut self, now: Timestamp, member: ParticipantId) -> bool {
+        self.rates.get_mut(&member).is_none_or(|rate| rate.take(now))
+    }
+
+    /// Puts a piece into its sequence, and takes others out while there are too many: the oldest of who has most.
+    /// How many holes were given up.
+    pub fn take(&mut self, now: Timestamp, id: SequenceId, piece: Piece) -> u32 {
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return 0;
+        };
+        self.bytes += piece.bytes();
+        self.pieces += 1;
+        let given_up = sequence.take(now, piece);
+        while self.pieces > CHAT_LOG_PIECES_MAX || self.bytes > CHAT_LOG_BYTES_MAX {
+            let most = self.sequences.iter_mut().max_by_key(|(_, sequence)| sequence.pieces.len());
+            let Some((_, sequence)) = most else { break };
+            let Some(number) = sequence.pieces.keys().next().copied() else { break };
+            self.pieces -= 1;
+            self.bytes -= sequence.drop_piece(number);
+        }
+        given_up
+    }
+
+    /// Takes out what is too old to be handed on.
+    pub fn expire(&mut self, now: Timestamp) {
+        for sequence in self.sequences.values_mut() {
+            let old = |piece: &Piece| piece.expires <= now;
+            while let Some(number) = sequence.pieces.first_key_value().filter(|(_, p)| old(p)).map(|(&n, _)| n) {
+                self.pieces -= 1;
+                self.bytes -= sequence.drop_piece(number);
+            }
+        }
+    }
+
+    /// Makes holes of what is missing up to `upto`, to be asked for at `due`. Whether there are new ones.
+    pub fn want(&mut self, id: SequenceId, upto: u32, due: Timestamp) -> bool {
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return false;
+        };
+        let missing = sequence.find_holes(upto);
+        if missing.is_empty() {
+            return false;
+        }
+        let asked: usize = self.sequences.values().map(|sequence| sequence.holes.len()).sum();
+        let room = CHAT_HOLES_MAX.saturating_sub(asked);
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return false;
+        };
+        for &number in missing.iter().take(room) {
+            sequence.holes.insert(number, Hole { due, tries: 0 });
+        }
+        room > 0
+    }
+
+    /// Pieces in memory, and their bytes.
+    pub fn size(&self) -> (usize, usize) {
+        (self.pieces, self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::chat::{Chat, Original};
+
+    const NOW: Timestamp = Timestamp::from_millis(1);
+
+    fn member(n: usize) -> ParticipantId {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&(n as u64).to_be_bytes());
+        ParticipantId(id)
+    }
+
+    fn piece(number: u32, bytes: usize) -> Piece {
+        let original = Original { payload: vec![0; bytes], ..Original::default() };
+        let chat = Chat { number, pieces: 1, ..Chat::default() };
+        Piece { original, chat, expires: Timestamp::from_millis(u64::from(number)), heard: NOW }
+    }
+
+    fn fill(book: &mut Book, id: SequenceId, numbers: std::ops::RangeInclusive<u32>, bytes: usize) {
+        numbers.for_each(|number| {
+            book.take(NOW, id, piece(number, bytes));
+        });
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_the_one_who_has_most_pays() {
+        let mut book = Book::default();
+        let quiet = book.open(NOW, member(1), 1, |_| true).unwrap();
+        let loud = book.open(NOW, member(2), 1, |_| true).unwrap();
+        fill(&mut book, quiet, 1..=10, 1);
+        fill(&mut book, loud, 1..=CHAT_LOG_PIECES_MAX as u32 - 10, 1);
+        assert_eq!(book.size().0, CHAT_LOG_PIECES_MAX);
+        fill(&mut book, quiet, 11..=11, 1);
+        assert_eq!(book.size().0, CHAT_LOG_PIECES_MAX);
+        assert_eq!(book.get(quiet).unwrap().pieces.len(), 11);
+        assert!(!book.get(loud).unwrap().pieces.contains_key(&1));
+        assert!(book.get(loud).unwrap().has(1), "had once, so never taken again");
+    }
+
+    #[test]
+    fn the_log_is_bounded_in_bytes() {
+        let mut book = Book::default();
+        let id = book.open(NOW, member(1), 1, |_| true).unwrap();
+        fill(&mut book, id, 1..=4, CHAT_LOG_BYTES_MAX / 4);
+        assert_eq!(book.size(), (4, CHAT_LOG_BYTES_MAX));
+        fill(&mut book, id, 5..=5, 1);
+        assert_eq!(book.size(), (4, CHAT_LOG_BYTES_MAX * 3 / 4 + 1));
+    }
+
+    #[test]
+    fn pieces_leave_when_they_are_too_old() {
+        let mut book = Book::default();
+        let id = book.open(NOW, member(1), 1, |_| true).unwrap();
+        fill(&mut book, id, 10..=12, 1);
+        book.expire(Timestamp::from_millis(11) - std::time::Duration::from_nanos(1));
+        assert_eq!(book.size().0, 2);
+        book.expire(Timestamp::from_millis(11));
+        assert_eq!(book.size().0, 1);
+    }
+
+    #[test]
+    fn sequences_are_bounded_in_all_and_by_member() {
+        let mut book = Book::default();
+        for run in 0..=CHAT_SEQUENCES_PER_MEMBER_MAX as u32 {
+            book.open(Timestamp(u64::from(run)), member(1), run, |_| true).unwrap();
+        }
+        assert_eq!(book.iter().count(), CHAT_SEQUENCES_PER_MEMBER_MAX);
+        assert_eq!(book.find(member(1), 0), None, "the oldest went");
+        for n in 2.. {
+            if book.iter().count() == CHAT_SEQUENCES_MAX {
+                break;
+            }
+            book.open(NOW, member(n), 1, |_| true).unwrap();
+        }
+        assert_eq!(book.open(NOW, member(0), 1, |_| true), None);
+        assert!(book.open(NOW, member(0), 1, |sequence| sequence.member != member(5)).is_some());
+        assert_eq!(book.iter().count(), CHAT_SEQUENCES_MAX);
+        assert_eq!(book.find(member(5), 1), None);
+        assert_eq!(book.rates.len(), CHAT_SEQUENCES_MAX - CHAT_SEQUENCES_PER_MEMBER_MAX + 1);
+    }
+
+    #[test]
+    fn a_tag_of_two_sequences_names_neither() {
+        let mut book = Book::default();
+        let (a, b) = (member(1), member(2));
+        assert_eq!(tag(a, 7), tag(b, 7), "ids that differ behind the fourth byte");
+        let id = book.open(NOW, a, 7, |_| true).unwrap();
+        assert_eq!(book.find_tag(7), Ok(Some(id)));
+        book.open(NOW, b, 7, |_| true).unwrap();
+        assert_eq!(book.find_tag(7), Ok(None));
+        assert_eq!(book.find_tag(8), Err(()));
+    }
+
+    #[test]
+    fn twenty_pieces_a_second_are_taken_beyond_a_window_of_them() {
+        let mut book = Book::default();
+        book.open(NOW, member(1), 1, |_| true).unwrap();
+        assert!((0..CHAT_WINDOW).all(|_| book.allow(NOW, member(1))));
+        assert!(!book.allow(NOW, member(1)));
+        assert!(!book.allow(Timestamp::from_millis(51) - std::time::Duration::from_nanos(1), member(1)));
+        assert!(book.allow(Timestamp::from_millis(51), member(1)));
+        assert!(!book.allow(Timestamp::from_millis(51), member(1)));
+    }
+
+    #[test]
+    fn holes_are_bounded_in_all() {
+        let mut book = Book::default();
+        for n in 0..CHAT_HOLES_MAX / CHAT_WINDOW as usize {
+            let id = book.open(NOW, member(n), 1, |_| true).unwrap();
+            assert!(book.want(id, u32::MAX, NOW));
+            assert!(!book.want(id, u32::MAX, NOW), "asked for already");
+        }
+        let id = book.open(NOW, member(1_000), 1, |_| true).unwrap();
+        assert!(!book.want(id, 1, NOW));
+        assert_eq!(book.iter().map(|(_, s)| s.holes.len()).sum::<usize>(), CHAT_HOLES_MAX);
+    }
+
+    #[test]
+    fn a_round_visits_every_sequence_once() {
+        let mut book = Book::default();
+        let ids: Vec<_> = (0..3).map(|n| book.open(NOW, member(n), 1, |_| true).unwrap()).collect();
+        let round = |id| book.round_from(id).map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!(round(ids[1]), [ids[2], ids[0], ids[1]]);
+        assert_eq!(round(99), ids);
+    }
+}
