@@ -144,7 +144,9 @@ mod tests {
     #[test]
     fn only_what_is_occupied_within_the_rectangle_is_laid_over() {
         let mut canvas = Canvas { width: 200, height: 3, pixels: vec![0xff00_0009; 600], ..Canvas::default() };
-        canvas.occupied = [false, false, false, false, false, true, true, false, false, false, false, false].into();
+        let spans = 200_usize.div_ceil(SPAN);
+        canvas.occupied = vec![false; 3 * spans];
+        canvas.occupied[spans + 64 / SPAN..spans + 160 / SPAN].fill(true);
         let mut frame = vec![7; 200 * 3];
         canvas.overlay(&mut frame, Rect::new(60, 1, 100, 1), 200);
         assert_eq!(frame.iter().filter(|p| **p == 9).count(), 96);
