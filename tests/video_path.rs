@@ -230,7 +230,7 @@ fn a_small_tile_gets_a_small_picture_and_a_hidden_one_none() {
     receiver.subscribe(subscription).expect("joined");
     outgoing.send_picture(&scene(1_280, 720, Chroma::C420, 0), lan.clock.now(), &mut no_pause).expect("sent");
     let (picture, info) = shown.picture();
-    assert_eq!((picture.width, picture.height), (319, 179), "a quarter of the true size, rounded up");
+    assert_eq!((picture.width, picture.height), (300, 170), "the size of the tile");
     assert_eq!(info.true_size, (1_274, 716));
     shown.slot.want(0, 0);
     outgoing.send_picture(&scene(1_280, 720, Chroma::C420, 1), lan.clock.now(), &mut no_pause).expect("sent");
