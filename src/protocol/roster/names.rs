@@ -15,12 +15,10 @@ const NAMELESS: &str = "guest";
 pub fn clean(typed: &str, bytes_max: usize) -> String {
     let mut name = String::new();
     let mut gap = false;
-    for c in typed.nfc() {
+    // What is hidden goes first: it keeps apart what composes, and a name cleaned again must stay what it is.
+    for c in typed.chars().filter(|&c| c.is_whitespace() || !is_hidden(c)).nfc() {
         if c.is_whitespace() {
             gap = !name.is_empty();
-            continue;
-        }
-        if is_hidden(c) {
             continue;
         }
         let needed = c.len_utf8() + usize::from(gap);
@@ -107,6 +105,7 @@ mod tests {
             ("\u{202e}evil\u{2066}\u{200f}", "evil"),
             ("a\u{0}b\u{1b}[31m\u{7f}", "ab[31m"),
             ("e\u{301}", "\u{e9}"),
+            ("e\u{200f}\u{301}", "\u{e9}"),
             ("", "guest"),
             ("\u{200d}\u{feff} ", "guest"),
             ("👩\u{200d}🚀", "👩\u{200d}🚀"),
