@@ -209,6 +209,9 @@ impl Identity {
     }
 }
 
+/// [`verify`], or what stands in for it.
+pub type Verify = fn(&[u8; 32], &SignatureContext, &[u8], &[u8; SIGNATURE_BYTES], &mut Vec<u8>) -> bool;
+
 /// Whether `signature` is that of the holder of `public` for `payload` in `context`; `scratch` is overwritten.
 /// Keys of small order and signatures with more than one form are refused.
 pub fn verify(

@@ -3,4 +3,5 @@
 //! A run is a function of its seed, so a failure is replayed by the seed it prints.
 
 mod control;
+mod crowd;
 mod world;

@@ -1,17 +1,19 @@
 //! Members on a simulated network, driven from one moment at which something is due to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use roundtable::device::net::memory::{MemoryLan, Profile};
-use roundtable::protocol::keys::{Identity, Secret};
+use roundtable::protocol::keys::{Identity, Secret, verify};
 use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::StreamKind;
 use roundtable::wire::address::{DISCOVERY_PORT, Plan, Scope};
-use roundtable::wire::message::ConferenceId;
+use roundtable::wire::message::{ConferenceId, SignatureContext};
 
 /// Nothing a test does takes this many steps: a livelock fails instead of hanging.
 const STEPS_MAX: u64 = 5_000_000;
@@ -22,6 +24,11 @@ const PORT: u16 = 4_000;
 pub struct Node {
     pub session: Session,
     pub events: Vec<(Timestamp, Event)>,
+    /// Others it lost.
+    pub lost: usize,
+    /// Bytes it sent to the control group, with IP and UDP headers.
+    pub control_bytes: u64,
+    pub publishes: bool,
     pub host: Ipv4Addr,
     alive: bool,
     due: Option<Timestamp>,
@@ -36,6 +43,11 @@ pub struct World {
     pub now: Timestamp,
     /// Bytes of UDP payload and IP and UDP headers sent, by destination port.
     pub bytes_sent: BTreeMap<u16, u64>,
+    /// Whether each member's events are kept; of a large crowd that would be too many.
+    pub keep_events: bool,
+    /// Who is to be woken when.
+    dues: BTreeSet<(Timestamp, usize)>,
+    steps_max: u64,
     profile: Profile,
     plan: Plan,
     seed: u64,
@@ -51,6 +63,9 @@ impl World {
             nodes: Vec::new(),
             now: Timestamp::from_millis(10_000),
             bytes_sent: BTreeMap::new(),
+            keep_events: true,
+            dues: BTreeSet::new(),
+            steps_max: STEPS_MAX,
             profile,
             plan,
             seed,
@@ -85,7 +100,11 @@ impl World {
         };
         let at = moment(self.now, wall_nanos);
         let session = Session::new(at, setup);
-        self.nodes.push(Node { session, events: Vec::new(), host, alive: true, due: Some(self.now), wall_nanos });
+        let session = if self.keep_events { session } else { session.checking_with(verify_once) };
+        let (events, due) = (Vec::new(), Some(self.now));
+        let (lost, control_bytes, alive) = (0, 0, true);
+        self.nodes.push(Node { session, events, lost, control_bytes, publishes, host, alive, due, wall_nanos });
+        self.dues.insert((self.now, n));
         if publishes {
             let stream =
                 StreamInfo { kind: StreamKind::Audio, ssrc: n as u32, width: 0, height: 0, fps_milli: 0, position: 0 };
@@ -105,7 +124,10 @@ impl World {
     /// Power off: no goodbye.
     pub fn kill(&mut self, n: usize) {
         let node = &mut self.nodes[n];
-        (node.alive, node.due) = (false, None);
+        node.alive = false;
+        if let Some(due) = node.due.take() {
+            self.dues.remove(&(due, n));
+        }
         self.lan.remove_host(node.host);
     }
 
@@ -126,7 +148,8 @@ impl World {
             if holds(self) {
                 return true;
             }
-            let next = self.nodes.iter().filter_map(|n| n.due).chain(self.lan.next_timeout()).min();
+            let due = self.dues.first().map(|&(due, _)| due);
+            let next = due.into_iter().chain(self.lan.next_timeout()).min();
             match next {
                 Some(next) if next <= end => self.now = self.now.max(next),
                 _ => {
@@ -140,7 +163,7 @@ impl World {
 
     fn step(&mut self) {
         self.steps += 1;
-        assert!(self.steps < STEPS_MAX, "livelock");
+        assert!(self.steps < self.steps_max, "livelock");
         while let Some(delivery) = self.lan.poll(self.now) {
             let n = (u32::from(delivery.host) - 0x0a00_0001) as usize;
             let channel = match delivery.destination {
@@ -152,10 +175,9 @@ impl World {
             let from = Arrival { channel, source: delivery.source, wall: at.wall };
             self.act(n, |session, at, out| session.handle(at, from, &delivery.bytes, out));
         }
-        for n in 0..self.nodes.len() {
-            if self.nodes[n].due.is_some_and(|due| due <= self.now) {
-                self.act(n, |session, at, out| session.timeout(at, out));
-            }
+        let due: Vec<usize> = self.dues.range(..=(self.now, usize::MAX)).map(|&(_, n)| n).collect();
+        for n in due {
+            self.act(n, |session, at, out| session.timeout(at, out));
         }
     }
 
@@ -164,8 +186,18 @@ impl World {
         if !node.alive {
             return;
         }
-        node.events.extend(out.events.iter().map(|e| (self.now, e.clone())));
-        node.due = node.session.next_timeout();
+        node.lost += out.events.iter().filter(|e| matches!(e, Event::PersonLeft(_, Departure::Lost))).count();
+        if self.keep_events {
+            node.events.extend(out.events.iter().map(|e| (self.now, e.clone())));
+        }
+        let next = node.session.next_timeout();
+        if node.due != next {
+            if let Some(due) = node.due {
+                self.dues.remove(&(due, n));
+            }
+            self.dues.extend(next.map(|next| (next, n)));
+            node.due = next;
+        }
         let source = SocketAddrV4::new(node.host, PORT);
         for (to, bytes) in out.sends() {
             let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT);
@@ -175,6 +207,9 @@ impl World {
                 To::Unicast(address) => vec![address],
             };
             for destination in destinations {
+                if to == To::Control {
+                    node.control_bytes += bytes.len() as u64 + 28;
+                }
                 *self.bytes_sent.entry(destination.port()).or_default() += bytes.len() as u64 + 28;
                 self.lan.send(self.now, source, destination, bytes);
             }
@@ -215,11 +250,59 @@ impl World {
         distinct && views.all(|view| view == first)
     }
 
+    /// Entries in everybody's rosters that are not true: somebody who is not there, or not somebody who is.
+    pub fn errors(&self) -> usize {
+        let sids: HashSet<u64> = self.alive().map(|(_, n)| n.session.me().sid).collect();
+        self.errors_within(|_| true, &sids)
+    }
+
+    /// The same among those for whom `within` holds, who are to see `sids`, themselves included, and nobody else.
+    pub fn errors_within(&self, within: impl Fn(usize) -> bool, sids: &HashSet<u64>) -> usize {
+        let of = |(_, node): (usize, &Node)| {
+            let (seen, true_ones) = node.session.people().fold((1, 1), |(seen, true_ones), person| {
+                (seen + 1, true_ones + usize::from(sids.contains(&person.sid)))
+            });
+            seen - true_ones + sids.len() - true_ones
+        };
+        self.alive().filter(|&(n, _)| within(n)).map(of).sum()
+    }
+
+    /// Allows for a crowd: more steps, and no events.
+    pub fn crowd(mut self) -> Self {
+        (self.keep_events, self.steps_max) = (false, u64::MAX);
+        self
+    }
+
     /// Number of times anybody was lost in anybody's eyes.
     pub fn losses(&self) -> usize {
-        let lost = |e: &&(Timestamp, Event)| matches!(e.1, Event::PersonLeft(_, Departure::Lost));
-        self.nodes.iter().map(|n| n.events.iter().filter(lost).count()).sum()
+        self.nodes.iter().map(|n| n.lost).sum()
     }
+}
+
+/// What is authentic for one member is for all: Ed25519 is most of the cost of a crowd.
+fn verify_once(
+    public: &[u8; 32],
+    context: &SignatureContext,
+    payload: &[u8],
+    signature: &[u8; 64],
+    scratch: &mut Vec<u8>,
+) -> bool {
+    thread_local! {
+        static CHECKED: RefCell<HashSet<u64>> = RefCell::new(HashSet::new());
+    }
+    context.write(payload, scratch);
+    let mut what = std::hash::DefaultHasher::new();
+    (public, &*scratch, signature).hash(&mut what);
+    let what = what.finish();
+    CHECKED.with_borrow_mut(|checked| {
+        checked.contains(&what)
+            || verify(public, context, payload, signature, scratch) && {
+                if checked.len() > 100_000 {
+                    checked.clear();
+                }
+                checked.insert(what)
+            }
+    })
 }
 
 fn moment(now: Timestamp, wall_nanos: i64) -> Moment {

@@ -178,10 +178,10 @@ impl MemoryLan {
         };
         let bytes: Arc<[u8]> = bytes.into();
         let to = *destination.ip();
-        for (&address, host) in &mut self.hosts {
-            let hears =
-                if to.is_multicast() { host.groups.contains(&destination) } else { to == address || to.is_broadcast() };
-            if !hears {
+        let everybody = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
+        let (first, last) = if to.is_multicast() || to.is_broadcast() { everybody } else { (to, to) };
+        for (&address, host) in self.hosts.range_mut(first..=last) {
+            if to.is_multicast() && !host.groups.contains(&destination) {
                 continue;
             }
             let copies = if address == *source.ip() {

@@ -5,7 +5,7 @@
 //!  unknown ------------------------> arriving ------------------------------> present
 //!     ^                                 |  no Pong for 3 s                       |
 //!     '---------------------------------'                                        |
-//!     ^-------- silent for 3.5 periods (pinged at 2.5 and 3): lost --------------|
+//!     ^-------- silent for 3.5 periods (pinged from 2.5 on): lost ---------------|
 //!  retired <--- BYE, or a newer session of the same id --------------------------'
 //! ```
 //! A session is bound to the public key it was first heard with. One that arrives must answer a random nonce before it
@@ -16,6 +16,7 @@ pub mod names;
 pub mod person;
 pub mod slots;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub const PERIOD: Duration = Duration::from_secs(2);
 const PERIOD_PER_VIEWER: Duration = Duration::from_millis(14);
 /// How long a session may take to prove that it is there.
 const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
+/// Periods of silence after which somebody is asked whether they are there. Of a crowd of whose packets a tenth is lost,
+/// some beacon is missed three times in a row all the time, and of two Pings or their answers often one each.
+const SUSPICIONS: [f32; 6] = [2.5, 2.625, 2.75, 3.0, 3.125, 3.25];
 /// Gaps between the first Pings to somebody.
 const FIRST_PROBES_MS: [u64; 4] = [100, 200, 400, 800];
 
@@ -133,9 +137,9 @@ impl Member {
             return self.probe.next;
         }
         let period = period(self.person.publishes(), members);
-        let suspicions = [self.heard + period.mul_f32(2.5), self.heard + period * 3];
+        let mut suspicions = SUSPICIONS.iter().map(|&periods| self.heard + period.mul_f32(periods));
         let never = Timestamp(u64::MAX);
-        let suspicion = suspicions.into_iter().find(|&at| self.probe.sent < at).unwrap_or(never);
+        let suspicion = suspicions.find(|&at| self.probe.sent < at).unwrap_or(never);
         if self.person.publishes() { suspicion.min(self.probe.next) } else { suspicion }
     }
 
@@ -172,6 +176,9 @@ pub struct Roster {
     numbers_stale: bool,
     /// Announced number of members; more may be here than are known yet.
     expected: usize,
+    /// Nothing is due before; `None` when something happened that may have brought it forward. Looking at everybody for
+    /// each packet would make a packet cost as much as there are people.
+    nothing_before: Cell<Option<Timestamp>>,
 }
 
 impl Roster {
@@ -226,6 +233,7 @@ impl Roster {
     /// Remembers how many members were announced; 0 once as many as answer have answered.
     pub fn expect(&mut self, members: usize) {
         self.expected = members.min(PARTICIPANTS_MAX);
+        self.nothing_before.set(None);
     }
 
     /// Time over which many spread what they would otherwise send at once: a millisecond each.
@@ -279,6 +287,7 @@ impl Roster {
                 news: News::None,
                 person,
             };
+            self.nothing_before.set(None);
             self.by_sid.insert(member.person.sid, member);
             return;
         };
@@ -286,6 +295,9 @@ impl Roster {
         member.heard = now;
         member.said.clear();
         let old = std::mem::replace(&mut member.person, person);
+        if old.publishes() != member.person.publishes() || old.slot != member.person.slot {
+            self.nothing_before.set(None);
+        }
         let renamed = old.typed_name != member.person.typed_name;
         if renamed {
             member.folded = names::fold(&member.person.typed_name);
@@ -330,6 +342,7 @@ impl Roster {
     /// Notes that `sid` was asked `nonce` at `origin`.
     pub fn probed(&mut self, now: Timestamp, sid: u64, nonce: u64, origin: NtpTime) {
         let period = clock_period(self.size());
+        self.nothing_before.set(None);
         if let Some(member) = self.by_sid.get_mut(&sid) {
             let gap = FIRST_PROBES_MS.get(member.probe.tries).map(|&ms| Duration::from_millis(ms)).unwrap_or(period);
             let tries = member.probe.tries + 1;
@@ -343,6 +356,7 @@ impl Roster {
         let member = self.by_sid.get_mut(&sid)?;
         let (_, origin) = member.probe.outstanding.take_if(|(asked, _)| *asked == nonce)?;
         member.heard = now;
+        self.nothing_before.set(None);
         let id = member.person.id;
         if member.state != State::Present {
             member.probe.tries = 0;
@@ -377,6 +391,7 @@ impl Roster {
         if let Some(member) = self.by_sid.get_mut(&sid) {
             member.state = State::Present;
             member.news = News::Joined;
+            self.nothing_before.set(None);
             self.present.insert(id, sid);
             (self.has_news, self.numbers_stale) = (true, true);
         }
@@ -392,6 +407,7 @@ impl Roster {
         let Some(member) = self.by_sid.remove(&sid) else {
             return;
         };
+        self.nothing_before.set(None);
         if member.state != State::Present {
             return;
         }
@@ -418,6 +434,10 @@ impl Roster {
 
     /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
     pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddrV4)>) {
+        if self.next_timeout().is_none_or(|next| next > now) {
+            return;
+        }
+        self.nothing_before.set(None);
         let size = self.size();
         let expired: Vec<u64> =
             self.by_sid.iter().filter(|(_, m)| m.expires_at(size) <= now).map(|(&sid, _)| sid).collect();
@@ -427,10 +447,13 @@ impl Roster {
         );
     }
 
-    /// When [`timeout`](Self::timeout) has something to do.
+    /// When [`timeout`](Self::timeout) may have something to do.
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        let size = self.size();
-        self.by_sid.values().map(|m| m.expires_at(size).min(m.probe_at(size))).min()
+        if self.nothing_before.get().is_none() {
+            let size = self.size();
+            self.nothing_before.set(self.by_sid.values().map(|m| m.expires_at(size).min(m.probe_at(size))).min());
+        }
+        self.nothing_before.get()
     }
 
     /// Slots somebody holds; those who have not proved yet to be there count with `arriving`.

@@ -90,12 +90,16 @@ fn a_pong_keeps_the_silent_from_being_given_up() {
     let viewer = Person { slot: None, streams: vec![], ..person(1) };
     present(&mut roster, ms(0), viewer, 1);
     assert_eq!(roster.next_timeout(), Some(ms(5_000)), "the first suspicion");
-    roster.probed(ms(5_000), 1, 7, NtpTime(0));
-    assert_eq!(roster.next_timeout(), Some(ms(6_000)), "the second");
-    assert!(roster.answered(ms(5_001), 1, 7).is_some());
+    for (at, next) in [(5_000, 5_250), (5_250, 5_500), (5_500, 6_000), (6_000, 6_250), (6_250, 6_500), (6_500, 7_000)] {
+        roster.probed(ms(at), 1, at, NtpTime(0));
+        assert_eq!(roster.next_timeout(), Some(ms(next)));
+    }
+    assert!(roster.answered(ms(6_501), 1, 6_500).is_some());
     roster.timeout(ms(7_000), &mut Vec::new());
     assert_eq!(roster.len(), 1);
-    roster.timeout(ms(12_001), &mut Vec::new());
+    roster.timeout(ms(13_501) - NS, &mut Vec::new());
+    assert_eq!(roster.len(), 1);
+    roster.timeout(ms(13_501), &mut Vec::new());
     assert_eq!(roster.len(), 0);
 }
 

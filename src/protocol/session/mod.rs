@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
-use crate::protocol::keys::{EpochKeys, Identity, Random, Secret};
+use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
 use crate::protocol::roster::{Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
@@ -186,6 +186,7 @@ pub struct Session {
     announcer: Announcer,
     announce_work: Rate,
     newcomers: SourceRate,
+    verify: keys::Verify,
     pongs: Rate,
     beacons: Beacons,
     /// The chat; an observer takes no part in it.
@@ -247,6 +248,7 @@ impl Session {
             announcer: Announcer::new(at.now),
             announce_work: Rate::default(),
             newcomers: SourceRate::default(),
+            verify: keys::verify,
             pongs: Rate::default(),
             beacons: Beacons {
                 last: Timestamp(0),
@@ -266,6 +268,11 @@ impl Session {
             scratch: Vec::new(),
             due: Vec::new(),
         }
+    }
+
+    /// Checks signatures with `verify`: a simulation of a thousand members need not check each of them a thousand times.
+    pub fn checking_with(self, verify: keys::Verify) -> Self {
+        Self { verify, ..self }
     }
 
     /// Oneself, as others see it.
@@ -409,6 +416,10 @@ impl Session {
         self.roster.timeout(at.now, &mut due);
         due.drain(..).for_each(|(sid, address)| self.send_ping(at, sid, address, out));
         self.due = due;
+        if self.joins_sent < JOINS_MS.len() && self.all_answered() {
+            // Those who leave from now on are not asked for.
+            self.joins_sent = JOINS_MS.len();
+        }
         if self.stage == Stage::Joining && (self.all_answered() || self.collected_at() <= at.now) {
             self.joined(at, out);
         }
@@ -440,7 +451,7 @@ impl Session {
     /// When the next JOIN is due.
     fn join_at(&self) -> Option<Timestamp> {
         let at = self.started + Duration::from_millis(*JOINS_MS.get(self.joins_sent)?);
-        (self.joins_sent == 0 || !self.all_answered()).then_some(at)
+        Some(at)
     }
 
     /// Whether as many participants are known as were announced.

@@ -1,0 +1,169 @@
+//! A crowd: mostly viewers, a few publishers, one packet in ten lost; people come, leave, die, are parted and meet again.
+//!
+//! `SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size (see the figures in its report); every
+//! run of the tests takes a smaller crowd, of which everything is the same but the period.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use roundtable::device::net::memory::Profile;
+use roundtable::protocol::roster::period;
+
+use crate::world::World;
+
+const PEOPLE: usize = 100;
+const PUBLISHERS: usize = 8;
+const STEP: Duration = Duration::from_millis(100);
+/// What viewers may send together, and what each publisher may.
+const VIEWERS_BITS_PER_S_MAX: u64 = 160_000;
+const PUBLISHER_BITS_PER_S_MAX: u64 = 2_000;
+
+struct Crowd {
+    world: World,
+    people: usize,
+    began: Instant,
+}
+
+impl Crowd {
+    /// Everybody comes within some seconds.
+    fn gather(seed: u64, people: usize) -> Self {
+        let profile = Profile {
+            loss: 0.10,
+            delay: Duration::from_micros(200),
+            jitter: Duration::from_micros(300),
+            ..Profile::default()
+        };
+        let mut crowd = Self { world: World::new(seed, profile).crowd(), people, began: Instant::now() };
+        for n in 0..people {
+            crowd.enter(n < PUBLISHERS);
+            crowd.world.run(Duration::from_millis(20));
+        }
+        crowd
+    }
+
+    fn enter(&mut self, publishes: bool) {
+        let n = self.world.alive().count();
+        self.world.enter(&format!("person {n}"), Some(n as u32), publishes);
+    }
+
+    fn period(&self) -> Duration {
+        period(false, self.people)
+    }
+
+    /// Runs until `errors` are at most `few`, at most for `limit`; the time it took and the errors left.
+    fn until(&mut self, few: usize, limit: Duration, errors: impl Fn(&World) -> usize) -> (Duration, usize) {
+        let start = self.world.now;
+        loop {
+            let left = errors(&self.world);
+            let took = self.world.now.since(start);
+            if left <= few || took >= limit {
+                return (took, left);
+            }
+            self.world.run(STEP);
+        }
+    }
+
+    fn say(&self, what: &str, took: (Duration, usize)) {
+        let (time, left) = took;
+        let cost = self.began.elapsed().as_secs_f64();
+        println!(
+            "{} people: {what}: {time:.1?}, {left} errors left, {} lost so far [{cost:.1} s]",
+            self.people,
+            self.world.losses()
+        );
+    }
+}
+
+/// A share of all entries in all rosters.
+fn per_mille(world: &World, share: f64) -> usize {
+    let n = world.alive().count() as f64;
+    (n * n * share / 1_000.0) as usize
+}
+
+#[test]
+fn rosters_of_a_crowd_become_true_again_whatever_happens() {
+    let people = std::env::var("SIM_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(PEOPLE);
+    let mut crowd = Crowd::gather(7, people);
+    let t = crowd.period();
+    let gone = t.mul_f32(3.5) + Duration::from_millis(200);
+
+    let took = crowd.until(0, 4 * t, World::errors);
+    crowd.say("everybody sees everybody after the last came", took);
+    assert_eq!(took.1, 0);
+
+    steady(&mut crowd, t);
+
+    // Some fall silent.
+    let before = crowd.world.losses();
+    let silent: Vec<usize> = (0..people / 50).map(|n| PUBLISHERS - 1 + n * 40 % people).collect();
+    silent.iter().for_each(|&n| crowd.world.kill(n));
+    let took = crowd.until(0, gone, World::errors);
+    crowd.say("the killed are gone", took);
+    assert_eq!(took.1, 0);
+    let wrongly = crowd.world.losses() - before - silent.len() * (people - silent.len());
+    assert_eq!(wrongly, 0, "nobody else is given up");
+
+    // Some leave.
+    let leaving: Vec<usize> = crowd.world.alive().map(|(n, _)| n).step_by(50).skip(1).collect();
+    for &n in &leaving {
+        crowd.world.act(n, |session, at, out| session.leave(at, out));
+    }
+    crowd.world.run(Duration::from_millis(50));
+    let left = crowd.world.errors();
+    println!("{people} people: {} left, {left} entries not yet gone after 50 ms", leaving.len());
+    assert!(left <= leaving.len() * people / 100, "one in a thousand misses all three goodbyes");
+    let took = crowd.until(0, gone, World::errors);
+    crowd.say("those who left are gone", took);
+    assert_eq!(took.1, 0);
+
+    partition(&mut crowd, t, gone);
+
+    // Newcomers into the crowd.
+    (0..20).for_each(|_| crowd.enter(false));
+    let took = crowd.until(per_mille(&crowd.world, 1.0), 2 * t, World::errors);
+    crowd.say("20 newcomers are seen, to one in a thousand", took);
+    let took = crowd.until(0, 4 * t, World::errors);
+    crowd.say("and by everybody", took);
+    assert_eq!(took.1, 0);
+}
+
+/// Nobody is lost, and the control group carries its share.
+fn steady(crowd: &mut Crowd, t: Duration) {
+    let before = crowd.world.losses();
+    crowd.world.run(t);
+    crowd.world.nodes.iter_mut().for_each(|node| node.control_bytes = 0);
+    let time = 2 * t.max(Duration::from_secs(10));
+    crowd.world.run(time);
+    let bits = |publishes: bool| {
+        let nodes = crowd.world.nodes.iter().filter(|node| node.publishes == publishes);
+        nodes.map(|node| node.control_bytes * 8).sum::<u64>() / time.as_secs()
+    };
+    let (viewers, publishers) = (bits(false), bits(true));
+    let people = crowd.people;
+    println!("{people} people: {viewers} b/s of viewers, {publishers} b/s of {PUBLISHERS} publishers");
+    assert!(viewers <= VIEWERS_BITS_PER_S_MAX && publishers <= PUBLISHERS as u64 * PUBLISHER_BITS_PER_S_MAX);
+    assert_eq!(crowd.world.losses(), before, "nobody is given up");
+    assert_eq!(crowd.world.errors(), 0);
+}
+
+fn partition(crowd: &mut Crowd, t: Duration, gone: Duration) {
+    let sides: [Vec<usize>; 2] =
+        [0, 1].map(|side| crowd.world.alive().map(|(n, _)| n).filter(|n| n % 2 == side).collect());
+    let hosts: Vec<_> = sides[1].iter().map(|&n| crowd.world.nodes[n].host).collect();
+    crowd.world.lan.split(&hosts);
+    let sids = |world: &World, side: usize| -> HashSet<u64> {
+        sides[side].iter().map(|&n| world.nodes[n].session.me().sid).collect()
+    };
+    let took = crowd.until(0, gone, |world| {
+        [0, 1].iter().map(|&side| world.errors_within(|n| n % 2 == side, &sids(world, side))).sum()
+    });
+    crowd.say("two halves are two conferences", took);
+    assert_eq!(took.1, 0);
+    crowd.world.lan.heal();
+    let took = crowd.until(per_mille(&crowd.world, 10.0), 3 * t, World::errors);
+    crowd.say("healed, to one in a hundred", took);
+    // The last of so many pairs misses several beacons in a row.
+    let took = crowd.until(0, 8 * t, World::errors);
+    crowd.say("and to the last", took);
+    assert_eq!(took.1, 0);
+}
