@@ -161,6 +161,8 @@ impl Control {
             .name("control".into())
             .spawn(move || {
                 run(role, poll, &commands);
+                // In this order: whoever sees that it ended is refused.
+                drop(commands);
                 drop(ended_in);
             })
             .map_err(Error::Thread)?;
