@@ -15,6 +15,7 @@
 //! member opens any packet without having met its sender. In an open conference the secret is public: sealing then
 //! keeps out accidents, and only signatures mean anything.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -209,9 +210,6 @@ impl Identity {
     }
 }
 
-/// [`verify`], or what stands in for it.
-pub type Verify = fn(&[u8; 32], &SignatureContext, &[u8], &[u8; SIGNATURE_BYTES], &mut Vec<u8>) -> bool;
-
 /// Whether `signature` is that of the holder of `public` for `payload` in `context`; `scratch` is overwritten.
 /// Keys of small order and signatures with more than one form are refused.
 pub fn verify(
@@ -226,6 +224,49 @@ pub fn verify(
     };
     context.write(payload, scratch);
     key.verify_strict(scratch, &Signature::from_bytes(signature)).is_ok()
+}
+
+/// Remembers, word for word, what [`verify`] found authentic: many members in one process, as in a simulation, check each
+/// signature once between them. It never takes anything for authentic that was not checked.
+#[derive(Default)]
+pub struct Checked {
+    found: BTreeMap<[u8; SIGNATURE_BYTES], Box<[u8]>>,
+    room: usize,
+}
+
+impl Checked {
+    /// Remembers up to `room` signatures, and begins anew when that is full; the default remembers none.
+    pub fn remembering(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    /// [`verify`], or that it was found authentic before.
+    pub fn verify(
+        &mut self,
+        public: &[u8; 32],
+        context: &SignatureContext,
+        payload: &[u8],
+        signature: &[u8; SIGNATURE_BYTES],
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        if self.room == 0 {
+            return verify(public, context, payload, signature, scratch);
+        }
+        context.write(payload, scratch);
+        scratch.extend_from_slice(public);
+        if self.found.get(signature).is_some_and(|said| **said == **scratch) {
+            return true;
+        }
+        let said = scratch.as_slice().into();
+        let authentic = verify(public, context, payload, signature, scratch);
+        if authentic {
+            if self.found.len() >= self.room {
+                self.found.clear();
+            }
+            self.found.insert(*signature, said);
+        }
+        authentic
+    }
 }
 
 /// Chance from a seed: SHA-256 of seed and counter. Nobody without the seed foretells it, and the same seed replays it.
@@ -332,6 +373,38 @@ mod tests {
             assert!(!holds(&other, b"hello"), "{other:?}");
         }
         assert!(!verify(&[0; 32], &context, b"hello", &signature, &mut scratch), "a key of small order");
+    }
+
+    #[test]
+    fn only_what_was_checked_word_for_word_is_remembered_as_authentic() {
+        let (ada, eve) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let context = SignatureContext {
+            kind: KIND_BEACON,
+            conference: ConferenceId([2; 16]),
+            epoch: 0,
+            signer: ada.id(),
+            sid: 4,
+            counter: 5,
+        };
+        let later = SignatureContext { counter: 6, ..context };
+        let mut scratch = Vec::new();
+        let good = ada.sign(&context, b"hello", &mut scratch);
+        let forged = eve.sign(&context, b"hello", &mut scratch);
+        for room in [0, 1, 100] {
+            let mut checked = Checked::remembering(room);
+            for _ in 0..2 {
+                let mut holds = |key: &Identity, context, payload: &[u8], signature| {
+                    checked.verify(key.public(), context, payload, signature, &mut scratch)
+                };
+                assert!(holds(&ada, &context, b"hello", &good));
+                assert!(!holds(&ada, &context, b"hello", &forged));
+                assert!(!holds(&eve, &context, b"hello", &good));
+                assert!(!holds(&ada, &context, b"hellp", &good));
+                assert!(!holds(&ada, &later, b"hello", &good));
+                assert!(holds(&eve, &context, b"hello", &forged), "of eve it is");
+                assert!(checked.found.len() <= room);
+            }
+        }
     }
 
     #[test]

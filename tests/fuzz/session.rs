@@ -358,6 +358,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
         address: u32::from(*address.ip()),
         port: address.port().into(),
         suffix: u32::from(feed.u8() % 4),
+        attention: u32::from(flags >> 2 & 7),
         answers: Vec::new(),
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
     }

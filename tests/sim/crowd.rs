@@ -3,20 +3,25 @@
 //! `SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size (see the figures in its report); every
 //! run of the tests takes a smaller crowd, of which everything is the same but the period.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use roundtable::device::net::memory::Profile;
+use roundtable::protocol::chat::Content;
 use roundtable::protocol::roster::period;
+use roundtable::time::Timestamp;
 
-use crate::world::World;
+use crate::world::{Node, World};
 
 const PEOPLE: usize = 100;
 const PUBLISHERS: usize = 8;
-const STEP: Duration = Duration::from_millis(100);
 /// What viewers may send together, and what each publisher may.
 const VIEWERS_BITS_PER_S_MAX: u64 = 160_000;
 const PUBLISHER_BITS_PER_S_MAX: u64 = 2_000;
+
+/// Lines said while nothing else happens.
+const LINES: usize = 20;
+const DELIVERY_P99_MAX: Duration = Duration::from_millis(500);
 
 struct Crowd {
     world: World,
@@ -53,13 +58,15 @@ impl Crowd {
     /// Runs until `errors` are at most `few`, at most for `limit`; the time it took and the errors left.
     fn until(&mut self, few: usize, limit: Duration, errors: impl Fn(&World) -> usize) -> (Duration, usize) {
         let start = self.world.now;
+        // Comparing all rosters costs as much as many packets.
+        let step = self.period() / 20;
         loop {
             let left = errors(&self.world);
             let took = self.world.now.since(start);
             if left <= few || took >= limit {
                 return (took, left);
             }
-            self.world.run(STEP);
+            self.world.run(step);
         }
     }
 
@@ -85,7 +92,7 @@ fn rosters_of_a_crowd_become_true_again_whatever_happens() {
     let people = std::env::var("SIM_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(PEOPLE);
     let mut crowd = Crowd::gather(7, people);
     let t = crowd.period();
-    let gone = t.mul_f32(3.5) + Duration::from_millis(200);
+    let gone = t.mul_f32(3.55);
 
     let took = crowd.until(0, 4 * t, World::errors);
     crowd.say("everybody sees everybody after the last came", took);
@@ -127,23 +134,63 @@ fn rosters_of_a_crowd_become_true_again_whatever_happens() {
     assert_eq!(took.1, 0);
 }
 
-/// Nobody is lost, and the control group carries its share.
+/// Nobody is lost, and the control group carries its share; what is said comes on top.
 fn steady(crowd: &mut Crowd, t: Duration) {
     let before = crowd.world.losses();
     crowd.world.run(t);
-    crowd.world.nodes.iter_mut().for_each(|node| node.control_bytes = 0);
     let time = 2 * t.max(Duration::from_secs(10));
-    crowd.world.run(time);
-    let bits = |publishes: bool| {
-        let nodes = crowd.world.nodes.iter().filter(|node| node.publishes == publishes);
-        nodes.map(|node| node.control_bytes * 8).sum::<u64>() / time.as_secs()
-    };
-    let (viewers, publishers) = (bits(false), bits(true));
+    let (viewers, publishers) = control_bits(crowd, |crowd| crowd.world.run(time));
     let people = crowd.people;
     println!("{people} people: {viewers} b/s of viewers, {publishers} b/s of {PUBLISHERS} publishers");
     assert!(viewers <= VIEWERS_BITS_PER_S_MAX && publishers <= PUBLISHERS as u64 * PUBLISHER_BITS_PER_S_MAX);
+    let mut said = Vec::new();
+    let (viewers, publishers) = control_bits(crowd, |crowd| {
+        said.extend((0..LINES).map(|line| talk(crowd, line, time / LINES as u32)));
+    });
+    println!("{people} people: {viewers} b/s of viewers, {publishers} b/s of publishers while {LINES} lines are said");
+    read(crowd, &said);
     assert_eq!(crowd.world.losses(), before, "nobody is given up");
     assert_eq!(crowd.world.errors(), 0);
+}
+
+/// What viewers and publishers send to the control group a second while `something` happens.
+fn control_bits(crowd: &mut Crowd, something: impl FnOnce(&mut Crowd)) -> (u64, u64) {
+    crowd.world.nodes.iter_mut().for_each(|node| node.control_bytes = 0);
+    let start = crowd.world.now;
+    something(crowd);
+    let time = crowd.world.now.since(start).as_secs().max(1);
+    let bits = |publishes: bool| {
+        let nodes = crowd.world.nodes.iter().filter(|node| node.publishes == publishes);
+        nodes.map(|node| node.control_bytes * 8).sum::<u64>() / time
+    };
+    (bits(false), bits(true))
+}
+
+/// Somebody says something; then there is silence for `pause`. When it was said.
+fn talk(crowd: &mut Crowd, line: usize, pause: Duration) -> Timestamp {
+    let content = Content::text(format!("line {line}, as long as people write them when they have something to say"));
+    crowd.world.act(line * 37 % crowd.people, |session, at, out| session.say(at, content, out));
+    let said = crowd.world.now;
+    crowd.world.run(pause);
+    said
+}
+
+/// Everybody reads each line once, and all in one order.
+fn read(crowd: &Crowd, said: &[Timestamp]) {
+    let keys = |node: &Node| node.lines.iter().map(|&(_, key)| key).collect::<BTreeSet<_>>();
+    let all = keys(&crowd.world.nodes[0]);
+    assert_eq!(all.len(), LINES);
+    let mut delays = Vec::new();
+    for (_, node) in crowd.world.alive() {
+        assert_eq!(node.lines.len(), LINES, "each once");
+        assert_eq!(keys(node), all, "and the same, in the order of their keys");
+        let since = |&(at, _): &(Timestamp, _)| said.iter().rev().find(|&&said| said <= at).map(|&said| at.since(said));
+        delays.extend(node.lines.iter().filter_map(since));
+    }
+    delays.sort_unstable();
+    let [p50, p99] = [50, 99].map(|share| delays[delays.len() * share / 100]);
+    println!("{} people: {LINES} lines read by all, p50 {p50:.1?}, p99 {p99:.1?}", crowd.people);
+    assert!(p99 <= DELIVERY_P99_MAX);
 }
 
 fn partition(crowd: &mut Crowd, t: Duration, gone: Duration) {

@@ -1,19 +1,18 @@
 //! Members on a simulated network, driven from one moment at which something is due to the next.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::hash::{Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use roundtable::device::net::memory::{MemoryLan, Profile};
-use roundtable::protocol::keys::{Identity, Secret, verify};
+use roundtable::protocol::chat::{self, OrderKey};
+use roundtable::protocol::keys::{Checked, Identity, Secret};
 use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::StreamKind;
 use roundtable::wire::address::{DISCOVERY_PORT, Plan, Scope};
-use roundtable::wire::message::{ConferenceId, SignatureContext};
+use roundtable::wire::message::ConferenceId;
 
 /// Nothing a test does takes this many steps: a livelock fails instead of hanging.
 const STEPS_MAX: u64 = 5_000_000;
@@ -26,6 +25,8 @@ pub struct Node {
     pub events: Vec<(Timestamp, Event)>,
     /// Others it lost.
     pub lost: usize,
+    /// What it reads, others' lines and own.
+    pub lines: Vec<(Timestamp, OrderKey)>,
     /// Bytes it sent to the control group, with IP and UDP headers.
     pub control_bytes: u64,
     pub publishes: bool,
@@ -45,6 +46,8 @@ pub struct World {
     pub bytes_sent: BTreeMap<u16, u64>,
     /// Whether each member's events are kept; of a large crowd that would be too many.
     pub keep_events: bool,
+    /// What is authentic for one member is for all: Ed25519 would be most of the cost of a crowd.
+    checked: Checked,
     /// Who is to be woken when.
     dues: BTreeSet<(Timestamp, usize)>,
     steps_max: u64,
@@ -64,6 +67,7 @@ impl World {
             now: Timestamp::from_millis(10_000),
             bytes_sent: BTreeMap::new(),
             keep_events: true,
+            checked: Checked::remembering(50_000),
             dues: BTreeSet::new(),
             steps_max: STEPS_MAX,
             profile,
@@ -100,10 +104,9 @@ impl World {
         };
         let at = moment(self.now, wall_nanos);
         let session = Session::new(at, setup);
-        let session = if self.keep_events { session } else { session.checking_with(verify_once) };
-        let (events, due) = (Vec::new(), Some(self.now));
+        let (events, lines, due) = (Vec::new(), Vec::new(), Some(self.now));
         let (lost, control_bytes, alive) = (0, 0, true);
-        self.nodes.push(Node { session, events, lost, control_bytes, publishes, host, alive, due, wall_nanos });
+        self.nodes.push(Node { session, events, lost, lines, control_bytes, publishes, host, alive, due, wall_nanos });
         self.dues.insert((self.now, n));
         if publishes {
             let stream =
@@ -173,7 +176,9 @@ impl World {
             };
             let at = moment(self.now, self.nodes[n].wall_nanos);
             let from = Arrival { channel, source: delivery.source, wall: at.wall };
+            self.nodes[n].session.swap_checked(&mut self.checked);
             self.act(n, |session, at, out| session.handle(at, from, &delivery.bytes, out));
+            self.nodes[n].session.swap_checked(&mut self.checked);
         }
         let due: Vec<usize> = self.dues.range(..=(self.now, usize::MAX)).map(|&(_, n)| n).collect();
         for n in due {
@@ -186,6 +191,10 @@ impl World {
         if !node.alive {
             return;
         }
+        node.lines.extend(out.events.iter().filter_map(|event| match event {
+            Event::Chat(chat::Event::Line(line)) => Some((self.now, line.key)),
+            _ => None,
+        }));
         node.lost += out.events.iter().filter(|e| matches!(e, Event::PersonLeft(_, Departure::Lost))).count();
         if self.keep_events {
             node.events.extend(out.events.iter().map(|e| (self.now, e.clone())));
@@ -277,32 +286,6 @@ impl World {
     pub fn losses(&self) -> usize {
         self.nodes.iter().map(|n| n.lost).sum()
     }
-}
-
-/// What is authentic for one member is for all: Ed25519 is most of the cost of a crowd.
-fn verify_once(
-    public: &[u8; 32],
-    context: &SignatureContext,
-    payload: &[u8],
-    signature: &[u8; 64],
-    scratch: &mut Vec<u8>,
-) -> bool {
-    thread_local! {
-        static CHECKED: RefCell<HashSet<u64>> = RefCell::new(HashSet::new());
-    }
-    context.write(payload, scratch);
-    let mut what = std::hash::DefaultHasher::new();
-    (public, &*scratch, signature).hash(&mut what);
-    let what = what.finish();
-    CHECKED.with_borrow_mut(|checked| {
-        checked.contains(&what)
-            || verify(public, context, payload, signature, scratch) && {
-                if checked.len() > 100_000 {
-                    checked.clear();
-                }
-                checked.insert(what)
-            }
-    })
 }
 
 fn moment(now: Timestamp, wall_nanos: i64) -> Moment {

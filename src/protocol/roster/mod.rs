@@ -13,6 +13,7 @@
 //! that was not authentic and signed.
 
 pub mod names;
+mod namesakes;
 pub mod person;
 pub mod slots;
 
@@ -36,9 +37,9 @@ pub const PERIOD: Duration = Duration::from_secs(2);
 const PERIOD_PER_VIEWER: Duration = Duration::from_millis(14);
 /// How long a session may take to prove that it is there.
 const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
-/// Periods of silence after which somebody is asked whether they are there. Of a crowd of whose packets a tenth is lost,
-/// some beacon is missed three times in a row all the time, and of two Pings or their answers often one each.
-const SUSPICIONS: [f32; 6] = [2.5, 2.625, 2.75, 3.0, 3.125, 3.25];
+/// Eighths of a period of silence after which somebody is asked whether they are there. Of a crowd of whose packets a
+/// tenth is lost, some beacon is missed three times in a row all the time, and of two Pings or their answers often one each.
+const SUSPICIONS: [u32; 6] = [20, 21, 22, 24, 25, 26];
 /// Gaps between the first Pings to somebody.
 const FIRST_PROBES_MS: [u64; 4] = [100, 200, 400, 800];
 
@@ -122,6 +123,8 @@ struct Member {
     /// Counter of its last ANNOUNCE, which takes another way and may overtake.
     announced: u64,
     heard: Timestamp,
+    /// How many were here then: its next Beacon comes at the pace of so many.
+    members: usize,
     state: State,
     probe: Probe,
     signed: Rate,
@@ -131,23 +134,38 @@ struct Member {
 }
 
 impl Member {
+    /// It was heard of at `now`, in a conference of `members`.
+    fn heard_at(&mut self, now: Timestamp, members: usize) {
+        (self.heard, self.members) = (now, members);
+    }
+
+    /// Time until its next Beacon in a conference of `members` now: it may not know yet how many left since the last.
+    fn period(&self, members: usize) -> Duration {
+        period(self.person.publishes(), members.max(self.members))
+    }
+
     /// When to ping next: for its clock while it publishes, and before it is given up.
     fn probe_at(&self, members: usize) -> Timestamp {
         if let State::Arriving { .. } = self.state {
             return self.probe.next;
         }
-        let period = period(self.person.publishes(), members);
-        let mut suspicions = SUSPICIONS.iter().map(|&periods| self.heard + period.mul_f32(periods));
+        let period = self.period(members);
+        let mut suspicions = SUSPICIONS.iter().map(|&eighths| self.heard + period * eighths / 8);
         let never = Timestamp(u64::MAX);
         let suspicion = suspicions.find(|&at| self.probe.sent < at).unwrap_or(never);
         if self.person.publishes() { suspicion.min(self.probe.next) } else { suspicion }
+    }
+
+    /// When there is something to do about it. While the conference shrinks this moves later or stays.
+    fn due_at(&self, members: usize) -> Timestamp {
+        self.expires_at(members).min(self.probe_at(members))
     }
 
     /// When it is given up.
     fn expires_at(&self, members: usize) -> Timestamp {
         match self.state {
             State::Arriving { since } => since + ARRIVAL_LIFE,
-            State::Present => self.heard + period(self.person.publishes(), members).mul_f32(3.5),
+            State::Present => self.heard + self.period(members) * 7 / 2,
         }
     }
 }
@@ -173,11 +191,11 @@ pub struct Roster {
     rests: slots::Rests,
     departed: Vec<(Person, Departure)>,
     has_news: bool,
-    numbers_stale: bool,
+    namesakes: namesakes::Namesakes,
     /// Announced number of members; more may be here than are known yet.
     expected: usize,
-    /// Nothing is due before; `None` when something happened that may have brought it forward. Looking at everybody for
-    /// each packet would make a packet cost as much as there are people.
+    /// Nothing is due before; `None` when that is to be found out. What moves later leaves it as it is. Looking at
+    /// everybody for each packet would make a packet cost as much as there are people.
     nothing_before: Cell<Option<Timestamp>>,
 }
 
@@ -273,6 +291,7 @@ impl Roster {
     /// Takes over what a signed message that passed [`screen`](Self::screen) says of its signer. Somebody not known
     /// arrives and is pinged from `probe_at` on.
     pub fn hear(&mut self, now: Timestamp, key: &[u8; 32], counter: u64, person: Person, probe_at: Timestamp) {
+        let members = self.size();
         let Some(member) = self.by_sid.get_mut(&person.sid) else {
             let member = Member {
                 folded: names::fold(&person.typed_name),
@@ -280,6 +299,7 @@ impl Roster {
                 counter,
                 announced: 0,
                 heard: now,
+                members,
                 state: State::Arriving { since: now },
                 probe: Probe::starting(probe_at),
                 signed: Rate::default(),
@@ -287,27 +307,34 @@ impl Roster {
                 news: News::None,
                 person,
             };
-            self.nothing_before.set(None);
-            self.by_sid.insert(member.person.sid, member);
+            let sid = member.person.sid;
+            self.by_sid.insert(sid, member);
+            self.is_due(sid);
             return;
         };
         member.counter = counter;
-        member.heard = now;
+        member.heard_at(now, members);
         member.said.clear();
         let old = std::mem::replace(&mut member.person, person);
-        if old.publishes() != member.person.publishes() || old.slot != member.person.slot {
-            self.nothing_before.set(None);
-        }
+        let paced_otherwise = old.publishes() != member.person.publishes() || old.slot != member.person.slot;
+        let sid = member.person.sid;
         let renamed = old.typed_name != member.person.typed_name;
         if renamed {
-            member.folded = names::fold(&member.person.typed_name);
+            let folded = names::fold(&member.person.typed_name);
+            let before = std::mem::replace(&mut member.folded, folded);
+            if member.state == State::Present {
+                self.namesakes.remove(&before, sid);
+                self.namesakes.add(&member.folded, sid);
+            }
         } else {
             member.person.name.clone_from(&old.name);
         }
         if member.state != State::Present {
             return;
         }
-        self.numbers_stale |= renamed || old.suffix != member.person.suffix || old.joined != member.person.joined;
+        if old.suffix != member.person.suffix || old.joined != member.person.joined || old.role != member.person.role {
+            self.namesakes.touch(&member.folded);
+        }
         if old.slot.is_none() && member.person.slot.is_some() {
             member.probe = Probe::starting(probe_at);
         }
@@ -318,16 +345,21 @@ impl Roster {
             member.news = member.news.max(News::Changed);
             self.has_news = true;
         }
+        if paced_otherwise {
+            self.is_due(sid);
+        }
     }
 
     /// Whether somebody present says in a signed Beacon what their last one said, from the same address; then all there is
     /// to note is that they are there.
     pub fn hear_again(&mut self, now: Timestamp, sid: u64, source: SocketAddrV4, counter: u64, said: &[u8]) -> bool {
         let same = |m: &&mut Member| m.state == State::Present && m.said == said && m.person.address == source;
+        let members = self.size();
         let Some(member) = self.by_sid.get_mut(&sid).filter(same) else {
             return false;
         };
-        (member.counter, member.heard) = (counter, now);
+        member.counter = counter;
+        member.heard_at(now, members);
         true
     }
 
@@ -342,7 +374,6 @@ impl Roster {
     /// Notes that `sid` was asked `nonce` at `origin`.
     pub fn probed(&mut self, now: Timestamp, sid: u64, nonce: u64, origin: NtpTime) {
         let period = clock_period(self.size());
-        self.nothing_before.set(None);
         if let Some(member) = self.by_sid.get_mut(&sid) {
             let gap = FIRST_PROBES_MS.get(member.probe.tries).map(|&ms| Duration::from_millis(ms)).unwrap_or(period);
             let tries = member.probe.tries + 1;
@@ -353,10 +384,10 @@ impl Roster {
     /// `sid` answered a Ping: it is there now. Gives the time the Ping was sent and whose answer it is; none when
     /// nothing was asked or the nonce is another.
     pub fn answered(&mut self, now: Timestamp, sid: u64, nonce: u64) -> Option<(NtpTime, ParticipantId)> {
+        let members = self.size();
         let member = self.by_sid.get_mut(&sid)?;
         let (_, origin) = member.probe.outstanding.take_if(|(asked, _)| *asked == nonce)?;
-        member.heard = now;
-        self.nothing_before.set(None);
+        member.heard_at(now, members);
         let id = member.person.id;
         if member.state != State::Present {
             member.probe.tries = 0;
@@ -391,9 +422,10 @@ impl Roster {
         if let Some(member) = self.by_sid.get_mut(&sid) {
             member.state = State::Present;
             member.news = News::Joined;
-            self.nothing_before.set(None);
             self.present.insert(id, sid);
-            (self.has_news, self.numbers_stale) = (true, true);
+            self.namesakes.add(&member.folded, sid);
+            self.has_news = true;
+            self.is_due(sid);
         }
     }
 
@@ -407,13 +439,12 @@ impl Roster {
         let Some(member) = self.by_sid.remove(&sid) else {
             return;
         };
-        self.nothing_before.set(None);
         if member.state != State::Present {
             return;
         }
         self.present.remove(&member.person.id);
         member.person.slot.into_iter().for_each(|slot| self.rests.freed(now, slot));
-        self.numbers_stale = true;
+        self.namesakes.remove(&member.folded, sid);
         // Somebody who was never reported needs no farewell.
         if member.news != News::Joined {
             self.has_news = true;
@@ -447,13 +478,21 @@ impl Roster {
         );
     }
 
-    /// When [`timeout`](Self::timeout) may have something to do.
+    /// When [`timeout`](Self::timeout) may have something to do; never later than it has.
     pub fn next_timeout(&self) -> Option<Timestamp> {
         if self.nothing_before.get().is_none() {
             let size = self.size();
-            self.nothing_before.set(self.by_sid.values().map(|m| m.expires_at(size).min(m.probe_at(size))).min());
+            self.nothing_before.set(self.by_sid.values().map(|m| m.due_at(size)).min());
         }
         self.nothing_before.get()
+    }
+
+    /// Something about `sid` changed that may be due before all else.
+    fn is_due(&mut self, sid: u64) {
+        let size = self.size();
+        if let (Some(before), Some(member)) = (self.nothing_before.get(), self.by_sid.get(&sid)) {
+            self.nothing_before.set(Some(before.min(member.due_at(size))));
+        }
     }
 
     /// Slots somebody holds; those who have not proved yet to be there count with `arriving`.
@@ -473,25 +512,37 @@ impl Roster {
         &mut self.rests
     }
 
-    /// Makes the numbers behind names be handed out anew at the next [`renumber`](Self::renumber).
-    pub fn names_changed(&mut self) {
-        self.numbers_stale = true;
+    /// Makes the numbers behind names be handed out anew at the next [`renumber`](Self::renumber), own name included.
+    pub fn names_changed(&mut self, me: &Person) {
+        self.namesakes.touch_all(&names::fold(&me.typed_name));
     }
 
     /// Numbers equal names, `me` among the others when given. Observers have none.
-    pub fn renumber(&mut self, me: Option<&mut Person>) {
-        if !std::mem::take(&mut self.numbers_stale) {
-            return;
+    pub fn renumber(&mut self, mut me: Option<&mut Person>) {
+        while let Some((stem, sids)) = self.namesakes.pop_stale() {
+            let is_mine = |me: &&mut Person| {
+                me.role == Role::Participant && namesakes::stem(&names::fold(&me.typed_name)) == stem
+            };
+            self.number(&sids, me.as_deref_mut().filter(is_mine));
         }
-        let present = |m: &&mut Member| m.state == State::Present && m.person.role == Role::Participant;
-        let mut members: Vec<_> = self.by_sid.values_mut().filter(present).collect();
-        members.sort_unstable_by_key(|m| (m.person.joined, m.person.id));
+    }
+
+    /// Numbers those whose names have one stem.
+    fn number(&mut self, sids: &[u64], mut me: Option<&mut Person>) {
+        let order = |sid: &u64| {
+            let person = &self.by_sid.get(sid)?.person;
+            (person.role == Role::Participant).then_some((person.joined, person.id, *sid))
+        };
+        let mut members: Vec<_> = sids.iter().filter_map(order).collect();
+        members.sort_unstable();
         let mut numbers = names::Numbers::default();
-        let mut me = me.filter(|me| me.role == Role::Participant);
-        for member in members {
-            if let Some(earlier) = me.take_if(|me| (me.joined, me.id) < (member.person.joined, member.person.id)) {
+        for (joined, id, sid) in members {
+            if let Some(earlier) = me.take_if(|me| (me.joined, me.id) < (joined, id)) {
                 number_me(earlier, &mut numbers);
             }
+            let Some(member) = self.by_sid.get_mut(&sid) else {
+                continue;
+            };
             let number = numbers.next(&member.folded, member.person.suffix);
             let shown = names::with_suffix(&member.person.typed_name, number);
             if member.person.name != shown {

@@ -91,6 +91,9 @@ fn a_pong_keeps_the_silent_from_being_given_up() {
     present(&mut roster, ms(0), viewer, 1);
     assert_eq!(roster.next_timeout(), Some(ms(5_000)), "the first suspicion");
     for (at, next) in [(5_000, 5_250), (5_250, 5_500), (5_500, 6_000), (6_000, 6_250), (6_250, 6_500), (6_500, 7_000)] {
+        let mut due = Vec::new();
+        roster.timeout(ms(at), &mut due);
+        assert_eq!(due.len(), 1);
         roster.probed(ms(at), 1, at, NtpTime(0));
         assert_eq!(roster.next_timeout(), Some(ms(next)));
     }

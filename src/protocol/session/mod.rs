@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
-use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
+use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
 use crate::protocol::roster::{
     Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
@@ -188,7 +188,7 @@ pub struct Session {
     announcer: Announcer,
     announce_work: Rate,
     newcomers: SourceRate,
-    verify: keys::Verify,
+    checked: Checked,
     pongs: Rate,
     beacons: Beacons,
     /// The chat; an observer takes no part in it.
@@ -251,7 +251,7 @@ impl Session {
             announcer: Announcer::new(at.now),
             announce_work: Rate::default(),
             newcomers: SourceRate::default(),
-            verify: keys::verify,
+            checked: Checked::default(),
             pongs: Rate::default(),
             beacons: Beacons {
                 last: Timestamp(0),
@@ -273,9 +273,9 @@ impl Session {
         }
     }
 
-    /// Checks signatures with `verify`: a simulation of a thousand members need not check each of them a thousand times.
-    pub fn checking_with(self, verify: keys::Verify) -> Self {
-        Self { verify, ..self }
+    /// Exchanges what it remembers of signatures checked, so that many sessions of one process can share it by turns.
+    pub fn swap_checked(&mut self, checked: &mut Checked) {
+        std::mem::swap(&mut self.checked, checked);
     }
 
     /// Oneself, as others see it.
@@ -310,7 +310,7 @@ impl Session {
             self.me.name.clone_from(&typed_name);
             self.me.typed_name = typed_name;
             self.me.suffix = None;
-            self.roster.names_changed();
+            self.roster.names_changed(&self.me);
             self.change(at, out);
         }
     }
@@ -478,7 +478,7 @@ impl Session {
 
     fn joined(&mut self, at: Moment, out: &mut Outputs) {
         self.stage = Stage::Joined;
-        self.roster.names_changed();
+        self.roster.names_changed(&self.me);
         self.beacons.changed(at.now);
         if !self.roster.is_empty() {
             self.announcer.heard(at.now, self.line_rank());

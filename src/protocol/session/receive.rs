@@ -83,7 +83,7 @@ impl Session {
         }
         let (signer, epoch, sid, counter) = (keys::participant_id(&public), a.epoch, a.sid, a.counter);
         let context = SignatureContext { kind: KIND_ANNOUNCE, conference, epoch, signer, sid, counter };
-        let authentic = (self.verify)(&public, &context, signed.body, signed.signature, &mut self.scratch);
+        let authentic = self.checked.verify(&public, &context, signed.body, signed.signature, &mut self.scratch);
         self.counters.forged += u64::from(!authentic);
         authentic
     }
@@ -168,7 +168,7 @@ impl Session {
         let (conference, epoch) = (self.opener.keys().conference(), self.opener.keys().epoch());
         let signer = keys::participant_id(&key);
         let context = SignatureContext { kind, conference, epoch, signer, sid, counter: signed.counter };
-        if !(self.verify)(&key, &context, signed.payload, &signature, &mut self.scratch) {
+        if !self.checked.verify(&key, &context, signed.payload, &signature, &mut self.scratch) {
             self.counters.forged += 1;
             self.opener.count_failure(at.now, *source.ip());
             return;
