@@ -202,6 +202,13 @@ impl Identity {
         self.id
     }
 
+    /// What only this identity and the holder of `public` can compute (X25519, RFC 7748, of both keys in Montgomery form).
+    /// `None` for keys of small order, which agree with everybody.
+    pub fn agree(&self, public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+        let other = VerifyingKey::from_bytes(public).ok().filter(|key| !key.is_weak())?;
+        Some(Zeroizing::new((other.to_montgomery() * self.key.to_scalar()).to_bytes()))
+    }
+
     /// Signature of `payload` in `context`; `scratch` is overwritten.
     pub fn sign(&self, context: &SignatureContext, payload: &[u8], scratch: &mut Vec<u8>) -> [u8; SIGNATURE_BYTES] {
         context.write(payload, scratch);
