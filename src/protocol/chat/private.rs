@@ -12,22 +12,21 @@
 //! others under the same key. The author is among the recipients, so that the own lines can be read again. That a line was
 //! said, by whom, to whom and how long it is, is for everybody to see.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 use prost::Message as _;
 use zeroize::Zeroizing;
 
 use super::line::{Body, Content};
 use crate::limits::CHAT_RECIPIENTS_MAX;
 use crate::protocol::door::parcel;
-use crate::protocol::keys::{Identity, Random, sha256};
+use crate::protocol::keys::{Identity, Random, participant_id, sha256};
+use crate::protocol::seal::{open_once, seal_once};
 use crate::wire::chat as wire;
 use crate::wire::door::{BOX_BYTES, COMMITMENT_BYTES};
 use crate::wire::message::{ConferenceId, ParticipantId};
+use crate::wire::sealed::TAG_BYTES;
 
 const PUBLIC_BYTES: usize = 32;
 const BOXES_AT: usize = PUBLIC_BYTES + COMMITMENT_BYTES;
-const TAG_BYTES: usize = 16;
 
 /// Seals `content` to the holders of the public keys in `audience`, and to the author. Nothing when there are more than
 /// [`CHAT_RECIPIENTS_MAX`] with the author, or a key cannot be sealed to.
@@ -47,15 +46,14 @@ pub fn seal(
     if keys.len() > CHAT_RECIPIENTS_MAX {
         return None;
     }
-    let recipients: Vec<ParticipantId> = keys.iter().map(crate::protocol::keys::participant_id).collect();
+    let recipients: Vec<ParticipantId> = keys.iter().map(participant_id).collect();
     let mut sealed = ephemeral.public().to_vec();
     sealed.extend(parcel::commitment(conference, &key));
     for public in &keys {
         sealed.extend(parcel::seal(conference, &ephemeral, public, &key)?);
     }
     let mut words = Zeroizing::new(content.to_wire(name).encode_to_vec());
-    let bound = bound(&author.id(), &recipients);
-    let tag = cipher(&key).encrypt_inout_detached(&Nonce::default(), &bound, words.as_mut_slice().into()).ok()?;
+    let tag = seal_once(&key, &bound(&author.id(), &recipients), &mut words)?;
     sealed.extend_from_slice(&words);
     sealed.extend(tag);
     Some(Content { body: Body::Sealed { recipients, sealed }, to: None })
@@ -76,9 +74,9 @@ pub fn open(
     let key = parcel::open(conference, me, ephemeral, commitment, mine)?;
     let (words, tag) = sealed.get(BOXES_AT + recipients.len() * BOX_BYTES..)?.split_last_chunk::<TAG_BYTES>()?;
     let mut words = Zeroizing::new(words.to_vec());
-    let bound = bound(author, recipients);
-    let plain = words.as_mut_slice().into();
-    cipher(&key).decrypt_inout_detached(&Nonce::default(), &bound, plain, &Tag::from(*tag)).ok()?;
+    if !open_once(&key, &bound(author, recipients), &mut words, tag) {
+        return None;
+    }
     let (_, content) = Content::from_wire(wire::Content::parse(&words).ok()?)?;
     // A seal in a seal would be a way to say what the outer one does not tell.
     (!matches!(content.body, Body::Sealed { .. })).then_some(content)
@@ -88,10 +86,6 @@ fn drawn(random: &mut Random) -> Zeroizing<[u8; 32]> {
     let mut drawn = Zeroizing::new([0; 32]);
     drawn.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&random.next_u64().to_be_bytes()));
     drawn
-}
-
-fn cipher(key: &[u8; 32]) -> ChaCha20Poly1305 {
-    ChaCha20Poly1305::new(&(*key).into())
 }
 
 /// What is authenticated with the words.
