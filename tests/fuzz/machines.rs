@@ -7,9 +7,10 @@ use roundtable::limits::{
     CONFERENCES_MAX, JITTER_DELAY_MS_MAX, JPEG_FRAME_BYTES_MAX, RTP_PACKET_BYTES_MAX, SEALED_BODY_BYTES_MAX,
 };
 use roundtable::media::picture::Chroma;
+use roundtable::protocol::chat::{Body, Content, private};
 use roundtable::protocol::discovery::Browser;
 use roundtable::protocol::jitter::{Incoming, JitterBuffer, Verdict};
-use roundtable::protocol::keys::{EpochKeys, Identity, Secret, conference_id};
+use roundtable::protocol::keys::{EpochKeys, Identity, Random, Secret, conference_id};
 use roundtable::protocol::packetizer::{FrameStart, PacketBatch, VideoPacketizer};
 use roundtable::protocol::reassembler::{Progress, Reassembler};
 use roundtable::protocol::seal::{Opener, Sealer};
@@ -315,5 +316,43 @@ fn the_list_of_conferences() {
             assert!(browser.found().len() <= CONFERENCES_MAX);
         }
         accepted << 8 | browser.refused().min(255)
+    });
+}
+
+#[test]
+fn a_private_line_opens_for_those_it_is_for_as_it_was_said_and_otherwise_not() {
+    let conference = ConferenceId([42; 16]);
+    let people: Vec<_> = (1..=3).map(|n| Identity::from_seed(&[n; 32])).collect();
+    let audience = [*people[1].public()];
+    let said = Content::text("for your eyes");
+    let mut random = Random::new([9; 32]);
+    let content = private::seal(conference, &people[0], &audience, "Ada", &said, &mut random).expect("two may read");
+    let Body::Sealed { recipients, sealed } = content.body else {
+        panic!("not sealed");
+    };
+    fuzz("private", 64 << 10, vec![vec![1, 0, 0, 0], vec![2, 0, 1, 70, 9], script(9, 60)], |bytes| {
+        let mut feed = Feed(bytes);
+        let (reader, author) = (&people[usize::from(feed.u8()) % 3], people[usize::from(feed.u8()) % 3].id());
+        let (mut to, mut box_) = (recipients.clone(), sealed.clone());
+        match feed.u8() % 4 {
+            0 => {}
+            1 => {
+                let at = usize::from(feed.u8()) % box_.len();
+                box_[at] ^= feed.u8();
+            }
+            2 => box_.truncate(feed.u8().into()),
+            _ => {
+                let count = usize::from(feed.u8() % 34);
+                to = (0..count).map(|_| people[usize::from(feed.u8()) % 3].id()).collect();
+                box_ = feed.bytes(usize::MAX).to_vec();
+            }
+        }
+        let opened = private::open(conference, reader, &author, &to, &box_);
+        let honest = author == people[0].id() && to == recipients && to.contains(&reader.id());
+        if let Some(content) = &opened {
+            assert!(honest && *content == said, "only what was said, and by whom it was");
+        }
+        assert!(opened.is_some() || !honest || box_ != sealed, "who may read it, can");
+        outcome(&opened)
     });
 }

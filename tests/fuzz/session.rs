@@ -310,8 +310,10 @@ impl Table {
 
     fn command(&mut self, act: u8, feed: &mut Feed<'_>) {
         let text = feed.text();
+        let someone = self.liars[0].identity.id();
         self.act(|session, at, out| match act >> 4 {
-            0..=4 => session.say(at, Content::text(text), out),
+            0..=3 => session.say(at, Content::text(text), &[], out),
+            4 => session.say(at, Content::text(text), &[someone], out),
             5..=7 => session.set_name(at, &text, out),
             8 | 9 => session.set_microphone(at, Microphone::Muted, out),
             10 => session.set_microphone(at, Microphone::On, out),

@@ -169,7 +169,7 @@ fn control_bits(crowd: &mut Crowd, something: impl FnOnce(&mut Crowd)) -> (u64, 
 /// Somebody says something; then there is silence for `pause`. When it was said.
 fn talk(crowd: &mut Crowd, line: usize, pause: Duration) -> Timestamp {
     let content = Content::text(format!("line {line}, as long as people write them when they have something to say"));
-    crowd.world.act(line * 37 % crowd.people, |session, at, out| session.say(at, content, out));
+    crowd.world.act(line * 37 % crowd.people, |session, at, out| session.say(at, content, &[], out));
     let said = crowd.world.now;
     crowd.world.run(pause);
     said
