@@ -361,6 +361,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_derived_as_in_rfc_5869() {
+        // Appendix A.1, as far as the 32 bytes that are taken here.
+        let (salt, info) = (unhex("000102030405060708090a0b0c"), unhex("f0f1f2f3f4f5f6f7f8f9"));
+        let key = derive(&salt, &[0x0b; 22], &[&info]);
+        assert_eq!(hex(&*key), "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+        assert_eq!(derive(&salt, &[0x0b; 22], &[&info[..4], &info[4..]]), key, "in parts");
+    }
+
+    #[test]
+    fn passphrases_are_hashed_as_in_rfc_9106() {
+        // Section 5.3.
+        let data = argon2::AssociatedData::new(&[4; 12]).unwrap();
+        let params = argon2::ParamsBuilder::new().m_cost(32).t_cost(3).p_cost(4).data(data).output_len(32).build();
+        let secret = [3; 8];
+        let hash = Argon2::new_with_secret(&secret, Algorithm::Argon2id, Version::V0x13, params.unwrap()).unwrap();
+        let mut tag = [0; 32];
+        hash.hash_password_into(&[1; 32], &[2; 16], &mut tag).unwrap();
+        assert_eq!(hex(&tag), "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659");
+    }
+
+    #[test]
     fn a_signature_binds_every_part_of_its_context() {
         let identity = Identity::from_seed(&[1; 32]);
         let context = SignatureContext {

@@ -243,7 +243,6 @@ fn is_throttled(failures: &mut SourceRate, now: Timestamp, source: Ipv4Addr) -> 
     failures.is_used_up(now, source, FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX)
 }
 
-/// Decrypts a datagram whose header was parsed, so that its length is known to leave room for the tag.
 /// Seals `bytes` in place and authenticates `bound` with them; the tag. The nonce is 0, so a key may seal once only.
 pub fn seal_once(key: &[u8; 32], bound: &[u8], bytes: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
     let aead = ChaCha20Poly1305::new(key.into());
@@ -256,6 +255,7 @@ pub fn open_once(key: &[u8; 32], bound: &[u8], bytes: &mut [u8], tag: &[u8; TAG_
     aead.decrypt_inout_detached(&Nonce::default(), bound, bytes.into(), &Tag::from(*tag)).is_ok()
 }
 
+/// Decrypts a datagram whose header was parsed, so that its length is known to leave room for the tag.
 fn decrypt(cipher: &Cipher, pn: u64, datagram: &[u8], body: &mut Vec<u8>) -> bool {
     let Some((header, rest)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
         return false;
@@ -304,6 +304,21 @@ mod tests {
         assert_eq!(second.len(), HEADER_BYTES + TAG_BYTES);
         assert_eq!(open(&mut opener, 0, SOURCE, &second).unwrap().0.pn, 2);
         assert_eq!(open(&mut Opener::new(keys(2)), 0, SOURCE, &second), Err(Refusal::Foreign));
+    }
+
+    #[test]
+    fn the_cipher_is_that_of_rfc_8439() {
+        // Section 2.8.2.
+        let key = std::array::from_fn(|n| 0x80 + n as u8);
+        let iv = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let bound = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
+        let mut text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+            sunscreen would be it."
+            .to_vec();
+        let cipher = Cipher::new(&ControlKey { key, iv });
+        let tag = cipher.aead.encrypt_inout_detached(&cipher.nonce(0), &bound, text.as_mut_slice().into()).unwrap();
+        assert_eq!(text[..8], [0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb]);
+        assert_eq!(u128::from_be_bytes(tag.into()), 0x1ae1_0b59_4f09_e26a_7e90_2ecb_d060_0691);
     }
 
     #[test]

@@ -327,6 +327,11 @@ mod tests {
         let expected =
             "E03EAD0935C95E80E166B16DD92B4EB4 D23513162B02D0F72A43A2FE4A5F97AB 41E95B3BB0A2E8DD477901E4FCA894C0";
         assert_eq!(stream, hex(expected));
+        let mut stream = vec![0u8; 0xff02 * 16];
+        keys.apply(0, 0, &mut stream);
+        let expected =
+            "EC8CDF7398607CB0F2D21675EA9EA1E4 362B7C3C6773516318A077D7FC5073AE 6A2CC3787889374FBEB4C81B17BA6C44";
+        assert_eq!(stream[0xfeff * 16..], hex(expected));
     }
 
     #[test]

@@ -191,3 +191,18 @@ fn read_picture(path: &Path, frame: &mut Frame) -> Result<(), String> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_ten_thousand_pictures_is_the_largest() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = |n: usize| std::fs::write(folder.path().join(format!("{n}.jpg")), []).unwrap();
+        (0..FOLDER_PICTURES_MAX).for_each(picture);
+        assert_eq!(jpegs_of(folder.path()).map(|found| found.len()), Ok(FOLDER_PICTURES_MAX));
+        picture(FOLDER_PICTURES_MAX);
+        assert!(jpegs_of(folder.path()).is_err());
+    }
+}

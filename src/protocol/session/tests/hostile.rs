@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::limits::{NEWCOMERS_PER_S_MAX, PARTICIPANTS_PER_SOURCE_MAX, SLOTS_MAX};
+use crate::limits::{
+    NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PARTICIPANTS_PER_SOURCE_MAX, PONGS_PER_S_MAX, SLOTS_MAX,
+};
 use crate::wire::message::{Body, Kind, Message, Ping};
 
 /// Datagrams of a small conference, as a source of things to mutate.
@@ -162,4 +164,35 @@ fn a_ping_is_answered_once_for_each_datagram_and_never_when_it_was_sent_to_all()
         assert_eq!(pongs, answers, "{to:?}");
     }
     assert_eq!(lan.counters(0).excess, 32 + 31);
+}
+
+#[test]
+fn newcomers_from_many_machines_are_checked_so_many_times_a_second_in_all() {
+    let mut lan = Lan::of(1);
+    let (ms, flood) = (lan.ms, NEWCOMERS_TOTAL_PER_S_MAX as u16 + 7);
+    for n in 0..flood {
+        let from = machine(n.into());
+        lan.deliver(from, To::Control, &ghost(n, from, ms, None));
+        let sids: Vec<u64> = lan.sessions[0].1.roster.sids().collect();
+        sids.into_iter().for_each(|sid| lan.sessions[0].1.roster.bye(moment(ms).now, sid));
+    }
+    assert_eq!(lan.counters(0).throttled, 7);
+}
+
+#[test]
+fn so_many_pings_are_answered_a_second() {
+    use prost::Message as _;
+    let mut lan = Lan::of(1);
+    let mut rogue = forger(66);
+    let ping = Message { kind: Some(Kind::Ping(Ping { nonce: 1, origin: 2 })) };
+    let body = Body { messages: vec![ping] }.encode_to_vec();
+    lan.sent.clear();
+    for _ in 0..PONGS_PER_S_MAX + 5 {
+        let mut out = Outputs::default();
+        out.send(To::Unicast(address(1)), |bytes| rogue.sealer.seal(&body, bytes));
+        let datagram = out.sends().next().map(|(_, b)| b.to_vec()).expect("sealed");
+        lan.deliver(address(66), To::Unicast(address(1)), &datagram);
+    }
+    let pongs = lan.sent.iter().filter(|s| s.2 == To::Unicast(address(66))).count();
+    assert_eq!((pongs, lan.counters(0).excess), (PONGS_PER_S_MAX as usize, 5));
 }
