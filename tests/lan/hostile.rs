@@ -22,6 +22,8 @@ const BREATH: Duration = Duration::from_millis(4);
 const SAMPLING: Duration = Duration::from_secs(6);
 /// Real packets kept to be altered, for each port.
 const SAMPLES: usize = 64;
+/// How often a recording is played.
+const REPLAYS: usize = 20;
 const DATAGRAM_MAX: usize = 1_472;
 
 /// By so much may the memory of a participant grow, whatever it is sent.
@@ -105,6 +107,34 @@ fn sockets(lan: &Lan, h: usize, protocol: &str, state: Option<&str>) -> Vec<Sock
         (!reached.is_loopback()).then_some(SocketAddrV4::new(reached, u16::from_str_radix(port, 16).ok()?))
     };
     String::from_utf8_lossy(&table).lines().skip(1).filter_map(parse).collect()
+}
+
+/// What was overheard of a conference on hosts 1 and 2.
+pub struct Recording(Vec<Target>);
+
+impl Recording {
+    pub fn of(lan: &Lan) -> Recording {
+        let recording = Recording(sampled(&open_ports(lan)));
+        let heard = recording.0.iter().filter(|t| !t.samples.is_empty()).count();
+        assert!(heard >= 3, "control, picture and sound can be overheard");
+        recording
+    }
+
+    /// Plays it back, several times over; how many packets that were.
+    pub fn replay(&self) -> usize {
+        let socket = UdpSocket::bind((SWITCH, 0)).expect("socket of the switch");
+        let mut sent = 0;
+        for _ in 0..REPLAYS {
+            for (target, sample) in self.0.iter().flat_map(|t| t.samples.iter().map(move |s| (t, s))) {
+                let _ = socket.send_to(sample, target.address);
+                sent += 1;
+                if sent % BURST == 0 {
+                    std::thread::sleep(BREATH);
+                }
+            }
+        }
+        sent
+    }
 }
 
 /// Overhears the packets of all groups at once for a while.

@@ -4,6 +4,7 @@
 use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON, assert_all_show, await_all_meet, private};
 use crate::common::sandbox::sandboxed;
+use crate::hostile::Recording;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -51,5 +52,29 @@ fn the_passphrase_lets_in_and_nothing_else_does() {
         }
         let seen = ada.await_stats(SOON, "has statistics", |_| true);
         assert_eq!(seen.names(), ["Bob"], "nobody else was ever there");
+    });
+}
+
+#[test]
+fn a_recording_played_back_changes_nothing_and_brings_nobody_back() {
+    sandboxed("protected::a_recording_played_back_changes_nothing_and_brings_nobody_back", || {
+        let lan = Lan::up(2);
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let [written, _] = passphrases(folder.path());
+        let option = ["--passphrase-file", written.to_str().expect("a path of letters")];
+        let ada = Peer::protect(lan.command(1, PROGRAM), "Ada", "Council", &option);
+        let mut bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Council", &option);
+        await_all_meet(&[&ada, &bob]);
+        let recording = Recording::of(&lan);
+        println!("{} packets played back to both", recording.replay());
+        assert_all_show(&[&ada, &bob], 4.0, 0.97);
+        assert_eq!(ada.await_stats(SOON, "has statistics", |_| true).names(), ["Bob"]);
+
+        bob.signal("INT");
+        bob.await_end(SOON);
+        ada.await_stats(SOON, "sees Bob leave", |s| s.present().is_empty());
+        println!("{} packets played back to one", recording.replay());
+        ada.window(4.0);
+        assert!(ada.stats().is_some_and(|s| s.present().is_empty()), "a recording shows nobody");
     });
 }

@@ -1,6 +1,6 @@
 //! A crowd: mostly viewers, a few publishers, one packet in ten lost; people come, leave, die, are parted and meet again.
 //!
-//! `SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size (see the figures in its report); every
+//! `SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size, and takes long; every
 //! run of the tests takes a smaller crowd, of which everything is the same but the period.
 
 use std::collections::{BTreeSet, HashSet};
