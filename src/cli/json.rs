@@ -5,6 +5,7 @@
 use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::conference::Event;
 use crate::conference::view::Command;
@@ -117,6 +118,14 @@ enum Line<'a> {
     Error {
         text: &'a str,
     },
+    Invite {
+        conference: &'a str,
+        id: &'a str,
+        open: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passphrase: Option<&'a str>,
+        invite: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -160,6 +169,18 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Notice { text, .. } => Line::Notice { text },
     };
     Some(serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The JSON line that tells who started a conference how others come in; the passphrase when one was made up.
+pub fn invite_line(
+    conference: &str,
+    id: &str,
+    open: bool,
+    passphrase: Option<&str>,
+    invite: &str,
+) -> Zeroizing<String> {
+    let line = Line::Invite { conference, id, open, passphrase, invite };
+    Zeroizing::new(serde_json::to_string(&line).unwrap_or_default())
 }
 
 /// The JSON line that answers what was not understood.

@@ -31,7 +31,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::{net, process};
@@ -40,8 +39,11 @@ use crate::pipeline::control;
 use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{KdfFailed, Secret};
+use crate::protocol::passphrase::Passphrase;
 use crate::time::NtpTime;
 use crate::wire::Layer;
+use crate::wire::address::Plan;
+use crate::wire::message::ConferenceId;
 use config::Config;
 use stats::Stats;
 use view::{Command, NoticeKind, View};
@@ -102,7 +104,7 @@ pub enum Entry {
         /// What it is called.
         title: String,
         /// What others must know to take part; without one anyone on the network can watch.
-        passphrase: Option<Zeroizing<String>>,
+        passphrase: Option<Passphrase>,
     },
     /// One that was found.
     Join {
@@ -365,6 +367,16 @@ impl Conference {
     /// Title of the conference.
     pub fn title(&self) -> String {
         self.shared.state().title.clone()
+    }
+
+    /// What it is told apart by from others of the same title.
+    pub fn id(&self) -> ConferenceId {
+        self.shared.state().conference
+    }
+
+    /// Its groups and ports.
+    pub fn plan(&self) -> Plan {
+        self.shared.state().plan
     }
 
     /// Name of the network interface in use.

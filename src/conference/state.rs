@@ -9,12 +9,15 @@ use super::view::View;
 use crate::pipeline::control;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
+use crate::wire::message::ConferenceId;
 use crate::wire::{Layer, StreamKind};
 
 /// The conference's state.
 pub struct State {
     /// Title.
     pub title: String,
+    /// Id of the conference.
+    pub conference: ConferenceId,
     /// Anyone on the network can watch.
     pub open: bool,
     /// Name of the network interface.
@@ -45,6 +48,7 @@ impl State {
     pub fn new(ready: &Ready) -> Self {
         Self {
             title: ready.title.clone(),
+            conference: ready.conference,
             open: ready.open,
             interface: ready.interface.name.clone(),
             plan: ready.plan,

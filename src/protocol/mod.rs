@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod jitter;
 pub mod keys;
 pub mod packetizer;
+pub mod passphrase;
 pub mod rate;
 pub mod reassembler;
 pub mod roster;
