@@ -16,6 +16,7 @@ mod passphrase;
 mod qr;
 pub mod report;
 pub mod sdp;
+pub mod tap;
 mod transcript;
 
 use std::path::PathBuf;
@@ -101,6 +102,9 @@ enum Subcommands {
         after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
     )]
     Sdp(sdp::Options),
+    /// Send somebody's streams to programs on this machine, out of a protected conference, too
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Options),
     /// See a conference of simulated people on this machine
     #[command(
         after_help = "Example:\n  roundtable demo --people 9\n  roundtable demo --headless --duration 10 --stats s.json --screenshot s.png"
@@ -230,6 +234,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
+        Some(Subcommands::Tap(options)) => tap::run(&options),
         Some(Subcommands::Demo { people, options }) => demo::run(people, &options),
     };
     match result {

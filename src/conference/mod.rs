@@ -22,6 +22,7 @@ mod people;
 mod state;
 pub mod stats;
 mod succession;
+pub mod tap;
 mod troubles;
 pub mod view;
 
@@ -355,6 +356,11 @@ impl Conference {
     /// The session description of a person's streams; `None` while nobody of that name sends any.
     pub fn sdp(&self, name: &str, layer: Layer) -> Option<String> {
         self.shared.state().sdp(name, layer)
+    }
+
+    /// What is tapped; `None` while whoever is to be tapped is not here or sends nothing.
+    pub fn tapped(&self) -> Option<tap::Tapped> {
+        self.shared.state().tapped.clone()
     }
 
     /// One's own name and those of the other people who are here, in the order they came.

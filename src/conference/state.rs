@@ -5,6 +5,7 @@ use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
+use super::tap::Tapped;
 use super::view::View;
 use crate::pipeline::control;
 use crate::time::Timestamp;
@@ -38,6 +39,8 @@ pub struct State {
     pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
+    /// What goes to other programs.
+    pub tapped: Option<Tapped>,
     /// It is over.
     pub ended: bool,
     cpu_before_s: f64,
@@ -59,6 +62,7 @@ impl State {
             control_rejected: 0,
             media_rejected: 0,
             summary: Vec::new(),
+            tapped: None,
             ended: false,
             cpu_before_s: 0.0,
         }
