@@ -23,7 +23,8 @@
 //!                   uint32  port        = 10;              // and its port
 //!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
-//!                   Heartbeat chat      = 13; }            // left out while nothing was said
+//!                   Heartbeat chat      = 13;              // left out while nothing was said
+//!                   uint32  attention   = 14; }            // bits: 1 hand raised, 2 away
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -244,6 +245,9 @@ pub struct Beacon {
     /// How far the sender has spoken and heard; `None` while nothing was said.
     #[prost(message, optional, tag = "13")]
     pub chat: Option<Heartbeat>,
+    /// Bits: 1 hand raised, 2 away.
+    #[prost(uint32, tag = "14")]
+    pub attention: u32,
 }
 
 /// One stream of a publisher.
