@@ -12,6 +12,7 @@
 mod attention;
 mod chat;
 pub mod config;
+mod devices;
 mod director;
 mod entry;
 mod follow;
