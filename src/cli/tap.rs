@@ -1,17 +1,19 @@
 //! `tap`: somebody's streams as plain RTP on this machine, for programs that cannot open a protected conference.
 
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
 use super::{ParticipantOptions, meet, participate, passphrase, report, sdp};
-use crate::conference::tap::{PORTS, Tapped, TappedStream, Wish};
+use crate::conference::tap::{self, PORTS, Tapped, TappedStream, Wish};
 use crate::conference::{Conference, Entry, Role};
-use crate::device::net;
+use crate::device::net::FreePorts;
 use crate::wire::{Layer, StreamKind};
 
 /// How long the person may take to be seen.
@@ -20,6 +22,9 @@ const SEARCH: Duration = Duration::from_secs(5);
 const SECOND_STREAM: Duration = Duration::from_secs(1);
 /// Where ports are looked for: the RTP port that most examples have.
 const FIRST_PORT: u16 = 5_004;
+
+/// More than the keys of two streams take.
+const KEYS_BYTES_MAX: usize = 8 * 1024;
 
 /// At the end of the subcommand's help.
 pub const EXAMPLES: &str = "\
@@ -89,12 +94,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .hint("other programs play them as they are: `roundtable sdp` describes them"));
     }
     let secret = passphrase::secret_for(&found, key.as_ref(), &participant)?;
-    let port = match options.port {
-        Some(port) => port,
-        None => net::free_on_loopback(FIRST_PORT, PORTS).map_err(|e| {
+    let found_free = match options.port {
+        Some(_) => None,
+        None => Some(FreePorts::on_loopback(FIRST_PORT, PORTS).map_err(|e| {
             Failure::words(code::NETWORK, format!("no free ports on 127.0.0.1: {e}")).hint("--port names some")
-        })?,
+        })?),
     };
+    let port = options.port.or(found_free.as_ref().map(FreePorts::base)).unwrap_or(FIRST_PORT);
     config.tap = Some(Wish { name: options.name.clone(), layer: options.layer, port });
     let conference = participate::open(&config, Entry::Join { found, secret }, Role::Observer)?;
     if !conference.wait_until(SEARCH, |c| c.tapped().is_some()) {
@@ -133,7 +139,7 @@ impl Written {
         }
         if let Some(path) = &options.export_key {
             let keys = exported(&conference.title(), &options.name, &tapped.streams);
-            if *self.keys != *keys {
+            if self.keys != keys {
                 replace(path, &keys)?;
                 self.keys = keys;
             }
@@ -152,36 +158,57 @@ fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     written.map(drop).map_err(|e| participate::unwritable(path, e))
 }
 
-/// The keys as JSON. `caps` is what GStreamer's srtpdec takes at its sink, roll-over counter and all.
-fn exported(title: &str, name: &str, streams: &[TappedStream]) -> Zeroizing<String> {
+/// What the file of keys holds, as it is documented for scripts.
+#[derive(Serialize)]
+struct Exported<'a> {
+    conference: &'a str,
+    name: &'a str,
+    streams: Vec<Key>,
+}
+
+#[derive(Serialize)]
+struct Key {
+    kind: &'static str,
+    group: Ipv4Addr,
+    port: u16,
+    ssrc: u32,
+    payload_type: u8,
+    /// Master key and salt, in hexadecimal digits.
+    #[serde(serialize_with = "plain")]
+    key: Zeroizing<String>,
+    roc: u32,
+    /// What GStreamer's srtpdec takes at its sink.
+    #[serde(serialize_with = "plain")]
+    caps: Zeroizing<String>,
+}
+
+/// Without a copy that nobody would wipe.
+fn plain<S: Serializer>(text: &Zeroizing<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+/// The keys as JSON; what is not protected has none.
+fn exported(conference: &str, name: &str, streams: &[TappedStream]) -> Zeroizing<String> {
     let of = |stream: &TappedStream| {
-        let master = stream.master.as_ref()?;
-        let key = Zeroizing::new(master.iter().fold(String::with_capacity(2 * master.len()), |mut hex, byte| {
-            for digit in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(digit.into(), 16).unwrap_or_default());
-            }
-            hex
-        }));
-        let (kind, payload_type, rate, encoding) = match stream.kind {
-            StreamKind::Audio => ("audio", 111, 48_000, "OPUS"),
-            StreamKind::Video(_) => ("video", 26, 90_000, "JPEG"),
-        };
-        let (ssrc, roc) = (stream.ssrc, stream.rollovers());
-        let caps = format!(
-            "application/x-srtp,media=(string){kind},payload=(int){payload_type},clock-rate=(int){rate},\
-             encoding-name=(string){encoding},ssrc=(uint){ssrc},srtp-key=(buffer){},roc=(uint){roc},\
-             srtp-cipher=(string)aes-128-icm,srtp-auth=(string)hmac-sha1-80,\
-             srtcp-cipher=(string)aes-128-icm,srtcp-auth=(string)hmac-sha1-80",
-            *key
-        );
-        Some(serde_json::json!({
-            "kind": kind, "group": stream.group.ip().to_string(), "port": stream.group.port(), "ssrc": ssrc,
-            "payload_type": payload_type, "key": *key, "roc": roc, "caps": caps,
-        }))
+        let (master, roc) = (stream.master.as_ref()?, stream.rollovers());
+        Some(Key {
+            kind: if stream.kind == StreamKind::Audio { "audio" } else { "video" },
+            group: *stream.group.ip(),
+            port: stream.group.port(),
+            ssrc: stream.ssrc,
+            payload_type: tap::payload_type(stream.kind),
+            key: tap::hex(&master[..]),
+            roc,
+            caps: tap::srtpdec_caps(stream.kind, stream.ssrc, roc, master),
+        })
     };
-    let streams: Vec<serde_json::Value> = streams.iter().filter_map(of).collect();
-    let all = serde_json::json!({"conference": title, "name": name, "streams": streams});
-    Zeroizing::new(format!("{all:#}\n"))
+    let all = Exported { conference, name, streams: streams.iter().filter_map(of).collect() };
+    // As large as it may become: a text that grows leaves copies of what it held.
+    let mut text = Zeroizing::new(Vec::with_capacity(KEYS_BYTES_MAX));
+    // Strings and numbers in memory: nothing of this can fail.
+    let _ = serde_json::to_writer_pretty(&mut *text, &all);
+    text.push(b'\n');
+    Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
 }
 
 #[cfg(test)]

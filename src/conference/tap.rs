@@ -6,6 +6,7 @@
 //! ```
 //! The first person of the name is tapped, and whoever else takes the name later only once that one has gone.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,10 +23,12 @@ use crate::protocol::roster::{Person, StreamInfo};
 use crate::protocol::srtp::{MASTER_BYTES, Unprotector};
 use crate::wire::message::ParticipantId;
 use crate::wire::sdp::{Description, Video};
-use crate::wire::{Layer, StreamKind};
+use crate::wire::{Layer, StreamKind, rtp};
 
 /// Ports a tap takes: RTP and RTCP of picture and voice.
 pub const PORTS: u16 = 4;
+/// Longest text of [`srtpdec_caps`].
+const CAPS_BYTES_MAX: usize = 512;
 
 /// What to tap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,41 @@ impl TappedStream {
     pub fn rollovers(&self) -> u32 {
         self.told.max((self.index.load(Ordering::Relaxed) >> 16) as u32)
     }
+}
+
+/// The RTP payload type of a stream's packets.
+pub fn payload_type(kind: StreamKind) -> u8 {
+    if kind == StreamKind::Audio { rtp::PT_OPUS } else { rtp::PT_JPEG }
+}
+
+/// Bytes as hexadecimal digits, wiped like what they stand for.
+pub fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+    let both = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.extend(both.filter_map(|digit| char::from_digit(digit.into(), 16)));
+    digits
+}
+
+/// What a protected stream is to GStreamer's srtpdec: the capabilities of its sink, with the key and the roll-over
+/// counter, which whoever comes late cannot see in the packets (RFC 3711 section 3.3.1).
+pub fn srtpdec_caps(kind: StreamKind, ssrc: u32, roc: u32, master: &[u8; MASTER_BYTES]) -> Zeroizing<String> {
+    let (media, rate, encoding) = match kind {
+        StreamKind::Audio => ("audio", 48_000, "OPUS"),
+        StreamKind::Video(_) => ("video", 90_000, "JPEG"),
+    };
+    // As large as it may become: a text that grows leaves copies of what it held.
+    let mut caps = Zeroizing::new(String::with_capacity(CAPS_BYTES_MAX));
+    // Writing to a string cannot fail.
+    let _ = write!(
+        caps,
+        "application/x-srtp,media=(string){media},payload=(int){},clock-rate=(int){rate},\
+         encoding-name=(string){encoding},ssrc=(uint){ssrc},srtp-key=(buffer){},roc=(uint){roc},\
+         srtp-cipher=(string)aes-128-icm,srtp-auth=(string)hmac-sha1-80,\
+         srtcp-cipher=(string)aes-128-icm,srtcp-auth=(string)hmac-sha1-80",
+        payload_type(kind),
+        *hex(&master[..])
+    );
+    caps
 }
 
 /// The taps that run.
@@ -212,4 +250,23 @@ fn describe(title: &str, wish: &Wish, person: &Person, streams: &[TappedStream])
         audio: has(StreamKind::Audio).then(|| local(wish, StreamKind::Audio)),
     };
     description.to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caps_tell_gstreamer_all_it_needs_and_fit() {
+        let master: [u8; MASTER_BYTES] = std::array::from_fn(|n| n as u8 * 8);
+        let key = "0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8";
+        assert_eq!(*hex(&master), key);
+        let picture = srtpdec_caps(StreamKind::Video(Layer::Full), 7, 1, &master);
+        let beginning = "application/x-srtp,media=(string)video,payload=(int)26,clock-rate=(int)90000,\
+            encoding-name=(string)JPEG,ssrc=(uint)7,srtp-key=(buffer)000810";
+        assert!(picture.starts_with(beginning) && picture.contains(",roc=(uint)1,"), "{}", *picture);
+        let voice = srtpdec_caps(StreamKind::Audio, u32::MAX, u32::MAX, &master);
+        assert!(voice.contains("payload=(int)111,clock-rate=(int)48000,encoding-name=(string)OPUS"), "{}", *voice);
+        assert!(voice.len() <= CAPS_BYTES_MAX, "{} bytes", voice.len());
+    }
 }

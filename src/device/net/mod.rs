@@ -26,7 +26,7 @@ pub use buffer::{Datagram, ReceiveBuffer};
 pub use counters::Counters;
 pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
-pub use ports::free_on_loopback;
+pub use ports::FreePorts;
 pub use segment::Dscp;
 pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket};
 
