@@ -156,9 +156,10 @@ fn taps() -> u64 {
     plain.resize(1_000, 1);
     let mut packet = |n: u16| {
         plain[2..4].copy_from_slice(&n.to_be_bytes());
+        sealed.clear();
         protector.protect(&plain, &mut sealed).expect("in order");
         egress.socket.send(rtp, &sealed, Dscp::Default).expect("sent");
-        let length = player.recv(&mut came).expect("it is sent on");
+        let length = player.recv(&mut came).unwrap_or_else(|e| panic!("{n}: {e}"));
         assert_eq!(came[..length], plain[..]);
     };
     (0..1_000).for_each(&mut packet);

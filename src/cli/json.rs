@@ -79,6 +79,8 @@ enum Line<'a> {
     Joined {
         conference: &'a str,
         me: Me<'a>,
+        /// Anyone on this network can watch.
+        open: bool,
     },
     Person {
         name: &'a str,
@@ -144,7 +146,7 @@ struct Me<'a> {
 pub fn event_line(event: &Event) -> Option<String> {
     let not_said;
     let line = match event {
-        Event::Joined { conference, id, name } => Line::Joined { conference, me: Me { id, name } },
+        Event::Joined { conference, id, name, open } => Line::Joined { conference, me: Me { id, name }, open: *open },
         Event::Person(p) => Line::Person {
             name: &p.name,
             id: &p.id,
@@ -189,6 +191,11 @@ pub fn invite_line(
 ) -> Zeroizing<String> {
     let line = Line::Invite { conference, id, open, passphrase, invite };
     Zeroizing::new(serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The JSON line of something the user should know.
+pub fn notice_line(text: &str) -> String {
+    serde_json::to_string(&Line::Notice { text }).unwrap_or_default()
 }
 
 /// The JSON line that answers what was not understood.

@@ -19,6 +19,8 @@ use crate::protocol::discovery::Found;
 use crate::protocol::passphrase::Passphrase;
 use crate::protocol::roster::names;
 
+/// What there is to know of an open conference.
+const ANYONE: &str = "anyone on this network can watch";
 /// Stands for the invite on stdin.
 const FROM_STDIN: &str = "-";
 /// How long conferences have to answer. They answer within 10..140 ms, to questions at 0, 150 and 450 ms.
@@ -56,7 +58,7 @@ fn welcome(invite: &Invite, open: bool, interface: &str, json: bool) -> Result<(
     }
     if open {
         eprintln!(
-            "started \"{title}\" on {interface}, open: anyone on this network can watch; \
+            "started \"{title}\" on {interface}, open: {ANYONE}; \
              others join with: roundtable join \"{title}\""
         );
         return Ok(());
@@ -98,8 +100,12 @@ pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Fai
         Some(title) => resolve(title, &config)?,
         None => (pick(&config)?, None),
     };
-    if !options.json {
-        eprintln!("joining \"{}\"", found.title);
+    match (options.json, found.open) {
+        (false, false) => eprintln!("joining \"{}\"", found.title),
+        (false, true) => eprintln!("joining \"{}\", open: {ANYONE}", found.title),
+        // Whether anybody reads is known when the first event is told.
+        (true, true) => drop(json::print(&json::notice_line(&format!("open: {ANYONE}")))),
+        (true, false) => {}
     }
     let secret = passphrase::secret_for(&found, key.as_ref(), options)?;
     let conference = participate::open(&config, Entry::Join { found, secret }, Role::Participant)?;

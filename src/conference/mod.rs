@@ -230,6 +230,8 @@ pub enum Event {
         id: String,
         /// Own name, as shown.
         name: String,
+        /// Anyone on this network can watch.
+        open: bool,
     },
     /// Somebody else.
     Person(PersonEvent),
