@@ -47,9 +47,14 @@ impl Peer {
 
     /// Makes `command` start a conference that is not open; `more` says what protects it.
     pub fn protect(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
-        let mut peer = Peer::spawn(command, "start", name, conference, more);
+        let mut peer = Peer::begin(command, name, conference, more);
         peer.await_joined();
         peer
+    }
+
+    /// As [`Peer::protect`], with all its events still to come.
+    pub fn begin(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
+        Peer::spawn(command, "start", name, conference, more)
     }
 
     /// Makes `command` join a conference.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const ALL_PROTOCOLS: u16 = 3;
 /// An interface may pass on many packets as one frame of this length at most.
 const FRAME_BYTES_MAX: usize = 128 << 10;
+/// How long is still read once the recording is over.
+const LAST_FRAMES: Duration = Duration::from_millis(500);
 /// What the network card adds in front.
 const ETHERNET_BYTES: usize = 14;
 const IPV4: [u8; 2] = [8, 0];
@@ -40,22 +42,20 @@ impl Sniffer {
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let (mut frames, mut buffer) = (Vec::new(), vec![0; FRAME_BYTES_MAX]);
-            loop {
+            let mut end = None;
+            // What was sent before the end is read after it; where sending goes on, that takes no longer than this.
+            while end.is_none_or(|end| Instant::now() < end) {
+                if end.is_none() && stopped.load(Ordering::Relaxed) {
+                    end = Some(Instant::now() + LAST_FRAMES);
+                }
                 match socket.read(&mut buffer) {
                     Ok(length) => frames.push(Frame { at: Instant::now(), bytes: buffer[..length].to_vec() }),
-                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                        // What was sent before the end is read before the end.
-                        if stopped.load(Ordering::Relaxed) {
-                            return frames;
-                        }
-                    }
+                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                     Err(e) => panic!("cannot listen: {e}"),
                 }
                 assert!(frames.len() < 1_000_000, "more is recorded than a test sends");
-                if stopped.load(Ordering::Relaxed) && frames.last().is_some_and(|f| f.at.elapsed().as_secs() > 5) {
-                    return frames;
-                }
             }
+            frames
         });
         Sniffer { stop, thread }
     }
