@@ -34,6 +34,14 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |h, part| h.chain_update(part)).finalize().into()
 }
 
+/// A key from `secret` for one purpose, which `info` names (HKDF-SHA256, RFC 5869).
+pub fn derive(salt: &[u8], secret: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    let derived = Hkdf::<Sha256>::new(Some(salt), secret).expand_multi_info(info, key.as_mut_slice());
+    debug_assert!(derived.is_ok(), "only more than 255 hashes are refused");
+    key
+}
+
 /// The first 8 bytes of [`sha256`] as a number: the order among equals (slots, ranks).
 pub fn order_hash(parts: &[&[u8]]) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = sha256(parts);
@@ -200,6 +208,13 @@ impl Identity {
     /// Participant id.
     pub fn id(&self) -> ParticipantId {
         self.id
+    }
+
+    /// What only this identity and the holder of `public` can compute (X25519, RFC 7748, of both keys in Montgomery form).
+    /// `None` for keys of small order, which agree with everybody.
+    pub fn agree(&self, public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+        let other = VerifyingKey::from_bytes(public).ok().filter(|key| !key.is_weak())?;
+        Some(Zeroizing::new((other.to_montgomery() * self.key.to_scalar()).to_bytes()))
     }
 
     /// Signature of `payload` in `context`; `scratch` is overwritten.

@@ -33,6 +33,7 @@ use crate::protocol::chat::{Content, Kept};
 use crate::protocol::roster::{Attention, Camera, Microphone, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
+use crate::wire::message::ParticipantId;
 
 pub use browse::browse;
 pub use sap::describe;
@@ -125,8 +126,8 @@ pub enum Command {
     Attention(Attention),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
-    /// Say something to everybody; [`Event::Said`] or [`Event::Unsaid`] follows.
-    Say(Content),
+    /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
+    Say(Content, Vec<ParticipantId>),
     /// Say goodbye and end.
     Leave,
 }

@@ -140,7 +140,7 @@ impl Role {
                 let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
                 self.session.set_streams(at, &infos, out);
             }
-            Command::Say(content) => self.session.say(at, content, out),
+            Command::Say(content, audience) => self.session.say(at, content, &audience, out),
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();

@@ -1,0 +1,3 @@
+//! Secrets handed to members.
+
+pub mod parcel;
