@@ -47,9 +47,8 @@ fn tapped(play: impl FnOnce(&Lan, &Path)) {
 
     play(&lan, folder.path());
     assert_played(&video, folder.path());
-    // Whoever plays is not seen, nor is the tap.
     let seen = ada.await_stats(SOON, "has statistics", |_| true);
-    assert_eq!(seen.names(), ["Bob"]);
+    assert_eq!(seen.names(), ["Bob", "tap"], "statistics tell of a tap");
 }
 
 #[test]
