@@ -15,9 +15,6 @@ const TITLE: &str = "Council of the Wire";
 const SAID: &str = "meet me behind the second rack";
 const REPLIED: &str = "bring the long ladder with you";
 
-/// Where conferences are asked for and announced, in clear.
-const DISCOVERY_PORT: u16 = 20_478;
-
 fn tap(mut command: Command, home: &tempfile::TempDir, invite: &str) -> String {
     private(&mut command, home);
     command.args(["tap", ADA, "--conference", "-", "--duration", "3"]);
@@ -81,12 +78,8 @@ fn neither_the_wire_nor_the_disk_holds_what_is_secret() {
         let bytes: usize = frames.iter().map(|f| f.bytes.len()).sum();
         println!("{} frames, {bytes} bytes were recorded", frames.len());
         assert!(bytes > 1_000_000, "that is no conference");
-        let announced = frames.iter().filter(|f| f.holds(TITLE.as_bytes())).collect::<Vec<_>>();
-        assert!(!announced.is_empty(), "announcements carry the title: the recording is searched in vain");
-        for frame in announced {
-            let ports = frame.ports().expect("UDP");
-            assert!(ports.contains(&DISCOVERY_PORT), "the title stands in a datagram between ports {ports:?}");
-        }
+        let announced = frames.iter().any(|f| f.holds(TITLE.as_bytes()));
+        assert!(announced, "announcements carry the title in clear: without it the recording is searched in vain");
         for secret in [ADA, BOB, SAID, REPLIED, cname, &passphrase] {
             let found = frames.iter().filter(|f| f.holds(secret.as_bytes())).map(|f| f.ports()).collect::<Vec<_>>();
             assert!(found.is_empty(), "\"{secret}\" is on the wire, between ports {found:?}");
