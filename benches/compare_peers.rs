@@ -262,7 +262,8 @@ impl Meeting {
             command.stderr(log);
             command
         };
-        let sender = Running::start(&mut participant("start", "Sender", &material.text("pictures.y4m")));
+        let mut sender = participant("start", "Sender", &material.text("pictures.y4m"));
+        let sender = Running::start(sender.arg("--open"));
         let mut viewer = participant("join", "Viewer", "none");
         viewer.args(["--size", &format!("{}x{}", size.0, size.1)]).arg("--stats").arg(&stats);
         let meeting = Meeting { sender, viewer: Running::start(&mut viewer), stats, home };

@@ -8,7 +8,7 @@
 //! 5 ui            the window: app.rs = the whole window as a value; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
-//!                 chat.rs = lines as people see them, history.rs = lines on disk
+//!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -28,6 +28,7 @@
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
+//! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
 //! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
 //! Every JPEG stands alone, so nobody ever asks for a key frame.
@@ -39,7 +40,7 @@
 //! decode-1..2    pictures into slots           audio-receive mix to the speaker
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
-//! history        writes what was said
+//! history        writes what was said          tap           one stream for other programs
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

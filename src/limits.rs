@@ -95,6 +95,10 @@ pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a conference title (UTF-8).
 pub const TITLE_BYTES_MAX: usize = 96;
+/// Longest passphrase.
+pub const PASSPHRASE_BYTES_MAX: usize = 1_024;
+/// Longest invite: title and passphrase with each byte written as three, and the rest.
+pub const INVITE_BYTES_MAX: usize = 3_584;
 /// Bytes of an SDP accepted or written.
 pub const SDP_BYTES_MAX: usize = 4_096;
 
@@ -160,6 +164,7 @@ pub const NOTICES_MAX: usize = 64;
 const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
+const _: () = assert!(3 * (TITLE_BYTES_MAX + PASSPHRASE_BYTES_MAX) + 128 <= INVITE_BYTES_MAX);
 const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use roundtable::device::clock::Clock;
-use roundtable::device::net::{Interface, UdpSocket};
+use roundtable::device::net::{Dscp, Interface, UdpSocket};
 use roundtable::device::sound::{MicrophoneSpec, SpeakerSpec};
 use roundtable::media::opus;
 use roundtable::media::picture::{Picture, Yuv};
@@ -20,15 +20,17 @@ use roundtable::pipeline::audio_send::{self, AudioSend};
 use roundtable::pipeline::egress::{Destination, Egress};
 use roundtable::pipeline::receive::{ClockOffset, Receiver, Sink, Subscription};
 use roundtable::pipeline::slot::PictureSlot;
+use roundtable::pipeline::tap;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
 use roundtable::protocol::keys::{Identity, Secret};
 use roundtable::protocol::roster::{Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
+use roundtable::protocol::srtp::{MASTER_BYTES, Protector, Unprotector};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::address::{Plan, Scope};
 use roundtable::wire::message::ConferenceId;
-use roundtable::wire::{Layer, StreamKind};
+use roundtable::wire::{Layer, StreamKind, rtp};
 
 struct Counting;
 
@@ -64,7 +66,9 @@ fn allocations() -> u64 {
 /// One test for all, so that nothing else runs in the process meanwhile.
 #[test]
 fn nothing_is_allocated_for_a_packet_in_the_steady_state() {
-    for (what, count) in [("pictures", pictures as fn() -> u64), ("voices", voices), ("members", members)] {
+    for (what, count) in
+        [("pictures", pictures as fn() -> u64), ("taps", taps), ("voices", voices), ("members", members)]
+    {
         assert_eq!(count(), 0, "allocations for {what}");
     }
 }
@@ -125,6 +129,45 @@ fn pictures() -> u64 {
     let before = allocations();
     (WARM..WARM + COUNTED).for_each(&mut frame);
     allocations() - before
+}
+
+/// Protected packets, their opening, and sending them on to a port of this machine.
+fn taps() -> u64 {
+    const MASTER: [u8; MASTER_BYTES] = [7; MASTER_BYTES];
+    let (interface, clock) = (loopback(), Clock::system());
+    let (egress, rtp) = egress(&interface, 3);
+    let player = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    player.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+    let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, player.local_addr().expect("bound").port());
+    let out = Arc::new(UdpSocket::unicast(&interface, 0).expect("a free port"));
+    let source = tap::Source {
+        rtp,
+        source: egress.socket.local_addr(),
+        ssrc: 7,
+        rate: 90_000,
+        opener: Some(Unprotector::new(&MASTER, 7, 0)),
+        cname: "ada@host".into(),
+        name: "Ada".into(),
+    };
+    let tap = tap::Tap::start(source, &interface, out, to, None, &clock).expect("a thread");
+    let mut protector = Protector::new(&MASTER);
+    let (mut plain, mut sealed, mut came) = (Vec::new(), Vec::with_capacity(1_500), [0; 1_500]);
+    rtp::Header { marker: true, payload_type: 26, sequence: 0, timestamp: 9, ssrc: 7 }.write(&mut plain);
+    plain.resize(1_000, 1);
+    let mut packet = |n: u16| {
+        plain[2..4].copy_from_slice(&n.to_be_bytes());
+        sealed.clear();
+        protector.protect(&plain, &mut sealed).expect("in order");
+        egress.socket.send(rtp, &sealed, Dscp::Default).expect("sent");
+        let length = player.recv(&mut came).unwrap_or_else(|e| panic!("{n}: {e}"));
+        assert_eq!(came[..length], plain[..]);
+    };
+    (0..1_000).for_each(&mut packet);
+    let before = allocations();
+    (1_000..3_000).for_each(&mut packet);
+    let counted = allocations() - before;
+    drop(tap);
+    counted
 }
 
 /// Microphone, encoder, packets, sockets, jitter buffer, decoder, mix.

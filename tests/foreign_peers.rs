@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use roundtable::conference::tap::srtpdec_caps;
 use roundtable::device::clock::Clock;
 use roundtable::device::net::{Interface, UdpSocket};
 use roundtable::media::picture::{Chroma, Picture, Yuv};
@@ -16,11 +17,16 @@ use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, Sink, Subs
 use roundtable::pipeline::slot::PictureSlot;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig};
+use roundtable::protocol::srtp::MASTER_BYTES;
 use roundtable::time::Timestamp;
+use roundtable::wire::{Layer, StreamKind};
+use zeroize::Zeroizing;
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;
 const FRAMES: u64 = 20;
+/// Of what is sent.
+const SSRC: u32 = 77;
 /// Longest wait for the frames; reached only by a test that fails.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -175,10 +181,18 @@ fn gstreamer_naming_its_tables_by_quality_is_received() {
     check("gst-launch-1.0", 4, |scene, rtp| gstreamer(scene, rtp, "rtpjpegpay quality=85"));
 }
 
+/// Key and salt of a protected stream.
+type Master = [u8; MASTER_BYTES];
+
 /// Sends the scene until `program`, given the group and a file, has written some frames of planes there, and compares the
-/// last whole one with the scene.
+/// last whole one with the scene. What is protected begins with its sequence numbers past their wrap.
 #[track_caller]
-fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, SocketAddrV4) -> Vec<String>) {
+fn check_receiver(
+    program: &str,
+    last: u8,
+    master: Option<&Master>,
+    arguments: impl Fn(&Path, &Path, SocketAddrV4) -> Vec<String>,
+) {
     if !is_installed(program) {
         return;
     }
@@ -186,8 +200,9 @@ fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, Sock
     let clock = Clock::system();
     let destination = Destination::default();
     destination.set(Some(rtp));
+    let position = Arc::<AtomicU64>::default();
     let config = StreamConfig {
-        ssrc: 77,
+        ssrc: SSRC,
         first_sequence: 65_000,
         timestamp_base: u32::MAX - 90_000,
         cname: "test@loopback".into(),
@@ -196,8 +211,8 @@ fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, Sock
         interval: Duration::from_millis(33),
         phase: 0.0,
         seed: 1,
-        master: None,
-        position: Arc::default(),
+        master: master.map(|master| Zeroizing::new(*master)),
+        position: Arc::clone(&position),
     };
     let egress = Egress { socket: Arc::new(socket), destination };
     let mut outgoing = OutgoingVideo::new(config, egress, &clock, Arc::default()).expect("an encoder");
@@ -213,11 +228,15 @@ fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, Sock
         rtp.port()
     );
     std::fs::write(&sdp, text).expect("written");
+    let mut send = || outgoing.send_picture(&picture, clock.now(), &mut std::thread::park_timeout).expect("sent");
+    while master.is_some() && position.load(Ordering::Relaxed) >> 16 == 0 {
+        send();
+    }
     let _receiver = start(program, arguments(&sdp, &written, rtp));
     let frame = WIDTH * HEIGHT * 3 / 2;
     let began = Instant::now();
     let bytes = loop {
-        outgoing.send_picture(&picture, clock.now(), &mut std::thread::park_timeout).expect("sent");
+        send();
         std::thread::park_timeout(Duration::from_millis(33));
         let bytes = std::fs::read(&written).unwrap_or_default();
         if bytes.len() >= 10 * frame {
@@ -232,7 +251,7 @@ fn check_receiver(program: &str, last: u8, arguments: impl Fn(&Path, &Path, Sock
 
 #[test]
 fn ffmpeg_receives_what_is_sent_here() {
-    check_receiver("ffmpeg", 5, |sdp, written, _| {
+    check_receiver("ffmpeg", 5, None, |sdp, written, _| {
         let (sdp, written) = (sdp.display().to_string(), written.display().to_string());
         ["-protocol_whitelist", "file,udp,rtp", "-localaddr", "127.0.0.1", "-i", &sdp]
             .into_iter()
@@ -244,13 +263,31 @@ fn ffmpeg_receives_what_is_sent_here() {
 
 #[test]
 fn gstreamer_receives_what_is_sent_here() {
-    check_receiver("gst-launch-1.0", 6, |_, written, rtp| {
+    check_receiver("gst-launch-1.0", 6, None, |_, written, rtp| {
         let pipeline = format!(
             "-q udpsrc address={} port={} multicast-iface=lo \
              caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=JPEG,payload=26 \
              ! rtpjpegdepay ! jpegdec ! video/x-raw,format=I420 ! filesink buffer-mode=unbuffered location={}",
             rtp.ip(),
             rtp.port(),
+            written.display()
+        );
+        pipeline.split_whitespace().map(str::to_owned).collect()
+    });
+}
+
+/// The roll-over counter is one: whoever comes now cannot tell it from the packets.
+#[test]
+fn gstreamer_given_the_key_and_the_roll_over_counter_receives_a_protected_stream_that_wrapped() {
+    let master: Master = std::array::from_fn(|n| 3 * n as u8);
+    check_receiver("gst-launch-1.0", 7, Some(&master), |_, written, rtp| {
+        let caps = srtpdec_caps(StreamKind::Video(Layer::Full), SSRC, 1, &master);
+        let pipeline = format!(
+            "-q udpsrc address={} port={} multicast-iface=lo caps={} ! srtpdec \
+             ! rtpjpegdepay ! jpegdec ! video/x-raw,format=I420 ! filesink buffer-mode=unbuffered location={}",
+            rtp.ip(),
+            rtp.port(),
+            *caps,
             written.display()
         );
         pipeline.split_whitespace().map(str::to_owned).collect()

@@ -100,9 +100,10 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     cast.assemble()?;
 
     let found = meet::find(&title, &config)?;
-    let entry = Entry::Join { secret: passphrase::secret_for(&found, &options)?, found };
+    let entry = Entry::Join { secret: passphrase::secret_for(&found, None, &options)?, found };
     eprintln!(
-        "started \"{title}\"; others on this machine join with: roundtable join \"{title}\" --interface {interface}"
+        "started \"{title}\", open as every demo; others on this machine join with: \
+         roundtable join \"{title}\" --interface {interface}"
     );
     let viewer = participate::open(&config, entry, Role::Participant)?;
     wait_for_people(&viewer, usize::from(people))?;

@@ -5,6 +5,7 @@
 use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::conference::Event;
 use crate::conference::view::Command;
@@ -90,6 +91,8 @@ enum Line<'a> {
     Joined {
         conference: &'a str,
         me: Me<'a>,
+        /// Anyone on this network can watch.
+        open: bool,
     },
     Person {
         name: &'a str,
@@ -138,6 +141,14 @@ enum Line<'a> {
     Error {
         text: &'a str,
     },
+    Invite {
+        conference: &'a str,
+        id: &'a str,
+        open: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passphrase: Option<&'a str>,
+        invite: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -150,7 +161,7 @@ struct Me<'a> {
 pub fn event_line(event: &Event) -> Option<String> {
     let not_said;
     let line = match event {
-        Event::Joined { conference, id, name } => Line::Joined { conference, me: Me { id, name } },
+        Event::Joined { conference, id, name, open } => Line::Joined { conference, me: Me { id, name }, open: *open },
         Event::Person(p) => Line::Person {
             name: &p.name,
             id: &p.id,
@@ -184,6 +195,23 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Notice { text, .. } => Line::Notice { text },
     };
     Some(serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The JSON line that tells who started a conference how others come in; the passphrase when one was made up.
+pub fn invite_line(
+    conference: &str,
+    id: &str,
+    open: bool,
+    passphrase: Option<&str>,
+    invite: &str,
+) -> Zeroizing<String> {
+    let line = Line::Invite { conference, id, open, passphrase, invite };
+    Zeroizing::new(serde_json::to_string(&line).unwrap_or_default())
+}
+
+/// The JSON line of something the user should know.
+pub fn notice_line(text: &str) -> String {
+    serde_json::to_string(&Line::Notice { text }).unwrap_or_default()
 }
 
 /// The JSON line that answers what was not understood.

@@ -1,10 +1,14 @@
 //! `start` and `join`: a conference of one's own, or one of those on this network.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, list, participate, passphrase};
+use super::invite::{self, Invite};
+use super::{ParticipantOptions, json, list, participate, passphrase, qr, report};
 use crate::conference::config::Config;
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
@@ -12,8 +16,13 @@ use crate::device::net::Interface;
 use crate::limits;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
+use crate::protocol::passphrase::Passphrase;
 use crate::protocol::roster::names;
 
+/// What there is to know of an open conference.
+const ANYONE: &str = "anyone on this network can watch";
+/// Stands for the invite on stdin.
+const FROM_STDIN: &str = "-";
 /// How long conferences have to answer. They answer within 10..140 ms, to questions at 0, 150 and 450 ms.
 const ANSWER_MS: u64 = 800;
 /// The least time `join TITLE` looks, so that a second conference of that title is noticed.
@@ -27,19 +36,50 @@ pub fn start(title: Option<String>, open: bool, options: &ParticipantOptions) ->
     participate::check(options)?;
     let title = title.unwrap_or_else(|| format!("{}'s conference", config.name));
     let title = check_title(&title)?;
-    let passphrase = if open { None } else { passphrase::given(options)? };
-    let protected = passphrase.is_some();
-    let entry = Entry::Start { title: title.clone(), passphrase };
+    let given = if open { None } else { passphrase::given(options)? };
+    let made = if open || given.is_some() { None } else { Some(passphrase::generate()?) };
+    let entry = Entry::Start { title: title.clone(), passphrase: given.or_else(|| made.clone()) };
     let conference = participate::open(&config, entry, Role::Participant)?;
-    if !open && !protected {
-        eprintln!("note: this conference is open: anyone on this network can watch (--open says that you know,");
-        eprintln!("      --passphrase-file FILE protects it)");
-    }
-    if !options.json {
-        let interface = conference.interface_name();
-        eprintln!("started \"{title}\" on {interface}; others join with: roundtable join \"{title}\"");
-    }
+    let pinned = config.group.is_some() || config.port.is_some();
+    let plan = conference.plan();
+    let invite =
+        Invite { title, id: conference.id(), at: pinned.then(|| SocketAddrV4::new(plan.base, plan.port)), key: made };
+    welcome(&invite, open, &conference.interface_name(), options.json)?;
     participate::stay(conference, &config, options).map(drop)
+}
+
+/// Tells how others come in. A passphrase of the user's own is not shown again; one made up here is known to nobody yet.
+fn welcome(invite: &Invite, open: bool, interface: &str, json: bool) -> Result<(), Failure> {
+    let (title, line) = (&invite.title, invite.to_line());
+    if json {
+        let passphrase = invite.key.as_deref();
+        json::print(&json::invite_line(title, &invite.id.to_string(), open, passphrase, &line));
+        return Ok(());
+    }
+    if open {
+        eprintln!(
+            "started \"{title}\" on {interface}, open: {ANYONE}; \
+             others join with: roundtable join \"{title}\""
+        );
+        return Ok(());
+    }
+    eprintln!(
+        "started \"{title}\" on {interface}, protected by a passphrase; others join with: roundtable join \"{title}\""
+    );
+    let passphrase = invite.key.as_deref().map_or(String::new(), |key| format!("passphrase: {key}\n"));
+    let text = Zeroizing::new(format!("title:      {title}\n{passphrase}invite:     {}\n", *line));
+    report::print(&text)?;
+    if std::io::stdout().is_terminal() {
+        report::print(&Zeroizing::new(qr::drawn(&line).unwrap_or_default()))?;
+    }
+    eprintln!(
+        "the invite is for `roundtable join -`, which reads it from stdin{}",
+        match invite.key {
+            Some(_) => "; it holds the passphrase",
+            None => " and asks for the passphrase",
+        }
+    );
+    Ok(())
 }
 
 fn check_title(title: &str) -> Result<String, Failure> {
@@ -51,20 +91,67 @@ fn check_title(title: &str) -> Result<String, Failure> {
     Ok(clean)
 }
 
-/// Joins the conference whose title is, or begins with, `title`; without one the user picks.
+/// Joins the conference whose title is, or begins with, `title`, or with "-" the one of the invite on stdin; without one
+/// the user picks.
 pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Failure> {
     let config = options.config()?;
     participate::check(options)?;
-    let found = match title {
-        Some(title) => find(title, &config)?,
-        None => pick(&config)?,
+    let (found, key) = match title {
+        Some(title) => resolve(title, &config)?,
+        None => (pick(&config)?, None),
     };
-    if !options.json {
-        eprintln!("joining \"{}\"", found.title);
+    match (options.json, found.open) {
+        (false, false) => eprintln!("joining \"{}\"", found.title),
+        (false, true) => eprintln!("joining \"{}\", open: {ANYONE}", found.title),
+        // Whether anybody reads is known when the first event is told.
+        (true, true) => drop(json::print(&json::notice_line(&format!("open: {ANYONE}")))),
+        (true, false) => {}
     }
-    let secret = passphrase::secret_for(&found, options)?;
+    let secret = passphrase::secret_for(&found, key.as_ref(), options)?;
     let conference = participate::open(&config, Entry::Join { found, secret }, Role::Participant)?;
     participate::stay(conference, &config, options).map(drop)
+}
+
+/// The conference called `title`, or with "-" the one of the invite on stdin and the passphrase that stands there.
+pub fn resolve(title: &str, config: &Config) -> Result<(Found, Option<Passphrase>), Failure> {
+    if title.starts_with(invite::SCHEME) {
+        let text = "an invite is not given as an argument: every user of this machine could read it";
+        return Err(Failure::usage(text).hint("`roundtable join -` reads it from stdin"));
+    }
+    if title != FROM_STDIN {
+        return Ok((find(title, config)?, None));
+    }
+    let invite = read_invite()?;
+    let interface = conference::choose_interface(config)?;
+    let meant =
+        |f: &Found| f.id == invite.id && invite.at.is_none_or(|at| (f.plan.base, f.plan.port) == (*at.ip(), at.port()));
+    // One entry is enough: the id is no name that two could have.
+    let times = (Duration::ZERO, Duration::from_millis(SEARCH_MS));
+    let found = look(&interface, times, |found| found.iter().any(&meant))?;
+    match found.iter().find(|f| meant(f)) {
+        Some(one) => Ok((one.clone(), invite.key)),
+        None => {
+            let title = names::clean(&invite.title, limits::TITLE_BYTES_MAX);
+            let text = format!("the conference of the invite, \"{title}\", does not answer on {}", interface.name);
+            Err(nothing_found(&text, &found))
+        }
+    }
+}
+
+/// The first line of stdin; what follows it is for whoever reads stdin next.
+fn read_invite() -> Result<Invite, Failure> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        eprint!("invite: ");
+        std::io::stderr().flush()?;
+    }
+    let mut line = Zeroizing::new(Vec::with_capacity(limits::INVITE_BYTES_MAX + 2));
+    stdin.lock().take(limits::INVITE_BYTES_MAX as u64 + 2).read_until(b'\n', &mut line)?;
+    let wrong = |e: invite::Error| {
+        let hint = format!("one line such as \"{}Standup?id=..&key=..\" is expected on stdin", invite::SCHEME);
+        Failure::usage(e).hint(hint)
+    };
+    std::str::from_utf8(&line).map_err(|_| invite::Error::Foreign).and_then(str::parse).map_err(wrong)
 }
 
 /// Looks for a conference by its title or id: the exact one, else the only one that begins so, whatever the case.

@@ -6,14 +6,17 @@ pub mod chat;
 pub mod demo;
 pub mod devices;
 pub mod failure;
+pub mod invite;
 pub mod json;
 pub mod list;
 pub mod meet;
 mod pace;
 pub mod participate;
 mod passphrase;
+mod qr;
 pub mod report;
 pub mod sdp;
+pub mod tap;
 mod transcript;
 
 use std::path::PathBuf;
@@ -27,14 +30,30 @@ use failure::Failure;
 const EXAMPLES: &str = "\
 Examples:
   roundtable demo                          see it work on one machine
-  roundtable start \"Standup\"               start a conference, others join it by name
+  roundtable start \"Standup\"               start a conference: prints its passphrase and an invite
+  roundtable join Standup                  join by its title; asks for the passphrase
+  roundtable join -                        join by the invite that is pasted or piped in
   roundtable                               list the conferences on this network and pick one
   roundtable join Standup --camera none    join without a camera
   roundtable chat Standup                  join in the terminal, to read and write
-  roundtable sdp Ada > ada.sdp             play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
+  roundtable tap Ada --sdp ada.sdp         play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
 
 Settings can be kept in a file and in the environment too; `roundtable devices` names devices and that file.
 Exit codes: 0 done, 1 unexpected, 2 usage, 3 device, 4 network, 5 refused, 6 not found.";
+
+const START_EXAMPLES: &str = "\
+Examples:
+  roundtable start \"Standup\" --name Ada           prints a passphrase, an invite and its QR code
+  roundtable start \"Standup\" --passphrase-file f  with a passphrase of your own
+  roundtable start \"Fair\" --open                  without: anyone on this network can watch";
+
+const JOIN_EXAMPLES: &str = "\
+Examples:
+  roundtable join Standup --camera test --microphone none
+  roundtable join -                         paste the invite
+  roundtable join - --headless < invite.txt
+
+Neither invite nor passphrase is an argument: every user of this machine can read those.";
 
 /// Video conferencing on a local network with no server.
 #[derive(Parser)]
@@ -49,20 +68,21 @@ struct Cli {
 #[derive(Subcommand)]
 enum Subcommands {
     /// Start a conference on this network and open it
-    #[command(after_help = "Example:\n  roundtable start \"Standup\" --name Ada")]
+    #[command(after_help = START_EXAMPLES)]
     Start {
         /// What the conference is called; others join it by this title
         title: Option<String>,
-        /// Anyone on this network may watch; otherwise give a passphrase
+        /// Anyone on this network may watch; otherwise a passphrase is made up, unless you give one
         #[arg(long)]
         open: bool,
         #[command(flatten)]
         options: ParticipantOptions,
     },
     /// Join a conference; without a title, pick one from those on this network
-    #[command(after_help = "Example:\n  roundtable join Standup --camera test --microphone none")]
+    #[command(after_help = JOIN_EXAMPLES)]
     Join {
-        /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
+        /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it; - reads an
+        /// invite from stdin
         title: Option<String>,
         #[command(flatten)]
         options: ParticipantOptions,
@@ -99,6 +119,9 @@ enum Subcommands {
         after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
     )]
     Sdp(sdp::Options),
+    /// Send somebody's streams to programs on this machine, out of a protected conference, too
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Options),
     /// See a conference of simulated people on this machine
     #[command(
         after_help = "Example:\n  roundtable demo --people 9\n  roundtable demo --headless --duration 10 --stats s.json --screenshot s.png"
@@ -228,6 +251,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
+        Some(Subcommands::Tap(options)) => tap::run(&options),
         Some(Subcommands::Demo { people, options }) => demo::run(people, &options),
     };
     match result {

@@ -86,6 +86,26 @@ pub fn stay_and(
     trouble.map_or(Ok(stats), Err)
 }
 
+/// Stays as a tool does, without window, transcript and statistics, and calls `each` every second.
+pub fn stay_unseen(
+    conference: Conference,
+    options: &ParticipantOptions,
+    mut each: impl FnMut(&Conference) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let conference = Arc::new(conference);
+    stop_on_signals(&conference)?;
+    let told = print_notices(conference.events(), Arc::default(), true);
+    let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, None)?;
+    let mut outcome = Ok(());
+    while outcome.is_ok() && !conference.wait_until(Duration::from_secs(1), |c| c.view().ended) {
+        outcome = each(&conference);
+    }
+    clockwork.stop();
+    conference.leave();
+    let _ = told.recv_timeout(LAST_WORDS);
+    outcome
+}
+
 /// A file of the user's that cannot be written.
 pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
     Failure::words(code::DEVICE, format!("cannot write {}: {error}", path.display()))

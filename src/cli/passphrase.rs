@@ -8,18 +8,23 @@ use zeroize::Zeroizing;
 
 use super::ParticipantOptions;
 use super::failure::{Failure, code};
+use crate::device::identity;
+use crate::limits::PASSPHRASE_BYTES_MAX;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::Secret;
+use crate::protocol::passphrase::{Error, Passphrase};
 
 /// The variable of the environment that may hold it.
 const VARIABLE: &str = "ROUNDTABLE_PASSPHRASE";
-/// Longest passphrase, bytes.
-const BYTES_MAX: u64 = 1_024;
 /// Tries at the prompt.
 const TRIES: usize = 3;
 
-/// A passphrase: wiped from memory when it is no longer used.
-pub type Passphrase = Zeroizing<String>;
+/// One that nobody has used before, from the system's randomness.
+pub fn generate() -> Result<Passphrase, Failure> {
+    let seed = Zeroizing::new(identity::random_seed().map_err(|e| Failure::new(code::UNEXPECTED, e))?);
+    let [a, b, c, d, e, f, g, h, ..] = *seed;
+    Ok(Passphrase::generate(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
+}
 
 /// The passphrase given by file or environment, if any; the file wins.
 pub fn given(options: &ParticipantOptions) -> Result<Option<Passphrase>, Failure> {
@@ -27,7 +32,7 @@ pub fn given(options: &ParticipantOptions) -> Result<Option<Passphrase>, Failure
         return from_file(path).map(Some);
     }
     match std::env::var(VARIABLE) {
-        Ok(text) => checked(Zeroizing::new(text), VARIABLE).map(Some),
+        Ok(text) => checked(&Zeroizing::new(text), VARIABLE).map(Some),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{VARIABLE} is not UTF-8"))),
     }
@@ -38,27 +43,33 @@ fn from_file(path: &Path) -> Result<Passphrase, Failure> {
         Failure::words(code::USAGE, format!("cannot read the passphrase from {}: {e}", path.display()))
             .hint("the file holds the passphrase on its first line, as UTF-8")
     };
-    let mut text = Zeroizing::new(String::new());
-    std::fs::File::open(path).and_then(|f| f.take(BYTES_MAX + 2).read_to_string(&mut text)).map_err(unread)?;
-    let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
-    checked(line, &path.display().to_string())
+    // As large as it may become: a string that grows leaves copies of what it held.
+    let mut text = Zeroizing::new(String::with_capacity(PASSPHRASE_BYTES_MAX + 16));
+    let most = PASSPHRASE_BYTES_MAX as u64 + 2;
+    std::fs::File::open(path).and_then(|f| f.take(most).read_to_string(&mut text)).map_err(unread)?;
+    checked(text.lines().next().unwrap_or_default(), &path.display().to_string())
 }
 
-fn checked(text: Passphrase, origin: &str) -> Result<Passphrase, Failure> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Err(Failure::usage(format!("{origin} holds no passphrase")));
-    }
-    if trimmed.len() as u64 > BYTES_MAX {
-        return Err(Failure::usage(format!("the passphrase in {origin} is longer than {BYTES_MAX} bytes")));
-    }
-    Ok(Zeroizing::new(trimmed.to_owned()))
+fn checked(text: &str, origin: &str) -> Result<Passphrase, Failure> {
+    text.parse().map_err(|error| match error {
+        Error::Empty => Failure::usage(format!("{origin} holds no passphrase")),
+        Error::TooLong => Failure::usage(format!("{origin}: {error}")),
+    })
 }
 
-/// What opens `found`: nothing for an open conference, else the passphrase given, else the one the user types.
-pub fn secret_for(found: &Found, options: &ParticipantOptions) -> Result<Secret, Failure> {
+/// What opens `found`: nothing for an open conference, else the key of the invite, else the passphrase given, else the
+/// one the user types.
+pub fn secret_for(
+    found: &Found,
+    invited: Option<&Passphrase>,
+    options: &ParticipantOptions,
+) -> Result<Secret, Failure> {
     if found.open {
         return Ok(Secret::open(&found.id));
+    }
+    if let Some(passphrase) = invited {
+        return try_one(found, passphrase)?
+            .ok_or_else(|| refused(found).hint("the invite's key is not this conference's: ask for another invite"));
     }
     if let Some(passphrase) = given(options)? {
         return try_one(found, &passphrase)?.ok_or_else(|| {
@@ -70,15 +81,18 @@ pub fn secret_for(found: &Found, options: &ParticipantOptions) -> Result<Secret,
     }
     for _ in 0..TRIES {
         let typed = rpassword::prompt_password(format!("passphrase of \"{}\": ", found.title)).map(Zeroizing::new)?;
-        if let Some(secret) = try_one(found, &typed)? {
-            return Ok(secret);
+        match typed.parse::<Passphrase>() {
+            Ok(passphrase) => match try_one(found, &passphrase)? {
+                Some(secret) => return Ok(secret),
+                None => eprintln!("that is not the passphrase"),
+            },
+            Err(error) => eprintln!("{error}"),
         }
-        eprintln!("that is not the passphrase");
     }
     Err(refused(found).hint("ask whoever started the conference"))
 }
 
-fn try_one(found: &Found, passphrase: &str) -> Result<Option<Secret>, Failure> {
+fn try_one(found: &Found, passphrase: &Passphrase) -> Result<Option<Secret>, Failure> {
     let secret = Secret::from_passphrase(passphrase, &found.id).map_err(|e| Failure::new(code::UNEXPECTED, e))?;
     Ok(found.accepts(&secret).then_some(secret))
 }
@@ -88,8 +102,9 @@ fn refused(found: &Found) -> Failure {
 }
 
 fn refused_without(found: &Found) -> Failure {
-    Failure::words(code::REFUSED, format!("\"{}\" is protected, and no passphrase was given", found.title))
-        .hint(format!("give --passphrase-file FILE or {VARIABLE}, or run in a terminal to be asked"))
+    Failure::usage(format!("\"{}\" is protected, and no passphrase was given", found.title)).hint(format!(
+        "give --passphrase-file FILE or {VARIABLE}, pipe an invite to `roundtable join -`, or run in a terminal to be asked"
+    ))
 }
 
 #[cfg(test)]
@@ -110,9 +125,18 @@ mod tests {
             (&[b'x'; 1_025], None),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(given(&options).ok().flatten().as_ref().map(|p| p.as_str()), expected, "{bytes:?}");
+            assert_eq!(given(&options).ok().flatten().as_deref(), expected, "{bytes:?}");
         }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(given(&options).unwrap_err().code, code::USAGE);
+    }
+
+    #[test]
+    fn generated_ones_are_five_words_and_differ() {
+        let made: Vec<Passphrase> = (0..100).map(|_| generate().unwrap()).collect();
+        assert!(made.iter().all(|p| p.split('-').count() == 5));
+        // Two equal ones among a hundred of 2^55 are no accident.
+        let distinct: std::collections::BTreeSet<&str> = made.iter().map(|p| &**p).collect();
+        assert_eq!(distinct.len(), made.len());
     }
 }

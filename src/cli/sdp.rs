@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failure::{Failure, code};
 use super::{ParticipantOptions, meet, participate, report};
-use crate::conference::{Entry, Role};
+use crate::conference::{Conference, Entry, Role};
 use crate::protocol::keys::Secret;
 use crate::wire::Layer;
 
@@ -32,46 +32,58 @@ pub struct Options {
     interface: Option<String>,
 }
 
-fn layer(word: &str) -> Result<Layer, String> {
+/// The layer called `word`, of a camera.
+pub fn layer(word: &str) -> Result<Layer, String> {
     let known = Layer::ALL.into_iter().find(|l| l.word() == word && *l != Layer::Screen);
     known.ok_or_else(|| "thumb, medium or full is expected".into())
 }
 
-/// Prints the SDP on stdout; stays unless told otherwise.
-pub fn run(options: &Options) -> Result<(), Failure> {
+/// What a tool takes part as: nobody sees it, and it receives nothing by itself.
+pub fn observer(name: &str, interface: Option<&String>) -> ParticipantOptions {
     let none = || Some("none".to_owned());
-    let participant = ParticipantOptions {
-        name: Some("sdp".into()),
+    ParticipantOptions {
+        name: Some(name.into()),
         camera: none(),
         microphone: none(),
         speaker: none(),
-        interface: options.interface.clone(),
+        interface: interface.cloned(),
         headless: true,
+        text: true,
         ..ParticipantOptions::default()
-    };
+    }
+}
+
+/// Why there is nothing of the person called `name`.
+pub fn nothing_of(name: &str, layer: Layer, conference: &Conference) -> Failure {
+    let seen: Vec<String> = conference.view().people.iter().map(|p| p.name.clone()).collect();
+    if seen.iter().any(|n| n == name) {
+        let text = format!("{name} sends no {} picture and no sound", layer.word());
+        return Failure::words(code::NOT_FOUND, text)
+            .hint("the camera or microphone has to be on; `--layer full` is the usual one");
+    }
+    let hint = format!("these are here: {}", if seen.is_empty() { "nobody".into() } else { seen.join(", ") });
+    Failure::words(code::NOT_FOUND, format!("nobody is called \"{name}\" here")).hint(hint)
+}
+
+/// Prints the SDP on stdout; stays unless told otherwise.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let participant = observer("sdp", options.interface.as_ref());
     let config = participant.config()?;
-    let found = match &options.conference {
-        Some(title) => meet::find(title, &config)?,
-        None => meet::only(&config)?,
+    let (found, _) = match &options.conference {
+        Some(title) => meet::resolve(title, &config)?,
+        None => (meet::only(&config)?, None),
     };
     if !found.open {
         let text = format!("\"{}\" is protected: other programs cannot open its streams", found.title);
-        return Err(Failure::words(code::REFUSED, text).hint("only open conferences can be played by other programs"));
+        let hint =
+            format!("`roundtable tap \"{}\"` opens them and sends them to this machine's programs", options.name);
+        return Err(Failure::words(code::REFUSED, text).hint(hint));
     }
     let secret = Secret::open(&found.id);
     let conference = participate::open(&config, Entry::Join { found, secret }, Role::Observer)?;
-    let printable = |c: &crate::conference::Conference| c.sdp(&options.name, options.layer).is_some();
+    let printable = |c: &Conference| c.sdp(&options.name, options.layer).is_some();
     if !conference.wait_until(SEARCH, printable) {
-        let seen: Vec<String> = conference.view().people.iter().map(|p| p.name.clone()).collect();
-        let failure = if seen.contains(&options.name) {
-            let text = format!("{} sends no {} picture and no sound", options.name, options.layer.word());
-            Failure::words(code::NOT_FOUND, text)
-                .hint("the camera or microphone has to be on; `--layer full` is the usual one")
-        } else {
-            let hint = format!("these are here: {}", if seen.is_empty() { "nobody".into() } else { seen.join(", ") });
-            Failure::words(code::NOT_FOUND, format!("nobody is called \"{}\" here", options.name)).hint(hint)
-        };
-        return Err(failure);
+        return Err(nothing_of(&options.name, options.layer, &conference));
     }
     let sdp = conference.sdp(&options.name, options.layer).unwrap_or_default();
     report::print(&sdp)?;
@@ -80,5 +92,5 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     eprintln!("keeping {}'s streams wanted; Ctrl-C ends", options.name);
-    participate::stay(conference, &config, &participant).map(drop)
+    participate::stay_unseen(conference, &participant, |_| Ok(()))
 }

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(does(PersonState::Changed, ""), None);
         assert_eq!(does(PersonState::Changed, "raises a hand").as_deref(), Some("-- Bob raises a hand"));
         assert_eq!(does(PersonState::Left, "left").as_deref(), Some("-- Bob left"));
-        let joined = Event::Joined { conference: "Standup".into(), id: "2".into(), name: "Ada".into() };
+        let joined = Event::Joined { conference: "Standup".into(), id: "2".into(), name: "Ada".into(), open: false };
         assert!(transcript.lines(&joined).is_some_and(|line| line.ends_with("you are in \"Standup\" as Ada")));
         clock.advance(HERE_BEFORE);
         let mut transcript = Transcript { joined: Some(Timestamp::from_millis(1)), ..transcript };

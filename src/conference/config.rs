@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::tap::Wish;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
 use crate::limits;
@@ -210,6 +211,8 @@ pub struct Config {
     pub hold: bool,
     /// Receive no pictures, and voices only if there is a speaker.
     pub text_only: bool,
+    /// Whose streams go to other programs.
+    pub tap: Option<Wish>,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -263,6 +266,7 @@ impl Config {
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
             hold: false,
             text_only: false,
+            tap: None,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
         })

@@ -243,9 +243,9 @@ impl Director {
                 let name = me.name.clone();
                 let mut state = self.shared.state();
                 state.own.name = me.name;
-                let conference = state.title.clone();
+                let (conference, open) = (state.title.clone(), state.open);
                 drop(state);
-                self.tell_event(Event::Joined { conference, id: me.id.to_string(), name });
+                self.tell_event(Event::Joined { conference, id: me.id.to_string(), name, open });
             }
             E::MeChanged(me) => self.shared.state().own.name = me.name,
             E::PersonJoined(person) => self.arrived(person),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::director::Director;
 use super::people::{Other, Received};
+use super::tap::Taps;
 use crate::device::sound::SpeakerSpec;
 use crate::limits::{FOLLOWS_PER_S_MAX, SLOTS_MAX};
 use crate::pipeline::audio_receive::TalkerStats;
@@ -37,6 +38,8 @@ const PICTURE: StreamKind = StreamKind::Video(Layer::Full);
 pub struct Follows {
     keys: BTreeSet<u64>,
     again: Option<Timestamp>,
+    /// What goes to other programs.
+    pub(super) taps: Taps,
 }
 
 impl Follows {
@@ -68,7 +71,8 @@ struct Opened {
     voice: Option<(Received, Arc<TalkerStats>)>,
 }
 
-fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
+/// Where a stream of somebody's is received, and the stream; `None` while they send none.
+pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
     let address = plan.stream(other.person.slot?, kind);
     Some((Received { address, source: other.person.address, ssrc: stream.ssrc }, *stream))
@@ -78,6 +82,7 @@ impl Director {
     /// Subscribes to what somebody sends, and to nothing else of theirs.
     pub(super) fn follow(&mut self, id: &ParticipantId) {
         let now = self.now();
+        self.tap(id);
         let Some(opening) = self.change_over(now, id) else { return };
         let key = opening.key;
         let opened = self.open(now, opening);
@@ -107,6 +112,7 @@ impl Director {
         self.close_video(other);
         self.close_voice(other);
         self.follows.keys.remove(&other.key);
+        self.follows.taps.gone(&other.person.id);
     }
 
     /// Ends what is not wanted any more; what is to be opened instead.
@@ -142,7 +148,7 @@ impl Director {
         Some(Opening { key: other.key, of, video, voice, picture, offset })
     }
 
-    fn again_after(&mut self, now: Timestamp) {
+    pub(super) fn again_after(&mut self, now: Timestamp) {
         self.follows.again.get_or_insert(now + AGAIN);
     }
 

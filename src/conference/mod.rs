@@ -24,6 +24,7 @@ mod people;
 mod state;
 pub mod stats;
 mod succession;
+pub mod tap;
 mod troubles;
 pub mod view;
 
@@ -33,7 +34,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
 use crate::device::{net, process};
@@ -42,8 +42,11 @@ use crate::pipeline::control;
 use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{KdfFailed, Secret};
+use crate::protocol::passphrase::Passphrase;
 use crate::time::NtpTime;
 use crate::wire::Layer;
+use crate::wire::address::Plan;
+use crate::wire::message::ConferenceId;
 use config::Config;
 use stats::Stats;
 use view::{Command, NoticeKind, View};
@@ -104,7 +107,7 @@ pub enum Entry {
         /// What it is called.
         title: String,
         /// What others must know to take part; without one anyone on the network can watch.
-        passphrase: Option<Zeroizing<String>>,
+        passphrase: Option<Passphrase>,
     },
     /// One that was found.
     Join {
@@ -227,6 +230,8 @@ pub enum Event {
         id: String,
         /// Own name, as shown.
         name: String,
+        /// Anyone on this network can watch.
+        open: bool,
     },
     /// Somebody else.
     Person(PersonEvent),
@@ -361,6 +366,11 @@ impl Conference {
         self.shared.state().sdp(name, layer)
     }
 
+    /// What is tapped; `None` while whoever is to be tapped is not here or sends nothing.
+    pub fn tapped(&self) -> Option<tap::Tapped> {
+        self.shared.state().tapped.clone()
+    }
+
     /// One's own name and those of the other people who are here, in the order they came.
     pub fn names(&self) -> (String, Vec<String>) {
         let state = self.shared.state();
@@ -371,6 +381,16 @@ impl Conference {
     /// Title of the conference.
     pub fn title(&self) -> String {
         self.shared.state().title.clone()
+    }
+
+    /// What it is told apart by from others of the same title.
+    pub fn id(&self) -> ConferenceId {
+        self.shared.state().conference
+    }
+
+    /// Its groups and ports.
+    pub fn plan(&self) -> Plan {
+        self.shared.state().plan
     }
 
     /// Name of the network interface in use.

@@ -5,16 +5,20 @@ use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
+use super::tap::Tapped;
 use super::view::View;
 use crate::pipeline::control;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
+use crate::wire::message::ConferenceId;
 use crate::wire::{Layer, StreamKind};
 
 /// The conference's state.
 pub struct State {
     /// Title.
     pub title: String,
+    /// Id of the conference.
+    pub conference: ConferenceId,
     /// Anyone on the network can watch.
     pub open: bool,
     /// Name of the network interface.
@@ -35,6 +39,8 @@ pub struct State {
     pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
+    /// What goes to other programs.
+    pub tapped: Option<Tapped>,
     /// It is over.
     pub ended: bool,
     cpu_before_s: f64,
@@ -45,6 +51,7 @@ impl State {
     pub fn new(ready: &Ready) -> Self {
         Self {
             title: ready.title.clone(),
+            conference: ready.conference,
             open: ready.open,
             interface: ready.interface.name.clone(),
             plan: ready.plan,
@@ -55,6 +62,7 @@ impl State {
             control_rejected: 0,
             media_rejected: 0,
             summary: Vec::new(),
+            tapped: None,
             ended: false,
             cpu_before_s: 0.0,
         }

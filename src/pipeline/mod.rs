@@ -6,5 +6,6 @@ pub mod control;
 pub mod egress;
 pub mod receive;
 pub mod slot;
+pub mod tap;
 pub mod video_receive;
 pub mod video_send;

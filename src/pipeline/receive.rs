@@ -181,6 +181,11 @@ impl Receiver {
         self.command(Command::Subscribe(Box::new(stream)))
     }
 
+    /// The interface that is subscribed on.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
     /// Leaves the stream's group. Its slot keeps the last picture.
     pub fn unsubscribe(&self, key: u64) {
         let _ = self.command(Command::Unsubscribe(key));

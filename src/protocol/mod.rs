@@ -7,6 +7,7 @@ pub mod door;
 pub mod jitter;
 pub mod keys;
 pub mod packetizer;
+pub mod passphrase;
 pub mod rate;
 pub mod reassembler;
 pub mod roster;

@@ -188,6 +188,14 @@ impl Unprotector {
         Self { keys, control, control_index: 0, ssrc, newest, seen }
     }
 
+    /// Index of the newest authentic packet, roll-over counter included; `None` before the first.
+    pub fn newest(&self) -> Option<u64> {
+        match self.newest {
+            Newest::Told(_) => None,
+            Newest::Known(index) => Some(index),
+        }
+    }
+
     /// Opens `packet` in place and returns the length of the plain RTP packet at its start.
     pub fn open(&mut self, packet: &mut [u8]) -> Result<usize, Error> {
         let plain = header_bytes(packet).ok_or(Error::Malformed(packet.len()))?;

@@ -73,7 +73,7 @@ impl Description<'_> {
         line(format_args!("a=recvonly"));
         if let Some(video) = self.video {
             line(format_args!("m=video {} RTP/AVP 26", video.address.port()));
-            line(format_args!("c=IN IP4 {}/{}", video.address.ip(), self.ttl));
+            line(format_args!("c=IN IP4 {}", connection(video.address, self.ttl)));
             line(format_args!("a=rtpmap:26 JPEG/90000"));
             if video.fps_milli > 0 {
                 line(format_args!("a=framerate:{}", f64::from(video.fps_milli) / 1_000.0));
@@ -81,7 +81,7 @@ impl Description<'_> {
         }
         if let Some(audio) = self.audio {
             line(format_args!("m=audio {} RTP/AVP 111", audio.port()));
-            line(format_args!("c=IN IP4 {}/{}", audio.ip(), self.ttl));
+            line(format_args!("c=IN IP4 {}", connection(audio, self.ttl)));
             line(format_args!("a=rtpmap:111 opus/48000/2"));
             line(format_args!("a=fmtp:111 sprop-stereo=0;useinbandfec=1"));
             line(format_args!("a=ptime:20"));
@@ -95,6 +95,11 @@ impl Description<'_> {
         let cname = if cname.is_empty() { "-" } else { &cname };
         format!("o={cname} {} {} IN IP4 {}\r\n", self.session_id, self.version, self.origin)
     }
+}
+
+/// A group has a TTL, a single address must have none (RFC 8866 section 5.7).
+fn connection(address: SocketAddrV4, ttl: u8) -> String {
+    if address.ip().is_multicast() { format!("{}/{ttl}", address.ip()) } else { address.ip().to_string() }
 }
 
 /// Longest text taken over from a person or a title: three of them and the fixed lines stay below the bound.
@@ -140,6 +145,12 @@ mod tests {
         assert_eq!(ada().to_text(), expected);
         let whole = Description { video: ada().video.map(|v| Video { fps_milli: 30_000, ..v }), ..ada() };
         assert!(whole.to_text().contains("a=framerate:30\r\n"));
+    }
+
+    #[test]
+    fn a_single_address_has_no_ttl() {
+        let tapped = Description { audio: Some("127.0.0.1:5006".parse().unwrap()), video: None, ..ada() };
+        assert!(tapped.to_text().contains("m=audio 5006 RTP/AVP 111\r\nc=IN IP4 127.0.0.1\r\n"));
     }
 
     #[test]

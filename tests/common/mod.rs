@@ -10,6 +10,7 @@ pub mod lan;
 pub mod peer;
 pub mod random;
 pub mod sandbox;
+pub mod sniffer;
 pub mod stats;
 
 use std::time::{Duration, Instant};

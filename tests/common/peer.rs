@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -47,9 +47,14 @@ impl Peer {
 
     /// Makes `command` start a conference that is not open; `more` says what protects it.
     pub fn protect(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
-        let mut peer = Peer::spawn(command, "start", name, conference, more);
+        let mut peer = Peer::begin(command, name, conference, more);
         peer.await_joined();
         peer
+    }
+
+    /// As [`Peer::protect`], with all its events still to come.
+    pub fn begin(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
+        Peer::spawn(command, "start", name, conference, more)
     }
 
     /// Makes `command` join a conference.
@@ -151,8 +156,24 @@ impl Peer {
 
     /// Gives the program one line.
     pub fn tell(&mut self, line: &Value) {
+        self.write_line(&line.to_string());
+    }
+
+    /// Gives the program one line that is no command.
+    pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the program reads its input");
+    }
+
+    /// Everything it leaves on disk, and its log.
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The arguments and the environment the program was given.
+    pub fn given(&self) -> Vec<u8> {
+        let read = |what: &str| std::fs::read(format!("/proc/{}/{what}", self.child.id())).expect("the process runs");
+        [read("cmdline"), read("environ")].concat()
     }
 
     /// The statistics as last written; `None` before the first time.

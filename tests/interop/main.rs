@@ -8,3 +8,4 @@ mod common;
 mod material;
 mod players;
 mod senders;
+mod taps;

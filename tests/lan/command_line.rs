@@ -74,7 +74,7 @@ fn a_signal_leaves_properly_and_ends_well() {
 #[test]
 fn a_home_that_cannot_be_written_keeps_nobody_out_but_is_told() {
     sandboxed("command_line::a_home_that_cannot_be_written_keeps_nobody_out_but_is_told", || {
-        let arguments = bare(&["start", "Alone", "--duration", "0.5"]);
+        let arguments = bare(&["start", "Alone", "--open", "--duration", "0.5"]);
         let ran = run_with(&arguments, &[("ROUNDTABLE_HOME", "/dev/null/nowhere")]);
         let errors = String::from_utf8_lossy(&ran.stderr);
         assert_eq!(ran.status.code(), Some(0), "{errors}");
@@ -86,7 +86,7 @@ fn a_home_that_cannot_be_written_keeps_nobody_out_but_is_told() {
 fn conferences_of_one_title_are_told_apart_by_id() {
     sandboxed("command_line::conferences_of_one_title_are_told_apart_by_id", || {
         let ada = Peer::start(Command::new(PROGRAM), "Ada", "Twins", &BARE);
-        let arguments = bare(&["start", "Twins", "--duration", "0.5"]);
+        let arguments = bare(&["start", "Twins", "--open", "--duration", "0.5"]);
         let errors = String::from_utf8(run(&arguments).stderr).expect("UTF-8");
         assert!(errors.contains("another conference \"Twins\""), "{errors}");
 

@@ -13,4 +13,5 @@ mod crowd;
 mod demo;
 mod hostile;
 mod protected;
+mod stranger;
 mod switch;

@@ -5,8 +5,13 @@ use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON, assert_all_show, await_all_meet, private};
 use crate::common::sandbox::sandboxed;
 use crate::hostile::Recording;
+use crate::common::sniffer::Sniffer;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A wrong passphrase is told by then. Far above the 300 ms it takes on a machine that does nothing else.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A passphrase in a file, and another way to type the same one: NFKC makes them equal.
 fn passphrases(folder: &Path) -> [PathBuf; 2] {
@@ -17,10 +22,14 @@ fn passphrases(folder: &Path) -> [PathBuf; 2] {
     })
 }
 
-fn refused(mut command: Command, more: &[&str]) -> (Option<i32>, String) {
+fn refused(command: Command, more: &[&str]) -> (Option<i32>, String) {
+    let arguments = ["join", "Council", "--name", "Eve", "--headless", "--camera", "none", "--microphone", "none"];
+    ended(command, &[&arguments, more].concat())
+}
+
+fn ended(mut command: Command, more: &[&str]) -> (Option<i32>, String) {
     let home = tempfile::tempdir().expect("temporary folder");
     private(&mut command, &home);
-    command.args(["join", "Council", "--name", "Eve", "--headless"]).args(["--camera", "none", "--microphone", "none"]);
     let ran = command.args(more).stdin(Stdio::null()).output().expect("start the program");
     (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
 }
@@ -45,13 +54,36 @@ fn the_passphrase_lets_in_and_nothing_else_does() {
         std::fs::write(&wrong, "Brücke finden V").expect("written");
         let wrong = given(&wrong);
         let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
-        for (more, words) in [(&wrong[..], "wrong passphrase"), (&[], "no passphrase was given")] {
+        let sniffer = Sniffer::start();
+        let (code, errors) = refused(lan.command(3, PROGRAM), &wrong);
+        let ended_at = Instant::now();
+        assert_eq!(code, Some(5), "{errors}");
+        let frames = sniffer.finish();
+        let asked = frames.iter().position(|f| f.source() == Some(Lan::address(3))).expect("Eve asks");
+        let heard = frames[asked..].iter().find(|f| f.holds(b"Council")).expect("the conference answers");
+        let after = ended_at.duration_since(heard.at);
+        println!("the wrong passphrase is told {after:?} after the first announcement");
+        // Argon2 alone takes some tenths of a second on a machine that is busy.
+        assert!(after < REFUSED_WITHIN, "told only after {after:?}");
+
+        for (more, expected, words) in [(&wrong[..], 5, "wrong passphrase"), (&[], 2, "no passphrase was given")] {
             let (code, errors) = refused(lan.command(3, PROGRAM), more);
-            assert_eq!(code, Some(5), "{errors}");
+            assert_eq!(code, Some(expected), "{errors}");
+            assert!(errors.contains(words) && errors.contains("hint:"), "{errors}");
+        }
+        let tap = |more: &[&str]| ended(lan.command(3, PROGRAM), &[&["tap"], more].concat());
+        for (name, key, expected, words) in [
+            ("Ada", &wrong[..], 5, "wrong passphrase"),
+            ("Ada", &[], 2, "no passphrase was given"),
+            ("Zoe", &joiner[..], 6, "nobody is called \"Zoe\""),
+        ] {
+            let (code, errors) = tap(&[&[name], key].concat());
+            assert_eq!(code, Some(expected), "{errors}");
             assert!(errors.contains(words) && errors.contains("hint:"), "{errors}");
         }
         let seen = ada.await_stats(SOON, "has statistics", |_| true);
-        assert_eq!(seen.names(), ["Bob"], "nobody else was ever there");
+        let others: Vec<_> = seen.names().into_iter().filter(|name| name != "tap").collect();
+        assert_eq!(others, ["Bob"], "nobody else was ever there, but for the tap that had the passphrase");
     });
 }
 

@@ -15,6 +15,7 @@ mod counters;
 mod interface;
 pub mod memory;
 mod options;
+mod ports;
 mod segment;
 mod socket;
 
@@ -25,6 +26,7 @@ pub use buffer::{Datagram, ReceiveBuffer};
 pub use counters::Counters;
 pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
+pub use ports::FreePorts;
 pub use segment::Dscp;
 pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket};
 
