@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::chat::Lines;
 use super::config::Config;
+use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
@@ -38,11 +39,11 @@ use crate::wire::message::ParticipantId;
 use crate::wire::{Layer, StreamKind};
 
 /// Between announcing a stream and sending it: others join its group, and switches learn that they did.
-const LEAD: Duration = Duration::from_millis(100);
+pub(super) const LEAD: Duration = Duration::from_millis(100);
 /// How often devices are asked for news and destinations are reconsidered.
 const TICK: Duration = Duration::from_millis(25);
 /// Figures of the window cover this time.
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// Threads that decode pictures: one for each core, two at most; the window and the codecs need cores as well.
 const DECODERS_MAX: usize = 2;
 
@@ -53,7 +54,7 @@ pub struct Director {
     /// Events that nobody read in time since this was last told.
     lost: Cell<u64>,
     pub(super) config: Config,
-    random: Random,
+    pub(super) random: Random,
     pub(super) control: Control,
     keeper: Option<Keeper>,
     pub(super) lines: Lines,
@@ -62,30 +63,33 @@ pub struct Director {
     pub(super) follows: Follows,
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
-    me: ParticipantId,
+    pub(super) me: ParticipantId,
+    /// The own session; another one in each epoch.
+    pub(super) sid: u64,
+    pub(super) knocks: Knocks,
     /// The stream's source and its thread.
-    audio: Option<(u32, AudioSender)>,
+    pub(super) audio: Option<(u32, AudioSender)>,
     /// The stream's source and its thread.
-    video: Option<(u32, VideoSend)>,
-    audio_to: Destination,
-    video_to: Destination,
+    pub(super) video: Option<(u32, VideoSend)>,
+    pub(super) audio_to: Destination,
+    pub(super) video_to: Destination,
     /// Where the own streams are, for beacons.
-    audio_position: Arc<AtomicU64>,
-    video_position: Arc<AtomicU64>,
-    socket: Arc<crate::device::net::UdpSocket>,
-    cname: String,
+    pub(super) audio_position: Arc<AtomicU64>,
+    pub(super) video_position: Arc<AtomicU64>,
+    pub(super) socket: Arc<crate::device::net::UdpSocket>,
+    pub(super) cname: String,
     slot: Option<u8>,
     /// What is announced, and since when.
-    streams: Vec<StreamInfo>,
-    begin: Timestamp,
+    pub(super) streams: Vec<StreamInfo>,
+    pub(super) begin: Timestamp,
     rolled: Timestamp,
     paused: bool,
     /// That nothing is received any more was told.
     deaf: bool,
     /// The camera's failure was told.
-    camera_told: bool,
+    pub(super) camera_told: bool,
     speaker: Troubles,
-    microphone: Troubles,
+    pub(super) microphone: Troubles,
     _kept: identity::Identity,
 }
 
@@ -120,7 +124,9 @@ impl Director {
                 expected: Some(ready.expected),
             },
             log,
+            entrance: ready.entrance,
         })?;
+        let sid = control.sid();
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -136,6 +142,8 @@ impl Director {
             follows: Follows::default(),
             keys: ready.keys,
             me: ready.id,
+            sid,
+            knocks: Knocks::default(),
             audio: None,
             video: None,
             audio_to: Destination::default(),
@@ -183,12 +191,15 @@ impl Director {
                     Ok(Command::Say(text)) => self.speak(text, None),
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
+                    Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
                     Ok(event) => self.happened(event),
                     Err(_) => {
-                        self.say(NoticeKind::Warning, "the control thread ended; leaving");
+                        if self.shared.state().outcome.is_none() {
+                            self.say(NoticeKind::Warning, "the control thread ended; leaving");
+                        }
                         break;
                     }
                 },
@@ -235,179 +246,6 @@ impl Director {
         }
     }
 
-    /// Key material of an own stream in a protected conference.
-    fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
-        self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.control.sid(), ssrc))
-    }
-
-    // --- own devices ---
-
-    fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
-        let ssrc = self.random.next_u64() as u32;
-        let config = audio_send::Config {
-            microphone: self.config.microphone.clone(),
-            pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
-            frame_ms: self.config.audio_frame_ms,
-            opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
-            ssrc,
-            first_sequence: self.random.next_u64() as u16,
-            first_timestamp: self.random.next_u64() as u32,
-            cname: self.cname.clone(),
-            name: self.config.name.clone(),
-            master: self.master(ssrc),
-            position: Arc::clone(&self.audio_position),
-            muted,
-        };
-        let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
-        let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
-        self.shared.state().own.audio = Some(sender.stats());
-        self.audio = Some((ssrc, sender));
-        Ok(())
-    }
-
-    fn mute(&mut self, muted: bool) {
-        let Some((_, audio)) = &self.audio else { return };
-        audio.mute(muted);
-        let works = {
-            let mut state = self.shared.state();
-            state.own.muted = muted;
-            state.own.has_microphone
-        };
-        if works {
-            self.control.send(Ask::Microphone(if muted { Microphone::Muted } else { Microphone::On }));
-        }
-    }
-
-    fn switch_camera(&mut self, on: bool) {
-        {
-            let mut state = self.shared.state();
-            if !state.own.has_camera {
-                return;
-            }
-            state.own.camera_on = on;
-            state.own.camera = if on { CameraView::Waiting } else { CameraView::Off };
-        }
-        if !on {
-            self.video = None;
-            self.control.send(Ask::Camera(Camera::Off));
-            self.announce(StreamKind::Video(Layer::Full), None);
-            return;
-        }
-        if self.video.is_some() {
-            return;
-        }
-        let picture = Arc::clone(&self.shared.state().own.picture);
-        let (size, fps) = (self.config.camera_size, self.config.camera_fps);
-        // A stream switched on again is another stream: its BYE was sent.
-        let ssrc = self.random.next_u64() as u32;
-        let stream = StreamConfig {
-            ssrc,
-            first_sequence: self.random.next_u64() as u16,
-            timestamp_base: self.random.next_u64() as u32,
-            cname: self.cname.clone(),
-            name: self.config.name.clone(),
-            quality: self.config.quality,
-            interval: SECOND / fps,
-            phase: self.random.next_u64() as f64 / u64::MAX as f64,
-            seed: self.random.next_u64(),
-            master: self.master(ssrc),
-            position: Arc::clone(&self.video_position),
-        };
-        let config = VideoSendConfig {
-            camera: self.config.camera.clone(),
-            want: (size.width, size.height, fps),
-            on: true,
-            own_tile: picture,
-            stream,
-        };
-        let egress = Egress { socket: Arc::clone(&self.socket), destination: self.video_to.clone() };
-        match VideoSend::start(config, egress, &self.shared.clock) {
-            Ok(sender) => {
-                self.shared.state().own.video.push(Arc::clone(sender.stats()));
-                self.video = Some((ssrc, sender));
-            }
-            Err(e) => self.camera_failed(&e.to_string()),
-        }
-    }
-
-    fn camera_failed(&mut self, text: &str) {
-        let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
-        self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
-        self.announce(StreamKind::Video(Layer::Full), None);
-        // The first failure is told; that it goes on stands on the own tile.
-        if !matches!(before, CameraView::Failed(_)) {
-            // Its attempts to come back may fail in other ways; the tile tells them.
-            if !std::mem::replace(&mut self.camera_told, true) {
-                self.say(NoticeKind::Warning, &format!("camera: {text}"));
-            }
-        }
-    }
-
-    fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
-        match event {
-            VideoSendEvent::Working { width, height, fps, .. } => {
-                let info = StreamInfo {
-                    kind: StreamKind::Video(Layer::Full),
-                    ssrc,
-                    width: width as u32,
-                    height: height as u32,
-                    fps_milli: (fps * 1_000.0) as u32,
-                    position: 0,
-                };
-                self.shared.state().own.camera = CameraView::Live;
-                self.camera_told = false;
-                self.control.send(Ask::Camera(Camera::On));
-                self.announce(info.kind, Some(info));
-            }
-            VideoSendEvent::Failed { message, hint } => {
-                let hint = hint.map_or(String::new(), |h| format!(" ({h})"));
-                self.camera_failed(&format!("{message}{hint}"));
-            }
-            VideoSendEvent::Retrying { .. } | VideoSendEvent::Off => {}
-        }
-    }
-
-    fn microphone_event(&mut self, ssrc: u32, event: SoundEvent) {
-        let works = matches!(event, SoundEvent::Ready { .. });
-        let muted = {
-            let mut state = self.shared.state();
-            state.own.has_microphone = works;
-            state.own.muted
-        };
-        self.control.send(Ask::Microphone(match (works, muted) {
-            (false, _) => Microphone::None,
-            (true, true) => Microphone::Muted,
-            (true, false) => Microphone::On,
-        }));
-        let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
-        self.announce(StreamKind::Audio, works.then_some(info));
-        if let Some((kind, text)) = self.microphone.of(&event) {
-            self.say(kind, text);
-        }
-    }
-
-    /// Replaces the announced stream of a kind, or takes it out.
-    fn announce(&mut self, kind: StreamKind, stream: Option<StreamInfo>) {
-        let before = self.streams.iter().find(|s| s.kind == kind);
-        if before == stream.as_ref() {
-            return;
-        }
-        self.streams.retain(|s| s.kind != kind);
-        if stream.is_some() {
-            // Sending starts anew with the lead; what is sent already goes on.
-            self.begin = self.now() + LEAD;
-            if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
-        }
-        self.streams.extend(stream);
-        let position = |kind| match kind {
-            StreamKind::Audio => Arc::clone(&self.audio_position),
-            StreamKind::Video(_) => Arc::clone(&self.video_position),
-        };
-        let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
-        let streams = self.streams.iter().map(local).collect();
-        self.control.send(Ask::Streams(streams));
-    }
-
     // --- others ---
 
     fn happened(&mut self, event: session::Event) {
@@ -440,6 +278,7 @@ impl Director {
             E::Chat(event) => self.chatted(event),
             E::Said(id, _) => self.said(id),
             E::Unsaid(content, why) => self.unsaid(content, &why),
+            E::Door(event) => self.at_the_door(event),
             E::Everybody { me, others } => self.catch_up(me, others),
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
@@ -517,9 +356,11 @@ impl Director {
         let (state, words) = match departure {
             Departure::Left => (PersonState::Left, "left"),
             Departure::Lost => (PersonState::Lost, "is not heard of any more"),
+            Departure::Removed => (PersonState::Removed, "was removed"),
         };
         self.tell(person, state);
-        if person.role == Role::Participant {
+        // Who was removed is told with the name of whom it was by.
+        if person.role == Role::Participant && departure != Departure::Removed {
             self.say(NoticeKind::Info, &format!("{} {words}", person.name));
         }
         let shared = Arc::clone(&self.shared);

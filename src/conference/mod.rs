@@ -11,7 +11,9 @@
 
 mod chat;
 pub mod config;
+mod devices;
 mod director;
+mod door;
 mod entry;
 mod follow;
 pub mod history;
@@ -124,6 +126,17 @@ pub enum PersonState {
     Left,
     /// Was not heard of any more.
     Lost,
+    /// Was put out by the owner or a moderator.
+    Removed,
+}
+
+/// Why one is not in a conference any more that goes on without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Put out, by whom.
+    Removed(String),
+    /// Not let in, by whom.
+    Refused(String),
 }
 
 impl PersonState {
@@ -134,6 +147,7 @@ impl PersonState {
             PersonState::Changed => "changed",
             PersonState::Left => "left",
             PersonState::Lost => "lost",
+            PersonState::Removed => "removed",
         }
     }
 }
@@ -257,6 +271,27 @@ pub enum Event {
         /// Its words.
         text: String,
     },
+    /// Somebody asks to be let in; told to the owner and moderators.
+    Knock {
+        /// As they call themselves.
+        name: String,
+        /// Participant id, hexadecimal.
+        id: String,
+        /// Whether they still wait.
+        waits: bool,
+    },
+    /// The conference was locked or opened.
+    Locked {
+        /// Newcomers have to knock.
+        on: bool,
+    },
+    /// Who decides here, by the names shown.
+    Authority {
+        /// The owner.
+        owner: String,
+        /// The moderators.
+        moderators: Vec<String>,
+    },
     /// A line for the user.
     Notice {
         /// How loudly.
@@ -360,6 +395,11 @@ impl Conference {
         let state = self.shared.state();
         let people = state.people.here().filter(|o| o.person.role == Role::Participant);
         (state.own.name.clone(), people.map(|o| o.person.name.clone()).collect())
+    }
+
+    /// Why one is not in it any more, if others decided so.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.shared.state().outcome.clone()
     }
 
     /// Title of the conference.

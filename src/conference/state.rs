@@ -37,6 +37,8 @@ pub struct State {
     pub summary: Vec<String>,
     /// It is over.
     pub ended: bool,
+    /// Others decided so.
+    pub outcome: Option<super::Outcome>,
     cpu_before_s: f64,
 }
 
@@ -56,6 +58,7 @@ impl State {
             media_rejected: 0,
             summary: Vec::new(),
             ended: false,
+            outcome: None,
             cpu_before_s: 0.0,
         }
     }

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod chat;
 pub mod discovery;
+pub mod door;
 pub mod jpeg_payload;
 pub mod message;
 pub mod opened;

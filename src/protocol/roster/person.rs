@@ -181,6 +181,7 @@ impl Person {
             suffix: self.suffix.map_or(0, |number| number + 1),
             answers: answers.to_vec(),
             chat: None,
+            door: 0,
         }
     }
 

@@ -122,6 +122,13 @@ impl Session {
         self.pump(at, out);
     }
 
+    /// Nothing more of somebody's is taken, or it is again.
+    pub(super) fn shut_out(&mut self, now: Timestamp, member: ParticipantId, out: bool) {
+        if let Some(talk) = &mut self.talk {
+            if out { talk.chat.shut_out(now, member) } else { talk.chat.let_in(&member) }
+        }
+    }
+
     /// The chat begins: one has joined.
     pub(super) fn start_talk(&mut self, now: Timestamp, out: &mut Outputs) {
         let Some(talk) = &mut self.talk else {
