@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use roundtable::conference::view::{CameraView, PersonView, View};
+use roundtable::conference::view::{Attention, CameraView, PersonView, View};
 use roundtable::device::clock::Clock;
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::PictureInfo;
@@ -42,6 +42,7 @@ fn window_child() {
         me: true,
         muted: false,
         has_microphone: true,
+        attention: Attention::default(),
         camera: CameraView::Live,
         level_dbfs: -127.0,
         picture: Default::default(),
@@ -65,6 +66,7 @@ fn window_child() {
             title: "Test".into(),
             people: vec![me.clone()],
             has_microphone: true,
+            attention: Attention::default(),
             has_camera: true,
             camera_on: true,
             ..Default::default()

@@ -18,10 +18,10 @@ pub const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// At the end of the subcommand's help.
 pub const EXAMPLES: &str = r#"Typed lines are said to everybody, and /help lists what else can be typed.
-From a pipe all lines are said as they are, except /me, /who, /help and /quit.
+From a pipe all lines are said as they are, except /me, /hand, /away, /back, /who, /help and /quit.
 With --json:
   {"do":"say","text":"tea?"}   with "reply":ID in reply to the message of that id
-  {"do":"react","emoji":"👍","line":ID}   {"do":"leave"}
+  {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
 
 Examples:
   roundtable chat Standup
@@ -29,7 +29,7 @@ Examples:
   echo '{"do":"say","text":"the build is broken"}' | roundtable chat Standup --json"#;
 
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
-                    /reply TEXT answers and /react EMOJI marks the last line of somebody else; /who lists who is here; \
+                    /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Joins with text alone, unless devices are asked for.
@@ -116,6 +116,8 @@ impl Terminal {
                     Ok(Typed::Say(text)) => ask(Command::Say(text.to_owned())),
                     Ok(Typed::Reply(text)) => about(Command::Reply, text),
                     Ok(Typed::React(emoji)) => about(Command::React, emoji),
+                    Ok(Typed::Hand(on)) => drop(commands.send(Command::Hand(on))),
+                    Ok(Typed::Away(on)) => drop(commands.send(Command::Away(on))),
                     Ok(Typed::Who) => note(&conference.upgrade().map_or(String::new(), |c| who(&c))),
                     Ok(Typed::Help) => note(HELP),
                     Ok(Typed::Quit) => leave(),
@@ -152,6 +154,8 @@ enum Typed<'a> {
     Say(&'a str),
     Reply(&'a str),
     React(&'a str),
+    Hand(bool),
+    Away(bool),
     Who,
     Help,
     Quit,
@@ -164,6 +168,10 @@ impl<'a> Typed<'a> {
         match line.trim_end() {
             "/who" => Self::Who,
             "/help" => Self::Help,
+            "/hand" => Self::Hand(true),
+            "/hand down" => Self::Hand(false),
+            "/away" => Self::Away(true),
+            "/back" => Self::Away(false),
             "/quit" => Self::Quit,
             said if !by_hand => Self::Say(said),
             said if said.starts_with("/me ") || !said.starts_with('/') => Self::Say(said),
@@ -192,6 +200,9 @@ mod tests {
             ("/who", Typed::Who, Typed::Who),
             ("/quit ", Typed::Quit, Typed::Quit),
             ("/help", Typed::Help, Typed::Help),
+            ("/hand", Typed::Hand(true), Typed::Hand(true)),
+            ("/hand down", Typed::Hand(false), Typed::Hand(false)),
+            ("/back", Typed::Away(false), Typed::Away(false)),
             ("/me waves", Typed::Say("/me waves"), Typed::Say("/me waves")),
             ("/var/log is full", Typed::Unknown("/var/log"), Typed::Say("/var/log is full")),
             ("//var/log is full", Typed::Say("/var/log is full"), Typed::Say("//var/log is full")),

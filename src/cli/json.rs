@@ -20,6 +20,8 @@ enum Request {
     React { emoji: String, line: String },
     Mute { on: bool },
     Camera { on: bool },
+    Hand { on: bool },
+    Away { on: bool },
     Pause {},
     Leave {},
 }
@@ -34,6 +36,8 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Say { to: Some(_), .. }) => Err("not said: there are no private lines yet".into()),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
+        Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
+        Ok(Request::Away { on }) => Ok(Command::Away(on)),
         Ok(Request::Pause {}) => Ok(Command::Pause),
         Ok(Request::Leave {}) => Ok(Command::Leave),
         Err(e) => Err(format!("not understood: {e}")),
@@ -81,6 +85,8 @@ enum Line<'a> {
         state: &'a str,
         muted: bool,
         camera: &'a str,
+        hand: bool,
+        away: bool,
         address: String,
     },
     Message {
@@ -136,6 +142,8 @@ pub fn event_line(event: &Event) -> Option<String> {
             state: p.state.word(),
             muted: p.muted,
             camera: p.camera,
+            hand: p.attention.hand,
+            away: p.attention.away,
             address: p.address.to_string(),
         },
         Event::Message(m) => Line::Message {

@@ -63,14 +63,8 @@ impl Transcript {
             }
             Event::Person(person) => {
                 let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
-                let did = match person.state {
-                    PersonState::Joined if before => "is here",
-                    PersonState::Joined => "joined",
-                    PersonState::Left => "left",
-                    PersonState::Lost => "is not heard of any more",
-                    PersonState::Changed => return None,
-                };
-                Some(self.note(&format!("{} {did}", person.name)))
+                let news = if before && person.state == PersonState::Joined { "is here" } else { person.news };
+                (!news.is_empty()).then(|| self.note(&format!("{} {news}", person.name)))
             }
             Event::Unheard { text, .. } => Some(self.note(&format!("nobody could receive: {text}"))),
             Event::Said { .. } | Event::Unsaid { .. } | Event::Delivered { .. } | Event::Notice { .. } => None,
@@ -141,6 +135,7 @@ fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conference::view::Attention;
     use crate::conference::{PersonEvent, Quoted, Reaction};
 
     fn message(from: &str, text: &str) -> Message {
@@ -237,23 +232,28 @@ mod tests {
     fn those_who_were_here_before_did_not_join_now() {
         let clock = clock();
         let mut transcript = Transcript::new(false, clock.clone());
-        let mut does = |state| {
-            let (name, id) = ("Bob".to_owned(), "1".to_owned());
-            let address = std::net::Ipv4Addr::LOCALHOST;
-            let event = Event::Person(PersonEvent { name, id, state, muted: false, camera: "off", address });
-            transcript.lines(&event).map(|line| line[9..].to_owned())
+        let event = |name: &str, state, news| {
+            Event::Person(PersonEvent {
+                name: name.into(),
+                id: "1".into(),
+                state,
+                news,
+                muted: false,
+                camera: "off",
+                attention: Attention::default(),
+                address: std::net::Ipv4Addr::LOCALHOST,
+            })
         };
-        assert_eq!(does(PersonState::Joined).as_deref(), Some("-- Bob is here"));
-        assert_eq!(does(PersonState::Changed), None);
-        assert_eq!(does(PersonState::Left).as_deref(), Some("-- Bob left"));
+        let mut does = |state, news| transcript.lines(&event("Bob", state, news)).map(|line| line[9..].to_owned());
+        assert_eq!(does(PersonState::Joined, "joined").as_deref(), Some("-- Bob is here"));
+        assert_eq!(does(PersonState::Changed, ""), None);
+        assert_eq!(does(PersonState::Changed, "raises a hand").as_deref(), Some("-- Bob raises a hand"));
+        assert_eq!(does(PersonState::Left, "left").as_deref(), Some("-- Bob left"));
         let joined = Event::Joined { conference: "Standup".into(), id: "2".into(), name: "Ada".into() };
         assert!(transcript.lines(&joined).is_some_and(|line| line.ends_with("you are in \"Standup\" as Ada")));
         clock.advance(HERE_BEFORE);
         let mut transcript = Transcript { joined: Some(Timestamp::from_millis(1)), ..transcript };
-        let (name, id) = ("Cyd".to_owned(), "3".to_owned());
-        let address = std::net::Ipv4Addr::LOCALHOST;
-        let state = PersonState::Joined;
-        let event = Event::Person(PersonEvent { name, id, state, muted: false, camera: "off", address });
+        let event = event("Cyd", PersonState::Joined, "joined");
         assert!(transcript.lines(&event).is_some_and(|line| line.ends_with("-- Cyd joined")));
     }
 }

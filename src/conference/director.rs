@@ -19,7 +19,7 @@ use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::troubles::Troubles;
 use super::view::{CameraView, Command, NoticeKind};
-use super::{Error, Event, PersonEvent, PersonState, Shared};
+use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
 use crate::device::sound::SoundEvent;
@@ -187,6 +187,8 @@ impl Director {
                 recv(asked) -> command => match command {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
+                    Ok(Command::Hand(hand)) => self.attend(|mine| mine.hand = hand),
+                    Ok(Command::Away(away)) => self.attend(|mine| mine.away = away),
                     Ok(Command::Pause) => self.paused = true,
                     Ok(Command::Say(text)) => self.speak(text, None),
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
@@ -314,7 +316,7 @@ impl Director {
         }
     }
 
-    fn tell(&self, person: &Person, state: PersonState) {
+    fn tell(&self, person: &Person, state: PersonState, news: &'static str) {
         if person.role == Role::Observer {
             return;
         }
@@ -322,19 +324,21 @@ impl Director {
             name: person.name.clone(),
             id: person.id.to_string(),
             state,
+            news,
             muted: person.microphone == Microphone::Muted,
             camera: match person.camera {
                 Camera::On => "on",
                 Camera::Off => "off",
                 Camera::Failed(_) => "failed",
             },
+            attention: person.attention,
             address: *person.address.ip(),
         };
         self.tell_event(Event::Person(event));
     }
 
     fn arrived(&mut self, person: Person) {
-        self.tell(&person, PersonState::Joined);
+        self.tell(&person, PersonState::Joined, "joined");
         if person.role == Role::Participant && self.now().since(self.shared.state().joined_at) > SECOND {
             self.say(NoticeKind::Info, &format!("{} joined", person.name));
         }
@@ -344,10 +348,12 @@ impl Director {
     }
 
     fn changed(&mut self, person: Person) {
-        self.tell(&person, PersonState::Changed);
         let id = person.id;
-        if let Some(other) = self.shared.state().people.present(&id) {
-            other.renew(person);
+        let before = self.shared.state().people.present(&id).map(|other| other.renew(person.clone()));
+        let news = before.map_or("", |before| attention::news(before.attention, person.attention));
+        self.tell(&person, PersonState::Changed, news);
+        if person.role == Role::Participant && !news.is_empty() {
+            self.say(NoticeKind::Info, &format!("{} {news}", person.name));
         }
         self.follow(&id);
     }
@@ -358,7 +364,7 @@ impl Director {
             Departure::Lost => (PersonState::Lost, "is not heard of any more"),
             Departure::Removed => (PersonState::Removed, "was removed"),
         };
-        self.tell(person, state);
+        self.tell(person, state, words);
         // Who was removed is told with the name of whom it was by.
         if person.role == Role::Participant && departure != Departure::Removed {
             self.say(NoticeKind::Info, &format!("{} {words}", person.name));

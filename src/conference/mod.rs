@@ -9,6 +9,7 @@
 //! ```
 //! The director is one thread; the state it keeps is locked only to copy plain values in or out.
 
+mod attention;
 mod chat;
 pub mod config;
 mod devices;
@@ -161,10 +162,14 @@ pub struct PersonEvent {
     pub id: String,
     /// What happened.
     pub state: PersonState,
+    /// The same in words, to follow the name; empty for what is not worth telling people.
+    pub news: &'static str,
     /// Microphone off.
     pub muted: bool,
     /// "on", "off" or "failed".
     pub camera: &'static str,
+    /// Hand raised, away.
+    pub attention: view::Attention,
     /// Where they are.
     pub address: Ipv4Addr,
 }

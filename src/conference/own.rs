@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::entry::Ready;
 use super::stats::{Sent, SentStream};
 use super::succession::Succession;
-use super::view::{CameraView, PersonFigures, PersonView};
+use super::view::{Attention, CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_send::AudioSendStats;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_send::VideoSendStats;
@@ -36,6 +36,8 @@ pub struct Own {
     pub has_camera: bool,
     /// State of the camera.
     pub camera: CameraView,
+    /// Hand raised, away.
+    pub attention: Attention,
     /// Own picture.
     pub picture: Arc<PictureSlot>,
     /// Figures of the camera's streams.
@@ -72,6 +74,7 @@ impl Own {
             camera_on: ready.has_camera && !ready.hold,
             has_camera: ready.has_camera,
             camera: CameraView::Off,
+            attention: Attention::default(),
             picture: Arc::default(),
             video: Succession::default(),
             audio: None,
@@ -115,6 +118,7 @@ impl Own {
             muted: self.muted,
             has_microphone: self.has_microphone,
             camera: self.camera.clone(),
+            attention: self.attention,
             level_dbfs: self.audio.as_ref().map_or(-127.0, |a| a.level_dbfs()),
             picture: Arc::clone(&self.picture),
             figures: self.figures.clone(),

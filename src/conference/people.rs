@@ -165,14 +165,14 @@ impl Other {
         }
     }
 
-    /// Takes over what is known of the person now.
-    pub fn renew(&mut self, person: Person) {
+    /// Takes over what is known of the person now; returns what was known before.
+    pub fn renew(&mut self, person: Person) -> Person {
         if (person.sid, person.address) != (self.person.sid, self.person.address) {
             // Another start, maybe on another machine: what was measured of its clock means nothing any more.
             self.pings = OffsetFilter::new();
             self.offset.set(None);
         }
-        self.person = person;
+        std::mem::replace(&mut self.person, person)
     }
 
     /// Takes in a measurement of the person's clock.
@@ -229,6 +229,7 @@ impl Other {
             muted: self.person.microphone == Microphone::Muted,
             has_microphone: self.person.microphone != Microphone::None,
             camera: self.camera(now),
+            attention: self.person.attention,
             level_dbfs: match (&self.voice, self.talking.newest()) {
                 (Some(_), Some(talker)) => talker.level_dbfs(),
                 _ => -127.0,
@@ -370,7 +371,7 @@ impl People {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::roster::Role;
+    use crate::protocol::roster::{Attention, Role};
     use crate::wire::message::ParticipantId;
 
     fn person(n: u8, sid: u64) -> Person {
@@ -386,6 +387,7 @@ mod tests {
             slot: None,
             microphone: Microphone::On,
             camera: Camera::On,
+            attention: Attention::default(),
             streams: Vec::new(),
         }
     }

@@ -73,6 +73,7 @@ impl State {
             has_microphone: self.own.has_microphone,
             camera_on: self.own.camera_on,
             has_camera: self.own.has_camera,
+            attention: self.own.attention,
             notices: self.notices.shown(now),
             elapsed_s: now.since(self.joined_at).as_secs(),
             summary: self.summary.clone(),

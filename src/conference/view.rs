@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::pipeline::slot::PictureSlot;
+pub use crate::protocol::roster::Attention;
 
 /// State of somebody's camera, as a tile shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct PersonView {
     pub has_microphone: bool,
     /// Camera state.
     pub camera: CameraView,
+    /// Hand raised, away.
+    pub attention: Attention,
     /// Voice level in dBFS, `-127` = silence.
     pub level_dbfs: f32,
     /// Newest picture; the window says at which size it wants it.
@@ -101,6 +104,8 @@ pub struct View {
     pub camera_on: bool,
     /// I have a camera to switch.
     pub has_camera: bool,
+    /// My hand is raised, I am away.
+    pub attention: Attention,
     /// Newest last.
     pub notices: Vec<Notice>,
     /// Seconds since joining.
@@ -118,6 +123,10 @@ pub enum Command {
     Mute(bool),
     /// Camera on or off.
     Camera(bool),
+    /// Hand raised or lowered.
+    Hand(bool),
+    /// Away or back.
+    Away(bool),
     /// Send nothing from now on, though camera and microphone stay on: how simulated people end together.
     Pause,
     /// Say something to everybody; "/me waves" tells what one does.

@@ -280,7 +280,7 @@ impl AudioSend {
         }
         let SoundCounters { glitches, xruns, .. } = self.microphone.counters();
         self.stats.glitches.store(glitches + xruns, Ordering::Relaxed);
-        if self.packetizer.packets() > 0 && self.reported.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
+        if self.packetizer.counters().packets > 0 && self.reported.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
             self.reported = Some(now);
             self.report(now);
         }
@@ -301,7 +301,7 @@ impl AudioSend {
         }
         self.packetizer.packet(self.timestamp, self.marker, None, &self.opus, &mut self.packet);
         self.marker = false;
-        let position = u64::from(self.packetizer.roc()) << 16 | u64::from(self.packetizer.sequence());
+        let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);
         let Some(packet) = sealed(&mut self.protector, Protector::protect, &self.packet, &mut self.sealed) else {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -321,11 +321,11 @@ impl AudioSend {
     fn report(&mut self, now: Timestamp) {
         let since = media_units(now.since(self.captured), RATE);
         let report = SenderReport {
-            ssrc: self.packetizer.ssrc(),
+            ssrc: self.packetizer.counters().ssrc,
             ntp: self.clock.wall(),
             rtp_timestamp: self.timestamp.wrapping_add(since),
-            packets: self.packetizer.packets(),
-            bytes: self.packetizer.payload_bytes(),
+            packets: self.packetizer.counters().packets,
+            bytes: self.packetizer.counters().payload_bytes,
         };
         self.packet.clear();
         rtcp::write_sr_sdes(&report, &self.cname, &self.name, &mut self.packet);
@@ -334,9 +334,9 @@ impl AudioSend {
 
     /// Says good-bye on the wire, if anything was ever sent.
     pub fn goodbye(&mut self) {
-        if self.packetizer.packets() > 0 {
+        if self.packetizer.counters().packets > 0 {
             self.packet.clear();
-            rtcp::write_bye(self.packetizer.ssrc(), &self.cname, &mut self.packet);
+            rtcp::write_bye(self.packetizer.counters().ssrc, &self.cname, &mut self.packet);
             self.send_rtcp();
         }
     }

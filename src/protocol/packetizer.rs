@@ -60,17 +60,27 @@ impl PacketBatch {
 
 /// Sequence numbers and the sender's counts for RTCP (RFC 3550 section 6.4.1), the same for every kind of stream.
 #[derive(Clone, Debug)]
-struct Counters {
-    ssrc: u32,
-    sequence: u16,
-    roc: u32,
-    packets: u32,
-    payload_bytes: u32,
+pub struct Counters {
+    /// Synchronisation source of the stream.
+    pub ssrc: u32,
+    /// Sequence number of the next packet.
+    pub sequence: u16,
+    /// How often the sequence number has wrapped (the ROC of RFC 3711 section 3.3.1).
+    pub roc: u32,
+    /// Packets handed out, modulo 2^32, for sender reports.
+    pub packets: u32,
+    /// Payload bytes handed out, modulo 2^32, for sender reports.
+    pub payload_bytes: u32,
 }
 
 impl Counters {
     fn new(ssrc: u32, first_sequence: u16) -> Self {
         Self { ssrc, sequence: first_sequence, roc: 0, packets: 0, payload_bytes: 0 }
+    }
+
+    /// Where the stream is, for beacons: roll-over counter << 16 | sequence number of the next packet.
+    pub fn position(&self) -> u64 {
+        u64::from(self.roc) << 16 | u64::from(self.sequence)
     }
 
     /// The next packet's header.
@@ -222,29 +232,9 @@ impl VideoPacketizer {
         out.bytes.append(&mut self.held);
     }
 
-    /// Synchronisation source of the stream.
-    pub fn ssrc(&self) -> u32 {
-        self.counters.ssrc
-    }
-
-    /// Packets handed out, modulo 2^32, for sender reports.
-    pub fn packets(&self) -> u32 {
-        self.counters.packets
-    }
-
-    /// Payload bytes handed out, modulo 2^32, for sender reports.
-    pub fn payload_bytes(&self) -> u32 {
-        self.counters.payload_bytes
-    }
-
-    /// Sequence number of the next packet.
-    pub fn sequence(&self) -> u16 {
-        self.counters.sequence
-    }
-
-    /// How often the sequence number has wrapped (the ROC of RFC 3711 section 3.3.1).
-    pub fn roc(&self) -> u32 {
-        self.counters.roc
+    /// What was handed out.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 
@@ -273,29 +263,9 @@ impl AudioPacketizer {
         self.counters.sent(opus.len());
     }
 
-    /// Synchronisation source of the stream.
-    pub fn ssrc(&self) -> u32 {
-        self.counters.ssrc
-    }
-
-    /// Packets handed out, modulo 2^32, for sender reports.
-    pub fn packets(&self) -> u32 {
-        self.counters.packets
-    }
-
-    /// Payload bytes handed out, modulo 2^32, for sender reports.
-    pub fn payload_bytes(&self) -> u32 {
-        self.counters.payload_bytes
-    }
-
-    /// Sequence number of the next packet.
-    pub fn sequence(&self) -> u16 {
-        self.counters.sequence
-    }
-
-    /// How often the sequence number has wrapped (the ROC of RFC 3711 section 3.3.1).
-    pub fn roc(&self) -> u32 {
-        self.counters.roc
+    /// What was handed out.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 }
 
@@ -393,7 +363,7 @@ mod tests {
         let mut p = VideoPacketizer::new(1, 5);
         assert!(frame(&mut p, &[]).is_empty());
         assert!(frame(&mut p, &[&[]]).is_empty());
-        assert_eq!((p.sequence(), p.packets()), (5, 0));
+        assert_eq!((p.counters().sequence, p.counters().packets), (5, 0));
     }
 
     #[test]
@@ -407,8 +377,9 @@ mod tests {
             })
             .collect();
         assert_eq!(sequences, [65_534, 65_535, 0, 1]);
-        assert_eq!((p.sequence(), p.roc(), p.packets()), (2, 1, 4));
-        assert_eq!(p.payload_bytes() as usize, 2 * (8 + 4 + 132 + FIRST + 8 + 4 + 1));
+        let counters = p.counters();
+        assert_eq!((counters.sequence, counters.roc, counters.packets), (2, 1, 4));
+        assert_eq!(counters.payload_bytes as usize, 2 * (8 + 4 + 132 + FIRST + 8 + 4 + 1));
     }
 
     #[test]
@@ -482,7 +453,8 @@ mod tests {
         p.packet(1_920, false, Some((true, 20)), b"opus", &mut out);
         let packet = rtp::Packet::parse(&out).expect("RTP");
         assert_eq!((packet.header.sequence, packet.audio_level()), (0, Some((true, 20))));
-        assert_eq!((p.packets(), p.payload_bytes(), p.sequence(), p.roc(), p.ssrc()), (2, 8, 1, 1, 3));
+        let Counters { ssrc, sequence, roc, packets, payload_bytes } = *p.counters();
+        assert_eq!((packets, payload_bytes, sequence, roc, ssrc), (2, 8, 1, 1, 3));
     }
 
     proptest! {

@@ -271,10 +271,10 @@ impl App {
         let mut h = DefaultHasher::new();
         (self.size, self.pixels_per_point().to_bits(), self.state).hash(&mut h);
         (&view.title, view.open, view.elapsed_s, view.people.len()).hash(&mut h);
-        (view.muted, view.has_microphone, view.camera_on, view.has_camera).hash(&mut h);
+        (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
         for person in &view.people {
             (person.key, &person.name, person.me, person.muted, person.has_microphone).hash(&mut h);
-            self.talks(person.key).hash(&mut h);
+            (self.talks(person.key), person.attention).hash(&mut h);
             match &person.camera {
                 CameraView::Off => 0_u8.hash(&mut h),
                 CameraView::Waiting => 1_u8.hash(&mut h),
@@ -371,6 +371,7 @@ fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
     match key {
         Key::M => Some(Action::Mute),
         Key::V => Some(Action::Camera),
+        Key::H => Some(Action::Hand),
         Key::S => Some(Action::Statistics),
         Key::F1 => Some(Action::Help),
         Key::PageUp => Some(Action::Back),

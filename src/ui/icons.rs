@@ -16,6 +16,8 @@ pub enum Icon {
     Camera,
     /// A camera struck out.
     CameraOff,
+    /// An open hand.
+    Hand,
     /// Bars of a chart.
     Statistics,
     /// A question mark.
@@ -43,6 +45,7 @@ pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Colo
             camera(painter, centre, size, colour);
             strike(painter, centre, size, line, ground);
         }
+        Icon::Hand => hand(painter, centre, size, colour),
         Icon::Statistics => {
             for (x, height) in [(-0.28, 0.34), (0.0, 0.74), (0.28, 0.54)] {
                 let bar = Rect::from_min_max(at(x - 0.09, 0.4 - height), at(x + 0.09, 0.4));
@@ -90,6 +93,16 @@ fn camera(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
     painter.rect_filled(Rect::from_min_max(at(-0.46, -0.28), at(0.18, 0.28)), size * 0.09, colour);
     let lens = vec![at(0.22, -0.04), at(0.46, -0.22), at(0.46, 0.22), at(0.22, 0.04)];
     painter.add(Shape::convex_polygon(lens, colour, Stroke::NONE));
+}
+
+fn hand(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
+    let at = |x: f32, y: f32| centre + vec2(x, y) * size;
+    let finger = Stroke::new(size * 0.13, colour);
+    for (x, top) in [(-0.24, -0.26), (-0.08, -0.42), (0.08, -0.42), (0.24, -0.3)] {
+        painter.line_segment([at(x, top), at(x, 0.1)], finger);
+    }
+    painter.line_segment([at(-0.44, -0.02), at(-0.22, 0.24)], finger);
+    painter.rect_filled(Rect::from_min_max(at(-0.305, -0.02), at(0.305, 0.42)), size * 0.16, colour);
 }
 
 fn help(painter: &Painter, centre: Pos2, size: f32, line: Stroke) {

@@ -13,9 +13,10 @@ pub const NOTICE_MS: u64 = 6_000;
 const NOTICES_SHOWN: usize = 4;
 
 /// All keys and what they do.
-pub const KEYS: [(&str, &str); 9] = [
+pub const KEYS: [(&str, &str); 10] = [
     ("M", "microphone off or on"),
     ("V", "camera off or on"),
+    ("H", "raise your hand, or lower it"),
     ("S", "statistics"),
     ("F1 or ?", "this list"),
     ("Page Up, Page Down", "other people, when there are more than fit"),

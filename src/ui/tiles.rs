@@ -67,7 +67,27 @@ pub fn show(ui: &Ui, tile: &TileView<'_>) {
         true => RectShape::stroke(rect, theme::TILE_RADIUS, ring, StrokeKind::Inside).into(),
         false => Shape::Noop,
     });
+    attention(&painter, tile);
     label(ui, &painter, tile);
+}
+
+/// A hand at the upper left, "away" at the upper right.
+fn attention(painter: &Painter, tile: &TileView<'_>) {
+    let (rect, attention) = (tile.rect, tile.person.attention);
+    let inset = if rect.height() < 100.0 { 3.0 } else { 8.0 };
+    if attention.hand {
+        let radius = (rect.height() * 0.07).clamp(8.0, 18.0);
+        let centre = rect.min + vec2(inset + radius, inset + radius);
+        painter.circle_filled(centre, radius, theme::WARNING);
+        icons::draw(painter, Icon::Hand, centre, radius * 1.35, Color32::from_gray(24), theme::WARNING);
+    }
+    if attention.away && rect.height() >= LOW {
+        let galley = one_line(painter, "away", text_size(rect), theme::TEXT, rect.width());
+        let size = galley.size() + vec2(14.0, 8.0);
+        let place = Rect::from_min_size(pos2(rect.right() - inset - size.x, rect.top() + inset), size);
+        painter.rect_filled(place, 5, theme::SHADE);
+        painter.galley(place.min + vec2(7.0, 4.0), galley, theme::TEXT);
+    }
 }
 
 /// What stands in the middle of a tile.
@@ -164,7 +184,10 @@ fn label(ui: &Ui, painter: &Painter, tile: &TileView<'_>) {
     painter.galley(text_at, galley, theme::TEXT);
 
     let response = ui.interact(place, ui.id().with(("tile", person.key)), Sense::hover());
-    let described = if silent { format!("{name}, microphone off") } else { name.clone() };
+    let mut described = if silent { format!("{name}, microphone off") } else { name.clone() };
+    for (is_so, words) in [(person.attention.hand, ", hand raised"), (person.attention.away, ", away")] {
+        described.push_str(if is_so { words } else { "" });
+    }
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, described.clone()));
     if shortened {
         response.on_hover_text(name);

@@ -27,6 +27,8 @@ pub enum Action {
     Mute,
     /// Camera off or on.
     Camera,
+    /// Hand up or down.
+    Hand,
     /// Statistics panel.
     Statistics,
     /// List of keys.
@@ -45,7 +47,8 @@ pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Co
     match action {
         Action::Mute if me && view.has_microphone => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
-        Action::Mute | Action::Camera => {}
+        Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
+        Action::Mute | Action::Camera | Action::Hand => {}
         Action::Statistics => state.statistics = !state.statistics,
         Action::Help => state.help = !state.help,
         Action::Leave => commands.push(Command::Leave),
@@ -99,6 +102,10 @@ fn controls(view: &View, state: &State) -> Vec<Control> {
             (false, _) => control(Action::Camera, Icon::CameraOff, "Camera", "No camera", Kind::Plain, false),
             (true, false) => control(Action::Camera, Icon::CameraOff, "Start camera", "Camera on (V)", Kind::Off, true),
             (true, true) => control(Action::Camera, Icon::Camera, "Stop camera", "Camera off (V)", Kind::Plain, true),
+        });
+        all.push(match view.attention.hand {
+            true => control(Action::Hand, Icon::Hand, "Lower hand", "Lower your hand (H)", Kind::Selected, true),
+            false => control(Action::Hand, Icon::Hand, "Raise hand", "Raise your hand (H)", Kind::Plain, true),
         });
     }
     if state.pages > 1 {

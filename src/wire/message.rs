@@ -25,7 +25,8 @@
 //!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
-//!                   fixed64 door        = 14; }            // digest of what is known of wire::door; 0 nothing
+//!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
+//!                   fixed64 door        = 15; }            // digest of what is known of wire::door; 0 nothing
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -274,8 +275,11 @@ pub struct Beacon {
     /// How far the sender has spoken and heard; `None` while nothing was said.
     #[prost(message, optional, tag = "13")]
     pub chat: Option<Heartbeat>,
+    /// Bits: 1 hand raised, 2 away.
+    #[prost(uint32, tag = "14")]
+    pub attention: u32,
     /// Digest of what is known of [`super::door`]; 0 nothing.
-    #[prost(fixed64, tag = "14")]
+    #[prost(fixed64, tag = "15")]
     pub door: u64,
 }
 

@@ -70,11 +70,15 @@ fn buttons_ask_for_what_they_say() {
     let mut user = User::new(view(3));
     assert_eq!(user.clicks("Mute"), [Command::Mute(true)]);
     assert_eq!(user.clicks("Stop camera"), [Command::Camera(false)]);
+    assert_eq!(user.clicks("Raise hand"), [Command::Hand(true)]);
     assert_eq!(user.clicks("Leave"), [Command::Leave]);
     (user.view.muted, user.view.camera_on) = (true, false);
     user.does(vec![]);
     assert_eq!(user.clicks("Unmute"), [Command::Mute(false)]);
     assert_eq!(user.clicks("Start camera"), [Command::Camera(true)]);
+    user.view.attention.hand = true;
+    user.does(vec![]);
+    assert_eq!(user.clicks("Lower hand"), [Command::Hand(false)]);
 }
 
 #[test]
@@ -83,6 +87,7 @@ fn keys_ask_for_the_same() {
     let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
     assert_eq!(user.presses(Key::M, Modifiers::NONE), [Command::Mute(true)]);
     assert_eq!(user.presses(Key::V, Modifiers::NONE), [Command::Camera(false)]);
+    assert_eq!(user.presses(Key::H, Modifiers::NONE), [Command::Hand(true)]);
     assert_eq!(user.presses(Key::Q, ctrl), [Command::Leave]);
     assert_eq!(user.presses(Key::Q, Modifiers::NONE), [], "a slip of the finger does not leave");
     assert_eq!(user.presses(Key::M, ctrl), []);
@@ -107,6 +112,8 @@ fn tab_and_space_reach_every_control_in_order() {
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Mute(true)]);
     user.presses(Key::Tab, Modifiers::NONE);
     assert_eq!(user.presses(Key::Enter, Modifiers::NONE), [Command::Camera(false)]);
+    user.presses(Key::Tab, Modifiers::NONE);
+    assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Hand(true)]);
     for _ in 0..3 {
         user.presses(Key::Tab, Modifiers::NONE);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roundtable::conference::view::{CameraView, Notice, NoticeKind, PersonFigures, PersonView, View};
+use roundtable::conference::view::{Attention, CameraView, Notice, NoticeKind, PersonFigures, PersonView, View};
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
 
@@ -49,6 +49,7 @@ pub fn person(key: u64, name: &str) -> PersonView {
         me: key == 0,
         muted: false,
         has_microphone: true,
+        attention: Attention::default(),
         camera: CameraView::Live,
         level_dbfs: -127.0,
         picture: Arc::new(PictureSlot::default()),
@@ -81,6 +82,7 @@ pub fn view(count: usize) -> View {
         people,
         muted: false,
         has_microphone: true,
+        attention: Attention::default(),
         camera_on: true,
         has_camera: true,
         notices: Vec::new(),

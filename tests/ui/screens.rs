@@ -74,6 +74,9 @@ fn troubled() -> View {
     view.camera_on = false;
     (view.people[0].muted, view.people[0].camera) = (true, CameraView::Off);
     view.people[1].level_dbfs = -20.0;
+    view.people[1].attention.hand = true;
+    view.people[2].attention.away = true;
+    view.attention.hand = true;
     (view.people[2].muted, view.people[2].camera) = (true, CameraView::Frozen(5));
     view.people[3].camera = CameraView::Waiting;
     view.people[3].picture = Default::default();

@@ -68,13 +68,12 @@ impl FromStr for MicrophoneSpec {
     type Err = EmptyName;
 
     fn from_str(text: &str) -> Result<Self, EmptyName> {
-        Ok(match text {
-            "" => return Err(EmptyName),
-            "auto" => Self::Auto,
-            "none" => Self::None,
-            "test" => Self::Test,
-            file if is_file(file) => Self::File(file.into()),
-            name => Self::Name(name.into()),
+        Ok(match (text, text.parse()?) {
+            ("test", _) => Self::Test,
+            (_, SpeakerSpec::Auto) => Self::Auto,
+            (_, SpeakerSpec::None) => Self::None,
+            (_, SpeakerSpec::File(path)) => Self::File(path),
+            (_, SpeakerSpec::Name(name)) => Self::Name(name),
         })
     }
 }

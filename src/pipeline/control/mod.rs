@@ -30,7 +30,7 @@ use crate::device::clock::Clock;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
 use crate::protocol::chat::{Content, Kept};
-use crate::protocol::roster::{Camera, Microphone, StreamInfo};
+use crate::protocol::roster::{Attention, Camera, Microphone, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
 use crate::wire::message::ParticipantId;
@@ -135,6 +135,8 @@ pub enum Command {
     Microphone(Microphone),
     /// Another state of the camera.
     Camera(Camera),
+    /// Hand raised or lowered, away or back.
+    Attention(Attention),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
     /// Say something to everybody; [`Event::Said`] or [`Event::Unsaid`] follows.
@@ -185,6 +187,8 @@ impl Control {
             .name("control".into())
             .spawn(move || {
                 run(role, poll, &commands);
+                // In this order: whoever sees that it ended is refused.
+                drop(commands);
                 drop(ended_in);
             })
             .map_err(Error::Thread)?;

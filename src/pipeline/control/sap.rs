@@ -106,7 +106,7 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::roster::{Camera, Microphone, Role, StreamInfo};
+    use crate::protocol::roster::{Attention, Camera, Microphone, Role, StreamInfo};
     use crate::time::NtpTime;
     use crate::wire::address::Scope;
     use crate::wire::message::ParticipantId;
@@ -133,6 +133,7 @@ mod tests {
             slot: Some(0),
             microphone: Microphone::On,
             camera: Camera::On,
+            attention: Attention::default(),
             streams: vec![video(Layer::Thumb), video(Layer::Full), audio],
         }
     }

@@ -271,8 +271,8 @@ impl OutgoingVideo {
                 ssrc: self.config.ssrc,
                 ntp: self.way.clock.wall(),
                 rtp_timestamp: self.config.timestamp_base.wrapping_add(media_time(now)),
-                packets: self.way.packetizer.packets(),
-                bytes: self.way.packetizer.payload_bytes(),
+                packets: self.way.packetizer.counters().packets,
+                bytes: self.way.packetizer.counters().payload_bytes,
             };
             self.reports.bytes.clear();
             rtcp::write_sr_sdes(&report, &self.config.cname, &self.config.name, &mut self.reports.bytes);
@@ -340,7 +340,7 @@ impl Way {
             self.note(outcome);
         }
         self.batch.clear();
-        let position = u64::from(self.packetizer.roc()) << 16 | u64::from(self.packetizer.sequence());
+        let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);
     }
 

@@ -27,7 +27,7 @@ use crate::protocol::rate::Rate;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::message::ParticipantId;
 
-pub use person::{BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
+pub use person::{Attention, BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
 
 /// Time between two beacons of a publisher, and of viewers while there are few.
 pub const PERIOD: Duration = Duration::from_secs(2);

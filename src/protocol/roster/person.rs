@@ -62,6 +62,26 @@ pub struct StreamInfo {
     pub position: u64,
 }
 
+/// What somebody wants the others to know of themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Attention {
+    /// Wants to speak.
+    pub hand: bool,
+    /// Not at the screen for a while.
+    pub away: bool,
+}
+
+impl Attention {
+    /// From the bits of a beacon; those of the future are left out.
+    fn from_wire(bits: u32) -> Self {
+        Self { hand: bits & 1 != 0, away: bits & 2 != 0 }
+    }
+
+    fn to_wire(self) -> u32 {
+        u32::from(self.hand) | u32::from(self.away) << 1
+    }
+}
+
 /// A member of the conference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -87,6 +107,8 @@ pub struct Person {
     pub microphone: Microphone,
     /// Camera.
     pub camera: Camera,
+    /// Hand raised, away.
+    pub attention: Attention,
     /// Everything they send.
     pub streams: Vec<StreamInfo>,
 }
@@ -150,6 +172,7 @@ impl Person {
                 2 => Camera::Failed(names::clean(&beacon.camera_text, CAMERA_TEXT_BYTES_MAX)),
                 _ => Camera::Off,
             },
+            attention: Attention::from_wire(beacon.attention),
             streams: streams_from(&beacon.streams)?,
         })
     }
@@ -181,6 +204,7 @@ impl Person {
             suffix: self.suffix.map_or(0, |number| number + 1),
             answers: answers.to_vec(),
             chat: None,
+            attention: self.attention.to_wire(),
             door: 0,
         }
     }
@@ -197,6 +221,7 @@ impl Person {
             || self.slot != other.slot
             || self.microphone != other.microphone
             || self.camera != other.camera
+            || self.attention != other.attention
     }
 }
 
@@ -258,6 +283,7 @@ pub(super) mod tests {
             slot: Some(123),
             microphone: Microphone::Muted,
             camera: Camera::Failed("unplugged".into()),
+            attention: Attention { hand: true, away: false },
             streams: vec![audio, video],
         }
     }
@@ -268,6 +294,7 @@ pub(super) mod tests {
         assert_eq!(Person::from_beacon(ada.id, ada.sid, &ada.to_beacon(&[])), Ok(ada.clone()));
         let viewer =
             Person { slot: None, suffix: None, role: Role::Observer, streams: vec![], camera: Camera::On, ..ada };
+        let viewer = Person { attention: Attention { hand: false, away: true }, ..viewer };
         let read = Person::from_beacon(viewer.id, viewer.sid, &viewer.to_beacon(&[1])).unwrap();
         assert_eq!(read, viewer);
         assert!(!read.publishes());

@@ -31,7 +31,9 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
-use crate::protocol::roster::{Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots};
+use crate::protocol::roster::{
+    Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
+};
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::StreamKind;
@@ -229,6 +231,7 @@ impl Session {
             slot: None,
             microphone: Microphone::None,
             camera: Camera::Off,
+            attention: Attention::default(),
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
@@ -329,6 +332,14 @@ impl Session {
     pub fn set_camera(&mut self, at: Moment, camera: Camera, out: &mut Outputs) {
         if self.me.camera != camera {
             self.me.camera = camera;
+            self.change(at, out);
+        }
+    }
+
+    /// Hand raised or lowered, away or back.
+    pub fn set_attention(&mut self, at: Moment, attention: Attention, out: &mut Outputs) {
+        if self.me.attention != attention {
+            self.me.attention = attention;
             self.change(at, out);
         }
     }
