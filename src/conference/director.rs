@@ -9,7 +9,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
-use zeroize::Zeroizing;
 
 use super::chat::Lines;
 use super::config::Config;
@@ -18,22 +17,19 @@ use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::troubles::Troubles;
-use super::view::{CameraView, Command, NoticeKind};
+use super::view::{Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
-use crate::device::sound::SoundEvent;
-use crate::media::{opus, test_voice};
 use crate::pipeline::audio_receive::AudioReceiver;
-use crate::pipeline::audio_send::{self, AudioSender};
-use crate::pipeline::control::{self, Command as Ask, Control, LocalStream};
-use crate::pipeline::egress::{Destination, Egress};
+use crate::pipeline::audio_send::AudioSender;
+use crate::pipeline::control::{self, Control};
+use crate::pipeline::egress::Destination;
 use crate::pipeline::receive;
-use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
-use crate::protocol::keys::{self, EpochKeys, Random};
+use crate::pipeline::video_send::VideoSend;
+use crate::protocol::keys::{EpochKeys, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
-use crate::protocol::session;
-use crate::protocol::srtp::MASTER_BYTES;
+use crate::protocol::session::{self, DoorEvent};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::{Layer, StreamKind};
@@ -281,7 +277,14 @@ impl Director {
             E::Said(id, _) => self.said(id),
             E::Unsaid(content, why) => self.unsaid(content, &why),
             E::Door(event) => self.at_the_door(event),
-            E::Everybody { me, others } => self.catch_up(me, others),
+            E::Everybody { me, others, keys, authority, locked } => {
+                if me.sid != self.sid {
+                    let (sid, streams) = (me.sid, me.streams.clone());
+                    self.at_the_door(DoorEvent::Epoch { keys, sid, streams });
+                }
+                self.catch_up(me, others);
+                self.catch_up_door(authority, locked);
+            }
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }
@@ -316,7 +319,7 @@ impl Director {
         }
     }
 
-    fn tell(&self, person: &Person, state: PersonState, news: &'static str) {
+    pub(super) fn tell(&self, person: &Person, state: PersonState, news: &'static str) {
         if person.role == Role::Observer {
             return;
         }
@@ -332,6 +335,7 @@ impl Director {
                 Camera::Failed(_) => "failed",
             },
             attention: person.attention,
+            role: self.shared.state().rule.role(&person.id),
             address: *person.address.ip(),
         };
         self.tell_event(Event::Person(event));

@@ -50,6 +50,7 @@ use stats::Stats;
 use view::{Command, NoticeKind, View};
 
 pub use crate::protocol::roster::Role;
+pub use door::DoorNews;
 pub use entry::choose_interface;
 
 /// Commands that may wait for the director.
@@ -131,13 +132,22 @@ pub enum PersonState {
     Removed,
 }
 
-/// Why one is not in a conference any more that goes on without one.
+/// Why one is not in a conference that goes on without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Put out, by whom.
     Removed(String),
     /// Not let in, by whom.
     Refused(String),
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Outcome::Removed(by) => write!(f, "you were removed from the conference by {by}"),
+            Outcome::Refused(by) => write!(f, "you were not let in: {by} refused"),
+        }
+    }
 }
 
 impl PersonState {
@@ -170,6 +180,8 @@ pub struct PersonEvent {
     pub camera: &'static str,
     /// Hand raised, away.
     pub attention: view::Attention,
+    /// "owner", "moderator" or "member".
+    pub role: &'static str,
     /// Where they are.
     pub address: Ipv4Addr,
 }
@@ -276,26 +288,12 @@ pub enum Event {
         /// Its words.
         text: String,
     },
-    /// Somebody asks to be let in; told to the owner and moderators.
-    Knock {
-        /// As they call themselves.
-        name: String,
-        /// Participant id, hexadecimal.
-        id: String,
-        /// Whether they still wait.
-        waits: bool,
-    },
-    /// The conference was locked or opened.
-    Locked {
-        /// Newcomers have to knock.
-        on: bool,
-    },
-    /// Who decides here, by the names shown.
-    Authority {
-        /// The owner.
-        owner: String,
-        /// The moderators.
-        moderators: Vec<String>,
+    /// Something about who may be here.
+    Door {
+        /// What.
+        news: DoorNews,
+        /// The same in words.
+        text: String,
     },
     /// A line for the user.
     Notice {
@@ -305,6 +303,9 @@ pub enum Event {
         text: String,
     },
 }
+
+/// How somebody is shown, and what they are here.
+pub type NameAndRole = (String, &'static str);
 
 /// A conference one is in. Dropping it leaves.
 pub struct Conference {
@@ -395,14 +396,16 @@ impl Conference {
         self.shared.state().sdp(name, layer)
     }
 
-    /// One's own name and those of the other people who are here, in the order they came.
-    pub fn names(&self) -> (String, Vec<String>) {
+    /// One's own name and role ("owner", "moderator" or "member"), and those of the other people who are here, in the
+    /// order they came.
+    pub fn names(&self) -> (NameAndRole, Vec<NameAndRole>) {
         let state = self.shared.state();
         let people = state.people.here().filter(|o| o.person.role == Role::Participant);
-        (state.own.name.clone(), people.map(|o| o.person.name.clone()).collect())
+        let named = |name: &String, id| (name.clone(), state.rule.role(id));
+        (named(&state.own.name, &state.own.id), people.map(|o| named(&o.person.name, &o.person.id)).collect())
     }
 
-    /// Why one is not in it any more, if others decided so.
+    /// Why one is not in it any more, when others decided so.
     pub fn outcome(&self) -> Option<Outcome> {
         self.shared.state().outcome.clone()
     }

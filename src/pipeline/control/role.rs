@@ -237,9 +237,7 @@ impl Role {
     /// Tells everything anew to a reader who missed events, once there is room for what follows.
     fn catch_up(&mut self) {
         if self.behind && self.events.len() <= EVENTS / 2 {
-            let everybody =
-                Event::Everybody { me: self.session.me().clone(), others: self.session.people().cloned().collect() };
-            self.behind = self.events.try_send(everybody).is_err();
+            self.behind = self.events.try_send(self.session.everybody()).is_err();
         }
     }
 

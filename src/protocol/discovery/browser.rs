@@ -239,6 +239,7 @@ mod tests {
             announcer: Identity::from_seed(&[1; 32]).public().to_vec(),
             sid: 9,
             counter,
+            locked: false,
         }
     }
 

@@ -87,6 +87,12 @@ pub enum Event {
         me: Person,
         /// All others who are here.
         others: Vec<Person>,
+        /// Keys of everybody's streams.
+        keys: EpochKeys,
+        /// Who decides: the owner and the moderators.
+        authority: Option<(ParticipantId, Vec<ParticipantId>)>,
+        /// Newcomers have to knock.
+        locked: bool,
     },
 }
 

@@ -42,7 +42,6 @@ const TOLD_PER_S: (u32, u32) = (4, 40);
 
 /// Somebody at the door.
 pub(super) struct Knocker {
-    pub name: String,
     pub key: [u8; 32],
     pub address: SocketAddrV4,
     pub nonce: u64,
@@ -300,7 +299,7 @@ impl Session {
         }
         let name = names::clean_name(&knock.name, NAME_BYTES_MAX);
         let known = self.porch.knockers.contains_key(&id);
-        let knocker = Knocker { name: name.clone(), key, address, nonce: knock.nonce, heard: at.now };
+        let knocker = Knocker { key, address, nonce: knock.nonce, heard: at.now };
         self.porch.knockers.insert(id, knocker);
         if !known {
             out.events.push(Event::Door(DoorEvent::Knocked { id, name, was_removed: banned }));

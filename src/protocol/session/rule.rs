@@ -57,6 +57,18 @@ impl Session {
         self.porch.door.is_locked()
     }
 
+    /// Everything as it is now.
+    pub fn everybody(&self) -> Event {
+        let chain = self.porch.door.chain();
+        Event::Everybody {
+            me: self.me.clone(),
+            others: self.roster.people().cloned().collect(),
+            keys: self.opener.keys().clone(),
+            authority: chain.owner().map(|owner| (owner, chain.moderators().to_vec())),
+            locked: self.is_locked(),
+        }
+    }
+
     /// The moderators.
     pub fn moderators(&self) -> Vec<ParticipantId> {
         self.porch.door.chain().moderators().to_vec()
