@@ -159,7 +159,7 @@ impl Director {
                 self.sid = sid;
                 self.renew_streams(streams);
             }
-            DoorEvent::Locked { on, by } => {
+            DoorEvent::Locked { on, by, outsiders } => {
                 self.shared.state().rule.locked = on;
                 let by = by.map(|by| self.name_or_somebody(by));
                 let words = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
@@ -167,6 +167,11 @@ impl Director {
                     format!("the conference was locked{words}: newcomers have to knock")
                 } else {
                     format!("the conference was unlocked{words}: whoever has the passphrase may come in")
+                };
+                let text = match outsiders {
+                    0 => text,
+                    1 => format!("{text}, and the one who was removed can see and hear it again"),
+                    n => format!("{text}, and the {n} who were removed can see and hear it again"),
                 };
                 self.door_news(DoorNews::Locked { on, by }, &text);
             }
@@ -198,7 +203,7 @@ impl Director {
             self.authority(owner, moderators);
         }
         if self.shared.state().rule.locked != locked {
-            self.at_the_door(DoorEvent::Locked { on: locked, by: None });
+            self.at_the_door(DoorEvent::Locked { on: locked, by: None, outsiders: 0 });
         }
     }
 

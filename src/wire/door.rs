@@ -14,7 +14,7 @@
 //!                   bytes  boxes     = 3; }                // at most 10 of 56 bytes: 8 of the id, 32 + 16 of sealed secret
 //! message Turn    { uint32 epoch      = 1;
 //!                   bytes  commitment = 2;                 // 16 bytes that bind the secret; empty: none, the door is open
-//!                   bytes  removed    = 3; }               // first 4 bytes of the id of each who is put out
+//!                   bytes  removed    = 3; }               // first 8 bytes of the id of each who is put out
 //! message Knock   { fixed64 nonce = 1; string name = 2;    // name at most 64 bytes
 //!                   fixed32 address = 3; uint32 port = 4;  // of the own socket: the answers go there
 //!                   uint32 tries = 5;
@@ -41,6 +41,8 @@ pub const KIND_REFUSAL: u8 = 26;
 
 /// Bytes of one box of a Rekey.
 pub const BOX_BYTES: usize = 56;
+/// Bytes that name somebody put out in a Turn.
+pub const REMOVED_BYTES: usize = 8;
 /// Bytes of a commitment.
 pub const COMMITMENT_BYTES: usize = 16;
 
@@ -209,7 +211,7 @@ impl Turn {
         if ![0, COMMITMENT_BYTES].contains(&turn.commitment.len()) {
             return Err(Error::Field("commitment"));
         }
-        if !turn.removed.len().is_multiple_of(4) || turn.removed.len() > 4 * REMOVED_MAX {
+        if !turn.removed.len().is_multiple_of(REMOVED_BYTES) || turn.removed.len() > REMOVED_BYTES * REMOVED_MAX {
             return Err(Error::Field("removed"));
         }
         Ok(turn)
@@ -261,7 +263,7 @@ mod tests {
         let charter = Charter { number: u64::MAX, owner: vec![1; 16], moderators: vec![2; 16 * MODERATORS_MAX] };
         let links = vec![signed(charter.encode_to_vec()); CHAIN_LINKS_MAX];
         let chain = Packet::Chain(Chain { founder: vec![1; 32], random: vec![1; 16], links });
-        let turn = Turn { epoch: u32::MAX, commitment: vec![1; 16], removed: vec![1; 4 * REMOVED_MAX] };
+        let turn = Turn { epoch: u32::MAX, commitment: vec![1; 16], removed: vec![1; REMOVED_BYTES * REMOVED_MAX] };
         let boxes = vec![1; BOX_BYTES * REKEY_BOXES_MAX];
         let rekey = Packet::Rekey(Rekey { turn: Some(signed(turn.encode_to_vec())), ephemeral: vec![1; 32], boxes });
         for packet in [chain, rekey] {
@@ -282,8 +284,8 @@ mod tests {
             let turn = Turn { epoch: 1, commitment: vec![1; commitment], removed: vec![2; removed] };
             Turn::parse(&turn.encode_to_vec()).is_ok()
         };
-        assert!(turn(0, 0) && turn(16, 4 * REMOVED_MAX));
-        assert!(!turn(15, 0) && !turn(16, 3) && !turn(16, 4 * REMOVED_MAX + 4));
+        assert!(turn(0, 0) && turn(16, REMOVED_BYTES * REMOVED_MAX));
+        assert!(!turn(15, 0) && !turn(16, 7) && !turn(16, REMOVED_BYTES * (REMOVED_MAX + 1)));
         let knock = |name: usize, port: u32| {
             let knock = Knock { name: "x".repeat(name), port, ..Knock::default() };
             Knock::parse(&knock.encode_to_vec()).is_ok()

@@ -22,7 +22,7 @@ pub use chain::Chain;
 
 use crate::limits::{EPOCH_LEAP_MAX, REMOVED_MAX};
 use crate::protocol::keys::{Identity, order_hash, participant_id, verify};
-use crate::wire::door::{self, COMMITMENT_BYTES, KIND_BAN, KIND_TURN, Turn};
+use crate::wire::door::{self, COMMITMENT_BYTES, KIND_BAN, KIND_TURN, REMOVED_BYTES, Turn};
 use crate::wire::message::{ConferenceId, ParticipantId, SignatureContext, Signed};
 
 /// What somebody may do.
@@ -178,7 +178,8 @@ impl Door {
     /// Somebody who is put out though the newest secret may have been sealed to them, and who put them out.
     pub fn unturned(&self) -> Option<ParticipantId> {
         let removed = self.turn.as_ref().map_or(&[][..], |turn| &turn.removed);
-        let missing = |id: &ParticipantId| !removed.as_chunks::<4>().0.iter().any(|short| short[..] == id.0[..4]);
+        let missing =
+            |id: &ParticipantId| !removed.as_chunks::<REMOVED_BYTES>().0.iter().any(|short| id.0.starts_with(short));
         self.banned().find(|(id, _)| missing(id)).map(|(_, by)| by)
     }
 
@@ -223,10 +224,11 @@ impl Door {
             None if self.bans.len() >= REMOVED_MAX => return Err(Refusal::Full),
             _ => {}
         }
-        authentic(KIND_BAN, self.conference, signed, &mut self.scratch)?;
+        // Before the signature, which costs more.
         if !may_ban(&self.chain, &by, &member, lifted) {
             return Err(Refusal::Unauthorized);
         }
+        authentic(KIND_BAN, self.conference, signed, &mut self.scratch)?;
         self.bans.insert(member, Ban { by, lifted, signed: signed.clone() });
         self.changed();
         Ok(Some(member))
@@ -249,10 +251,10 @@ impl Door {
                 return Err(Refusal::Stale);
             }
         }
-        authentic(KIND_TURN, self.conference, signed, &mut self.scratch)?;
         if self.chain.authority(&by) == Authority::None || u64::from(turn.epoch) != signed.counter || turn.epoch == 0 {
             return Err(Refusal::Unauthorized);
         }
+        authentic(KIND_TURN, self.conference, signed, &mut self.scratch)?;
         self.turn = Some(decision);
         self.changed();
         Ok(true)
@@ -281,7 +283,7 @@ impl Door {
         commitment: Option<[u8; COMMITMENT_BYTES]>,
     ) -> Result<(), Refusal> {
         let epoch = self.turn.as_ref().map_or(epoch, |turn| turn.epoch.max(epoch)).saturating_add(1);
-        let removed = self.banned().flat_map(|(id, _)| [id.0[0], id.0[1], id.0[2], id.0[3]]).collect();
+        let removed = self.banned().flat_map(|(id, _)| id.0.into_iter().take(REMOVED_BYTES)).collect();
         let turn = Turn { epoch, commitment: commitment.map_or(Vec::new(), |c| c.to_vec()), removed };
         let signed = sign(identity, KIND_TURN, self.conference, epoch.into(), &turn);
         self.offer_turn(&signed).map(drop)

@@ -147,6 +147,9 @@ pub enum DoorEvent {
         on: bool,
         /// By whom.
         by: Option<ParticipantId>,
+        /// Newcomers need not knock, and so many who were put out know the passphrase: they can follow the conference again,
+        /// though nobody hears them.
+        outsiders: usize,
     },
     /// Who decides; told whenever it may have changed.
     Authority {

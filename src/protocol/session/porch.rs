@@ -73,6 +73,7 @@ pub(super) struct Porch {
     pub asking: Option<Asking>,
     repeats: Vec<(Timestamp, Packet)>,
     work: SourceRate,
+    knocks: SourceRate,
     told: SourceRate,
     /// Digest of the door that the rest of the session knows.
     pub applied: u64,
@@ -97,6 +98,7 @@ impl Porch {
             asking: None,
             repeats: Vec::new(),
             work: SourceRate::default(),
+            knocks: SourceRate::default(),
             told: SourceRate::default(),
             applied: 0,
             shut: BTreeSet::new(),
@@ -162,11 +164,14 @@ impl Session {
 
     /// Something said at the door.
     pub(super) fn hear_door(&mut self, at: Moment, from: Arrival, sid: u64, packet: Packet, out: &mut Outputs) {
-        if !self.porch.work.take(at.now, *from.source.ip(), DOOR_WORK_PER_SOURCE_MAX, DOOR_WORK_PER_S_MAX) {
+        // Whoever knocks all the time keeps no decision from being heard.
+        let work = if matches!(packet, Packet::Knock(_)) { &mut self.porch.knocks } else { &mut self.porch.work };
+        if !work.take(at.now, *from.source.ip(), DOOR_WORK_PER_SOURCE_MAX, DOOR_WORK_PER_S_MAX) {
             self.counters.throttled += 1;
             return;
         }
         let heard = match packet {
+            Packet::Ban(_) | Packet::Rekey(_) if self.open => Err(Refusal::Unauthorized),
             Packet::Chain(chain) => self.hear_chain(at, &chain, out),
             Packet::Ban(signed) => self.porch.door.offer_ban(&signed).map(drop),
             Packet::Rekey(rekey) => self.hear_rekey(at, &rekey, out),
@@ -243,7 +248,7 @@ impl Session {
         let (nonce, tries) = (asking.nonce, asking.tries);
         (asking.tries, asking.due) = (tries.saturating_add(1), now + gap);
         let inside = self.stage != Stage::Knocking;
-        if tries == QUICK_KNOCKS && !inside {
+        if tries == QUICK_KNOCKS {
             out.events.push(Event::Door(DoorEvent::Waiting));
         }
         let (name, me) = (self.me.typed_name.clone(), self.me.address);
@@ -312,9 +317,22 @@ impl Session {
         if !self.porch.told.take(now, *address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
             return;
         }
+        self.describe_door(To::Unicast(address), &[*key], out);
+    }
+
+    /// Sends who decides and what holds, with the secret for those given.
+    pub(super) fn describe_door(&mut self, to: To, members: &[[u8; 32]], out: &mut Outputs) {
         let chain = self.porch.door.chain().to_wire().map(Packet::Chain);
-        let rekey = self.rekey(&[*key]).map(Packet::Rekey);
-        chain.into_iter().chain(rekey).for_each(|packet| self.post_door(To::Unicast(address), packet, out));
+        let rekey = self.rekey(members).map(Packet::Rekey);
+        chain.into_iter().chain(rekey).for_each(|packet| self.post_door(to, packet, out));
+    }
+
+    /// Somebody joins in epoch 0, which is over: they are told so.
+    pub(super) fn tell_outsider(&mut self, now: Timestamp, address: SocketAddrV4, out: &mut Outputs) {
+        let speaks = self.stage == Stage::Joined && self.authority() != Authority::None && self.porch.is_keyed();
+        if speaks && self.porch.told.take(now, *address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
+            self.describe_door(To::Unicast(address), &[], out);
+        }
     }
 
     fn hear_refusal(&mut self, signed: &Signed, out: &mut Outputs) -> Result<(), Refusal> {

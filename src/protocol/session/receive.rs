@@ -171,7 +171,12 @@ impl Session {
         let sid = through.sid;
         let read = opened::read(body, |message| match message {
             Opened::Door(packet) => self.hear_door(at, from, sid, packet, out),
-            _ if through.gate == Gate::Porch => self.counters.stale += 1,
+            _ if through.gate == Gate::Porch => {
+                self.counters.stale += 1;
+                if matches!(message, Opened::Signed(KIND_JOIN, _)) {
+                    self.tell_outsider(at.now, from.source, out);
+                }
+            }
             Opened::Signed(kind, signed) => self.hear_signed(at, from.source, through, kind, &signed, out),
             // One answer for a datagram, and none to what was sent to all: nobody is to be flooded with answers.
             Opened::Ping(ping) => {

@@ -74,9 +74,20 @@ impl Session {
         self.porch.door.chain().moderators().to_vec()
     }
 
+    /// Whether anything can be decided here; told when not.
+    fn is_decidable(&self, out: &mut Outputs) -> bool {
+        if self.open {
+            out.events.push(denied(
+                "anyone on this network can watch an open conference: nobody can be kept out of it or put in charge of it; \
+                 one with a passphrase can be locked",
+            ));
+        }
+        !self.open
+    }
+
     /// Locks the conference, or lets in whoever has the passphrase.
     pub fn lock(&mut self, at: Moment, on: bool, out: &mut Outputs) {
-        if on != self.is_locked() {
+        if on != self.is_locked() && self.is_decidable(out) {
             let done = self.turn_keys(at, on, out);
             deny(done, out);
         }
@@ -85,8 +96,10 @@ impl Session {
 
     /// Puts somebody out, for the rest of the conference unless they are admitted again.
     pub fn kick(&mut self, at: Moment, id: ParticipantId, out: &mut Outputs) {
-        let done = self.dismiss(at, id, out).and_then(|()| self.porch.door.ban(&self.identity, id, false));
-        deny(done.map(|ban| self.proclaim(at.now, Packet::Ban(ban), out)), out);
+        if self.is_decidable(out) {
+            let done = self.dismiss(at, id, out).and_then(|()| self.porch.door.ban(&self.identity, id, false));
+            deny(done.map(|ban| self.proclaim(at.now, Packet::Ban(ban), out)), out);
+        }
         self.pump(at, out);
     }
 
@@ -144,11 +157,13 @@ impl Session {
         if on && id != self.me.id {
             moderators.push(id);
         }
-        let done = match self.authority() {
-            Authority::Owner => self.charter(at, 0, self.me.id, &moderators, out),
-            _ => Err(Refusal::Unauthorized),
-        };
-        deny(done, out);
+        if self.is_decidable(out) {
+            let done = match self.authority() {
+                Authority::Owner => self.charter(at, 0, self.me.id, &moderators, out),
+                _ => Err(Refusal::Unauthorized),
+            };
+            deny(done, out);
+        }
         self.pump(at, out);
     }
 
@@ -157,11 +172,13 @@ impl Session {
         let mut moderators = self.moderators();
         moderators.retain(|m| *m != to);
         moderators.push(self.me.id);
-        let done = match self.authority() {
-            Authority::Owner if to != self.me.id => self.charter(at, 0, to, &moderators, out),
-            _ => Err(Refusal::Unauthorized),
-        };
-        deny(done, out);
+        if self.is_decidable(out) && to != self.me.id {
+            let done = match self.authority() {
+                Authority::Owner => self.charter(at, 0, to, &moderators, out),
+                _ => Err(Refusal::Unauthorized),
+            };
+            deny(done, out);
+        }
         self.pump(at, out);
     }
 
@@ -302,7 +319,8 @@ impl Session {
         let locked = self.is_locked();
         if std::mem::replace(&mut self.porch.locked_told, locked) != locked {
             let by = self.porch.door.turn().map(|turn| turn.by);
-            out.events.push(Event::Door(DoorEvent::Locked { on: locked, by }));
+            let outsiders = if locked { 0 } else { banned.len() };
+            out.events.push(Event::Door(DoorEvent::Locked { on: locked, by, outsiders }));
         }
         self.roster.listen_anew();
         if self.stage == Stage::Joined {
@@ -363,8 +381,7 @@ impl Session {
         let due = *self.porch.tell_at.get_or_insert(now + TELL);
         if due <= now {
             self.porch.tell_at = Some(now + self.random.between(TELL.mul_f32(0.8), TELL.mul_f32(1.2)));
-            let rekey = self.rekey(&[]).map(Packet::Rekey);
-            rekey.into_iter().for_each(|packet| self.post_door(super::To::Control, packet, out));
+            self.describe_door(super::To::Control, &[], out);
         }
     }
 }
