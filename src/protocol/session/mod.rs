@@ -470,7 +470,10 @@ impl Session {
                 Report::Left(person, departure) => Event::PersonLeft(person, departure),
             });
         });
-        came.into_iter().for_each(|id| self.entitle(id));
+        for came in came {
+            self.entitle(came);
+            self.end_knocks(out, |id, _| *id == came);
+        }
         self.pump_talk(at, out);
     }
 

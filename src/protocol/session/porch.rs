@@ -203,7 +203,7 @@ impl Session {
         };
         if self.authority() == Authority::Owner {
             // Somebody took over who thought that I had left.
-            let moderators: Vec<_> = self.moderators().into_iter().filter(|id| Some(*id) != other.owner()).collect();
+            let moderators = self.moderators();
             self.charter(at, other.number(), me, &moderators, out)?;
         }
         Ok(())

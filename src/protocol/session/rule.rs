@@ -277,9 +277,11 @@ impl Session {
 
     /// Does what follows from the door as it is now. False: one is out.
     pub(super) fn settle_door(&mut self, at: Moment, out: &mut Outputs) -> bool {
-        if self.stage != Stage::Knocking
-            && let Some(by) = self.porch.door.banned_by(&self.me.id)
-        {
+        if self.stage == Stage::Knocking {
+            // What goes on inside is nobody's business who is not.
+            return true;
+        }
+        if let Some(by) = self.porch.door.banned_by(&self.me.id) {
             out.events.push(Event::Door(DoorEvent::Removed { by }));
             self.stage = Stage::Left;
             return false;
