@@ -6,14 +6,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use egui::RawInput;
+use egui::accesskit::Role;
 use roundtable::conference::view::{Attention, CameraView, PersonView, View};
 use roundtable::device::clock::Clock;
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::PictureInfo;
+use roundtable::time::Timestamp;
+use roundtable::ui::app::{self, App};
 use roundtable::ui::{Options, window};
 
 const IN_CHILD: &str = "ROUNDTABLE_TEST_WINDOW";
 const TITLE: &str = "Roundtable window test";
+const SIZE: (usize, usize) = (800, 500);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Running(Child);
@@ -29,13 +34,8 @@ fn program(name: &str) -> bool {
     Command::new(name).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// The process under test: shows moving pictures, prints what is asked of it and what it shows.
-#[test]
-#[ignore = "is started by the other test"]
-fn window_child() {
-    if std::env::var_os(IN_CHILD).is_none() {
-        return;
-    }
+/// One person, alone.
+fn view() -> View {
     let me = PersonView {
         key: 1,
         name: "Ada".into(),
@@ -48,9 +48,41 @@ fn window_child() {
         picture: Default::default(),
         figures: Default::default(),
     };
+    View {
+        title: "Test".into(),
+        people: vec![me],
+        has_microphone: true,
+        has_camera: true,
+        camera_on: true,
+        ..Default::default()
+    }
+}
+
+/// Where the middle of a button is in the window under test, as a screen reader finds it.
+fn button(name: &str) -> (String, String) {
+    let mut app = App::new(SIZE, app::Options::default());
+    app.enable_accessibility();
+    for frame in 1..=2 {
+        app.frame(&view(), RawInput { focused: true, ..Default::default() }, Timestamp::from_millis(20 * frame));
+    }
+    let update = app.accessibility().expect("a tree");
+    let button = |node: &&egui::accesskit::Node| node.role() == Role::Button && node.label() == Some(name);
+    let node = update.nodes.iter().map(|(_, node)| node).find(button);
+    let bounds = node.and_then(|node| node.bounds()).unwrap_or_else(|| panic!("no button {name:?}"));
+    (((bounds.x0 + bounds.x1) / 2.0).round().to_string(), ((bounds.y0 + bounds.y1) / 2.0).round().to_string())
+}
+
+/// The process under test: shows moving pictures, prints what is asked of it and what it shows.
+#[test]
+#[ignore = "is started by the other test"]
+fn window_child() {
+    if std::env::var_os(IN_CHILD).is_none() {
+        return;
+    }
+    let view = view();
     let clock = Clock::system();
     let (commands, asked) = crossbeam_channel::bounded(16);
-    let slot = me.picture.clone();
+    let slot = view.people[0].picture.clone();
     let (mut frames, mut wanted) = (0_u32, (0, 0));
     let feed = || {
         frames += 1;
@@ -62,18 +94,10 @@ fn window_child() {
         while let Ok(command) = asked.try_recv() {
             println!("{command:?}");
         }
-        View {
-            title: "Test".into(),
-            people: vec![me.clone()],
-            has_microphone: true,
-            attention: Attention::default(),
-            has_camera: true,
-            camera_on: true,
-            ..Default::default()
-        }
+        view.clone()
     };
     let mut shown = 0;
-    let options = Options { title: TITLE.into(), size: (800, 500), scale: Some(1.0), ..Options::default() };
+    let options = Options { title: TITLE.into(), size: SIZE, scale: Some(1.0), ..Options::default() };
     let result = window::run(
         feed,
         commands,
@@ -158,8 +182,8 @@ fn a_user_clicks_types_resizes_and_closes() {
     user.does_when_ready(&["search", "--onlyvisible", "--name", TITLE, "windowactivate", "--sync"]);
     user.expects("shown");
     user.expects("wanted");
-    // "Mute" stands at the same place as in the picture `focus` of the other tests.
-    user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", "170", "474"]);
+    let (x, y) = button("Mute");
+    user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", &x, &y]);
     user.does(&["mousedown", "1", "sleep", "0.05", "mouseup", "1"]);
     user.expects("Mute(true)");
     // Pressed and released at once: keys are never lost, however short.

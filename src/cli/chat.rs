@@ -18,11 +18,11 @@ pub const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// At the end of the subcommand's help.
 pub const EXAMPLES: &str = r#"Typed lines are said to everybody, and /help lists what else can be typed.
-From a pipe all lines are said as they are, except /me, /hand, /away, /back, /who, /help and /quit, and
+From a pipe all lines are said as they are, except /me, /msg, /hand, /away, /back, /who, /help and /quit, and
 the commands of the owner and moderators: /lock, /unlock, /admit NAME, /refuse NAME, /kick NAME, and of the owner alone:
 /moderator NAME, /moderator NAME off, /owner NAME.
 With --json:
-  {"do":"say","text":"tea?"}   with "reply":ID in reply to the message of that id
+  {"do":"say","text":"tea?"}   with "to":"Bob" or "to":["Bob","Cyd"] privately, with "reply":ID in reply to the message of that id
   {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
   {"do":"lock","on":true}   {"do":"admit","who":"Bob"}   {"do":"refuse","who":"Bob"}   {"do":"kick","who":"Bob"}
   {"do":"moderator","who":"Bob","on":true}   {"do":"owner","who":"Bob"}
@@ -33,6 +33,7 @@ Examples:
   echo '{"do":"say","text":"the build is broken"}' | roundtable chat Standup --json"#;
 
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
+                    /msg NAME TEXT tells one person alone, /msg NAME, NAME: TEXT some; \
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
                     /moderator NAME [off] and /owner NAME for the owner; \
@@ -120,6 +121,15 @@ impl Terminal {
                 }
                 match line.map(|line| Typed::parse(line, self.typed)) {
                     Ok(Typed::Say(text)) => ask(Command::Say(text.to_owned())),
+                    Ok(Typed::Whisper(rest)) => {
+                        let here = conference.upgrade().map(|c| c.names().1).unwrap_or_default();
+                        let names: Vec<String> = here.into_iter().map(|(name, _)| name).collect();
+                        match addressed(rest, &names) {
+                            Ok((names, text)) => ask(Command::Whisper(names, text.to_owned())),
+                            Err(why) if self.typed => note(&why),
+                            Err(why) => eprintln!("error: not said: {why}"),
+                        }
+                    }
                     Ok(Typed::Reply(text)) => about(Command::Reply, text),
                     Ok(Typed::React(emoji)) => about(Command::React, emoji),
                     Ok(Typed::Hand(on)) => drop(commands.send(Command::Hand(on))),
@@ -141,6 +151,30 @@ impl Terminal {
 
 fn locked(transcript: &Mutex<Transcript>) -> std::sync::MutexGuard<'_, Transcript> {
     transcript.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Takes the names off the front of "Ada hi" or "Ada, Bob hi": of those here the longest that fit.
+fn addressed<'a>(text: &'a str, here: &[String]) -> Result<(Vec<String>, &'a str), String> {
+    let (mut names, mut rest) = (Vec::new(), text);
+    loop {
+        let fits = |name: &&String| {
+            let begins = rest.get(..name.len()).is_some_and(|start| start.to_lowercase() == name.to_lowercase());
+            begins && rest[name.len()..].starts_with([' ', ',', ':'])
+        };
+        let Some(name) = here.iter().filter(fits).max_by_key(|name| name.len()) else {
+            return Err(format!("nobody here is called that; here are {}", here.join(", ")));
+        };
+        names.push(name.clone());
+        rest = &rest[name.len()..];
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start(),
+            None => break,
+        }
+    }
+    match rest.strip_prefix(':').unwrap_or(rest).trim() {
+        "" => Err("say what: /msg NAME TEXT".to_owned()),
+        words => Ok((names, words)),
+    }
 }
 
 fn who(conference: &Conference) -> String {
@@ -166,6 +200,8 @@ fn erase_echo() {
 #[derive(Debug, PartialEq, Eq)]
 enum Typed<'a> {
     Say(&'a str),
+    /// To whom, and what: still in one.
+    Whisper(&'a str),
     Reply(&'a str),
     React(&'a str),
     Hand(bool),
@@ -192,6 +228,8 @@ impl<'a> Typed<'a> {
             "/away" => Self::Away(true),
             "/back" => Self::Away(false),
             "/quit" => Self::Quit,
+            // Never said to everybody because it came from a program.
+            said if said.starts_with("/msg ") => Self::Whisper(said[5..].trim()),
             said if !by_hand => Self::Say(said),
             said if said.starts_with("/me ") || !said.starts_with('/') => Self::Say(said),
             said if said.starts_with("//") => Self::Say(&said[1..]),
@@ -232,6 +270,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_taken_off_the_front_the_longest_first() {
+        let here = ["Ada", "Ada Lovelace", "Émile", "Bob (1)"].map(str::to_owned);
+        let to = |names: &[&str], text| Ok((names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), text));
+        assert_eq!(addressed("Ada hi there", &here), to(&["Ada"], "hi there"));
+        assert_eq!(addressed("ada lovelace hi", &here), to(&["Ada Lovelace"], "hi"));
+        assert_eq!(addressed("émile, Bob (1): hi", &here), to(&["Émile", "Bob (1)"], "hi"));
+        for wrong in ["Adam hi", "Zoe hi", "Ada", "Ada ", "Ada, Zoe hi", "É", ""] {
+            assert!(addressed(wrong, &here).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn slashes_command_and_everything_else_is_said() {
         for (line, by_hand, program) in [
             ("hi", Typed::Say("hi"), Typed::Say("hi")),
@@ -246,6 +296,9 @@ mod tests {
             ("/var/log is full", Typed::Unknown("/var/log"), Typed::Say("/var/log is full")),
             ("//var/log is full", Typed::Say("/var/log is full"), Typed::Say("//var/log is full")),
             ("/reply  yes please", Typed::Reply("yes please"), Typed::Say("/reply  yes please")),
+            ("/msg Ada  hi there", Typed::Whisper("Ada  hi there"), Typed::Whisper("Ada  hi there")),
+            ("/msg", Typed::Unknown("/msg"), Typed::Say("/msg")),
+            ("/msgs", Typed::Unknown("/msgs"), Typed::Say("/msgs")),
             ("/react 👍", Typed::React("👍"), Typed::Say("/react 👍")),
             ("/react", Typed::Unknown("/react"), Typed::Say("/react")),
             ("/whoever", Typed::Unknown("/whoever"), Typed::Say("/whoever")),

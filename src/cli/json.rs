@@ -13,10 +13,18 @@ use crate::device::clock;
 /// Longest line read from stdin, bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
+/// One name, or several.
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Some(Vec<String>),
+}
+
 #[derive(Deserialize, Debug)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Say { text: String, to: Option<String>, reply: Option<String> },
+    Say { text: String, to: Option<Names>, reply: Option<String> },
     React { emoji: String, line: String },
     Mute { on: bool },
     Camera { on: bool },
@@ -38,8 +46,12 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Say { text, to: None, reply: None }) => Ok(Command::Say(text)),
         Ok(Request::Say { text, to: None, reply: Some(line) }) => Ok(Command::Reply(line, text)),
         Ok(Request::React { emoji, line }) => Ok(Command::React(line, emoji)),
-        // Said to everybody it would be a breach of confidence.
-        Ok(Request::Say { to: Some(_), .. }) => Err("not said: there are no private lines yet".into()),
+        Ok(Request::Say { text, to: Some(Names::One(name)), reply: None }) => Ok(Command::Whisper(vec![name], text)),
+        Ok(Request::Say { text, to: Some(Names::Some(names)), reply: None }) => Ok(Command::Whisper(names, text)),
+        // Whom a reply is for follows from the line it is about.
+        Ok(Request::Say { to: Some(_), reply: Some(_), .. }) => {
+            Err("not said: it has both \"to\" and \"reply\"".into())
+        }
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
@@ -111,6 +123,9 @@ enum Line<'a> {
         action: bool,
         at: String,
         private: bool,
+        /// Whom a private line is for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<&'a [String]>,
         /// The line it replies to.
         #[serde(skip_serializing_if = "Option::is_none")]
         reply: Option<&'a str>,
@@ -196,7 +211,8 @@ pub fn event_line(event: &Event) -> Option<String> {
             text: &m.text,
             action: m.action,
             at: clock::rfc3339(m.at),
-            private: m.private,
+            private: m.audience.is_some(),
+            to: m.audience.as_deref(),
             reply: m.reply.as_ref().map(|line| line.id.as_str()),
         },
         Event::Reaction(r) => {
@@ -253,7 +269,6 @@ mod tests {
         assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
         assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));
         assert_eq!(parse(r#"{"do":"react","emoji":"👍","line":"1-2"}"#), Ok(Command::React("1-2".into(), "👍".into())));
-        assert!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#).is_err(), "what is for one is not told to all");
         for (line, decision) in [
             (r#"{"do":"lock","on":true}"#, Decision::Lock(true)),
             (r#"{"do":"kick","who":"Bob"}"#, Decision::Kick("Bob".into())),
@@ -264,6 +279,10 @@ mod tests {
         ] {
             assert_eq!(parse(line), Ok(Command::Door(decision)));
         }
+        let whisper = |names: &[&str]| Ok(Command::Whisper(names.iter().map(|&n| n.into()).collect(), "hi".into()));
+        assert_eq!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#), whisper(&["Bob"]));
+        assert_eq!(parse(r#"{"do":"say","text":"hi","to":["Bob","Cyd"]}"#), whisper(&["Bob", "Cyd"]));
+        assert!(parse(r#"{"do":"say","text":"hi","to":"Bob","reply":"1-2"}"#).is_err());
         for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
@@ -273,14 +292,17 @@ mod tests {
     fn a_message_is_one_line_with_all_a_script_needs() {
         let at = crate::time::NtpTime::from_unix(std::time::Duration::from_micros(1_735_689_600_500_500));
         let (id, from, member) = ("1".to_owned(), "Bob".to_owned(), "2".to_owned());
-        let (own, late, private) = (false, false, false);
+        let (own, late, audience) = (false, false, None);
         let text = "a\n\u{1b}\"".to_owned();
         let mut message =
-            crate::conference::Message { id, from, member, own, text, action: false, at, late, private, reply: None };
+            crate::conference::Message { id, from, member, own, text, action: false, at, late, audience, reply: None };
         assert_eq!(
             event_line(&Event::Message(message.clone())).unwrap(),
             r#"{"event":"message","from":"Bob","id":"1","text":"a\n\u001b\"","at":"2025-01-01T00:00:00.500Z","private":false}"#
         );
+        message.audience = Some(vec!["Cyd".into()]);
+        let private = event_line(&Event::Message(message.clone())).unwrap();
+        assert!(private.contains(r#""private":true,"to":["Cyd"]"#), "{private}");
         message.action = true;
         assert!(event_line(&Event::Message(message)).unwrap().contains(r#""action":true"#));
         assert_eq!(event_line(&Event::Said { id: "1".into() }), None);

@@ -203,7 +203,7 @@ fn read_stdin(conference: &Conference, pace: Arc<Pace>, leave_at_end: bool) {
     std::thread::spawn(move || {
         let obey = |command: Command| {
             match command {
-                Command::Say(_) | Command::Reply(..) | Command::React(..) => pace.ask(),
+                Command::Say(_) | Command::Whisper(..) | Command::Reply(..) | Command::React(..) => pace.ask(),
                 Command::Leave => pace.wait_until_heard(LAST_LINES),
                 _ => {}
             }

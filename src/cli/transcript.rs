@@ -101,9 +101,12 @@ impl Transcript {
         let about = message.reply.as_ref().map_or(String::new(), |line| {
             self.paint(colour::TIME, &format!(" (to {}: {})", visible(&line.from), visible(&line.text)))
         });
+        let private = message.audience.as_ref().map_or(String::new(), |names| {
+            self.paint(colour::NOTE, &format!(" (privately to {})", visible(&names.join(", "))))
+        });
         match message.action {
-            true => format!("{at} * {name} {text}{about}{late}"),
-            false => format!("{at} {name}: {text}{about}{late}"),
+            true => format!("{at} * {name} {text}{private}{about}{late}"),
+            false => format!("{at} {name}{private}: {text}{about}{late}"),
         }
     }
 
@@ -151,7 +154,7 @@ mod tests {
             action: false,
             at: clock().wall(),
             late: false,
-            private: false,
+            audience: None,
             reply: None,
         }
     }

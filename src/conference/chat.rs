@@ -25,7 +25,7 @@ const QUOTED_CHARS: usize = 60;
 #[derive(Default)]
 pub struct Lines {
     own: VecDeque<(OrderKey, String)>,
-    known: VecDeque<(LineId, Quoted)>,
+    known: VecDeque<(LineId, Quoted, Vec<ParticipantId>)>,
     /// Reactions that came before their line, by its id.
     early: VecDeque<(LineId, Reaction)>,
 }
@@ -49,7 +49,7 @@ impl Lines {
     }
 
     /// Takes in a line; gives the reactions that waited for it.
-    fn add(&mut self, id: LineId, line: Quoted) -> Vec<Reaction> {
+    fn add(&mut self, id: LineId, line: Quoted, audience: Vec<ParticipantId>) -> Vec<Reaction> {
         let mut waited = Vec::new();
         self.early.retain(|(to, reaction)| {
             if *to == id {
@@ -57,12 +57,17 @@ impl Lines {
             }
             *to != id
         });
-        push(&mut self.known, KNOWN_LINES, (id, line));
+        push(&mut self.known, KNOWN_LINES, (id, line, audience));
         waited
     }
 
     fn known(&self, id: LineId) -> Option<Quoted> {
-        self.known.iter().rev().find(|(known, _)| *known == id).map(|(_, line)| line.clone())
+        self.known.iter().rev().find(|(known, ..)| *known == id).map(|(_, line, _)| line.clone())
+    }
+
+    /// Whom a known line is for; empty when that is everybody.
+    fn audience(&self, id: LineId) -> Option<&[ParticipantId]> {
+        self.known.iter().rev().find(|(known, ..)| *known == id).map(|(.., audience)| audience.as_slice())
     }
 }
 
@@ -84,39 +89,78 @@ fn typed(text: &str, to: Option<LineId>) -> Content {
     Content { body, to }
 }
 
+/// Whom an answer to a line is for: its author and those it was for, oneself left out; nobody named means everybody.
+fn answered(
+    audience: &[ParticipantId],
+    author: ParticipantId,
+    me: ParticipantId,
+) -> Result<Vec<ParticipantId>, String> {
+    if audience.is_empty() {
+        return Ok(Vec::new());
+    }
+    let author_too = std::iter::once(author).filter(|author| !audience.contains(author));
+    let others: Vec<_> = audience.iter().copied().chain(author_too).filter(|id| *id != me).collect();
+    // What answers a private line must not become public.
+    if others.is_empty() { Err("the line it is about was for oneself alone".to_owned()) } else { Ok(others) }
+}
+
+fn sized(text: &str) -> Result<(), String> {
+    let bytes = text.len();
+    match bytes > CHAT_TEXT_BYTES_MAX {
+        true => Err(format!("the line has {bytes} bytes, and {CHAT_TEXT_BYTES_MAX} are the most")),
+        false => Ok(()),
+    }
+}
+
 impl Director {
     /// Says what was typed, in reply to a line if one is named. [`Event::Said`] or [`Event::Unsaid`] follows.
     pub(super) fn speak(&self, text: String, to: Option<&str>) {
-        let bytes = text.len();
-        let to = to.map(|id| self.line_of(id)).transpose();
-        match to {
-            _ if bytes > CHAT_TEXT_BYTES_MAX => {
-                let why = format!("the line has {bytes} bytes, and {CHAT_TEXT_BYTES_MAX} are the most");
-                self.tell_event(Event::Unsaid { text, why });
-            }
-            Ok(to) => self.ask(typed(&text, to), text),
+        match (sized(&text), to.map(|id| self.line_of(id)).transpose()) {
+            (Err(why), _) | (_, Err(why)) => self.tell_event(Event::Unsaid { text, why }),
+            (Ok(()), Ok(None)) => self.ask(typed(&text, None), Vec::new(), text),
+            (Ok(()), Ok(Some((line, audience)))) => self.ask(typed(&text, Some(line)), audience, text),
+        }
+    }
+
+    /// Says what was typed to the people of these names alone.
+    pub(super) fn whisper(&self, names: &[String], text: String) {
+        let audience = sized(&text).and_then(|()| names.iter().map(|name| self.called(name)).collect());
+        match audience {
+            Ok(audience) if !names.is_empty() => self.ask(typed(&text, None), audience, text),
+            Ok(_) => self.tell_event(Event::Unsaid { text, why: "it is for nobody".to_owned() }),
             Err(why) => self.tell_event(Event::Unsaid { text, why }),
         }
+    }
+
+    /// Who of those here has this name.
+    fn called(&self, name: &str) -> Result<ParticipantId, String> {
+        let state = self.shared.state();
+        let found = state.people.here().find(|o| o.person.name.to_lowercase() == name.to_lowercase());
+        found.map(|o| o.person.id).ok_or_else(|| format!("nobody here is called {name:?}"))
     }
 
     /// Puts an emoji under a line. [`Event::Said`] or [`Event::Unsaid`] follows.
     pub(super) fn react(&self, emoji: String, to: &str) {
         match self.line_of(to) {
-            Ok(to) => self.ask(Content { body: Body::Reaction(emoji.clone()), to: Some(to) }, emoji),
+            Ok((to, audience)) => {
+                self.ask(Content { body: Body::Reaction(emoji.clone()), to: Some(to) }, audience, emoji);
+            }
             Err(why) => self.tell_event(Event::Unsaid { text: emoji, why }),
         }
     }
 
-    fn ask(&self, content: Content, text: String) {
-        if !self.control.send(Ask::Say(content)) {
+    fn ask(&self, content: Content, audience: Vec<ParticipantId>, text: String) {
+        if !self.control.send(Ask::Say(content, audience)) {
             self.tell_event(Event::Unsaid { text, why: Unsaid::TooMany.to_string() });
         }
     }
 
-    /// Which line is called that.
-    fn line_of(&self, id: &str) -> Result<LineId, String> {
+    /// Which line is called that, and whom it is for, oneself left out.
+    fn line_of(&self, id: &str) -> Result<(LineId, Vec<ParticipantId>), String> {
         let key: OrderKey = id.parse().map_err(|e: NoKey| e.to_string())?;
-        self.lines.known(key.id).map(|_| key.id).ok_or_else(|| "the line it is about is not known here".to_owned())
+        let audience = self.lines.audience(key.id).ok_or("the line it is about is not known here")?;
+        let me = self.shared.state().own.id;
+        Ok((key.id, answered(audience, key.id.member, me)?))
     }
 
     /// A line of one's own was said.
@@ -164,7 +208,7 @@ impl Director {
     }
 
     fn line(&mut self, line: Line) {
-        let Line { key, name, wall: at, content, late } = line;
+        let Line { key, name, wall: at, content, audience, late } = line;
         let member = key.id.member;
         let own = member == self.shared.state().own.id;
         let from = self.name_of(member).unwrap_or_else(|| names::clean_name(&name, NAME_BYTES_MAX));
@@ -185,9 +229,14 @@ impl Director {
         if own {
             self.lines.add_own(key, &text);
         }
-        let waited = self.lines.add(key.id, Quoted { id: id.clone(), from: from.clone(), text: beginning(&text) });
+        let others = audience.iter().filter(|id| **id != key.id.member);
+        let names = others.map(|id| self.name_of(*id).unwrap_or_else(|| "somebody".to_owned())).collect();
+        let quoted = Quoted { id: id.clone(), from: from.clone(), text: beginning(&text) };
+        let is_private = !audience.is_empty();
+        let waited = self.lines.add(key.id, quoted, audience);
         let reply = content.to.and_then(|to| self.lines.known(to));
-        let message = Message { id, from, member, own, text, action, at, late, private: false, reply };
+        let audience = is_private.then_some(names);
+        let message = Message { id, from, member, own, text, action, at, late, audience, reply };
         self.tell_event(Event::Message(message));
         waited.into_iter().for_each(|reaction| self.tell_event(Event::Reaction(reaction)));
     }
@@ -231,6 +280,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_answer_to_a_private_line_goes_to_its_people_and_never_to_everybody() {
+        let [ada, bob, me] = [1, 2, 3].map(|n| ParticipantId([n; 16]));
+        assert_eq!(answered(&[], ada, me), Ok(vec![]));
+        assert_eq!(answered(&[ada, bob, me], ada, me), Ok(vec![ada, bob]));
+        assert_eq!(answered(&[me], ada, me), Ok(vec![ada]), "an author who left herself out");
+        assert!(answered(&[me], me, me).is_err());
+    }
+
     fn key(n: u64) -> OrderKey {
         OrderKey { time: n, id: LineId { member: ParticipantId([1; 16]), run: 2, number: n as u32 } }
     }
@@ -246,7 +304,7 @@ mod tests {
         assert_eq!(lines.own(key(0).id), None);
         let id = format!("{:016x}-{}-{:08x}-{:08x}", 1, "01".repeat(16), 2, 1);
         assert_eq!(lines.own(key(1).id), Some((id, "hi")));
-        (0..KNOWN_LINES as u64 + 1).for_each(|n| drop(lines.add(key(n).id, quoted(n))));
+        (0..KNOWN_LINES as u64 + 1).for_each(|n| drop(lines.add(key(n).id, quoted(n), Vec::new())));
         assert_eq!((lines.known(key(0).id), lines.known(key(1).id)), (None, Some(quoted(1))));
     }
 
@@ -266,8 +324,8 @@ mod tests {
         for (n, to) in [(1, 7), (2, 8), (3, 7)] {
             push(&mut lines.early, EARLY_REACTIONS, (key(to).id, reaction(n, nothing())));
         }
-        assert_eq!(lines.add(key(7).id, quoted(7)), [reaction(1, quoted(7)), reaction(3, quoted(7))]);
-        assert!(lines.add(key(7).id, quoted(7)).is_empty());
+        assert_eq!(lines.add(key(7).id, quoted(7), Vec::new()), [reaction(1, quoted(7)), reaction(3, quoted(7))]);
+        assert!(lines.add(key(7).id, quoted(7), Vec::new()).is_empty());
         assert_eq!(lines.early.len(), 1);
     }
 

@@ -187,6 +187,7 @@ impl Director {
                     Ok(Command::Away(away)) => self.attend(|mine| mine.away = away),
                     Ok(Command::Pause) => self.paused = true,
                     Ok(Command::Say(text)) => self.speak(text, None),
+                    Ok(Command::Whisper(names, text)) => self.whisper(&names, text),
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
                     Ok(Command::Door(decision)) => self.decide(&decision),

@@ -205,8 +205,8 @@ pub struct Message {
     pub at: NtpTime,
     /// It belongs before a line that came already.
     pub late: bool,
-    /// For some only.
-    pub private: bool,
+    /// For some only: the names of those it is for, its author not among them.
+    pub audience: Option<Vec<String>>,
     /// What it replies to, if that is known here.
     pub reply: Option<Quoted>,
 }

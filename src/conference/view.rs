@@ -131,7 +131,9 @@ pub enum Command {
     Pause,
     /// Say something to everybody; "/me waves" tells what one does.
     Say(String),
-    /// Say it in reply to the line of this id.
+    /// Say it to the people of these names only.
+    Whisper(Vec<String>, String),
+    /// Say it in reply to the line of this id, to those that line was for.
     Reply(String, String),
     /// Put an emoji under the line of this id.
     React(String, String),

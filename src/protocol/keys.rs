@@ -34,6 +34,14 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |h, part| h.chain_update(part)).finalize().into()
 }
 
+/// A key from `secret` for one purpose, which `info` names (HKDF-SHA256, RFC 5869).
+pub fn derive(salt: &[u8], secret: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    let derived = Hkdf::<Sha256>::new(Some(salt), secret).expand_multi_info(info, key.as_mut_slice());
+    debug_assert!(derived.is_ok(), "only more than 255 hashes are refused");
+    key
+}
+
 /// The first 8 bytes of [`sha256`] as a number: the order among equals (slots, ranks).
 pub fn order_hash(parts: &[&[u8]]) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = sha256(parts);

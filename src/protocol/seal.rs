@@ -244,6 +244,18 @@ fn is_throttled(failures: &mut SourceRate, now: Timestamp, source: Ipv4Addr) -> 
 }
 
 /// Decrypts a datagram whose header was parsed, so that its length is known to leave room for the tag.
+/// Seals `bytes` in place and authenticates `bound` with them; the tag. The nonce is 0, so a key may seal once only.
+pub fn seal_once(key: &[u8; 32], bound: &[u8], bytes: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
+    let aead = ChaCha20Poly1305::new(key.into());
+    aead.encrypt_inout_detached(&Nonce::default(), bound, bytes.into()).ok().map(Into::into)
+}
+
+/// Opens in place what [`seal_once`] sealed; whether it is authentic.
+pub fn open_once(key: &[u8; 32], bound: &[u8], bytes: &mut [u8], tag: &[u8; TAG_BYTES]) -> bool {
+    let aead = ChaCha20Poly1305::new(key.into());
+    aead.decrypt_inout_detached(&Nonce::default(), bound, bytes.into(), &Tag::from(*tag)).is_ok()
+}
+
 fn decrypt(cipher: &Cipher, pn: u64, datagram: &[u8], body: &mut Vec<u8>) -> bool {
     let Some((header, rest)) = datagram.split_first_chunk::<HEADER_BYTES>() else {
         return false;

@@ -199,6 +199,36 @@ fn replies_and_reactions_name_their_line_for_those_who_come_later_too() {
     });
 }
 
+#[test]
+fn a_private_line_is_read_by_those_it_is_for_and_by_nobody_else() {
+    sandboxed("chat::a_private_line_is_read_by_those_it_is_for_and_by_nobody_else", || {
+        let lan = Lan::up(4);
+        let mut peers = meeting(&lan, 3);
+        let whisper = |to: Value| json!({"do": "say", "text": format!("for {to}"), "to": to});
+        peers[0].tell(&whisper(json!("Bob")));
+        let (_, line) = peers[1].await_event(SOON, |e| e["event"] == "message");
+        assert_eq!((&line["from"], &line["text"]), (&json!("Ada"), &json!("for \"Bob\"")), "{line}");
+        assert_eq!((&line["private"], &line["to"]), (&json!(true), &json!(["Bob"])), "{line}");
+        // What answers it stays between the two.
+        peers[1].tell(&json!({"do": "say", "text": "psst", "reply": line["id"]}));
+        let (_, answer) = peers[0].await_event(SOON, |e| e["event"] == "message" && e["from"] == "Bob");
+        assert_eq!((&answer["private"], &answer["text"]), (&json!(true), &json!("psst")), "{answer}");
+        // To nobody who is here: it is not said at all.
+        peers[0].tell(&whisper(json!(["Bob", "Zoe"])));
+        let (_, refused) = peers[0].await_event(SOON, |e| e["event"] == "error");
+        assert!(refused["text"].as_str().is_some_and(|t| t.contains("Zoe")), "{refused}");
+        say(&mut peers[0], "for all");
+        // Lines come in one order: who shows this one first was not shown those before it.
+        let mut late = Peer::chat(lan.command(4, PROGRAM), NAMES[3], "Standup");
+        for peer in [&mut peers[2], &mut late] {
+            let (_, line) = peer.await_event(SOON, |e| e["event"] == "message");
+            assert_eq!((&line["text"], &line["private"]), (&json!("for all"), &json!(false)), "{line}");
+        }
+        let (_, line) = peers[1].await_event(SOON, |e| e["event"] == "message" && e["from"] == "Ada");
+        assert_eq!(line["text"], "for all", "what named Zoe, too, is not said to Bob alone: {line}");
+    });
+}
+
 fn conference_id(lan: &Lan) -> ConferenceId {
     let listed = lan.command(2, PROGRAM).args(["list", "--json"]).output().expect("run list");
     let line: Value = serde_json::from_slice(&listed.stdout).expect("one line of JSON");

@@ -139,8 +139,8 @@ pub enum Command {
     Attention(Attention),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
-    /// Say something to everybody; [`Event::Said`] or [`Event::Unsaid`] follows.
-    Say(Content),
+    /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
+    Say(Content, Vec<ParticipantId>),
     /// Lock the conference, or open it to whoever has the passphrase.
     Lock(bool),
     /// Put somebody out.

@@ -142,7 +142,7 @@ impl Role {
                 let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
                 self.session.set_streams(at, &infos, out);
             }
-            Command::Say(content) => self.session.say(at, content, out),
+            Command::Say(content, audience) => self.session.say(at, content, &audience, out),
             Command::Lock(on) => self.session.lock(at, on, out),
             Command::Kick(id) => self.session.kick(at, id, out),
             Command::Admit(id) => self.session.admit(at, id, out),

@@ -44,7 +44,7 @@ impl Content {
         Self { body: Body::Text(text.into()), to: None }
     }
 
-    fn to_wire(&self, name: &str) -> wire::Content {
+    pub(super) fn to_wire(&self, name: &str) -> wire::Content {
         let to = self.to.map(|id| wire::Reference { member: id.member.0.to_vec(), run: id.run, number: id.number });
         let body = match &self.body {
             Body::Text(text) => wire::Body::Text(text.clone()),
@@ -103,6 +103,8 @@ pub struct Line {
     pub wall: NtpTime,
     /// What it says.
     pub content: Content,
+    /// Whom it is for, its author among them; empty when that is everybody.
+    pub audience: Vec<ParticipantId>,
     /// It stands before a line shown already: it came late, by repair or from history.
     pub late: bool,
 }

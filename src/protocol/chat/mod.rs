@@ -28,6 +28,7 @@ mod history;
 pub mod line;
 pub mod order;
 mod pace;
+pub mod private;
 mod ranges;
 mod receiver;
 mod repair;

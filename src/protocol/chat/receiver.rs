@@ -188,7 +188,7 @@ impl Chat {
         }
         let late = self.latest.is_some_and(|latest| key < latest);
         self.latest = self.latest.max(Some(key));
-        out.push(Output::Event(Event::Line(Line { key, name, wall, content, late })));
+        out.push(Output::Event(Event::Line(Line { key, name, wall, content, audience: Vec::new(), late })));
         if sealed_to_me {
             self.hurry_heartbeat(now);
         }

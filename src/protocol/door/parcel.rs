@@ -7,13 +7,10 @@
 //! ```
 //! The nonce may be 0: the ephemeral key is drawn anew for each message, so no key seals twice.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
-use hkdf::Hkdf;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::protocol::keys::{Identity, participant_id, sha256};
+use crate::protocol::keys::{Identity, derive, participant_id, sha256};
+use crate::protocol::seal::{open_once, seal_once};
 use crate::wire::door::{BOX_BYTES, COMMITMENT_BYTES};
 use crate::wire::message::{ConferenceId, ParticipantId};
 
@@ -36,11 +33,11 @@ pub fn seal(
     random: &[u8; 32],
 ) -> Option<[u8; BOX_BYTES]> {
     let member = participant_id(public);
-    let cipher = cipher(conference, ephemeral, public, &commitment(conference, random), &member)?;
+    let key = key(conference, ephemeral, public, &commitment(conference, random), &member)?;
     let mut sealed = [0; BOX_BYTES];
     sealed[..8].copy_from_slice(&member.0[..8]);
     sealed[8..40].copy_from_slice(random);
-    let tag = cipher.encrypt_inout_detached(&Nonce::default(), &[], (&mut sealed[8..40]).into()).ok()?;
+    let tag = seal_once(&key, &[], &mut sealed[8..40])?;
     sealed[40..].copy_from_slice(&tag);
     Some(sealed)
 }
@@ -53,26 +50,22 @@ pub fn open(
     expected: &[u8; COMMITMENT_BYTES],
     sealed: &[u8; BOX_BYTES],
 ) -> Option<Random> {
-    let cipher = cipher(conference, me, ephemeral, expected, &me.id())?;
+    let key = key(conference, me, ephemeral, expected, &me.id())?;
     let mut random = Zeroizing::new([0; 32]);
     random.copy_from_slice(&sealed[8..40]);
-    let tag = Tag::try_from(&sealed[40..]).ok()?;
-    cipher.decrypt_inout_detached(&Nonce::default(), &[], random.as_mut_slice().into(), &tag).ok()?;
-    (commitment(conference, &random) == *expected).then_some(random)
+    let authentic = open_once(&key, &[], random.as_mut_slice(), sealed.last_chunk()?);
+    (authentic && commitment(conference, &random) == *expected).then_some(random)
 }
 
-fn cipher(
+fn key(
     conference: ConferenceId,
     mine: &Identity,
     theirs: &[u8; 32],
     commitment: &[u8; COMMITMENT_BYTES],
     member: &ParticipantId,
-) -> Option<ChaCha20Poly1305> {
+) -> Option<Zeroizing<[u8; 32]>> {
     let shared = mine.agree(theirs)?;
-    let mut key = Zeroizing::new([0; 32]);
-    let info = [b"roundtable parcel".as_slice(), commitment, &member.0];
-    Hkdf::<Sha256>::new(Some(&conference.0), shared.as_slice()).expand_multi_info(&info, key.as_mut_slice()).ok()?;
-    Some(ChaCha20Poly1305::new(&(*key).into()))
+    Some(derive(&conference.0, shared.as_slice(), &[b"roundtable parcel", commitment, &member.0]))
 }
 
 #[cfg(test)]

@@ -200,6 +200,11 @@ impl Roster {
         self.present.get(id).and_then(|sid| self.by_sid.get(sid)).map(|m| &m.person)
     }
 
+    /// The public key of somebody who is here.
+    pub fn key(&self, id: &ParticipantId) -> Option<&[u8; 32]> {
+        self.present.get(id).and_then(|sid| self.by_sid.get(sid)).map(|m| &m.key)
+    }
+
     /// Whose session this is, of those who are here.
     pub fn member(&self, sid: u64) -> Option<&Person> {
         self.by_sid.get(&sid).filter(|m| m.state == State::Present).map(|m| &m.person)

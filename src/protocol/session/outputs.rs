@@ -40,6 +40,12 @@ pub enum Unsaid {
     /// Too many lines wait already.
     #[error("too many lines wait to be said")]
     TooMany,
+    /// Somebody it is for is not here.
+    #[error("not everybody it is for is here")]
+    Absent,
+    /// It is for more than can be.
+    #[error("it is for too many people to be private")]
+    TooManyRecipients,
     /// Observers say nothing.
     #[error("who only watches says nothing")]
     Observer,

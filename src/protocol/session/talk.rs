@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::{Event, Moment, Outputs, Session, Stage, To, Unsaid};
 use crate::limits::CHAT_WAITING_MAX;
 use crate::protocol::chat::envelope::{Listener, Speaker};
-use crate::protocol::chat::{self, Chat, Content, LineId, Output, SayError};
+use crate::protocol::chat::{self, Body, Chat, Content, Line, LineId, Output, SayError, private};
 use crate::protocol::keys::Random;
 use crate::protocol::roster::{Person, Report, Role};
 use crate::time::Timestamp;
@@ -109,9 +109,13 @@ impl Session {
         }
     }
 
-    /// Says something to everybody, as soon as one has joined and as fast as others accept. [`Event::Said`] or
-    /// [`Event::Unsaid`] follows, in the order of saying.
-    pub fn say(&mut self, at: Moment, content: Content, out: &mut Outputs) {
+    /// Says something to those in `audience`, or to everybody when it is empty, as soon as one has joined and as fast as
+    /// others accept. [`Event::Said`] or [`Event::Unsaid`] follows, in the order of saying.
+    pub fn say(&mut self, at: Moment, content: Content, audience: &[ParticipantId], out: &mut Outputs) {
+        let content = match self.sealed_for(audience, content) {
+            Ok(content) => content,
+            Err((content, why)) => return out.events.push(Event::Unsaid(content, why)),
+        };
         match &mut self.talk {
             None => out.events.push(Event::Unsaid(content, Unsaid::Observer)),
             Some(talk) if talk.waiting.len() >= CHAT_WAITING_MAX => {
@@ -127,6 +131,30 @@ impl Session {
         if let Some(talk) = &mut self.talk {
             if out { talk.chat.shut_out(now, member) } else { talk.chat.let_in(&member) }
         }
+    }
+
+    /// As it is sent: sealed when it is for some only.
+    fn sealed_for(&mut self, audience: &[ParticipantId], content: Content) -> Result<Content, (Content, Unsaid)> {
+        if audience.is_empty() {
+            return Ok(content);
+        }
+        let keys: Option<Vec<[u8; 32]>> = audience.iter().map(|id| self.roster.key(id).copied()).collect();
+        let Some(keys) = keys else {
+            return Err((content, Unsaid::Absent));
+        };
+        let conference = self.opener.keys().conference();
+        private::seal(conference, &self.identity, &keys, &self.me.name, &content, &mut self.random)
+            .ok_or((content, Unsaid::TooManyRecipients))
+    }
+
+    /// The line as its readers see it; nothing when it cannot be read.
+    fn opened(&self, line: Line) -> Option<Line> {
+        let Body::Sealed { recipients, sealed } = &line.content.body else {
+            return Some(line);
+        };
+        let conference = self.opener.keys().conference();
+        let content = private::open(conference, &self.identity, &line.key.id.member, recipients, sealed)?;
+        Some(Line { audience: recipients.clone(), content, ..line })
     }
 
     /// The chat begins: one has joined.
@@ -218,6 +246,9 @@ impl Session {
             match output {
                 Output::Multicast(packet) => self.post(To::Control, packet.into(), out),
                 Output::Unicast(to, packet) => self.post_to(to, packet, out),
+                Output::Event(chat::Event::Line(line)) => {
+                    out.events.extend(self.opened(line).map(|line| Event::Chat(chat::Event::Line(line))));
+                }
                 Output::Event(event) => out.events.push(Event::Chat(event)),
             }
         }

@@ -101,7 +101,7 @@ impl Lan {
     }
 
     fn tell(&mut self, n: u8, words: &str) {
-        self.decide(n, |s, at, out| s.say(at, chat::Content::text(words), out));
+        self.decide(n, |s, at, out| s.say(at, chat::Content::text(words), &[], out));
     }
 
     fn read_by(&self, n: u8) -> Vec<&str> {
@@ -282,7 +282,7 @@ fn a_kicked_program_that_goes_on_regardless_is_neither_heard_nor_answered() {
     lan.islands.insert(address(3), 7);
     lan.events.clear();
     let from = lan.sent.len();
-    lan.act(which, |s, out| s.say(moment(ms), chat::Content::text("still here"), out));
+    lan.act(which, |s, out| s.say(moment(ms), chat::Content::text("still here"), &[], out));
     let nonce = 77;
     lan.sessions[which].1.porch.ask(moment(ms).now, nonce);
     lan.act(which, |s, out| {

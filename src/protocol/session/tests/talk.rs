@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::CHAT_WAITING_MAX;
 use crate::protocol::chat;
 use crate::wire::chat::{Heartbeat, Nack, Packet};
-use crate::wire::message::{Beacon, Body};
+use crate::wire::message::{Beacon, Body, ParticipantId};
 
 fn text(words: &str) -> chat::Content {
     chat::Content::text(words)
@@ -13,7 +13,7 @@ fn text(words: &str) -> chat::Content {
 impl Lan {
     fn say(&mut self, n: usize, words: &str) {
         let at = moment(self.ms);
-        self.act(n, |s, out| s.say(at, text(words), out));
+        self.act(n, |s, out| s.say(at, text(words), &[], out));
     }
 
     /// What session `n` was shown, in that order.
@@ -211,4 +211,36 @@ fn a_name_changed_is_the_name_of_later_lines() {
     let name = |e: &Event| if let Event::Chat(chat::Event::Line(l)) = e { Some(l.name.clone()) } else { None };
     let names: Vec<_> = lan.events_of(1).filter_map(name).collect();
     assert_eq!(names, ["person 1", "Grace"]);
+}
+
+#[test]
+fn a_private_line_is_read_by_those_it_is_for_alone_and_told_when_they_have_it() {
+    let mut lan = Lan::of(3);
+    lan.run(3_000);
+    let (at, bob) = (moment(lan.ms), lan.session(1).me().id);
+    lan.act(0, |s, out| s.say(at, text("between us"), &[bob], out));
+    lan.run(2_000);
+    assert_eq!([1, 2, 3].map(|n| lan.shown(n)), [vec!["between us"], vec!["between us"], vec![]]);
+    let told = |e: &Event| match e {
+        Event::Chat(chat::Event::Line(line)) => Some(line.audience.clone()),
+        _ => None,
+    };
+    assert_eq!(lan.events_of(2).find_map(told), Some(vec![lan.session(0).me().id, bob]));
+    let delivered = lan.events_of(1).filter_map(|e| match e {
+        Event::Chat(chat::Event::Delivered(_, delivery)) => Some((delivery.have, delivery.present)),
+        _ => None,
+    });
+    assert_eq!(delivered.last(), Some((1, 1)));
+    assert_eq!(lan.session(2).refused(), 0, "it is nobody's fault that it cannot be read");
+}
+
+#[test]
+fn a_private_line_to_somebody_who_is_not_here_is_not_said() {
+    let mut lan = Lan::of(2);
+    lan.run(3_000);
+    let at = moment(lan.ms);
+    lan.act(0, |s, out| s.say(at, text("psst"), &[ParticipantId([9; 16])], out));
+    lan.run(1_000);
+    assert!(lan.events_of(1).any(|e| matches!(e, Event::Unsaid(_, Unsaid::Absent))));
+    assert_eq!([1, 2].map(|n| lan.shown(n).len()), [0, 0]);
 }
