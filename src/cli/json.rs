@@ -172,7 +172,8 @@ enum Line<'a> {
     /// One had to go, or was not let in.
     Ended {
         reason: &'a str,
-        by: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
         text: &'a str,
     },
     Notice {
@@ -241,8 +242,8 @@ fn door_line<'a>(news: &'a DoorNews, text: &'a str) -> Line<'a> {
             moderators: moderator_ids.iter().zip(moderators).map(|(id, name)| Me { id, name }).collect(),
         },
         DoorNews::Removed { name, id, by } => Line::Removed { name, id, by },
-        DoorNews::Over(Outcome::Removed(by)) => Line::Ended { reason: "removed", by, text },
-        DoorNews::Over(Outcome::Refused(by)) => Line::Ended { reason: "refused", by, text },
+        DoorNews::Over(Outcome::Removed(by)) => Line::Ended { reason: "removed", by: Some(by), text },
+        DoorNews::Over(Outcome::Refused) => Line::Ended { reason: "refused", by: None, text },
     }
 }
 
@@ -330,11 +331,8 @@ mod tests {
                 r#"{"event":"authority","owner":{"id":"2","name":"Ada"},"moderators":[{"id":"1","name":"Bob"}]}"#,
             ),
             (DoorNews::Removed { name, id, by: by.clone() }, r#"{"event":"removed","name":"Bob","id":"1","by":"Ada"}"#),
-            (
-                DoorNews::Over(Outcome::Removed(by.clone())),
-                r#"{"event":"ended","reason":"removed","by":"Ada","text":"words"}"#,
-            ),
-            (DoorNews::Over(Outcome::Refused(by)), r#"{"event":"ended","reason":"refused","by":"Ada","text":"words"}"#),
+            (DoorNews::Over(Outcome::Removed(by)), r#"{"event":"ended","reason":"removed","by":"Ada","text":"words"}"#),
+            (DoorNews::Over(Outcome::Refused), r#"{"event":"ended","reason":"refused","text":"words"}"#),
         ] {
             assert_eq!(line(news), expected);
         }

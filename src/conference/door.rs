@@ -145,7 +145,7 @@ impl Director {
             }
             DoorEvent::Knocked { id, name, was_removed } => self.knocked(id, name, was_removed),
             DoorEvent::KnockOver { id } => self.knock_over(id),
-            DoorEvent::Refused { by } => self.end(Outcome::Refused(self.name_or_somebody(by))),
+            DoorEvent::Refused { .. } => self.end(Outcome::Refused),
             DoorEvent::Removed { by } => self.end(Outcome::Removed(self.name_or_somebody(by))),
             DoorEvent::PutOut { id, by } => {
                 let [name, by] = [id, by].map(|id| self.name_or_somebody(id));

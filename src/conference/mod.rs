@@ -137,15 +137,15 @@ pub enum PersonState {
 pub enum Outcome {
     /// Put out, by whom.
     Removed(String),
-    /// Not let in, by whom.
-    Refused(String),
+    /// Not let in; one does not learn who is inside.
+    Refused,
 }
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Outcome::Removed(by) => write!(f, "you were removed from the conference by {by}"),
-            Outcome::Refused(by) => write!(f, "you were not let in: {by} refused"),
+            Outcome::Refused => write!(f, "the conference is locked, and you were not let in"),
         }
     }
 }
