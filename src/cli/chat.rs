@@ -41,18 +41,22 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
 
 /// Joins with text alone, unless devices are asked for.
 pub fn run(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Failure> {
+    meet::join(title, &text_alone(options)?)
+}
+
+/// The same options for text alone, unless devices are asked for.
+pub fn text_alone(options: &ParticipantOptions) -> Result<ParticipantOptions, Failure> {
     if options.screenshot.is_some() {
         return Err(Failure::usage("a chat has no picture to write to --screenshot").hint("`roundtable join` has one"));
     }
     let none = |device: &Option<String>| device.clone().or_else(|| Some("none".to_owned()));
-    let options = ParticipantOptions {
+    Ok(ParticipantOptions {
         camera: none(&options.camera),
         microphone: none(&options.microphone),
         speaker: none(&options.speaker),
         text: true,
         ..options.clone()
-    };
-    meet::join(title, &options)
+    })
 }
 
 /// The transcript on stdout, and what is typed on stdin; nothing but lines.
