@@ -75,6 +75,9 @@ enum Subcommands {
         /// Anyone on this network may watch; otherwise a passphrase is made up, unless you give one
         #[arg(long)]
         open: bool,
+        /// In the terminal, as `roundtable chat`: no window, and no camera and microphone unless they are named
+        #[arg(long)]
+        text: bool,
         #[command(flatten)]
         options: ParticipantOptions,
     },
@@ -245,7 +248,10 @@ pub fn main() -> ExitCode {
     start_log();
     let result = match cli.command {
         None => meet::join(None, &cli.options),
-        Some(Subcommands::Start { title, open, options }) => meet::start(title, open, &options),
+        Some(Subcommands::Start { title, open, text: false, options }) => meet::start(title, open, &options),
+        Some(Subcommands::Start { title, open, text: true, options }) => {
+            chat::text_alone(&options).and_then(|options| meet::start(title, open, &options))
+        }
         Some(Subcommands::Join { title, options }) => meet::join(title.as_deref(), &options),
         Some(Subcommands::Chat { title, options }) => chat::run(title.as_deref(), &options),
         Some(Subcommands::List { json, interface }) => list::run(json, interface),

@@ -43,6 +43,10 @@ pub struct State {
     pub tapped: Option<Tapped>,
     /// It is over.
     pub ended: bool,
+    /// Who decides.
+    pub rule: super::door::Rule,
+    /// Others decided so.
+    pub outcome: Option<super::Outcome>,
     cpu_before_s: f64,
 }
 
@@ -64,6 +68,8 @@ impl State {
             summary: Vec::new(),
             tapped: None,
             ended: false,
+            rule: super::door::Rule::default(),
+            outcome: None,
             cpu_before_s: 0.0,
         }
     }

@@ -362,6 +362,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
         suffix: u32::from(feed.u8() % 4),
         attention: u32::from(flags >> 2 & 7),
         answers: Vec::new(),
+        door: if flags & 4 == 0 { 0 } else { feed.u64() },
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
     }
 }

@@ -4,8 +4,8 @@
 use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON, assert_all_show, await_all_meet, private};
 use crate::common::sandbox::sandboxed;
-use crate::hostile::Recording;
 use crate::common::sniffer::Sniffer;
+use crate::hostile::Recording;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

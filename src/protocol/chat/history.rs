@@ -252,7 +252,7 @@ impl Chat {
         *pieces += answer.originals.len();
         let too_many = *pieces > CHAT_HISTORY_LINES_MAX * CHAT_PIECES_MAX;
         if answer.busy || too_many {
-            self.history.silent -= usize::from(answer.busy);
+            self.history.silent = self.history.silent.saturating_sub(usize::from(answer.busy));
             self.ask_next(now, out);
             return;
         }

@@ -12,9 +12,11 @@
 //! counts, so that recorded packets show nobody. Retired sessions never come back. Nothing here is made for a packet
 //! that was not authentic and signed.
 
+mod epochs;
 pub mod names;
 mod namesakes;
 pub mod person;
+mod silence;
 pub mod slots;
 
 use std::cell::Cell;
@@ -28,6 +30,7 @@ use crate::limits::{
 use crate::protocol::rate::Rate;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::message::ParticipantId;
+use silence::{FIRST_PROBES_MS, Probe};
 
 pub use person::{Attention, BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
 
@@ -35,14 +38,6 @@ pub use person::{Attention, BadBeacon, Camera, Microphone, Person, Role, StreamI
 pub const PERIOD: Duration = Duration::from_secs(2);
 /// What one more viewer adds: 280 bytes, the chat's part included, at 160 kb/s for all of them together.
 const PERIOD_PER_VIEWER: Duration = Duration::from_millis(14);
-/// How long a session may take to prove that it is there.
-const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
-/// Eighths of a period of silence after which somebody is asked whether they are there. Of a crowd of whose packets a
-/// tenth is lost, some beacon is missed three times in a row all the time, and of two Pings or their answers often one each.
-const SUSPICIONS: [u32; 6] = [20, 21, 22, 24, 25, 26];
-/// Gaps between the first Pings to somebody.
-const FIRST_PROBES_MS: [u64; 4] = [100, 200, 400, 800];
-
 /// Time between two beacons of somebody in a conference of `members`.
 pub fn period(publishes: bool, members: usize) -> Duration {
     if publishes {
@@ -52,11 +47,6 @@ pub fn period(publishes: bool, members: usize) -> Duration {
     PERIOD.max(PERIOD_PER_VIEWER.saturating_mul(members))
 }
 
-/// Time between two Pings to a publisher, for the clock offset; grows so that nobody is pinged too often.
-fn clock_period(members: usize) -> Duration {
-    Duration::from_secs(4).max(Duration::from_millis(50).saturating_mul(members.min(PARTICIPANTS_MAX) as u32))
-}
-
 /// Why somebody is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
@@ -64,6 +54,8 @@ pub enum Departure {
     Left,
     /// Fell silent, or came back as another session.
     Lost,
+    /// Was put out.
+    Removed,
 }
 
 /// Why a signed message is not worked on, before or after its signature is checked.
@@ -86,22 +78,6 @@ pub enum Refusal {
     Full,
 }
 
-/// The last Ping to somebody and the next.
-#[derive(Clone, Copy, Debug)]
-struct Probe {
-    /// Nonce waited for and the time it carried.
-    outstanding: Option<(u64, NtpTime)>,
-    sent: Timestamp,
-    tries: usize,
-    next: Timestamp,
-}
-
-impl Probe {
-    fn starting(at: Timestamp) -> Self {
-        Self { outstanding: None, sent: Timestamp(0), tries: 0, next: at }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Arriving { since: Timestamp },
@@ -118,6 +94,7 @@ enum News {
 struct Member {
     person: Person,
     key: [u8; 32],
+    generation: u32,
     folded: String,
     counter: u64,
     /// Counter of its last ANNOUNCE, which takes another way and may overtake.
@@ -131,43 +108,6 @@ struct Member {
     /// What its last Beacon said, word for word.
     said: Vec<u8>,
     news: News,
-}
-
-impl Member {
-    /// It was heard of at `now`, in a conference of `members`.
-    fn heard_at(&mut self, now: Timestamp, members: usize) {
-        (self.heard, self.members) = (now, members);
-    }
-
-    /// Time until its next Beacon in a conference of `members` now: it may not know yet how many left since the last.
-    fn period(&self, members: usize) -> Duration {
-        period(self.person.publishes(), members.max(self.members))
-    }
-
-    /// When to ping next: for its clock while it publishes, and before it is given up.
-    fn probe_at(&self, members: usize) -> Timestamp {
-        if let State::Arriving { .. } = self.state {
-            return self.probe.next;
-        }
-        let period = self.period(members);
-        let mut suspicions = SUSPICIONS.iter().map(|&eighths| self.heard + period * eighths / 8);
-        let never = Timestamp(u64::MAX);
-        let suspicion = suspicions.find(|&at| self.probe.sent < at).unwrap_or(never);
-        if self.person.publishes() { suspicion.min(self.probe.next) } else { suspicion }
-    }
-
-    /// When there is something to do about it. While the conference shrinks this moves later or stays.
-    fn due_at(&self, members: usize) -> Timestamp {
-        self.expires_at(members).min(self.probe_at(members))
-    }
-
-    /// When it is given up.
-    fn expires_at(&self, members: usize) -> Timestamp {
-        match self.state {
-            State::Arriving { since } => since + ARRIVAL_LIFE,
-            State::Present => self.heard + self.period(members) * 7 / 2,
-        }
-    }
 }
 
 /// What to tell about people.
@@ -197,6 +137,8 @@ pub struct Roster {
     /// Nothing is due before; `None` when that is to be found out. What moves later leaves it as it is. Looking at
     /// everybody for each packet would make a packet cost as much as there are people.
     nothing_before: Cell<Option<Timestamp>>,
+    /// Counts the epochs: sessions of an earlier one go on under another id.
+    generation: u32,
 }
 
 impl Roster {
@@ -287,6 +229,16 @@ impl Roster {
         Ok(true)
     }
 
+    /// Keys and ids of everybody who is here.
+    pub fn keys(&self) -> impl Iterator<Item = (ParticipantId, &[u8; 32])> {
+        self.by_sid.values().filter(|m| m.state == State::Present).map(|m| (m.person.id, &m.key))
+    }
+
+    /// What everybody's last Beacon said is to be understood anew.
+    pub fn listen_anew(&mut self) {
+        self.by_sid.values_mut().for_each(|member| member.said.clear());
+    }
+
     /// Whether one more may come from this machine, so that none fills the roster alone.
     pub fn has_room_for(&self, source: Ipv4Addr) -> bool {
         let of_source = self.by_sid.values().filter(|m| *m.person.address.ip() == source).count();
@@ -301,6 +253,7 @@ impl Roster {
             let member = Member {
                 folded: names::fold(&person.typed_name),
                 key: *key,
+                generation: self.generation,
                 counter,
                 announced: 0,
                 heard: now,
@@ -373,16 +326,6 @@ impl Roster {
         if let Some(member) = self.by_sid.get_mut(&sid) {
             member.said.clear();
             member.said.extend_from_slice(said);
-        }
-    }
-
-    /// Notes that `sid` was asked `nonce` at `origin`.
-    pub fn probed(&mut self, now: Timestamp, sid: u64, nonce: u64, origin: NtpTime) {
-        let period = clock_period(self.size());
-        if let Some(member) = self.by_sid.get_mut(&sid) {
-            let gap = FIRST_PROBES_MS.get(member.probe.tries).map(|&ms| Duration::from_millis(ms)).unwrap_or(period);
-            let tries = member.probe.tries + 1;
-            member.probe = Probe { outstanding: Some((nonce, origin)), sent: now, tries, next: now + gap };
         }
     }
 
@@ -465,38 +408,6 @@ impl Roster {
             self.retired_order.pop_front().into_iter().for_each(|oldest| {
                 self.retired.remove(&oldest);
             });
-        }
-    }
-
-    /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
-    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddrV4)>) {
-        if self.next_timeout().is_none_or(|next| next > now) {
-            return;
-        }
-        self.nothing_before.set(None);
-        let size = self.size();
-        let expired: Vec<u64> =
-            self.by_sid.iter().filter(|(_, m)| m.expires_at(size) <= now).map(|(&sid, _)| sid).collect();
-        expired.into_iter().for_each(|sid| self.depart(now, sid, Departure::Lost));
-        due.extend(
-            self.by_sid.iter().filter(|(_, m)| m.probe_at(size) <= now).map(|(&sid, m)| (sid, m.person.address)),
-        );
-    }
-
-    /// When [`timeout`](Self::timeout) may have something to do; never later than it has.
-    pub fn next_timeout(&self) -> Option<Timestamp> {
-        if self.nothing_before.get().is_none() {
-            let size = self.size();
-            self.nothing_before.set(self.by_sid.values().map(|m| m.due_at(size)).min());
-        }
-        self.nothing_before.get()
-    }
-
-    /// Something about `sid` changed that may be due before all else.
-    fn is_due(&mut self, sid: u64) {
-        let size = self.size();
-        if let (Some(before), Some(member)) = (self.nothing_before.get(), self.by_sid.get(&sid)) {
-            self.nothing_before.set(Some(before.min(member.due_at(size))));
         }
     }
 

@@ -28,6 +28,7 @@ fn reports(roster: &mut Roster) -> Vec<String> {
             Report::Changed(p) => format!("changed {}", p.name),
             Report::Left(p, Departure::Left) => format!("left {}", p.name),
             Report::Left(p, Departure::Lost) => format!("lost {}", p.name),
+            Report::Left(p, Departure::Removed) => format!("removed {}", p.name),
         })
     });
     all
@@ -241,4 +242,26 @@ fn slots_given_up_in_any_way_rest() {
     let picks: Vec<_> =
         (0..2_000).map(|_| roster.rests().pick(ms(8_000), &[false; SLOTS_MAX], &mut random).unwrap()).collect();
     assert!([1, 2, 3, 100].iter().all(|slot| !picks.contains(slot)));
+}
+
+#[test]
+fn whoever_goes_on_in_another_epoch_keeps_their_name_and_gives_it_up_when_they_leave() {
+    let mut roster = Roster::default();
+    let named = |n: u8, sid, joined| Person { sid, joined: NtpTime(joined), ..person(n) };
+    present(&mut roster, ms(0), named(1, 1, 1), 1);
+    present(&mut roster, ms(0), named(2, 2, 2), 1);
+    assert_eq!(reports(&mut roster), ["joined Ada", "joined Ada (1)"]);
+    roster.turn();
+    roster.go_on(ParticipantId([1; 16]), &[9; 32], 11);
+    assert_eq!(reports(&mut roster), [""; 0], "another key goes on for nobody");
+    roster.go_on(ParticipantId([1; 16]), &[1; 32], 11);
+    roster.go_on(ParticipantId([2; 16]), &[2; 32], 12);
+    assert_eq!(reports(&mut roster), ["changed Ada", "changed Ada (1)"]);
+    roster.bye(ms(1), 1);
+    assert_eq!(reports(&mut roster), [""; 0], "the session of the old epoch is over already");
+    roster.bye(ms(1), 11);
+    assert_eq!(reports(&mut roster), ["left Ada", "changed Ada"]);
+    roster.put_out(ms(2), &ParticipantId([2; 16]));
+    assert_eq!(reports(&mut roster), ["removed Ada"]);
+    assert_eq!((roster.len(), roster.next_timeout()), (0, None));
 }
