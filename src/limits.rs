@@ -91,6 +91,23 @@ pub const SIGNED_PER_S_MAX: u32 = 40;
 /// Bytes of the text that says why a camera failed (UTF-8).
 pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
 
+/// Moderators of a conference.
+pub const MODERATORS_MAX: usize = 8;
+/// Changes of ownership that can be proved to newcomers: no more are made.
+pub const CHAIN_LINKS_MAX: usize = 4;
+/// People put out that are remembered.
+pub const REMOVED_MAX: usize = 64;
+/// Members a new secret is sealed to in one datagram.
+pub const REKEY_BOXES_MAX: usize = 10;
+/// People who wait at the door.
+pub const KNOCKERS_MAX: usize = 64;
+/// Knocks and decisions whose signatures are checked per second from one source, and from all together.
+pub const DOOR_WORK_PER_SOURCE_MAX: u32 = 100;
+/// See [`DOOR_WORK_PER_SOURCE_MAX`].
+pub const DOOR_WORK_PER_S_MAX: u32 = 500;
+/// Epochs that one decision may lead ahead.
+pub const EPOCH_LEAP_MAX: u32 = 1_000;
+
 /// Bytes of a participant's name (UTF-8).
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a conference title (UTF-8).

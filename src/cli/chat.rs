@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::pace::Pace;
 use super::transcript::Transcript;
 use super::{ParticipantOptions, json, meet, participate};
-use crate::conference::view::{Command, NoticeKind};
+use crate::conference::view::{Command, Decision, NoticeKind};
 use crate::conference::{Conference, Event};
 
 /// How long lines have to reach everybody once there are no more.
@@ -18,10 +18,14 @@ pub const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// At the end of the subcommand's help.
 pub const EXAMPLES: &str = r#"Typed lines are said to everybody, and /help lists what else can be typed.
-From a pipe all lines are said as they are, except /me, /msg, /hand, /away, /back, /who, /help and /quit.
+From a pipe all lines are said as they are, except /me, /msg, /hand, /away, /back, /who, /help and /quit, and
+the commands of the owner and moderators: /lock, /unlock, /admit NAME, /refuse NAME, /kick NAME, and of the owner alone:
+/moderator NAME, /moderator NAME off, /owner NAME.
 With --json:
   {"do":"say","text":"tea?"}   with "to":"Bob" or "to":["Bob","Cyd"] privately, with "reply":ID in reply to the message of that id
   {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
+  {"do":"lock","on":true}   {"do":"admit","who":"Bob"}   {"do":"refuse","who":"Bob"}   {"do":"kick","who":"Bob"}
+  {"do":"moderator","who":"Bob","on":true}   {"do":"owner","who":"Bob"}
 
 Examples:
   roundtable chat Standup
@@ -31,6 +35,8 @@ Examples:
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
                     /msg NAME TEXT tells one person alone, /msg NAME, NAME: TEXT some; \
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
+                    /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
+                    /moderator NAME [off] and /owner NAME for the owner; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Joins with text alone, unless devices are asked for.
@@ -116,7 +122,8 @@ impl Terminal {
                 match line.map(|line| Typed::parse(line, self.typed)) {
                     Ok(Typed::Say(text)) => ask(Command::Say(text.to_owned())),
                     Ok(Typed::Whisper(rest)) => {
-                        let names = conference.upgrade().map(|c| c.names().1).unwrap_or_default();
+                        let here = conference.upgrade().map(|c| c.names().1).unwrap_or_default();
+                        let names: Vec<String> = here.into_iter().map(|(name, _)| name).collect();
                         match addressed(rest, &names) {
                             Ok((names, text)) => ask(Command::Whisper(names, text.to_owned())),
                             Err(why) if self.typed => note(&why),
@@ -127,6 +134,7 @@ impl Terminal {
                     Ok(Typed::React(emoji)) => about(Command::React, emoji),
                     Ok(Typed::Hand(on)) => drop(commands.send(Command::Hand(on))),
                     Ok(Typed::Away(on)) => drop(commands.send(Command::Away(on))),
+                    Ok(Typed::Door(decision)) => drop(commands.send(Command::Door(decision))),
                     Ok(Typed::Who) => note(&conference.upgrade().map_or(String::new(), |c| who(&c))),
                     Ok(Typed::Help) => note(HELP),
                     Ok(Typed::Quit) => leave(),
@@ -171,7 +179,14 @@ fn addressed<'a>(text: &'a str, here: &[String]) -> Result<(Vec<String>, &'a str
 
 fn who(conference: &Conference) -> String {
     let (me, others) = conference.names();
-    let all: Vec<String> = std::iter::once(format!("{me} (you)")).chain(others).collect();
+    let named = |(name, role): (String, &str), you: &str| match (role, you) {
+        ("member", "") => name,
+        ("member", you) => format!("{name} ({you})"),
+        (role, "") => format!("{name} ({role})"),
+        (role, you) => format!("{name} ({you}, {role})"),
+    };
+    let others = others.into_iter().map(|other| named(other, ""));
+    let all: Vec<String> = std::iter::once(named(me, "you")).chain(others).collect();
     format!("{} here: {}", all.len(), all.join(", "))
 }
 
@@ -191,6 +206,7 @@ enum Typed<'a> {
     React(&'a str),
     Hand(bool),
     Away(bool),
+    Door(Decision),
     Who,
     Help,
     Quit,
@@ -200,7 +216,11 @@ enum Typed<'a> {
 impl<'a> Typed<'a> {
     /// `by_hand`: a slip of the fingers is to be told; a program's lines are sent as they are.
     fn parse(line: &'a str, by_hand: bool) -> Self {
-        match line.trim_end() {
+        let line = line.trim_end();
+        if let Some(decision) = decision(line) {
+            return Self::Door(decision);
+        }
+        match line {
             "/who" => Self::Who,
             "/help" => Self::Help,
             "/hand" => Self::Hand(true),
@@ -222,6 +242,26 @@ impl<'a> Typed<'a> {
                 }
             }
         }
+    }
+}
+
+/// What somebody decides about who may be here.
+fn decision(line: &str) -> Option<Decision> {
+    let (command, who) = line.split_once(' ').unwrap_or((line, ""));
+    let who = who.trim();
+    let named = || (!who.is_empty()).then(|| who.to_owned());
+    match command {
+        "/lock" if who.is_empty() => Some(Decision::Lock(true)),
+        "/unlock" if who.is_empty() => Some(Decision::Lock(false)),
+        "/kick" => named().map(Decision::Kick),
+        "/admit" => named().map(Decision::Admit),
+        "/refuse" => named().map(Decision::Refuse),
+        "/owner" => named().map(Decision::HandOver),
+        "/moderator" => named().map(|name| match name.strip_suffix(" off") {
+            Some(name) => Decision::Moderator(name.trim_end().to_owned(), false),
+            None => Decision::Moderator(name, true),
+        }),
+        _ => None,
     }
 }
 
@@ -262,9 +302,29 @@ mod tests {
             ("/react 👍", Typed::React("👍"), Typed::Say("/react 👍")),
             ("/react", Typed::Unknown("/react"), Typed::Say("/react")),
             ("/whoever", Typed::Unknown("/whoever"), Typed::Say("/whoever")),
+            ("/kick", Typed::Unknown("/kick"), Typed::Say("/kick")),
+            ("/lock the door", Typed::Unknown("/lock"), Typed::Say("/lock the door")),
         ] {
             assert_eq!(Typed::parse(line, true), by_hand);
             assert_eq!(Typed::parse(line, false), program);
+        }
+    }
+
+    #[test]
+    fn decisions_are_typed_by_people_and_programs_alike() {
+        let bob = || "Bob (1)".to_owned();
+        for (line, decision) in [
+            ("/lock", Decision::Lock(true)),
+            ("/unlock ", Decision::Lock(false)),
+            ("/kick Bob (1)", Decision::Kick(bob())),
+            ("/admit  Bob (1) ", Decision::Admit(bob())),
+            ("/refuse Bob (1)", Decision::Refuse(bob())),
+            ("/owner Bob (1)", Decision::HandOver(bob())),
+            ("/moderator Bob (1)", Decision::Moderator(bob(), true)),
+            ("/moderator Bob (1) off", Decision::Moderator(bob(), false)),
+        ] {
+            assert_eq!(Typed::parse(line, true), Typed::Door(decision.clone()));
+            assert_eq!(Typed::parse(line, false), Typed::Door(decision));
         }
     }
 }

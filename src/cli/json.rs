@@ -6,8 +6,8 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::conference::Event;
-use crate::conference::view::Command;
+use crate::conference::view::{Command, Decision};
+use crate::conference::{DoorNews, Event, Outcome};
 use crate::device::clock;
 
 /// Longest line read from stdin, bytes.
@@ -30,6 +30,12 @@ enum Request {
     Camera { on: bool },
     Hand { on: bool },
     Away { on: bool },
+    Lock { on: bool },
+    Kick { who: String },
+    Admit { who: String },
+    Refuse { who: String },
+    Moderator { who: String, on: bool },
+    Owner { who: String },
     Pause {},
     Leave {},
 }
@@ -50,6 +56,12 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
         Ok(Request::Away { on }) => Ok(Command::Away(on)),
+        Ok(Request::Lock { on }) => Ok(Command::Door(Decision::Lock(on))),
+        Ok(Request::Kick { who }) => Ok(Command::Door(Decision::Kick(who))),
+        Ok(Request::Admit { who }) => Ok(Command::Door(Decision::Admit(who))),
+        Ok(Request::Refuse { who }) => Ok(Command::Door(Decision::Refuse(who))),
+        Ok(Request::Moderator { who, on }) => Ok(Command::Door(Decision::Moderator(who, on))),
+        Ok(Request::Owner { who }) => Ok(Command::Door(Decision::HandOver(who))),
         Ok(Request::Pause {}) => Ok(Command::Pause),
         Ok(Request::Leave {}) => Ok(Command::Leave),
         Err(e) => Err(format!("not understood: {e}")),
@@ -99,6 +111,7 @@ enum Line<'a> {
         camera: &'a str,
         hand: bool,
         away: bool,
+        role: &'a str,
         address: String,
     },
     Message {
@@ -132,6 +145,37 @@ enum Line<'a> {
     Unheard {
         id: &'a str,
     },
+    /// One waits to be let in.
+    Waiting {
+        text: &'a str,
+    },
+    /// Somebody waits to be let in, or does not any more.
+    Knock {
+        name: &'a str,
+        id: &'a str,
+        waits: bool,
+    },
+    Locked {
+        on: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
+    },
+    Authority {
+        owner: Me<'a>,
+        moderators: Vec<Me<'a>>,
+    },
+    Removed {
+        name: &'a str,
+        id: &'a str,
+        by: &'a str,
+    },
+    /// One had to go, or was not let in.
+    Ended {
+        reason: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<&'a str>,
+        text: &'a str,
+    },
     Notice {
         text: &'a str,
     },
@@ -159,6 +203,7 @@ pub fn event_line(event: &Event) -> Option<String> {
             camera: p.camera,
             hand: p.attention.hand,
             away: p.attention.away,
+            role: p.role,
             address: p.address.to_string(),
         },
         Event::Message(m) => Line::Message {
@@ -182,8 +227,24 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Delivered { id, have, present } => Line::Delivered { id, have: *have, present: *present },
         Event::Unheard { id, .. } => Line::Unheard { id },
         Event::Notice { text, .. } => Line::Notice { text },
+        Event::Door { news, text } => door_line(news, text),
     };
     Some(serde_json::to_string(&line).unwrap_or_default())
+}
+
+fn door_line<'a>(news: &'a DoorNews, text: &'a str) -> Line<'a> {
+    match news {
+        DoorNews::Waiting => Line::Waiting { text },
+        DoorNews::Knock { name, id, waits } => Line::Knock { name, id, waits: *waits },
+        DoorNews::Locked { on, by } => Line::Locked { on: *on, by: by.as_deref() },
+        DoorNews::Authority { owner, owner_id, moderators, moderator_ids } => Line::Authority {
+            owner: Me { id: owner_id, name: owner },
+            moderators: moderator_ids.iter().zip(moderators).map(|(id, name)| Me { id, name }).collect(),
+        },
+        DoorNews::Removed { name, id, by } => Line::Removed { name, id, by },
+        DoorNews::Over(Outcome::Removed(by)) => Line::Ended { reason: "removed", by: Some(by), text },
+        DoorNews::Over(Outcome::Refused) => Line::Ended { reason: "refused", by: None, text },
+    }
 }
 
 /// The JSON line that answers what was not understood.
@@ -209,6 +270,16 @@ mod tests {
         assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
         assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));
         assert_eq!(parse(r#"{"do":"react","emoji":"👍","line":"1-2"}"#), Ok(Command::React("1-2".into(), "👍".into())));
+        for (line, decision) in [
+            (r#"{"do":"lock","on":true}"#, Decision::Lock(true)),
+            (r#"{"do":"kick","who":"Bob"}"#, Decision::Kick("Bob".into())),
+            (r#"{"do":"admit","who":"Bob"}"#, Decision::Admit("Bob".into())),
+            (r#"{"do":"refuse","who":"Bob"}"#, Decision::Refuse("Bob".into())),
+            (r#"{"do":"moderator","who":"Bob","on":false}"#, Decision::Moderator("Bob".into(), false)),
+            (r#"{"do":"owner","who":"Bob"}"#, Decision::HandOver("Bob".into())),
+        ] {
+            assert_eq!(parse(line), Ok(Command::Door(decision)));
+        }
         let whisper = |names: &[&str]| Ok(Command::Whisper(names.iter().map(|&n| n.into()).collect(), "hi".into()));
         assert_eq!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#), whisper(&["Bob"]));
         assert_eq!(parse(r#"{"do":"say","text":"hi","to":["Bob","Cyd"]}"#), whisper(&["Bob", "Cyd"]));
@@ -236,6 +307,35 @@ mod tests {
         message.action = true;
         assert!(event_line(&Event::Message(message)).unwrap().contains(r#""action":true"#));
         assert_eq!(event_line(&Event::Said { id: "1".into() }), None);
+    }
+
+    #[test]
+    fn news_of_the_door_are_lines_of_their_own() {
+        let line = |news: DoorNews| event_line(&Event::Door { news, text: "words".into() }).unwrap();
+        let (id, name, by) = ("1".to_owned(), "Bob".to_owned(), "Ada".to_owned());
+        for (news, expected) in [
+            (DoorNews::Waiting, r#"{"event":"waiting","text":"words"}"#),
+            (
+                DoorNews::Knock { name: name.clone(), id: id.clone(), waits: true },
+                r#"{"event":"knock","name":"Bob","id":"1","waits":true}"#,
+            ),
+            (DoorNews::Locked { on: true, by: Some(by.clone()) }, r#"{"event":"locked","on":true,"by":"Ada"}"#),
+            (DoorNews::Locked { on: false, by: None }, r#"{"event":"locked","on":false}"#),
+            (
+                DoorNews::Authority {
+                    owner: by.clone(),
+                    owner_id: "2".into(),
+                    moderators: vec![name.clone()],
+                    moderator_ids: vec![id.clone()],
+                },
+                r#"{"event":"authority","owner":{"id":"2","name":"Ada"},"moderators":[{"id":"1","name":"Bob"}]}"#,
+            ),
+            (DoorNews::Removed { name, id, by: by.clone() }, r#"{"event":"removed","name":"Bob","id":"1","by":"Ada"}"#),
+            (DoorNews::Over(Outcome::Removed(by)), r#"{"event":"ended","reason":"removed","by":"Ada","text":"words"}"#),
+            (DoorNews::Over(Outcome::Refused), r#"{"event":"ended","reason":"refused","text":"words"}"#),
+        ] {
+            assert_eq!(line(news), expected);
+        }
     }
 
     #[test]

@@ -23,7 +23,11 @@ pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {
 const HEADER: [&str; 5] = ["conference", "people", "access", "announced by", "groups"];
 
 fn access(found: &Found) -> &'static str {
-    if found.open { "open: anyone on this network can watch" } else { "protected" }
+    match (found.open, found.locked) {
+        (true, _) => "open: anyone on this network can watch",
+        (false, false) => "protected",
+        (false, true) => "protected, locked: knock to come in",
+    }
 }
 
 fn row(f: &Found) -> Vec<String> {
@@ -44,6 +48,7 @@ fn line(f: &Found) -> serde_json::Value {
         "id": f.id.to_string(),
         "people": f.participants,
         "open": f.open,
+        "locked": f.locked,
         "announced_by": f.source.ip().to_string(),
         "group": f.plan.base.to_string(),
         "port": f.plan.port,

@@ -83,6 +83,10 @@ pub fn stay_and(
     if let Some(path) = &options.stats {
         report::write(path, &stats).map_err(|e| unwritable(path, e))?;
     }
+    if let Some(over) = conference.outcome() {
+        let hint = "the owner and the moderators decide who may be here: ask them";
+        return Err(Failure::words(code::REFUSED, over).hint(hint));
+    }
     trouble.map_or(Ok(stats), Err)
 }
 
@@ -186,6 +190,7 @@ fn print_notices(events: Receiver<Event>, pace: Arc<Pace>, all: bool) -> Receive
         match event {
             Event::Notice { kind: NoticeKind::Warning, text } => eprintln!("warning: {text}"),
             Event::Notice { kind: NoticeKind::Info, text } if all => eprintln!("note: {text}"),
+            Event::Door { text, .. } if !text.is_empty() => eprintln!("note: {text}"),
             _ => {}
         }
         true

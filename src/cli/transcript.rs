@@ -61,11 +61,14 @@ impl Transcript {
                 let text = format!("{} reacts {} to {}: {}", r.from, r.emoji, r.line.from, r.line.text);
                 Some(self.note_at(r.at, &text))
             }
+            // Told with the name of whom it was by.
+            Event::Person(person) if person.state == PersonState::Removed => None,
             Event::Person(person) => {
                 let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
                 let news = if before && person.state == PersonState::Joined { "is here" } else { person.news };
                 (!news.is_empty()).then(|| self.note(&format!("{} {news}", person.name)))
             }
+            Event::Door { text, .. } => (!text.is_empty()).then(|| self.note(text)),
             Event::Unheard { text, .. } => Some(self.note(&format!("nobody could receive: {text}"))),
             Event::Said { .. } | Event::Unsaid { .. } | Event::Delivered { .. } | Event::Notice { .. } => None,
         }
@@ -244,6 +247,7 @@ mod tests {
                 muted: false,
                 camera: "off",
                 attention: Attention::default(),
+                role: "member",
                 address: std::net::Ipv4Addr::LOCALHOST,
             })
         };

@@ -253,7 +253,7 @@ impl Director {
     }
 
     /// The name somebody is shown by, if they are or were here.
-    fn name_of(&self, member: ParticipantId) -> Option<String> {
+    pub(super) fn name_of(&self, member: ParticipantId) -> Option<String> {
         let state = self.shared.state();
         if member == state.own.id { Some(state.own.name.clone()) } else { state.people.name_of(&member) }
     }

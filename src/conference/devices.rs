@@ -1,4 +1,4 @@
-//! The own camera and microphone: started, switched and announced.
+//! The own camera and microphone: started, switched, announced, and carried over to another epoch.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::director::{Director, LEAD, SECOND};
 use super::view::{CameraView, NoticeKind};
 use crate::device::sound::SoundEvent;
 use crate::media::{opus, test_voice};
-use crate::pipeline::audio_send::{self, AudioSender};
+use crate::pipeline::audio_send::{self, AudioSender, NextStream};
 use crate::pipeline::control::{Command as Ask, LocalStream};
 use crate::pipeline::egress::Egress;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 impl Director {
     /// Key material of an own stream in a protected conference.
     fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
-        self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.control.sid(), ssrc))
+        self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.sid, ssrc))
     }
 
     pub(super) fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
@@ -81,19 +81,7 @@ impl Director {
         let (size, fps) = (self.config.camera_size, self.config.camera_fps);
         // A stream switched on again is another stream: its BYE was sent.
         let ssrc = self.random.next_u64() as u32;
-        let stream = StreamConfig {
-            ssrc,
-            first_sequence: self.random.next_u64() as u16,
-            timestamp_base: self.random.next_u64() as u32,
-            cname: self.cname.clone(),
-            name: self.config.name.clone(),
-            quality: self.config.quality,
-            interval: SECOND / fps,
-            phase: self.random.next_u64() as f64 / u64::MAX as f64,
-            seed: self.random.next_u64(),
-            master: self.master(ssrc),
-            position: Arc::clone(&self.video_position),
-        };
+        let stream = self.picture_stream(ssrc);
         let config = VideoSendConfig {
             camera: self.config.camera.clone(),
             want: (size.width, size.height, fps),
@@ -180,6 +168,10 @@ impl Director {
             if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
         }
         self.streams.extend(stream);
+        self.tell_streams();
+    }
+
+    fn tell_streams(&self) {
         let position = |kind| match kind {
             StreamKind::Audio => Arc::clone(&self.audio_position),
             StreamKind::Video(_) => Arc::clone(&self.video_position),
@@ -187,5 +179,41 @@ impl Director {
         let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
         let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
+    }
+
+    fn picture_stream(&mut self, ssrc: u32) -> StreamConfig {
+        StreamConfig {
+            ssrc,
+            first_sequence: self.random.next_u64() as u16,
+            timestamp_base: self.random.next_u64() as u32,
+            cname: self.cname.clone(),
+            name: self.config.name.clone(),
+            quality: self.config.quality,
+            interval: SECOND / self.config.camera_fps,
+            phase: self.random.next_u64() as f64 / u64::MAX as f64,
+            seed: self.random.next_u64(),
+            master: self.master(ssrc),
+            position: Arc::clone(&self.video_position),
+        }
+    }
+
+    /// What is sent goes on with the keys of another epoch, as other streams: the sources given, or new ones.
+    pub(super) fn renew_streams(&mut self, streams: Vec<StreamInfo>) {
+        self.streams = streams;
+        (self.audio_position, self.video_position) = (Arc::default(), Arc::default());
+        let source = |streams: &[StreamInfo], kind| streams.iter().find(|s| s.kind == kind).map(|s| s.ssrc);
+        if let Some((_, sender)) = self.audio.take() {
+            let ssrc = source(&self.streams, StreamKind::Audio).unwrap_or_else(|| self.random.next_u64() as u32);
+            let (first_sequence, master) = (self.random.next_u64() as u16, self.master(ssrc));
+            sender.stream(NextStream { ssrc, first_sequence, master, position: Arc::clone(&self.audio_position) });
+            self.audio = Some((ssrc, sender));
+        }
+        if let Some((_, sender)) = self.video.take() {
+            let kind = StreamKind::Video(Layer::Full);
+            let ssrc = source(&self.streams, kind).unwrap_or_else(|| self.random.next_u64() as u32);
+            sender.stream(self.picture_stream(ssrc));
+            self.video = Some((ssrc, sender));
+        }
+        self.tell_streams();
     }
 }

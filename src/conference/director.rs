@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, select};
 
 use super::chat::Lines;
 use super::config::Config;
+use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
@@ -28,7 +29,7 @@ use crate::pipeline::receive;
 use crate::pipeline::video_send::VideoSend;
 use crate::protocol::keys::{EpochKeys, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
-use crate::protocol::session;
+use crate::protocol::session::{self, DoorEvent};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::{Layer, StreamKind};
@@ -59,6 +60,9 @@ pub struct Director {
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
     pub(super) me: ParticipantId,
+    /// The own session; another one in each epoch.
+    pub(super) sid: u64,
+    pub(super) knocks: Knocks,
     /// The stream's source and its thread.
     pub(super) audio: Option<(u32, AudioSender)>,
     /// The stream's source and its thread.
@@ -116,7 +120,9 @@ impl Director {
                 expected: Some(ready.expected),
             },
             log,
+            entrance: ready.entrance,
         })?;
+        let sid = control.sid();
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -132,6 +138,8 @@ impl Director {
             follows: Follows::default(),
             keys: ready.keys,
             me: ready.id,
+            sid,
+            knocks: Knocks::default(),
             audio: None,
             video: None,
             audio_to: Destination::default(),
@@ -182,12 +190,15 @@ impl Director {
                     Ok(Command::Whisper(names, text)) => self.whisper(&names, text),
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
+                    Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
                     Ok(event) => self.happened(event),
                     Err(_) => {
-                        self.say(NoticeKind::Warning, "the control thread ended; leaving");
+                        if self.shared.state().outcome.is_none() {
+                            self.say(NoticeKind::Warning, "the control thread ended; leaving");
+                        }
                         break;
                     }
                 },
@@ -266,7 +277,15 @@ impl Director {
             E::Chat(event) => self.chatted(event),
             E::Said(id, _) => self.said(id),
             E::Unsaid(content, why) => self.unsaid(content, &why),
-            E::Everybody { me, others } => self.catch_up(me, others),
+            E::Door(event) => self.at_the_door(event),
+            E::Everybody { me, others, keys, authority, locked } => {
+                if me.sid != self.sid {
+                    let (sid, streams) = (me.sid, me.streams.clone());
+                    self.at_the_door(DoorEvent::Epoch { keys, sid, streams });
+                }
+                self.catch_up(me, others);
+                self.catch_up_door(authority, locked);
+            }
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }
@@ -301,7 +320,7 @@ impl Director {
         }
     }
 
-    fn tell(&self, person: &Person, state: PersonState, news: &'static str) {
+    pub(super) fn tell(&self, person: &Person, state: PersonState, news: &'static str) {
         if person.role == Role::Observer {
             return;
         }
@@ -317,6 +336,7 @@ impl Director {
                 Camera::Failed(_) => "failed",
             },
             attention: person.attention,
+            role: self.shared.state().rule.role(&person.id),
             address: *person.address.ip(),
         };
         self.tell_event(Event::Person(event));
@@ -347,9 +367,11 @@ impl Director {
         let (state, words) = match departure {
             Departure::Left => (PersonState::Left, "left"),
             Departure::Lost => (PersonState::Lost, "is not heard of any more"),
+            Departure::Removed => (PersonState::Removed, "was removed"),
         };
         self.tell(person, state, words);
-        if person.role == Role::Participant {
+        // Who was removed is told with the name of whom it was by.
+        if person.role == Role::Participant && departure != Departure::Removed {
             self.say(NoticeKind::Info, &format!("{} {words}", person.name));
         }
         let shared = Arc::clone(&self.shared);

@@ -11,7 +11,7 @@ use crate::device::clock::Clock;
 use crate::device::identity;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
-use crate::pipeline::control;
+use crate::pipeline::control::{self, Entrance};
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::roster::{self, Role};
@@ -32,6 +32,8 @@ pub struct Ready {
     pub conference: ConferenceId,
     /// What its keys come from.
     pub secret: Secret,
+    /// How it is entered.
+    pub entrance: Entrance,
     /// Keys of the streams; `None` in an open conference, whose streams any program may play.
     pub keys: Option<EpochKeys>,
     /// Addresses.
@@ -93,10 +95,11 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     };
     notices.extend(kept.notice().map(|text| (NoticeKind::Info, text.to_owned())));
     let identity = Identity::from_seed(kept.seed());
-    let (title, conference, plan, expected, open, secret) = match entry {
+    let (title, conference, plan, expected, open, secret, entrance) = match entry {
         Entry::Join { found, secret } => {
             let plan = Plan { ttl: config.ttl, ..found.plan };
-            (found.title, found.id, plan, found.participants, found.open, secret)
+            let entrance = Entrance { founding: None, epoch: found.epoch, locked: found.locked };
+            (found.title, found.id, plan, found.participants, found.open, secret, entrance)
         }
         Entry::Start { title, passphrase } => {
             let mut salt = [0; 16];
@@ -110,7 +113,8 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
                 Some(passphrase) => Secret::from_passphrase(passphrase, &conference)?,
                 None => Secret::open(&conference),
             };
-            (title, conference, plan, 0, passphrase.is_none(), secret)
+            let entrance = Entrance { founding: Some(salt), ..Entrance::default() };
+            (title, conference, plan, 0, passphrase.is_none(), secret, entrance)
         }
     };
     let mut past = (role == Role::Participant).then(|| Past::open(conference, clock));
@@ -122,7 +126,8 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         title,
         open,
         conference,
-        keys: (!open).then(|| EpochKeys::first(conference, &secret)),
+        keys: (!open).then(|| EpochKeys::of(conference, &secret, entrance.epoch, &[])),
+        entrance,
         secret,
         plan,
         expected,

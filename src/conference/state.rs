@@ -37,6 +37,10 @@ pub struct State {
     pub summary: Vec<String>,
     /// It is over.
     pub ended: bool,
+    /// Who decides.
+    pub rule: super::door::Rule,
+    /// Others decided so.
+    pub outcome: Option<super::Outcome>,
     cpu_before_s: f64,
 }
 
@@ -56,6 +60,8 @@ impl State {
             media_rejected: 0,
             summary: Vec::new(),
             ended: false,
+            rule: super::door::Rule::default(),
+            outcome: None,
             cpu_before_s: 0.0,
         }
     }

@@ -137,6 +137,25 @@ pub enum Command {
     Reply(String, String),
     /// Put an emoji under the line of this id.
     React(String, String),
+    /// Decide who may be here.
+    Door(Decision),
     /// Leave properly.
     Leave,
+}
+
+/// What the owner and moderators may decide. People are named as they are shown, or by their participant id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Newcomers have to knock, or not.
+    Lock(bool),
+    /// Put somebody out; the conference is locked from then on.
+    Kick(String),
+    /// Let in somebody who knocks.
+    Admit(String),
+    /// Send them away.
+    Refuse(String),
+    /// Make somebody a moderator, or none any more.
+    Moderator(String, bool),
+    /// Make somebody the owner.
+    HandOver(String),
 }

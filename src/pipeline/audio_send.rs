@@ -136,8 +136,24 @@ impl AudioSendStats {
     }
 }
 
-/// Stops or resumes sending.
-struct Mute(bool);
+enum Command {
+    /// Stops or resumes sending.
+    Mute(bool),
+    /// Goes on as another stream.
+    Stream(NextStream),
+}
+
+/// What another stream of the same voice differs in.
+pub struct NextStream {
+    /// Synchronization source.
+    pub ssrc: u32,
+    /// First sequence number, random (RFC 3550 section 5.1).
+    pub first_sequence: u16,
+    /// In a protected conference the stream's key material.
+    pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
+    /// Where the stream is, for beacons.
+    pub position: Arc<AtomicU64>,
+}
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioSender`] do so on a thread.
 pub struct AudioSend {
@@ -227,6 +243,16 @@ impl AudioSend {
         if muted {
             self.show_silence();
         }
+    }
+
+    /// Ends the stream and goes on as another one; the microphone stays open.
+    pub fn begin(&mut self, next: NextStream) {
+        self.goodbye();
+        self.packetizer = AudioPacketizer::new(next.ssrc, next.first_sequence);
+        self.protector = next.master.as_ref().map(|master| Protector::new(master));
+        self.position = next.position;
+        self.position.store(next.first_sequence.into(), Ordering::Relaxed);
+        (self.reported, self.marker) = (None, true);
     }
 
     fn show_silence(&mut self) {
@@ -341,7 +367,7 @@ fn sealed<'a>(
 
 /// The sending thread, seen from outside. Dropping it says good-bye, stops and joins the thread.
 pub struct AudioSender {
-    commands: Sender<Mute>,
+    commands: Sender<Command>,
     events: Receiver<SoundEvent>,
     stats: Arc<AudioSendStats>,
     has_microphone: bool,
@@ -366,7 +392,13 @@ impl AudioSender {
     /// Stops or resumes sending.
     pub fn mute(&self, muted: bool) {
         // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Mute(muted));
+        let _ = self.commands.try_send(Command::Mute(muted));
+    }
+
+    /// Goes on as another stream, with other keys.
+    pub fn stream(&self, next: NextStream) {
+        // A full queue means that the thread has ended.
+        let _ = self.commands.try_send(Command::Stream(next));
     }
 
     /// Figures.
@@ -395,7 +427,7 @@ impl Drop for AudioSender {
     }
 }
 
-fn run(mut role: AudioSend, commands: &Receiver<Mute>, events: &Sender<SoundEvent>) {
+fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundEvent>) {
     priority::hurry_for_sound();
     loop {
         let now = role.clock.now();
@@ -405,7 +437,8 @@ fn run(mut role: AudioSend, commands: &Receiver<Mute>, events: &Sender<SoundEven
             let _ = events.try_send(event);
         }
         match commands.recv_timeout(wait) {
-            Ok(Mute(muted)) => role.mute(muted),
+            Ok(Command::Mute(muted)) => role.mute(muted),
+            Ok(Command::Stream(next)) => role.begin(next),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }

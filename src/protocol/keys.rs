@@ -124,6 +124,7 @@ impl fmt::Debug for Secret {
 }
 
 /// The keys of one epoch of one conference.
+#[derive(Clone)]
 pub struct EpochKeys {
     conference: ConferenceId,
     epoch: u32,
@@ -143,9 +144,14 @@ pub struct ControlKey {
 impl EpochKeys {
     /// The first epoch: nothing but the secret enters.
     pub fn first(conference: ConferenceId, secret: &Secret) -> Self {
-        let epoch = 0_u32;
+        Self::of(conference, secret, 0, &[])
+    }
+
+    /// Any epoch; `random` is what was drawn for it, empty when nothing was.
+    pub fn of(conference: ConferenceId, secret: &Secret, epoch: u32, random: &[u8]) -> Self {
         let salt = [b"roundtable/1".as_slice(), &conference.0, &epoch.to_be_bytes()].concat();
-        let prk = Hkdf::<Sha256>::new(Some(&salt), &secret.0);
+        let material = Zeroizing::new([secret.0.as_slice(), random].concat());
+        let prk = Hkdf::<Sha256>::new(Some(&salt), &material);
         Self { conference, epoch, tag: conference_tag(&conference), prk }
     }
 
@@ -182,6 +188,21 @@ impl EpochKeys {
         control.key.copy_from_slice(&okm[..32]);
         control.iv.copy_from_slice(&okm[32..]);
         control
+    }
+}
+
+impl PartialEq for EpochKeys {
+    fn eq(&self, other: &Self) -> bool {
+        let same = self.conference == other.conference && self.epoch == other.epoch;
+        same && self.control(0).key == other.control(0).key
+    }
+}
+
+impl Eq for EpochKeys {}
+
+impl fmt::Debug for EpochKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EpochKeys({}, {}, ..)", self.conference, self.epoch)
     }
 }
 
@@ -294,6 +315,28 @@ mod tests {
         assert_eq!(hex(&control.iv), "d174ec46d8f36f1e51f7af83");
         assert_eq!(format!("{:016x}", secret.key_check(&id, 5, 0)), "81eaec43c85c412c");
         assert_eq!(format!("{:08x}", keys.tag()), "3d34f111");
+    }
+
+    #[test]
+    fn two_agree_on_what_a_third_cannot_know() {
+        let [ada, bob, eve] = [1, 2, 3].map(|n| Identity::from_seed(&[n; 32]));
+        assert_eq!(ada.agree(bob.public()), bob.agree(ada.public()));
+        assert_ne!(ada.agree(bob.public()), eve.agree(bob.public()));
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert_eq!(ada.agree(&neutral), None, "a point of small order");
+        assert_eq!(ada.agree(&[2; 32]), None, "no point at all");
+    }
+
+    #[test]
+    fn every_epoch_and_its_random_part_give_other_keys() {
+        let id = ConferenceId([1; 16]);
+        let of = |epoch, random: &[u8]| EpochKeys::of(id, &Secret::open(&id), epoch, random);
+        assert_eq!(of(0, &[]), EpochKeys::first(id, &Secret::open(&id)));
+        let all = [of(0, &[]), of(1, &[]), of(1, &[1; 32]), of(1, &[2; 32]), of(2, &[1; 32])];
+        for (n, a) in all.iter().enumerate() {
+            assert!(all[n + 1..].iter().all(|b| a != b && a.control(5).key != b.control(5).key), "{n}");
+        }
     }
 
     #[test]

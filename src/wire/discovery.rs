@@ -27,6 +27,7 @@
 //!     bytes   announcer    = 12;   // Ed25519 public key, 32 bytes
 //!     fixed64 sid          = 13;   // the announcer's session
 //!     uint64  counter      = 14;   // strictly increasing for each sid: an old ANNOUNCE cannot be sent again
+//!     bool    locked       = 17;   // newcomers have to knock
 //! }                                // 15 KDF parameters and 16 relays are kept for later use
 //! ```
 //! The check key is derived from the passphrase's key (see `protocol::keys`), so a newcomer knows at once whether the
@@ -53,7 +54,7 @@ const HEAD_BYTES: usize = 4;
 const _: () = assert!(ANNOUNCE_BYTES_MAX <= DATAGRAM_BYTES_MAX);
 // All fields of an Announcement but the title, at their largest, with tags.
 const _: () = assert!(
-    HEAD_BYTES + 18 + 2 + TITLE_BYTES_MAX + 2 + 2 + 5 + 4 + 6 + 6 + 6 + 9 + 9 + 34 + 9 + 11 + SIGNATURE_BYTES
+    HEAD_BYTES + 18 + 2 + TITLE_BYTES_MAX + 2 + 2 + 5 + 4 + 6 + 6 + 6 + 9 + 9 + 34 + 9 + 11 + 3 + SIGNATURE_BYTES
         <= ANNOUNCE_BYTES_MAX
 );
 
@@ -111,6 +112,9 @@ pub struct Announcement {
     /// Strictly increasing for each sid.
     #[prost(uint64, tag = "14")]
     pub counter: u64,
+    /// Newcomers have to knock.
+    #[prost(bool, tag = "17")]
+    pub locked: bool,
 }
 
 /// An ANNOUNCE taken apart, its signature not yet checked.
@@ -251,6 +255,7 @@ mod tests {
             announcer: vec![9; 32],
             sid: 4,
             counter: u64::MAX,
+            locked: true,
         }
     }
 

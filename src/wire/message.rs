@@ -6,7 +6,8 @@
 //!     Signed beacon = 1;  Signed join = 2;  Signed bye = 4;
 //!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
 //!     Ping   ping   = 20; Pong   pong = 21;
-//!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23; } }
+//!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
+//!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26; } } // wire::door
 //! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
 //!                   uint64 counter   = 2;                  // strictly increasing for each session id
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
@@ -24,7 +25,8 @@
 //!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
-//!                   uint32  attention   = 14; }            // bits: 1 hand raised, 2 away
+//!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
+//!                   fixed64 door        = 15; }            // digest of what is known of wire::door; 0 nothing
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -40,7 +42,7 @@
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
 //! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 10 repair request, 11 offer, 12 accept, 13 decline,
-//! 14 object nack, 15 done, 16 kick, 17 rekey, 18 lock, 19 title.
+//! 14 object nack, 15 done, 18 lock, 19 title.
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:
@@ -54,6 +56,7 @@
 use std::fmt;
 
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Packet, Repair};
+use crate::wire::door::{self, Chain, Rekey};
 
 /// Number of a Beacon in a signature's context.
 pub const KIND_BEACON: u8 = 1;
@@ -125,7 +128,7 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 20, 21, 22, 23")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: Option<Kind>,
 }
 
@@ -171,6 +174,33 @@ pub enum Kind {
     /// A part of the answer.
     #[prost(message, tag = "23")]
     HistoryAnswer(HistoryAnswer),
+    /// Somebody is put out, or may come in again.
+    #[prost(message, tag = "16")]
+    Kick(Signed),
+    /// Another epoch.
+    #[prost(message, tag = "17")]
+    Rekey(Rekey),
+    /// Who may decide.
+    #[prost(message, tag = "24")]
+    Chain(Chain),
+    /// Somebody asks to be let in.
+    #[prost(message, tag = "25")]
+    Knock(Signed),
+    /// Somebody is not.
+    #[prost(message, tag = "26")]
+    Refusal(Signed),
+}
+
+impl From<door::Packet> for Kind {
+    fn from(packet: door::Packet) -> Self {
+        match packet {
+            door::Packet::Ban(signed) => Kind::Kick(signed),
+            door::Packet::Rekey(rekey) => Kind::Rekey(rekey),
+            door::Packet::Chain(chain) => Kind::Chain(chain),
+            door::Packet::Knock(signed) => Kind::Knock(signed),
+            door::Packet::Refusal(signed) => Kind::Refusal(signed),
+        }
+    }
 }
 
 impl From<Packet> for Kind {
@@ -187,7 +217,7 @@ impl From<Packet> for Kind {
 }
 
 /// A message with its origin's signature.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Signed {
     /// Ed25519 public key.
     #[prost(bytes = "vec", tag = "1")]
@@ -248,6 +278,9 @@ pub struct Beacon {
     /// Bits: 1 hand raised, 2 away.
     #[prost(uint32, tag = "14")]
     pub attention: u32,
+    /// Digest of what is known of [`super::door`]; 0 nothing.
+    #[prost(fixed64, tag = "15")]
+    pub door: u64,
 }
 
 /// One stream of a publisher.

@@ -8,7 +8,8 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nack, Original, Packet, Repair};
-use crate::wire::message::{KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
+use crate::wire::door::{self, Chain, Rekey};
+use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
 
 const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
 const KIND_HEARTBEAT: u32 = 6;
@@ -18,6 +19,11 @@ const KIND_PING: u32 = 20;
 const KIND_PONG: u32 = 21;
 const KIND_HISTORY_REQUEST: u32 = 22;
 const KIND_HISTORY_ANSWER: u32 = 23;
+const KIND_KICK: u32 = door::KIND_BAN as u32;
+const KIND_REKEY: u32 = door::KIND_TURN as u32;
+const KIND_CHAIN: u32 = door::KIND_CHARTER as u32;
+const KIND_KNOCK: u32 = door::KIND_KNOCK as u32;
+const KIND_REFUSAL: u32 = door::KIND_REFUSAL as u32;
 
 /// Why a body is refused.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +69,8 @@ pub enum Opened<'a> {
     Pong(Pong),
     /// Of the chat; this one is a copy.
     Chat(Packet),
+    /// Of the door; this one is a copy.
+    Door(door::Packet),
 }
 
 /// Hands over the messages of `body` in their order.
@@ -92,7 +100,7 @@ fn messages<'a>(body: &'a [u8], mut each: impl FnMut(Option<Opened<'a>>)) -> Res
 
 /// `None`: a kind of the future. Of several kinds in one message the last counts, as everywhere in Protocol Buffers.
 fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
-    let mut message = None;
+    let mut found = None;
     fields(bytes, |tag, field| {
         let known = match tag {
             KIND_PING => Opened::Ping(Ping::decode(field.bytes(tag)?)?),
@@ -103,15 +111,20 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
             KIND_REPAIR => Opened::Chat(Packet::Repair(Repair::decode(field.bytes(tag)?)?)),
             KIND_HISTORY_REQUEST => Opened::Chat(Packet::HistoryRequest(HistoryRequest::decode(field.bytes(tag)?)?)),
             KIND_HISTORY_ANSWER => Opened::Chat(Packet::HistoryAnswer(HistoryAnswer::decode(field.bytes(tag)?)?)),
+            KIND_KICK => Opened::Door(door::Packet::Ban(message::Signed::decode(field.bytes(tag)?)?)),
+            KIND_REKEY => Opened::Door(door::Packet::Rekey(Rekey::decode(field.bytes(tag)?)?)),
+            KIND_CHAIN => Opened::Door(door::Packet::Chain(Chain::decode(field.bytes(tag)?)?)),
+            KIND_KNOCK => Opened::Door(door::Packet::Knock(message::Signed::decode(field.bytes(tag)?)?)),
+            KIND_REFUSAL => Opened::Door(door::Packet::Refusal(message::Signed::decode(field.bytes(tag)?)?)),
             _ => match u8::try_from(tag) {
                 Ok(kind @ (KIND_BEACON | KIND_JOIN | KIND_BYE)) => Opened::Signed(kind, signed(field.bytes(tag)?)?),
                 _ => return Ok(()),
             },
         };
-        message = Some(known);
+        found = Some(known);
         Ok(())
     })?;
-    Ok(message)
+    Ok(found)
 }
 
 fn signed(bytes: &[u8]) -> Result<Signed<'_>, Error> {
@@ -171,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::message::{self, Body, Kind, Message};
+    use crate::wire::message::{Body, Kind, Message};
 
     fn owned(body: &[u8]) -> Result<Vec<Message>, Error> {
         let mut messages = Vec::new();
@@ -189,6 +202,7 @@ mod tests {
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
                 Opened::Chat(packet) => packet.into(),
+                Opened::Door(packet) => packet.into(),
             };
             messages.push(Message { kind: Some(kind) });
         })?;
@@ -210,6 +224,11 @@ mod tests {
             Kind::Repair(Repair { originals: vec![Original::default()] }),
             Kind::HistoryRequest(HistoryRequest { nonce: 1, known: vec![] }),
             Kind::HistoryAnswer(HistoryAnswer { nonce: 1, index: 2, last: true, ..HistoryAnswer::default() }),
+            Kind::Kick(signed(4)),
+            Kind::Rekey(Rekey { turn: Some(signed(5)), ephemeral: vec![6; 32], boxes: vec![7; 56] }),
+            Kind::Chain(Chain { founder: vec![8; 32], random: vec![9; 16], links: vec![signed(1)] }),
+            Kind::Knock(signed(2)),
+            Kind::Refusal(signed(3)),
         ];
         Body { messages: kinds.map(|kind| Message { kind: Some(kind) }).to_vec() }
     }

@@ -213,6 +213,7 @@ impl Attacker {
             announcer: identity.public().to_vec(),
             sid,
             counter: 1,
+            locked: false,
         };
         let signer = participant_id(identity.public());
         let context = SignatureContext { kind: KIND_ANNOUNCE, conference, epoch: 0, signer, sid, counter: 1 };

@@ -1,5 +1,5 @@
 //! Real participants on a LAN of network namespaces: what one sends the others show, those who joined nothing are
-//! left alone, people come and go, cables are pulled, and hostile packets change nothing.
+//! left alone, people come and go, cables are pulled, doors are locked, and hostile packets change nothing.
 //!
 //! Needs root, or a kernel that lets users make namespaces; see `common::sandbox`.
 
@@ -11,6 +11,7 @@ mod command_line;
 mod conference;
 mod crowd;
 mod demo;
+mod door;
 mod hostile;
 mod protected;
 mod switch;

@@ -86,6 +86,19 @@ pub struct Config {
     pub setup: Setup,
     /// Where lines of the chat are kept.
     pub log: Log,
+    /// How one comes in.
+    pub entrance: Entrance,
+}
+
+/// How a conference is entered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entrance {
+    /// Of a new conference: what its id was drawn with. Whoever starts it owns it.
+    pub founding: Option<[u8; 16]>,
+    /// The epoch announced.
+    pub epoch: u32,
+    /// It was announced as locked.
+    pub locked: bool,
 }
 
 /// What is kept of the chat beyond this run.
@@ -128,6 +141,18 @@ pub enum Command {
     Streams(Vec<LocalStream>),
     /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
     Say(Content, Vec<ParticipantId>),
+    /// Lock the conference, or open it to whoever has the passphrase.
+    Lock(bool),
+    /// Put somebody out.
+    Kick(ParticipantId),
+    /// Let in somebody who knocked.
+    Admit(ParticipantId),
+    /// Send away somebody who knocked.
+    Refuse(ParticipantId),
+    /// Make somebody a moderator, or none any more.
+    Moderator(ParticipantId, bool),
+    /// Make somebody the owner.
+    HandOver(ParticipantId),
     /// Say goodbye and end.
     Leave,
 }

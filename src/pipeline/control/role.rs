@@ -14,7 +14,7 @@ use crate::device::clock::Clock;
 use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
-use crate::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, To};
+use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
 use crate::time::Timestamp;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
 
@@ -60,7 +60,7 @@ pub(super) struct Role {
 
 impl Role {
     pub(super) fn open(config: Config, events: Sender<Event>, figures: Arc<Figures>) -> Result<Self, Error> {
-        let Config { clock, interface, socket: own, mut setup, log } = config;
+        let Config { clock, interface, socket: own, mut setup, log, entrance } = config;
         setup.address = own.local_addr();
         let (plan, scope) = (setup.plan, setup.plan.scope);
         let broadcasts = scope == Scope::Link && !interface.loopback;
@@ -78,6 +78,8 @@ impl Role {
         let sap = setup.open.then(|| Announcer::new(*setup.address.ip()));
         let mut session = Session::new(at, setup);
         session.restore(at, log.restored);
+        entrance.founding.into_iter().for_each(|random| session.found(random));
+        session.arrive(at, entrance.epoch, entrance.locked);
         Ok(Self {
             sockets,
             plan,
@@ -141,6 +143,12 @@ impl Role {
                 self.session.set_streams(at, &infos, out);
             }
             Command::Say(content, audience) => self.session.say(at, content, &audience, out),
+            Command::Lock(on) => self.session.lock(at, on, out),
+            Command::Kick(id) => self.session.kick(at, id, out),
+            Command::Admit(id) => self.session.admit(at, id, out),
+            Command::Refuse(id) => self.session.refuse(at, id, out),
+            Command::Moderator(id, on) => self.session.set_moderator(at, id, on, out),
+            Command::HandOver(id) => self.session.hand_over(at, id, out),
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();
@@ -229,9 +237,7 @@ impl Role {
     /// Tells everything anew to a reader who missed events, once there is room for what follows.
     fn catch_up(&mut self) {
         if self.behind && self.events.len() <= EVENTS / 2 {
-            let everybody =
-                Event::Everybody { me: self.session.me().clone(), others: self.session.people().cloned().collect() };
-            self.behind = self.events.try_send(everybody).is_err();
+            self.behind = self.events.try_send(self.session.everybody()).is_err();
         }
     }
 
@@ -281,6 +287,10 @@ impl Role {
                 other => other,
             };
             self.me_changed |= matches!(event, Event::Joined { .. } | Event::MeChanged(_));
+            if let Event::Door(DoorEvent::Epoch { .. }) = event {
+                // Where the streams were says nothing of those that follow, which are told about next.
+                self.streams.clear();
+            }
             if self.behind || self.events.try_send(event).is_err() {
                 self.behind = true;
                 self.figures.events_dropped.fetch_add(1, Ordering::Relaxed);

@@ -32,7 +32,8 @@ impl Conference {
         let socket = Arc::new(UdpSocket::unicast(&self.interface, self.plan.ttl).unwrap());
         let setup = self.setup(name, expected, &socket);
         let (clock, interface) = (self.clock.clone(), self.interface.clone());
-        Control::start(Config { clock, interface, socket, setup, log: Log::default() }).unwrap()
+        Control::start(Config { clock, interface, socket, setup, log: Log::default(), entrance: Entrance::default() })
+            .unwrap()
     }
 
     fn setup(&self, name: &str, expected: Option<u32>, socket: &UdpSocket) -> Setup {
@@ -123,6 +124,7 @@ fn the_own_socket_survives_the_role() {
             ..conference.setup("Ada", expected, &socket)
         },
         log: Log::default(),
+        entrance: Entrance::default(),
     };
     for _ in 0..2 {
         let control = Control::start(config(Some(0))).unwrap();
@@ -187,7 +189,7 @@ fn a_reader_who_missed_events_is_told_everybody_anew() {
     let setup = conference.setup("Ada", Some(0), &socket);
     let (event_in, events) = bounded(1);
     let figures = Arc::<Figures>::default();
-    let config = Config { clock, interface, socket, setup, log: Log::default() };
+    let config = Config { clock, interface, socket, setup, log: Log::default(), entrance: Entrance::default() };
     let mut ada = Role::open(config, event_in, Arc::clone(&figures)).unwrap();
     let bob = conference.enter("Bob", None);
     let end = conference.clock.now() + DEADLINE;

@@ -91,6 +91,7 @@ pub struct VideoSendConfig {
 enum Command {
     Camera(bool),
     Quality(u8),
+    Stream(Box<StreamConfig>),
     Stop,
 }
 
@@ -126,6 +127,11 @@ impl VideoSend {
     /// Sets the JPEG quality, 1..=100, of frames that are encoded here.
     pub fn quality(&self, quality: u8) {
         self.command(Command::Quality(quality));
+    }
+
+    /// Goes on as another stream, with other keys; the camera stays open.
+    pub fn stream(&self, stream: StreamConfig) {
+        self.command(Command::Stream(Box::new(stream)));
     }
 
     /// What happened to the camera.
@@ -248,6 +254,10 @@ impl Role {
         match command {
             Command::Camera(on) => self.switch(on),
             Command::Quality(quality) => self.outgoing.set_quality(quality),
+            Command::Stream(stream) => {
+                self.config.stream = (*stream).clone();
+                self.outgoing.begin(*stream);
+            }
             Command::Stop => return false,
         }
         true

@@ -153,6 +153,17 @@ impl OutgoingVideo {
         Ok(Self { encoder: BandEncoder::new()?, way, config, reports })
     }
 
+    /// Ends the stream and goes on as another one.
+    pub fn begin(&mut self, config: StreamConfig) {
+        self.bye();
+        self.way.packetizer = VideoPacketizer::new(config.ssrc, config.first_sequence);
+        self.way.protector = config.master.as_ref().map(|master| Protector::new(master));
+        self.way.position = Arc::clone(&config.position);
+        self.way.position.store(config.first_sequence.into(), Ordering::Relaxed);
+        self.reports.due = None;
+        self.config = config;
+    }
+
     /// Sets the JPEG quality, 1..=100, from the next frame on.
     pub fn set_quality(&mut self, quality: u8) {
         self.config.quality = quality.clamp(1, 100);

@@ -204,6 +204,11 @@ impl Chat {
         self.left(now, member);
     }
 
+    /// What somebody says is taken again.
+    pub fn let_in(&mut self, member: &ParticipantId) {
+        self.shut_out.remove(member);
+    }
+
     /// My name in lines from now on.
     pub fn rename(&mut self, name: String) {
         self.name = name;

@@ -34,6 +34,8 @@ pub struct Found {
     pub plan: Plan,
     /// Epoch.
     pub epoch: u32,
+    /// Newcomers have to knock.
+    pub locked: bool,
     /// Participants, as announced.
     pub participants: u32,
     /// Those of them who send.
@@ -187,6 +189,7 @@ fn found(now: Timestamp, scope: Scope, source: SocketAddrV4, a: &Announcement) -
         open: a.open,
         plan,
         epoch: a.epoch,
+        locked: a.locked,
         participants: a.participants,
         publishers: a.publishers,
         source,
@@ -236,6 +239,7 @@ mod tests {
             announcer: Identity::from_seed(&[1; 32]).public().to_vec(),
             sid: 9,
             counter,
+            locked: false,
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Departure {
     Left,
     /// Fell silent, or came back as another session.
     Lost,
+    /// Was put out.
+    Removed,
 }
 
 /// Why a signed message is not worked on, before or after its signature is checked.
@@ -113,6 +115,7 @@ enum News {
 struct Member {
     person: Person,
     key: [u8; 32],
+    generation: u32,
     folded: String,
     counter: u64,
     /// Counter of its last ANNOUNCE, which takes another way and may overtake.
@@ -172,6 +175,8 @@ pub struct Roster {
     numbers_stale: bool,
     /// Announced number of members; more may be here than are known yet.
     expected: usize,
+    /// Counts the epochs: sessions of an earlier one go on under another id.
+    generation: u32,
 }
 
 impl Roster {
@@ -261,6 +266,53 @@ impl Roster {
         Ok(true)
     }
 
+    /// Keys and ids of everybody who is here.
+    pub fn keys(&self) -> impl Iterator<Item = (ParticipantId, &[u8; 32])> {
+        self.by_sid.values().filter(|m| m.state == State::Present).map(|m| (m.person.id, &m.key))
+    }
+
+    /// An epoch begins: everybody goes on in another session.
+    pub fn turn(&mut self) {
+        self.generation += 1;
+    }
+
+    /// What everybody's last Beacon said is to be understood anew.
+    pub fn listen_anew(&mut self) {
+        self.by_sid.values_mut().for_each(|member| member.said.clear());
+    }
+
+    /// Somebody who is here goes on as session `sid` in the present epoch, by a message signed with `key`. Nothing recorded
+    /// can be of an epoch whose keys are new, so they need not prove that they are there.
+    pub fn go_on(&mut self, id: ParticipantId, key: &[u8; 32], sid: u64) {
+        let Some(&old) = self.present.get(&id).filter(|old| **old != sid) else {
+            return;
+        };
+        let goes_on = |m: &Member| m.generation != self.generation && m.key == *key;
+        if self.by_sid.contains_key(&sid) || !self.by_sid.get(&old).is_some_and(goes_on) {
+            return;
+        }
+        if let Some(mut member) = self.by_sid.remove(&old) {
+            member.person.sid = sid;
+            (member.generation, member.counter, member.announced) = (self.generation, 0, 0);
+            member.probe.outstanding = None;
+            member.said.clear();
+            member.news = member.news.max(News::Changed);
+            self.has_news = true;
+            self.by_sid.insert(sid, member);
+            self.present.insert(id, sid);
+            self.retire(old);
+        }
+    }
+
+    /// Somebody is put out: gone at once, with all their sessions.
+    pub fn put_out(&mut self, now: Timestamp, id: &ParticipantId) {
+        let sids: Vec<u64> = self.by_sid.iter().filter(|(_, m)| m.person.id == *id).map(|(&sid, _)| sid).collect();
+        for sid in sids {
+            self.depart(now, sid, Departure::Removed);
+            self.retire(sid);
+        }
+    }
+
     /// Whether one more may come from this machine, so that none fills the roster alone.
     pub fn has_room_for(&self, source: Ipv4Addr) -> bool {
         let of_source = self.by_sid.values().filter(|m| *m.person.address.ip() == source).count();
@@ -274,6 +326,7 @@ impl Roster {
             let member = Member {
                 folded: names::fold(&person.typed_name),
                 key: *key,
+                generation: self.generation,
                 counter,
                 announced: 0,
                 heard: now,

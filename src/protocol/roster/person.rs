@@ -205,6 +205,7 @@ impl Person {
             answers: answers.to_vec(),
             chat: None,
             attention: self.attention.to_wire(),
+            door: 0,
         }
     }
 

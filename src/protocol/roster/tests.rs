@@ -28,6 +28,7 @@ fn reports(roster: &mut Roster) -> Vec<String> {
             Report::Changed(p) => format!("changed {}", p.name),
             Report::Left(p, Departure::Left) => format!("left {}", p.name),
             Report::Left(p, Departure::Lost) => format!("lost {}", p.name),
+            Report::Left(p, Departure::Removed) => format!("removed {}", p.name),
         })
     });
     all

@@ -3,6 +3,7 @@
 //! ```text
 //! datagrams, commands, timeouts >  Session  > datagrams to send, events
 //!
+//! Knocking: only at a locked conference, until let in (`porch.rs`)
 //! Joining: JOIN at 0, 100, 400 ms; members answer with a beacon that echoes the nonce, spread over 1 ms for each
 //!   | as many answered as were announced, or 250 ms (550 ms without any answer)
 //! Joined: takes a slot if it has streams; beacons regularly, on change at once and again after 60 and 250 ms
@@ -10,11 +11,14 @@
 //! Leaving: BYE three times, 5 ms apart
 //! ```
 //! Joining first waits for the answers because a slot taken blindly would hit somebody else's. It owns no clock, socket
-//! or chance: all are arguments. The chat runs inside it (`talk.rs`). A snapshot of the roster and re-keying have their
-//! message numbers kept ([`crate::wire::message`]).
+//! or chance: all are arguments. The chat runs inside it (`talk.rs`), and so does the door: knocking before `Joining`, locks,
+//! kicks and epochs (`porch.rs`, `rule.rs`). A snapshot of the roster has its message number kept
+//! ([`crate::wire::message`]).
 
 mod outputs;
+mod porch;
 mod receive;
+mod rule;
 mod send;
 mod talk;
 #[cfg(test)]
@@ -36,7 +40,7 @@ use crate::wire::StreamKind;
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
-pub use outputs::{ClockSample, Counters, Event, Outputs, To, Unsaid};
+pub use outputs::{ClockSample, Counters, DoorEvent, Event, Outputs, To, Unsaid};
 
 /// When JOIN goes out after the start.
 const JOINS_MS: [u64; 3] = [0, 100, 400];
@@ -115,9 +119,14 @@ pub struct Setup {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Outside a locked conference.
+    Knocking,
     Joining,
     Joined,
-    Leaving { byes: u8, next: Timestamp },
+    Leaving {
+        byes: u8,
+        next: Timestamp,
+    },
     Left,
 }
 
@@ -192,6 +201,7 @@ pub struct Session {
     beacons: Beacons,
     /// The chat; an observer takes no part in it.
     talk: Option<talk::Talk>,
+    porch: porch::Porch,
     bye: Option<Signed>,
     counter: u64,
     counters: Counters,
@@ -225,6 +235,7 @@ impl Session {
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
+        let porch = porch::Porch::new(&keys, &mut random);
         let talk = (setup.role == Role::Participant).then(|| talk::Talk::new(at.now, &me, &mut random));
         let mut roster = Roster::default();
         roster.expect(setup.expected.unwrap_or(0) as usize + 1);
@@ -261,6 +272,7 @@ impl Session {
                 answers: Vec::new(),
             },
             talk,
+            porch,
             bye: None,
             counter: 0,
             counters: Counters::default(),
@@ -364,6 +376,9 @@ impl Session {
 
     /// Says goodbye. [`is_finished`](Self::is_finished) once it has been said three times.
     pub fn leave(&mut self, at: Moment, out: &mut Outputs) {
+        if self.stage == Stage::Knocking {
+            self.stage = Stage::Left;
+        }
         if matches!(self.stage, Stage::Joining | Stage::Joined) {
             self.send_bye(out);
             if self.stage == Stage::Joined && self.participants() <= u32::from(self.me.role == Role::Participant) {
@@ -383,6 +398,7 @@ impl Session {
         match self.stage {
             Stage::Left => return None,
             Stage::Leaving { next, .. } => return Some(next),
+            Stage::Knocking => return self.porch.next_timeout(),
             Stage::Joining | Stage::Joined => {}
         }
         let stage = match self.stage {
@@ -390,7 +406,8 @@ impl Session {
             _ => Some(self.announcer.next_timeout()),
         };
         let talk = self.talk.as_ref().filter(|_| self.stage == Stage::Joined).and_then(talk::Talk::next_timeout);
-        [stage, self.join_at(), self.beacons.next(), self.roster.next_timeout(), talk].into_iter().flatten().min()
+        let others = [self.beacons.next(), self.roster.next_timeout(), talk, self.porch.next_timeout()];
+        [stage, self.join_at()].into_iter().chain(others).flatten().min()
     }
 
     fn change(&mut self, at: Moment, out: &mut Outputs) {
@@ -410,6 +427,10 @@ impl Session {
             return;
         }
         if self.stage == Stage::Left {
+            return;
+        }
+        self.pump_porch(at.now, out);
+        if !self.settle_door(at, out) || self.stage == Stage::Knocking {
             return;
         }
         if self.join_at().is_some_and(|due| due <= at.now) {
@@ -435,9 +456,13 @@ impl Session {
         if self.stage == Stage::Joined && self.announcer.next_timeout() <= at.now {
             self.announce(at, out);
         }
+        let mut came = Vec::new();
         self.roster.report(|report| {
             if let Some(talk) = &mut self.talk {
                 talk.note(at.now, &report);
+            }
+            if let Report::Joined(person) = &report {
+                came.push(person.id);
             }
             out.events.push(match report {
                 Report::Joined(person) => Event::PersonJoined(person),
@@ -445,6 +470,10 @@ impl Session {
                 Report::Left(person, departure) => Event::PersonLeft(person, departure),
             });
         });
+        for came in came {
+            self.entitle(came);
+            self.end_knocks(out, |id, _| *id == came);
+        }
         self.pump_talk(at, out);
     }
 

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
-use crate::protocol::roster::{Departure, Person};
+use crate::protocol::keys::EpochKeys;
+use crate::protocol::roster::{Departure, Person, StreamInfo};
 use crate::wire::message::ParticipantId;
 
 /// Where a datagram goes.
@@ -84,13 +85,87 @@ pub enum Event {
     Unsaid(Content, Unsaid),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
+    /// Something at the door.
+    Door(DoorEvent),
     /// Everything as it is now, for a reader who missed events. A session itself never says so.
     Everybody {
         /// Oneself.
         me: Person,
         /// All others who are here.
         others: Vec<Person>,
+        /// Keys of everybody's streams.
+        keys: EpochKeys,
+        /// Who decides: the owner and the moderators.
+        authority: Option<(ParticipantId, Vec<ParticipantId>)>,
+        /// Newcomers have to knock.
+        locked: bool,
     },
+}
+
+/// What happened at the door: who may be here, and who decides that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DoorEvent {
+    /// The conference is locked, and nobody has let one in yet. Comes once.
+    Waiting,
+    /// Somebody asks to be let in; told to those who may decide.
+    Knocked {
+        /// Who, if one is to believe them: nobody else has their key.
+        id: ParticipantId,
+        /// As they call themselves.
+        name: String,
+        /// They were put out before.
+        was_removed: bool,
+    },
+    /// They were decided about, or went away.
+    KnockOver {
+        /// Who.
+        id: ParticipantId,
+    },
+    /// One was not let in; the session has ended.
+    Refused {
+        /// By whom.
+        by: ParticipantId,
+    },
+    /// One was put out; the session has ended.
+    Removed {
+        /// By whom.
+        by: ParticipantId,
+    },
+    /// Somebody else was put out.
+    PutOut {
+        /// Who.
+        id: ParticipantId,
+        /// By whom.
+        by: ParticipantId,
+    },
+    /// Another epoch: what is sent from now on has these keys, this session and these sources.
+    Epoch {
+        /// Keys of everybody's streams.
+        keys: EpochKeys,
+        /// The own session.
+        sid: u64,
+        /// The own streams, with new sources.
+        streams: Vec<StreamInfo>,
+    },
+    /// The conference was locked or opened.
+    Locked {
+        /// Newcomers have to knock.
+        on: bool,
+        /// By whom.
+        by: Option<ParticipantId>,
+        /// Newcomers need not knock, and so many who were put out know the passphrase: they can follow the conference again,
+        /// though nobody hears them.
+        outsiders: usize,
+    },
+    /// Who decides; told whenever it may have changed.
+    Authority {
+        /// The owner.
+        owner: ParticipantId,
+        /// The moderators.
+        moderators: Vec<ParticipantId>,
+    },
+    /// What was asked for is not done.
+    Denied(String),
 }
 
 /// What was refused, and why.
@@ -120,6 +195,8 @@ pub struct Counters {
     pub strangers: u64,
     /// No room in the roster, or too many messages from one session.
     pub excess: u64,
+    /// Decisions by somebody without the right, and anything by somebody who was put out.
+    pub unauthorized: u64,
 }
 
 impl Counters {
@@ -138,10 +215,10 @@ impl Counters {
             misplaced,
             strangers,
             excess,
+            unauthorized,
         } = *self;
-        [foreign, replayed, not_authentic, throttled, malformed, forged, stale, misplaced, strangers, excess]
-            .iter()
-            .sum()
+        let early = [foreign, replayed, not_authentic, throttled, malformed];
+        early.iter().chain(&[forged, stale, misplaced, strangers, excess, unauthorized]).sum()
     }
 }
 

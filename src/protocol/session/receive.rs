@@ -19,13 +19,32 @@ use crate::limits::{
 use crate::protocol::clock::Sample;
 use crate::protocol::keys;
 use crate::protocol::roster::{Person, Refusal as RosterRefusal};
-use crate::protocol::seal::Refusal as SealRefusal;
+use crate::protocol::seal::{Opener, Refusal as SealRefusal};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::chat::Packet;
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
 use crate::wire::message::{Beacon, Join, KIND_ANNOUNCE, KIND_BYE, KIND_JOIN, Pong, SignatureContext};
 use crate::wire::opened::{self, Opened, Signed};
 use crate::wire::sealed::Header;
+
+/// Which keys opened a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Those of the present epoch.
+    Now,
+    /// Those of the epoch before, while it ends.
+    Before,
+    /// Those of epoch 0, which everybody has who knows the passphrase: good for what is said at the door.
+    Porch,
+}
+
+/// How a datagram came in.
+#[derive(Clone, Copy, Debug)]
+struct Through {
+    sid: u64,
+    epoch: u32,
+    gate: Gate,
+}
 
 impl Session {
     /// Takes a datagram at `at`; `from` says how it came.
@@ -89,16 +108,16 @@ impl Session {
     }
 
     fn hear_sealed(&mut self, at: Moment, from: Arrival, datagram: &[u8], out: &mut Outputs) -> bool {
-        if Header::parse(datagram).is_ok_and(|h| h.sid == self.me.sid) {
+        if Header::parse(datagram).is_ok_and(|h| h.sid == self.me.sid || h.sid == self.porch.sid()) {
             self.counters.own += 1;
             return false;
         }
         let mut body = std::mem::take(&mut self.body);
-        let opened = self.opener.open(at.now, *from.source.ip(), datagram, &mut body);
+        let opened = self.open(at.now, *from.source.ip(), datagram, &mut body);
         let accepted = match opened {
-            Ok(header) => {
+            Ok(through) => {
                 self.counters.opened += 1;
-                self.hear_body(at, from, header.sid, &body, out)
+                self.hear_body(at, from, through, &body, out)
             }
             Err(refusal) => {
                 let c = &mut self.counters;
@@ -115,10 +134,50 @@ impl Session {
         accepted
     }
 
-    fn hear_body(&mut self, at: Moment, from: Arrival, sid: u64, body: &[u8], out: &mut Outputs) -> bool {
+    /// Opens with the present keys, those of the epoch before while it ends, or those of the door.
+    fn open(
+        &mut self,
+        now: Timestamp,
+        source: Ipv4Addr,
+        datagram: &[u8],
+        body: &mut Vec<u8>,
+    ) -> Result<Through, SealRefusal> {
+        let inside = self.stage != Stage::Knocking;
+        let through =
+            |opener: &Opener, header: Header, gate| Through { sid: header.sid, epoch: opener.keys().epoch(), gate };
+        let refusal = match self.opener.open(now, source, datagram, body) {
+            Ok(header) => return Ok(through(&self.opener, header, if inside { Gate::Now } else { Gate::Porch })),
+            Err(refusal @ (SealRefusal::Foreign | SealRefusal::NotAuthentic { .. })) => refusal,
+            Err(refusal) => return Err(refusal),
+        };
+        let before = self.porch.before.as_mut().and_then(|(opener, _)| opener.as_mut());
+        if let Some(opener) = before
+            && let Ok(header) = opener.open(now, source, datagram, body)
+        {
+            return Ok(through(opener, header, Gate::Before));
+        }
+        let overlaps = matches!(self.porch.before, Some((None, _)));
+        match &mut self.porch.opener {
+            Some(opener) => {
+                let header = opener.open(now, source, datagram, body)?;
+                Ok(through(opener, header, if overlaps { Gate::Before } else { Gate::Porch }))
+            }
+            None => Err(refusal),
+        }
+    }
+
+    fn hear_body(&mut self, at: Moment, from: Arrival, through: Through, body: &[u8], out: &mut Outputs) -> bool {
         let mut pinged = false;
+        let sid = through.sid;
         let read = opened::read(body, |message| match message {
-            Opened::Signed(kind, signed) => self.hear_signed(at, from.source, sid, kind, &signed, out),
+            Opened::Door(packet) => self.hear_door(at, from, sid, packet, out),
+            _ if through.gate == Gate::Porch => {
+                self.counters.stale += 1;
+                if matches!(message, Opened::Signed(KIND_JOIN, _)) {
+                    self.tell_outsider(at.now, from.source, out);
+                }
+            }
+            Opened::Signed(kind, signed) => self.hear_signed(at, from.source, through, kind, &signed, out),
             // One answer for a datagram, and none to what was sent to all: nobody is to be flooded with answers.
             Opened::Ping(ping) => {
                 let answered = from.channel == Channel::Unicast
@@ -149,11 +208,12 @@ impl Session {
         &mut self,
         at: Moment,
         source: SocketAddrV4,
-        sid: u64,
+        through: Through,
         kind: u8,
         signed: &Signed<'_>,
         out: &mut Outputs,
     ) {
+        let Through { sid, epoch, gate } = through;
         let (Ok(key), Ok(signature)) = (signed.signer.try_into(), signed.signature.try_into()) else {
             self.counters.malformed += 1;
             return;
@@ -165,14 +225,22 @@ impl Session {
         if !known && !self.may_come(at.now, *source.ip()) {
             return;
         }
-        let (conference, epoch) = (self.opener.keys().conference(), self.opener.keys().epoch());
+        let conference = self.opener.keys().conference();
         let signer = keys::participant_id(&key);
+        if self.porch.shut.contains(&signer) {
+            self.counters.unauthorized += 1;
+            return;
+        }
         let context = SignatureContext { kind, conference, epoch, signer, sid, counter: signed.counter };
         if !keys::verify(&key, &context, signed.payload, &signature, &mut self.scratch) {
             self.counters.forged += 1;
             self.opener.count_failure(at.now, *source.ip());
             return;
         }
+        if !known && gate == Gate::Now {
+            self.roster.go_on(signer, &key, sid);
+        }
+        let known = known || self.roster.member(sid).is_some();
         let understood = match kind {
             KIND_BYE => {
                 // Whoever is not known needs no farewell, and is not worth remembering.
@@ -196,7 +264,11 @@ impl Session {
             _ => Beacon::decode(signed.payload).is_ok_and(|beacon| {
                 let heard = self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
                 // What the chat could not take in yet is to be understood the next time.
-                if heard && beacon.chat.is_none_or(|chat| self.hear_talk(at, sid, &Packet::Heartbeat(chat), out)) {
+                let same_door = beacon.door == self.porch.door.digest();
+                if heard
+                    && same_door
+                    && beacon.chat.is_none_or(|chat| self.hear_talk(at, sid, &Packet::Heartbeat(chat), out))
+                {
                     self.roster.remember(sid, signed.payload);
                 }
                 true
@@ -257,6 +329,7 @@ impl Session {
         if beacon.answers.contains(&self.join_nonce) {
             self.roster.confirm(at.now, sid);
         }
+        self.tell_door(at.now, beacon.door, source, out);
         true
     }
 

@@ -21,7 +21,7 @@ impl Session {
     pub(super) fn send_join(&mut self, out: &mut Outputs) {
         let join = Join {
             nonce: self.join_nonce,
-            beacon: Some(self.me.to_beacon(&[])),
+            beacon: Some(Beacon { door: self.porch.door.digest(), ..self.me.to_beacon(&[]) }),
             known: self.roster.known(KNOWN_BYTES_MAX),
         };
         let signed = self.signed(KIND_JOIN, join.encode_to_vec());
@@ -33,7 +33,7 @@ impl Session {
         let answers = std::mem::take(&mut self.beacons.answers);
         let nonces: Vec<u64> = answers.iter().map(|a| a.0).collect();
         let chat = self.talk.as_mut().and_then(talk::Talk::beacon);
-        let beacon = Beacon { chat, ..self.me.to_beacon(&nonces) };
+        let beacon = Beacon { chat, door: self.porch.door.digest(), ..self.me.to_beacon(&nonces) };
         let signed = self.signed(KIND_BEACON, beacon.encode_to_vec());
         if answers.len() <= UNICAST_ANSWERS_MAX {
             for (_, address) in &answers {
@@ -117,6 +117,7 @@ impl Session {
             announcer: self.identity.public().to_vec(),
             sid,
             counter,
+            locked: self.is_locked(),
         };
         let context = SignatureContext { kind: KIND_ANNOUNCE, conference, epoch, signer: self.me.id, sid, counter };
         let mut datagram = std::mem::take(&mut self.plain);

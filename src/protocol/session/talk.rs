@@ -126,6 +126,13 @@ impl Session {
         self.pump(at, out);
     }
 
+    /// Nothing more of somebody's is taken, or it is again.
+    pub(super) fn shut_out(&mut self, now: Timestamp, member: ParticipantId, out: bool) {
+        if let Some(talk) = &mut self.talk {
+            if out { talk.chat.shut_out(now, member) } else { talk.chat.let_in(&member) }
+        }
+    }
+
     /// As it is sent: sealed when it is for some only.
     fn sealed_for(&mut self, audience: &[ParticipantId], content: Content) -> Result<Content, (Content, Unsaid)> {
         if audience.is_empty() {

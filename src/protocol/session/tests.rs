@@ -1,7 +1,8 @@
+mod door;
 mod hostile;
 mod talk;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use super::*;
@@ -51,6 +52,11 @@ struct Lan {
     sent: Vec<(u64, SocketAddrV4, To, Vec<u8>)>,
     waiting: VecDeque<(SocketAddrV4, To, Vec<u8>)>,
     ms: u64,
+    /// Whose datagrams reach whom: those on the same island. All are on one while this is empty.
+    islands: BTreeMap<SocketAddrV4, u8>,
+    /// So many of 100 datagrams are lost on each way.
+    loss: u64,
+    chance: u64,
 }
 
 impl Lan {
@@ -113,6 +119,11 @@ impl Lan {
                 To::Unicast(_) => continue,
             };
             let (at, address) = (moment(self.ms), *address);
+            self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let lost = source != address && (self.chance >> 33) % 100 < self.loss;
+            if lost || self.islands.get(&source) != self.islands.get(&address) {
+                continue;
+            }
             let mut out = Outputs::default();
             session.handle(at, Arrival { channel, source, wall: at.wall }, bytes, &mut out);
             self.collect(address, &mut out);
