@@ -28,7 +28,7 @@ const INDENT: usize = 6;
 /// Columns of the list of people, and of a screen that has room for it.
 const PEOPLE_COLUMNS: u16 = 24;
 const WIDE_COLUMNS: u16 = 72;
-const KEYS: &str = "Enter sends · Tab completes · Up: answer a line · PgUp scrolls · /help · Ctrl-C leaves";
+const KEYS: &str = "Tab completes · Up answers a line · PgUp scrolls · /help · Ctrl-C leaves";
 
 /// How entries are drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,11 @@ impl Look {
     pub fn rows(&self, entry: &Entry) -> Vec<Row<'static>> {
         match entry {
             Entry::Note { at, text, warning } => {
-                let style = if *warning { self.style(Color::LightRed).add_modifier(Modifier::BOLD) } else { self.style(Color::Yellow) };
+                let style = if *warning {
+                    self.style(Color::LightRed).add_modifier(Modifier::BOLD)
+                } else {
+                    self.style(Color::Yellow)
+                };
                 let head = vec![Span::styled(self.time(*at), self.dim()), Span::styled("-- ", style)];
                 self.wrapped(head, text, style, None)
             }
@@ -180,7 +184,12 @@ fn clean(text: &str) -> String {
 /// As much of a text as fits.
 fn cut(text: &str, columns: usize) -> String {
     let mut width = 0;
-    text.chars().take_while(|c| { width += c.width().unwrap_or(0); width <= columns }).collect()
+    text.chars()
+        .take_while(|c| {
+            width += c.width().unwrap_or(0);
+            width <= columns
+        })
+        .collect()
 }
 
 /// Parts of a screen.
@@ -202,7 +211,7 @@ impl Parts {
             return Self { title, log: middle, people: None, prompt, status };
         }
         let columns = [Constraint::Min(1), Constraint::Length(PEOPLE_COLUMNS)];
-        let [log, people] = Layout::horizontal(columns).areas(middle);
+        let [log, people] = Layout::horizontal(columns).spacing(1).areas(middle);
         Self { title, log, people: Some(people), prompt, status }
     }
 }

@@ -167,7 +167,9 @@ mod tests {
 
     fn typed(text: &str) -> Prompt {
         let mut prompt = Prompt::default();
-        text.chars().for_each(|c| drop(prompt.edit(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))));
+        for c in text.chars() {
+            assert!(prompt.edit(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+        }
         prompt
     }
 

@@ -52,11 +52,6 @@ pub struct Log {
 }
 
 impl Log {
-    /// Entries, oldest first.
-    pub fn entries(&self) -> &VecDeque<Entry> {
-        &self.entries
-    }
-
     /// Lines that came below what is looked at.
     pub fn unread(&self) -> usize {
         self.unread
@@ -155,8 +150,7 @@ impl Log {
     pub fn select_after(&mut self) {
         let Some(selected) = self.selected else { return };
         let is_line = |entry: &Entry| matches!(entry, Entry::Line(_));
-        self.selected =
-            self.entries.iter().skip(selected + 1).position(is_line).map(|further| selected + 1 + further);
+        self.selected = self.entries.iter().skip(selected + 1).position(is_line).map(|further| selected + 1 + further);
         if self.selected.is_none() {
             self.follow();
         }
