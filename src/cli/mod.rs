@@ -15,9 +15,11 @@ pub mod participate;
 mod passphrase;
 mod qr;
 pub mod report;
+mod room;
 pub mod sdp;
 pub mod tap;
 mod transcript;
+mod typed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,6 +99,9 @@ enum Subcommands {
     Chat {
         /// Title of the conference or the beginning of it, or its id as `roundtable list --json` has it
         title: Option<String>,
+        /// One line after the other instead of the whole terminal, as for a screen reader
+        #[arg(long)]
+        plain: bool,
         #[command(flatten)]
         options: ParticipantOptions,
     },
@@ -189,6 +194,9 @@ pub struct ParticipantOptions {
     /// Neither window nor pictures, only what is said
     #[arg(skip)]
     pub text: bool,
+    /// Lines on the terminal instead of all of it
+    #[arg(skip)]
+    pub plain: bool,
     /// Leave when stdin ends
     #[arg(long, hide = true)]
     pub until_eof: bool,
@@ -250,10 +258,11 @@ pub fn main() -> ExitCode {
         None => meet::join(None, &cli.options),
         Some(Subcommands::Start { title, open, text: false, options }) => meet::start(title, open, &options),
         Some(Subcommands::Start { title, open, text: true, options }) => {
-            chat::text_alone(&options).and_then(|options| meet::start(title, open, &options))
+            // The invite stays in sight.
+            chat::text_alone(true, &options).and_then(|options| meet::start(title, open, &options))
         }
         Some(Subcommands::Join { title, options }) => meet::join(title.as_deref(), &options),
-        Some(Subcommands::Chat { title, options }) => chat::run(title.as_deref(), &options),
+        Some(Subcommands::Chat { title, plain, options }) => chat::run(title.as_deref(), plain, &options),
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::conference::Event;
+use crate::conference::view::Command;
 
 /// Lines asked for and not yet said or refused; the conference holds back four times as many.
 const AHEAD: u64 = 16;
@@ -36,6 +37,10 @@ impl State {
     }
 }
 
+fn is_line(command: &Command) -> bool {
+    matches!(command, Command::Say(_) | Command::Whisper(..) | Command::Reply(..) | Command::React(..))
+}
+
 impl Pace {
     fn state(&self) -> MutexGuard<'_, State> {
         // Numbers stay usable whatever happened to a thread that held them.
@@ -43,9 +48,24 @@ impl Pace {
     }
 
     /// Counts one more line, when there is room for it.
-    pub fn ask(&self) {
+    fn ask(&self) {
         let waited = self.changed.wait_while(self.state(), |state| state.is_busy());
         waited.unwrap_or_else(|e| e.into_inner()).asked += 1;
+    }
+
+    /// Waits until there is room for what is about to be asked.
+    pub fn before(&self, command: &Command) {
+        if is_line(command) {
+            self.ask();
+        }
+    }
+
+    /// As [`before`](Self::before), but returns false where that would wait.
+    pub fn has_room_for(&self, command: &Command) -> bool {
+        let mut state = self.state();
+        let room = !is_line(command) || !state.is_busy();
+        state.asked += u64::from(room && is_line(command));
+        room
     }
 
     /// Takes in what became of lines.

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::chat::{LAST_LINES, Terminal};
 use super::failure::{Failure, code};
 use super::pace::Pace;
-use super::{ParticipantOptions, json, report};
+use super::{ParticipantOptions, json, report, room};
 use crate::conference::config::Config;
 use crate::conference::stats::Stats;
 use crate::conference::view::{Command, NoticeKind};
@@ -57,11 +57,13 @@ pub fn stay_and(
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
     let pace = Arc::<Pace>::default();
-    let told = if options.text && !options.json {
+    let told = if has_screen(options) {
+        None
+    } else if options.text && !options.json {
         let terminal = Terminal::new(&conference);
         let told = terminal.print(conference.events(), Arc::clone(&pace));
         terminal.read(&conference, pace);
-        told
+        Some(told)
     } else {
         let told = match options.json {
             true => print_events(conference.events(), Arc::clone(&pace)),
@@ -70,7 +72,7 @@ pub fn stay_and(
         if options.json || options.until_eof {
             read_stdin(&conference, pace, options.until_eof || options.text);
         }
-        told
+        Some(told)
     };
     let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
     let outcome = show(&conference, config, options, began);
@@ -78,7 +80,9 @@ pub fn stay_and(
     conference.leave();
     let stats = conference.stats();
     // The channel closes when everything is told; a device that hangs must not hold up the end.
-    let _ = told.recv_timeout(LAST_WORDS);
+    if let Some(told) = told {
+        let _ = told.recv_timeout(LAST_WORDS);
+    }
     outcome?;
     if let Some(path) = &options.stats {
         report::write(path, &stats).map_err(|e| unwritable(path, e))?;
@@ -110,6 +114,11 @@ pub fn stay_unseen(
     outcome
 }
 
+/// Whether the chat takes the whole terminal.
+fn has_screen(options: &ParticipantOptions) -> bool {
+    options.text && !options.json && !options.plain && room::possible()
+}
+
 /// A file of the user's that cannot be written.
 pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
     Failure::words(code::DEVICE, format!("cannot write {}: {error}", path.display()))
@@ -118,13 +127,16 @@ pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
 
 /// The window, or the same without a display. Returns when the conference is over.
 fn show(
-    conference: &Conference,
+    conference: &Arc<Conference>,
     config: &Config,
     options: &ParticipantOptions,
     began: impl FnOnce(),
 ) -> Result<(), Failure> {
     if options.text {
         began();
+        if has_screen(options) {
+            return room::run(conference);
+        }
         conference.wait_for_end();
         return Ok(());
     }
@@ -223,9 +235,8 @@ fn read_stdin(conference: &Conference, pace: Arc<Pace>, leave_at_end: bool) {
     std::thread::spawn(move || {
         let obey = |command: Command| {
             match command {
-                Command::Say(_) | Command::Whisper(..) | Command::Reply(..) | Command::React(..) => pace.ask(),
                 Command::Leave => pace.wait_until_heard(LAST_LINES),
-                _ => {}
+                _ => pace.before(&command),
             }
             let _ = commands.send(command);
         };

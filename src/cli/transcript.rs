@@ -26,11 +26,43 @@ mod colour {
     pub const NOTE: &str = "33";
 }
 
+/// What is worth telling of events that are no lines of the chat.
+pub struct News {
+    clock: Clock,
+    joined: Option<Timestamp>,
+}
+
+impl News {
+    /// Before anything has happened.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, joined: None }
+    }
+
+    /// The words; none when there is nothing to tell.
+    pub fn of(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Joined { conference, name, .. } => {
+                self.joined = Some(self.clock.now());
+                Some(format!("you are in \"{conference}\" as {name}"))
+            }
+            // Told with the name of whom it was by.
+            Event::Person(person) if person.state == PersonState::Removed => None,
+            Event::Person(person) => {
+                let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
+                let news = if before && person.state == PersonState::Joined { "is here" } else { person.news };
+                (!news.is_empty()).then(|| format!("{} {news}", person.name))
+            }
+            Event::Door { text, .. } => (!text.is_empty()).then(|| text.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// Turns events into lines.
 pub struct Transcript {
     coloured: bool,
     clock: Clock,
-    joined: Option<Timestamp>,
+    news: News,
     /// Date of the last line.
     date: String,
     /// The last line that somebody else said, by its id.
@@ -41,16 +73,12 @@ impl Transcript {
     /// Times without a date are of today. `coloured`: for a terminal.
     pub fn new(coloured: bool, clock: Clock) -> Self {
         let date = clock::local(clock.wall()).date;
-        Self { coloured, clock, joined: None, date, last: None }
+        Self { coloured, news: News::new(clock.clone()), clock, date, last: None }
     }
 
     /// The lines of an event; none when it is nothing to read here.
     pub fn lines(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::Joined { conference, name, .. } => {
-                self.joined = Some(self.clock.now());
-                Some(self.note(&format!("you are in \"{conference}\" as {name}")))
-            }
             Event::Message(message) => {
                 if !message.own {
                     self.last = Some(message.id.clone());
@@ -61,16 +89,8 @@ impl Transcript {
                 let text = format!("{} reacts {} to {}: {}", r.from, r.emoji, r.line.from, r.line.text);
                 Some(self.note_at(r.at, &text))
             }
-            // Told with the name of whom it was by.
-            Event::Person(person) if person.state == PersonState::Removed => None,
-            Event::Person(person) => {
-                let before = self.joined.is_none_or(|joined| self.clock.now().since(joined) < HERE_BEFORE);
-                let news = if before && person.state == PersonState::Joined { "is here" } else { person.news };
-                (!news.is_empty()).then(|| self.note(&format!("{} {news}", person.name)))
-            }
-            Event::Door { text, .. } => (!text.is_empty()).then(|| self.note(text)),
             Event::Unheard { text, .. } => Some(self.note(&format!("nobody could receive: {text}"))),
-            Event::Said { .. } | Event::Unsaid { .. } | Event::Delivered { .. } | Event::Notice { .. } => None,
+            _ => self.news.of(event).map(|text| self.note(&text)),
         }
     }
 
@@ -259,7 +279,7 @@ mod tests {
         let joined = Event::Joined { conference: "Standup".into(), id: "2".into(), name: "Ada".into(), open: false };
         assert!(transcript.lines(&joined).is_some_and(|line| line.ends_with("you are in \"Standup\" as Ada")));
         clock.advance(HERE_BEFORE);
-        let mut transcript = Transcript { joined: Some(Timestamp::from_millis(1)), ..transcript };
+        transcript.news.joined = Some(Timestamp::from_millis(1));
         let event = event("Cyd", PersonState::Joined, "joined");
         assert!(transcript.lines(&event).is_some_and(|line| line.ends_with("-- Cyd joined")));
     }
