@@ -14,7 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate, passphrase, report};
+use super::passphrase::{self, Trial};
+use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::stats::Stats;
 use crate::conference::{Conference, Entry, Role};
 use crate::device::clock::Clock;
@@ -99,8 +100,8 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     }
     cast.assemble()?;
 
-    let found = meet::find(&title, &config)?;
-    let entry = Entry::Join { secret: passphrase::secret_for(&found, None, &options)?, found };
+    let found = meet::find(&title, &config, &mut Trial::default())?;
+    let entry = Entry::Join { secret: passphrase::secret_for(&found, Trial::default())?, found };
     eprintln!(
         "started \"{title}\", open as every demo; others on this machine join with: \
          roundtable join \"{title}\" --interface {interface}"

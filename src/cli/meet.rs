@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
 use super::invite::{self, Invite};
-use super::{ParticipantOptions, json, list, participate, passphrase, qr, report};
+use super::passphrase::{self, Trial};
+use super::{ParticipantOptions, json, list, participate, qr, report};
 use crate::conference::config::Config;
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
@@ -16,7 +17,6 @@ use crate::device::net::Interface;
 use crate::limits;
 use crate::pipeline::control;
 use crate::protocol::discovery::Found;
-use crate::protocol::passphrase::Passphrase;
 use crate::protocol::roster::names;
 
 /// What there is to know of an open conference.
@@ -96,9 +96,10 @@ fn check_title(title: &str) -> Result<String, Failure> {
 pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Failure> {
     let config = options.config()?;
     participate::check(options)?;
-    let (found, key) = match title {
-        Some(title) => resolve(title, &config)?,
-        None => (pick(&config)?, None),
+    let mut trial = Trial::given(options)?;
+    let found = match title {
+        Some(title) => resolve(title, &config, &mut trial)?,
+        None => pick(&config)?,
     };
     match (options.json, found.open) {
         (false, false) => eprintln!("joining \"{}\"", found.title),
@@ -107,21 +108,22 @@ pub fn join(title: Option<&str>, options: &ParticipantOptions) -> Result<(), Fai
         (true, true) => drop(json::print(&json::notice_line(&format!("open: {ANYONE}")))),
         (true, false) => {}
     }
-    let secret = passphrase::secret_for(&found, key.as_ref(), options)?;
+    let secret = passphrase::secret_for(&found, trial)?;
     let conference = participate::open(&config, Entry::Join { found, secret }, Role::Participant)?;
     participate::stay(conference, &config, options).map(drop)
 }
 
-/// The conference called `title`, or with "-" the one of the invite on stdin and the passphrase that stands there.
-pub fn resolve(title: &str, config: &Config) -> Result<(Found, Option<Passphrase>), Failure> {
+/// The conference called `title`, or with "-" the one of the invite on stdin; the passphrase that stands there is tried.
+pub fn resolve(title: &str, config: &Config, trial: &mut Trial) -> Result<Found, Failure> {
     if title.starts_with(invite::SCHEME) {
         let text = "an invite is not given as an argument: every user of this machine could read it";
         return Err(Failure::usage(text).hint("`roundtable join -` reads it from stdin"));
     }
     if title != FROM_STDIN {
-        return Ok((find(title, config)?, None));
+        return find(title, config, trial);
     }
-    let invite = read_invite()?;
+    let mut invite = read_invite()?;
+    trial.invite(invite.key.take());
     let interface = conference::choose_interface(config)?;
     let meant =
         |f: &Found| f.id == invite.id && invite.at.is_none_or(|at| (f.plan.base, f.plan.port) == (*at.ip(), at.port()));
@@ -129,7 +131,7 @@ pub fn resolve(title: &str, config: &Config) -> Result<(Found, Option<Passphrase
     let times = (Duration::ZERO, Duration::from_millis(SEARCH_MS));
     let found = look(&interface, times, |found| found.iter().any(&meant))?;
     match found.iter().find(|f| meant(f)) {
-        Some(one) => Ok((one.clone(), invite.key)),
+        Some(one) => Ok(one.clone()),
         None => {
             let title = names::clean(&invite.title, limits::TITLE_BYTES_MAX);
             let text = format!("the conference of the invite, \"{title}\", does not answer on {}", interface.name);
@@ -154,11 +156,16 @@ fn read_invite() -> Result<Invite, Failure> {
     std::str::from_utf8(&line).map_err(|_| invite::Error::Foreign).and_then(str::parse).map_err(wrong)
 }
 
-/// Looks for a conference by its title or id: the exact one, else the only one that begins so, whatever the case.
-pub fn find(title: &str, config: &Config) -> Result<Found, Failure> {
+/// Looks for a conference by its title or id: the exact one, else the only one that begins so, whatever the case. Its
+/// passphrase is tried meanwhile.
+pub fn find(title: &str, config: &Config, trial: &mut Trial) -> Result<Found, Failure> {
     let interface = conference::choose_interface(config)?;
     let times = (Duration::from_millis(NAMESAKES_MS), Duration::from_millis(SEARCH_MS));
-    let found = look(&interface, times, |found| found.iter().any(|f| is_called(f, title)))?;
+    let found = look(&interface, times, |found| {
+        let first = found.iter().find(|f| is_called(f, title));
+        first.into_iter().for_each(|first| trial.begin(first));
+        first.is_some()
+    })?;
     match among(&found, title).as_slice() {
         [one] => Ok((*one).clone()),
         [] => Err(nothing_found(&format!("no conference \"{title}\" answers on {}", interface.name), &found)),

@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use zeroize::Zeroizing;
 
@@ -11,8 +12,9 @@ use super::failure::{Failure, code};
 use crate::device::identity;
 use crate::limits::PASSPHRASE_BYTES_MAX;
 use crate::protocol::discovery::Found;
-use crate::protocol::keys::Secret;
+use crate::protocol::keys::{KdfFailed, Secret};
 use crate::protocol::passphrase::{Error, Passphrase};
+use crate::wire::message::ConferenceId;
 
 /// The variable of the environment that may hold it.
 const VARIABLE: &str = "ROUNDTABLE_PASSPHRASE";
@@ -57,23 +59,59 @@ fn checked(text: &str, origin: &str) -> Result<Passphrase, Failure> {
     })
 }
 
+/// A passphrase that is known before its conference is found. Its key is derived while others of that title may still
+/// answer: both take long enough to be noticed.
+#[derive(Default)]
+pub struct Trial {
+    passphrase: Option<Passphrase>,
+    invited: bool,
+    under_way: Option<(ConferenceId, JoinHandle<Result<Secret, KdfFailed>>)>,
+}
+
+impl Trial {
+    /// With the passphrase given by file or environment, if any.
+    pub fn given(options: &ParticipantOptions) -> Result<Self, Failure> {
+        Ok(Self { passphrase: given(options)?, ..Self::default() })
+    }
+
+    /// The key of an invite comes before what was given.
+    pub fn invite(&mut self, key: Option<Passphrase>) {
+        self.invited = key.is_some();
+        self.passphrase = key.or(self.passphrase.take());
+    }
+
+    /// Begins to derive the key for `found`, which is probably what is looked for.
+    pub fn begin(&mut self, found: &Found) {
+        let Some(passphrase) = self.passphrase.clone().filter(|_| !found.open && self.under_way.is_none()) else {
+            return;
+        };
+        let id = found.id;
+        self.under_way = Some((id, std::thread::spawn(move || Secret::from_passphrase(&passphrase, &id))));
+    }
+
+    /// The secret, if the passphrase is that of `found`; none without a passphrase.
+    fn end(mut self, found: &Found) -> Option<Result<Option<Secret>, Failure>> {
+        let passphrase = self.passphrase.take()?;
+        let secret = match self.under_way.take() {
+            // A thread that panicked has derived nothing.
+            Some((id, derived)) if id == found.id => derived.join().unwrap_or(Err(KdfFailed)),
+            _ => Secret::from_passphrase(&passphrase, &found.id),
+        };
+        Some(accepted(found, secret))
+    }
+}
+
 /// What opens `found`: nothing for an open conference, else the key of the invite, else the passphrase given, else the
 /// one the user types.
-pub fn secret_for(
-    found: &Found,
-    invited: Option<&Passphrase>,
-    options: &ParticipantOptions,
-) -> Result<Secret, Failure> {
+pub fn secret_for(found: &Found, trial: Trial) -> Result<Secret, Failure> {
     if found.open {
         return Ok(Secret::open(&found.id));
     }
-    if let Some(passphrase) = invited {
-        return try_one(found, passphrase)?
-            .ok_or_else(|| refused(found).hint("the invite's key is not this conference's: ask for another invite"));
-    }
-    if let Some(passphrase) = given(options)? {
-        return try_one(found, &passphrase)?.ok_or_else(|| {
-            refused(found).hint(format!("check --passphrase-file or {VARIABLE}; letters count as typed"))
+    let invited = trial.invited;
+    if let Some(outcome) = trial.end(found) {
+        return outcome?.ok_or_else(|| match invited {
+            true => refused(found).hint("the invite's key is not this conference's: ask for another invite"),
+            false => refused(found).hint(format!("check --passphrase-file or {VARIABLE}; letters count as typed")),
         });
     }
     if !std::io::stdin().is_terminal() {
@@ -82,7 +120,7 @@ pub fn secret_for(
     for _ in 0..TRIES {
         let typed = rpassword::prompt_password(format!("passphrase of \"{}\": ", found.title)).map(Zeroizing::new)?;
         match typed.parse::<Passphrase>() {
-            Ok(passphrase) => match try_one(found, &passphrase)? {
+            Ok(passphrase) => match accepted(found, Secret::from_passphrase(&passphrase, &found.id))? {
                 Some(secret) => return Ok(secret),
                 None => eprintln!("that is not the passphrase"),
             },
@@ -92,8 +130,8 @@ pub fn secret_for(
     Err(refused(found).hint("ask whoever started the conference"))
 }
 
-fn try_one(found: &Found, passphrase: &Passphrase) -> Result<Option<Secret>, Failure> {
-    let secret = Secret::from_passphrase(passphrase, &found.id).map_err(|e| Failure::new(code::UNEXPECTED, e))?;
+fn accepted(found: &Found, secret: Result<Secret, KdfFailed>) -> Result<Option<Secret>, Failure> {
+    let secret = secret.map_err(|e| Failure::new(code::UNEXPECTED, e))?;
     Ok(found.accepts(&secret).then_some(secret))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::{Failure, code};
+use super::passphrase::Trial;
 use super::{ParticipantOptions, meet, participate, report};
 use crate::conference::{Conference, Entry, Role};
 use crate::protocol::keys::Secret;
@@ -69,9 +70,9 @@ pub fn nothing_of(name: &str, layer: Layer, conference: &Conference) -> Failure 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let participant = observer("sdp", options.interface.as_ref());
     let config = participant.config()?;
-    let (found, _) = match &options.conference {
-        Some(title) => meet::resolve(title, &config)?,
-        None => (meet::only(&config)?, None),
+    let found = match &options.conference {
+        Some(title) => meet::resolve(title, &config, &mut Trial::default())?,
+        None => meet::only(&config)?,
     };
     if !found.open {
         let text = format!("\"{}\" is protected: other programs cannot open its streams", found.title);

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
-use super::{ParticipantOptions, meet, participate, passphrase, report, sdp};
+use super::passphrase::{self, Trial};
+use super::{ParticipantOptions, meet, participate, report, sdp};
 use crate::conference::tap::{self, PORTS, Tapped, TappedStream, Wish};
 use crate::conference::{Conference, Entry, Role};
 use crate::device::net::FreePorts;
@@ -85,15 +86,16 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .into_iter()
         .flatten()
         .try_for_each(|path| report::writable(path).map_err(|e| participate::unwritable(path, e)))?;
-    let (found, key) = match &options.conference {
-        Some(title) => meet::resolve(title, &config)?,
-        None => (meet::only(&config)?, None),
+    let mut trial = Trial::given(&participant)?;
+    let found = match &options.conference {
+        Some(title) => meet::resolve(title, &config, &mut trial)?,
+        None => meet::only(&config)?,
     };
     if found.open && options.export_key.is_some() {
         return Err(Failure::usage(format!("\"{}\" is open: its streams have no key", found.title))
             .hint("other programs play them as they are: `roundtable sdp` describes them"));
     }
-    let secret = passphrase::secret_for(&found, key.as_ref(), &participant)?;
+    let secret = passphrase::secret_for(&found, trial)?;
     let found_free = match options.port {
         Some(_) => None,
         None => Some(FreePorts::on_loopback(FIRST_PORT, PORTS).map_err(|e| {
