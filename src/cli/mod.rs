@@ -6,6 +6,7 @@ pub mod chat;
 pub mod demo;
 pub mod devices;
 pub mod failure;
+pub mod history;
 pub mod invite;
 pub mod json;
 pub mod list;
@@ -127,6 +128,9 @@ enum Subcommands {
         after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
     )]
     Sdp(sdp::Options),
+    /// What was said and is kept on this machine
+    #[command(after_help = history::EXAMPLES)]
+    History(history::Options),
     /// Send somebody's streams to programs on this machine, out of a protected conference, too
     #[command(after_help = tap::EXAMPLES)]
     Tap(tap::Options),
@@ -266,6 +270,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
+        Some(Subcommands::History(options)) => history::run(&options),
         Some(Subcommands::Tap(options)) => tap::run(&options),
         Some(Subcommands::Demo { people, options }) => demo::run(people, &options),
     };

@@ -117,7 +117,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             (title, conference, plan, 0, passphrase.is_none(), secret, entrance)
         }
     };
-    let mut past = (role == Role::Participant).then(|| Past::open(conference, clock));
+    let mut past = (role == Role::Participant).then(|| Past::open(conference, &title, clock));
     let of_past = past.iter_mut().flat_map(|past| past.notices.drain(..));
     notices.extend(of_past.map(|text| (NoticeKind::Warning, text)));
     let cname = roster::person::cname(&identity.id(), interface.addr);

@@ -13,6 +13,7 @@
 //! ([`Shelf`]). Nothing here checks a signature: what is kept was checked. To be used away from threads that must not
 //! wait: the system may take its time to write.
 
+pub mod catalogue;
 pub mod keeper;
 
 use std::collections::VecDeque;
@@ -82,6 +83,12 @@ pub enum Error {
         path: PathBuf,
         /// Its tables' version.
         version: i64,
+    },
+    /// A conference is on that writes to it.
+    #[error("{} is in use", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
     },
     /// Anything else the database says.
     #[error("{path}: {source}")]
@@ -212,12 +219,13 @@ impl Store {
         &self.path
     }
 
-    /// Closes and removes it.
-    pub fn delete(self) -> Result<(), Error> {
-        let Self { path, connection, .. } = self;
-        // Closing fails only with statements still open, and the file goes anyway.
-        drop(connection);
-        remove(&path)
+    /// Keeps what the conference is called, for whoever looks through histories.
+    pub fn entitle(&self, title: &str) -> Result<(), Error> {
+        let entitled =
+            self.connection.execute_batch("CREATE TABLE IF NOT EXISTS about (title TEXT NOT NULL)").and_then(|()| {
+                self.connection.execute("INSERT OR REPLACE INTO about (rowid, title) VALUES (1, ?)", [title])
+            });
+        entitled.map(drop).map_err(|source| failure(&self.path, source))
     }
 }
 
@@ -408,18 +416,6 @@ pub fn exists(folder: &Path, conference: &ConferenceId) -> bool {
     folder.join(format!("{conference}.{SUFFIX}")).exists()
 }
 
-/// Removes the history of one conference, as if it had never been kept. Not while it is open.
-pub fn delete(folder: &Path, conference: &ConferenceId) -> Result<(), Error> {
-    remove(&folder.join(format!("{conference}.{SUFFIX}")))
-}
-
-/// Removes all histories in `folder`, damaged ones too. How many there were.
-pub fn delete_all(folder: &Path) -> Result<usize, Error> {
-    let all = files(folder, |name| name == SUFFIX || name.starts_with(DAMAGED));
-    all.iter().try_for_each(|(_, path)| remove(path))?;
-    Ok(all.len())
-}
-
 /// A history that may fail: what cannot be written waits in memory, and is tried again.
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -469,7 +465,7 @@ impl Shelf {
         !self.waiting.is_empty()
     }
 
-    /// The store, to read from or to delete.
+    /// The store, to read from.
     pub fn into_store(self) -> Option<Store> {
         self.store
     }

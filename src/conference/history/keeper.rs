@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::catalogue::FOLDER;
 use super::{Bounds, Error, Notice, Opened, RETRY_AFTER, Shelf, Store, exists};
 use crate::device::clock::Clock;
 use crate::device::identity;
@@ -22,8 +23,6 @@ use crate::protocol::chat::Kept;
 use crate::wire::chat::Original;
 use crate::wire::message::ConferenceId;
 
-/// Folder of all histories in the data folder.
-const FOLDER: &str = "history";
 /// Pieces that may wait for the disk.
 const QUEUE: usize = 2 * CHAT_LOG_PIECES_MAX;
 /// Pieces written in one transaction, at most.
@@ -47,6 +46,7 @@ enum Place {
 pub struct Past {
     place: Place,
     conference: ConferenceId,
+    title: String,
     /// What was said, in the order of the conference, and how long ago it came.
     pub restored: Vec<(Duration, Original)>,
     /// What the user is to be told.
@@ -68,8 +68,9 @@ fn moved_aside(opened: &Opened) -> Option<String> {
 
 impl Past {
     /// Reads what there is of `conference`. What does not work is a notice, not an error.
-    pub fn open(conference: ConferenceId, clock: &Clock) -> Self {
-        let mut past = Self { place: Place::Nowhere, conference, restored: Vec::new(), notices: Vec::new() };
+    pub fn open(conference: ConferenceId, title: &str, clock: &Clock) -> Self {
+        let title = title.to_owned();
+        let mut past = Self { place: Place::Nowhere, conference, title, restored: Vec::new(), notices: Vec::new() };
         match identity::home() {
             Ok(home) => past.read(home.join(FOLDER), clock),
             Err(error) => past.notices.push(not_kept(&error)),
@@ -122,7 +123,8 @@ impl Keeper {
     fn start(past: Past, clock: Clock) -> std::io::Result<(Self, Sender<Kept>)> {
         let (sender, pieces) = bounded(QUEUE);
         let (telling, notices) = bounded(NOTICES);
-        let writer = Writer { place: Some(past.place), conference: past.conference, shelf: Shelf::new(None), telling };
+        let Past { place, conference, title, .. } = past;
+        let writer = Writer { place: Some(place), conference, title, shelf: Shelf::new(None), telling };
         let thread = std::thread::Builder::new().name("history".into()).spawn(move || writer.run(&pieces, &clock))?;
         Ok((Self { notices, thread }, sender))
     }
@@ -144,6 +146,7 @@ struct Writer {
     /// `None` once the shelf stands.
     place: Option<Place>,
     conference: ConferenceId,
+    title: String,
     shelf: Shelf,
     telling: Sender<String>,
 }
@@ -175,21 +178,25 @@ impl Writer {
     }
 
     fn open(&self, place: Place) -> Option<Store> {
-        let folder = match place {
-            Place::Open(store) => return Some(store),
+        let store = match place {
+            Place::Open(store) => store,
             Place::Nowhere => return None,
-            Place::Unmade(folder) => folder,
+            Place::Unmade(folder) => match Store::open(&folder, &self.conference, Bounds::default()) {
+                Ok(opened) => {
+                    moved_aside(&opened).into_iter().for_each(|text| self.tell(text));
+                    opened.store
+                }
+                Err(error) => {
+                    self.tell(not_kept(&error));
+                    return None;
+                }
+            },
         };
-        match Store::open(&folder, &self.conference, Bounds::default()) {
-            Ok(opened) => {
-                moved_aside(&opened).into_iter().for_each(|text| self.tell(text));
-                Some(opened.store)
-            }
-            Err(error) => {
-                self.tell(not_kept(&error));
-                None
-            }
+        if let Err(error) = store.entitle(&self.title) {
+            // What is said is kept all the same.
+            tracing::warn!(%error, "the history has no title");
         }
+        Some(store)
     }
 
     fn tell(&self, text: String) {
@@ -209,7 +216,8 @@ mod tests {
 
     fn past(folder: &std::path::Path) -> Past {
         let conference = ConferenceId([5; 16]);
-        let mut past = Past { place: Place::Nowhere, conference, restored: Vec::new(), notices: Vec::new() };
+        let (title, restored, notices) = ("Standup".to_owned(), Vec::new(), Vec::new());
+        let mut past = Past { place: Place::Nowhere, conference, title, restored, notices };
         past.read(folder.to_owned(), &Clock::system());
         past
     }

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::wire::message::ParticipantId;
 
-const ID: ConferenceId = ConferenceId([7; 16]);
+pub const ID: ConferenceId = ConferenceId([7; 16]);
 
-fn kept(member: u8, number: u32) -> Kept {
+pub fn kept(member: u8, number: u32) -> Kept {
     let original = Original {
         signer: vec![member; 32],
         counter: 1,
@@ -26,7 +26,7 @@ fn open(folder: &TempDir, bounds: Bounds) -> Opened {
     Store::open(folder.path(), &ID, bounds).unwrap()
 }
 
-fn store(folder: &TempDir) -> Store {
+pub fn store(folder: &TempDir) -> Store {
     open(folder, Bounds::default()).store
 }
 
@@ -164,26 +164,6 @@ fn what_waits_is_bounded() {
     });
     assert_eq!(shelf.waiting.len(), CHAT_LOG_PIECES_MAX);
     assert_eq!(shelf.waiting[0].member, ParticipantId([2; 16]));
-}
-
-#[test]
-fn a_history_can_be_deleted_with_all_that_belongs_to_it() {
-    let folder = TempDir::new().unwrap();
-    let count = || fs::read_dir(folder.path()).unwrap().count();
-    let mut first = store(&folder);
-    first.append(0, &[kept(1, 1)]).unwrap();
-    assert!(count() > 1, "with its log");
-    first.delete().unwrap();
-    assert_eq!(count(), 0);
-    store(&folder).append(0, &[kept(1, 1)]).unwrap();
-    delete(folder.path(), &ID).unwrap();
-    assert_eq!(count(), 0);
-    delete(folder.path(), &ID).unwrap();
-    for n in 0..3 {
-        Store::open(folder.path(), &ConferenceId([n; 16]), Bounds::default()).unwrap();
-    }
-    assert_eq!(delete_all(folder.path()).unwrap(), 3);
-    assert_eq!(count(), 0);
 }
 
 #[test]
