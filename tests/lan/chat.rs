@@ -11,7 +11,7 @@ use roundtable::wire::message::ConferenceId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Child, ChildStdin, Output, Stdio};
 use std::time::Duration;
 
 /// How much is said: people and lines of each, and of a hundred packets to anybody so many are lost. The environment
@@ -277,5 +277,70 @@ fn a_pipe_says_every_line_and_prints_plain_text() {
         let expected: Vec<String> = (0..40).map(|n| format!("line {n}")).chain(["waves".into()]).collect();
         assert_eq!(read.texts(), expected, "all are here by the time the pipe has ended");
         assert!(seen.iter().any(|e| e["event"] == "person" && e["state"] == "left"));
+    });
+}
+
+/// A terminal with `chat` in it, and all that it was sent, as `script` keeps it.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    sent: tempfile::NamedTempFile,
+}
+
+impl Terminal {
+    fn open(lan: &Lan, host: usize, home: &tempfile::TempDir, name: &str) -> Self {
+        let sent = tempfile::NamedTempFile::new().expect("temporary file");
+        let mut command = lan.command(host, "script");
+        private(&mut command, home);
+        command.env("TERM", "xterm").args(["-qfec", &format!("{PROGRAM} chat Standup --name {name}"), "/dev/null"]);
+        command.stdin(Stdio::piped()).stdout(sent.reopen().expect("the same file")).stderr(Stdio::null());
+        let mut child = command.spawn().expect("start script");
+        let keys = child.stdin.take().expect("piped");
+        Self { child, keys, sent }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.sent.path()).expect("what was sent")).into_owned()
+    }
+
+    fn await_text(&self, words: &str) {
+        assert!(
+            poll(SOON, || self.text().contains(words).then_some(())).is_some(),
+            "no {words:?} in {:?}",
+            self.text()
+        );
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the terminal takes keys");
+    }
+}
+
+#[test]
+fn a_whole_terminal_is_taken_and_given_back() {
+    sandboxed("chat::a_whole_terminal_is_taken_and_given_back", || {
+        let lan = Lan::up(2);
+        let mut peers = meeting(&lan, 1);
+        let home = tempfile::tempdir().expect("temporary folder");
+        let mut terminal = Terminal::open(&lan, 2, &home, "Bob");
+        terminal.await_text("\x1b[?1049h");
+        terminal.await_text("you are in");
+        say(&mut peers[0], "tea?");
+        terminal.await_text("tea?");
+        // Up points at the line that is answered; a name of an emoji becomes one.
+        terminal.press("\x1b[A");
+        terminal.await_text("answering Ada");
+        terminal.press("yes :tea:\r");
+        let (_, answer) = peers[0].await_event(SOON, |e| e["event"] == "message" && e["from"] == "Bob");
+        assert_eq!(answer["text"], "yes \u{1f375}", "{answer}");
+        assert!(answer["reply"].is_string(), "{answer}");
+        terminal.press("\x03");
+        let ended = poll(SOON, || terminal.child.try_wait().expect("a child")).expect("Ctrl-C ends it");
+        assert_eq!(ended.code(), Some(0));
+        let text = terminal.text();
+        let given_back = text.rfind("\x1b[?1049l").expect("the screen of before comes back");
+        assert!(given_back > text.rfind("\x1b[?1049h").expect("taken"), "{text:?}");
+        assert!(text[given_back..].contains("\x1b[?25h"), "the cursor is seen again");
+        peers[0].await_person(SOON, "Bob", "left");
     });
 }
