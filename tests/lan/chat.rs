@@ -292,7 +292,8 @@ impl Terminal {
         let sent = tempfile::NamedTempFile::new().expect("temporary file");
         let mut command = lan.command(host, "script");
         private(&mut command, home);
-        command.env("TERM", "xterm").args(["-qfec", &format!("{PROGRAM} chat Standup --name {name}"), "/dev/null"]);
+        let typed = format!("stty rows 24 cols 90 && exec {PROGRAM} chat Standup --name {name}");
+        command.env("TERM", "xterm").args(["-qfec", &typed, "/dev/null"]);
         command.stdin(Stdio::piped()).stdout(sent.reopen().expect("the same file")).stderr(Stdio::null());
         let mut child = command.spawn().expect("start script");
         let keys = child.stdin.take().expect("piped");
@@ -340,7 +341,7 @@ fn a_whole_terminal_is_taken_and_given_back() {
         let text = terminal.text();
         let given_back = text.rfind("\x1b[?1049l").expect("the screen of before comes back");
         assert!(given_back > text.rfind("\x1b[?1049h").expect("taken"), "{text:?}");
-        assert!(text[given_back..].contains("\x1b[?25h"), "the cursor is seen again");
+        assert!(text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "the cursor is seen again");
         peers[0].await_person(SOON, "Bob", "left");
     });
 }

@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, after, bounded, never, select};
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, EnableBracketedPaste, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
 };
-use ratatui::crossterm::execute;
+use ratatui::crossterm::{execute, terminal};
 use ratatui::layout::{Position, Rect};
 
 use self::draw::{Look, Parts};
@@ -38,10 +38,12 @@ use crate::time::NtpTime;
 /// People who raise hands or go away are told about; the list of them is looked at anew as often, whatever happens.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Whether there is a terminal to take whole: somebody who types and looks, on one that can move its cursor.
+/// Whether there is a terminal to take whole: somebody who types and looks, on one that can move its cursor and knows
+/// its size (a serial line does not).
 pub fn possible() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !dumb
+    let sized = || terminal::size().is_ok_and(|(columns, rows)| columns > 0 && rows > 0);
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !dumb && sized()
 }
 
 /// Somebody who is here.
