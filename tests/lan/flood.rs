@@ -1,5 +1,6 @@
 //! What a thousand clients would send at worst, from one machine: questions, people who come and never answer, beacons,
 //! requests for repair, knocks, pings and nonsense, several thousand packets a second of each. Meanwhile four people meet.
+//! And what a member forges in the name of the others.
 //!
 //! `FLOOD_PER_S` sets how many, `TEST_SEED` which.
 
@@ -17,14 +18,15 @@ use roundtable::protocol::discovery::Found;
 use roundtable::protocol::keys::{EpochKeys, Identity, Secret, participant_id};
 use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::wire::address::Scope;
-use roundtable::wire::chat::{HistoryRequest, Nack, Want};
+use roundtable::wire::chat::{Body, Chat, Content, HistoryRequest, KIND_CHAT, Nack, Original, Want};
 use roundtable::wire::discovery::{Announcement, Query, write_announce};
-use roundtable::wire::door::{Chain, KIND_KNOCK, Knock};
+use roundtable::wire::door::{Ban, Chain, KIND_BAN, KIND_KNOCK, Knock};
 use roundtable::wire::message::{
     Beacon, Join, KIND_ANNOUNCE, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, ParticipantId, Ping, Pong,
     SignatureContext, Signed,
 };
 use roundtable::wire::opened::{self, Opened};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +35,7 @@ const NAMES: [&str; 4] = ["Ada", "Bob", "Cyd", "Dee"];
 /// Four small pictures, so that there is time left for the flood on two cores.
 const CAMERA: [(&str, &str); 2] = [("ROUNDTABLE_CAMERA_SIZE", "320x180"), ("ROUNDTABLE_CAMERA_FPS", "10")];
 /// Packets a second, each to all four.
-const PER_S: u64 = 4_000;
+const PER_S: u64 = 5_000;
 /// Between bursts.
 const BREATH: Duration = Duration::from_millis(2);
 /// Different packets made for each flood; then they come again.
@@ -99,6 +101,7 @@ fn a_thousand_clients_worth_of_hostile_packets_disturbs_nobody() {
             let rate = sent.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
             let more: Vec<u64> = all.iter().zip(refused).map(|(p, before)| refused_since(p, before)).collect();
             println!("{flood:?}: {rate:.0} packets/s; refused {more:?}");
+            assert!(more.iter().all(|&n| n > 500), "{flood:?}: refused {more:?}: it did not arrive, or was believed");
             for (peer, most) in all.iter().zip(&mut most) {
                 *most = peer.memory_bytes("VmRSS").max(*most);
             }
@@ -114,6 +117,47 @@ fn a_thousand_clients_worth_of_hostile_packets_disturbs_nobody() {
                 present == others
             });
         }
+    });
+}
+
+/// What Eve, who takes part, says in the name of the others, or without the right.
+#[test]
+fn what_is_forged_in_the_name_of_another_is_refused_and_counted() {
+    sandboxed("flood::what_is_forged_in_the_name_of_another_is_refused_and_counted", || {
+        let lan = Lan::up(2);
+        let mut ada = Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &[]);
+        let mut bob = Peer::join(lan.command(2, PROGRAM), NAMES[1], "Standup", &[]);
+        await_all_meet(&[&ada, &bob]);
+        let mut eve = Attacker::new(Vec::new());
+        eve.come_in(&[&ada, &bob]);
+        let members = eve.overhear(2);
+        drop((ada.drain_events(), bob.drain_events()));
+        let before = [refused(&ada), refused(&bob)];
+        let forgeries: Vec<Vec<u8>> = members.iter().flat_map(|(sid, key)| eve.forgeries(*sid, key)).collect();
+        for bytes in &forgeries {
+            eve.socket.send(eve.conference.plan.control(), bytes, Dscp::Default).expect("sent");
+        }
+        // What comes in one's own session counts as a packet of one's own that came back.
+        let each = forgeries.len() as u64 - 2;
+        for (peer, before) in [&ada, &bob].into_iter().zip(before) {
+            let counted = poll(SOON, || {
+                eve.tend();
+                (refused(peer) >= before + each).then_some(())
+            });
+            assert!(counted.is_some(), "{}: {} refused, {before} before, {each} forged", peer.name, refused(peer));
+        }
+        for peer in [&mut ada, &mut bob] {
+            let told = peer.drain_events();
+            let harm = |e: &serde_json::Value| {
+                let moves = e["event"] == "person" && (e["state"] == "left" || e["state"] == "lost");
+                moves || ["message", "removed", "locked", "displaced"].iter().any(|what| e["event"] == *what)
+            };
+            assert!(!told.iter().any(harm), "{}: {told:?}", peer.name);
+            assert!(peer.runs());
+        }
+        assert_all_show(&[&ada, &bob], WATCHED_S, SHOWN_MIN);
+        assert!(ada.stats().is_some_and(|s| s.present().contains(&"Bob".to_owned())));
+        assert!(bob.stats().is_some_and(|s| s.present().contains(&"Ada".to_owned())));
     });
 }
 
@@ -251,6 +295,64 @@ impl Attacker {
             self.tend();
             std::thread::sleep(BREATH);
         }
+    }
+
+    /// Sessions and keys of so many others, as their beacons tell anybody who can open them.
+    fn overhear(&mut self, members: usize) -> BTreeMap<u64, Vec<u8>> {
+        let interface = Interface::choose(Some(&SWITCH.to_string())).expect("the switch");
+        let control = UdpSocket::multicast(self.conference.plan.control(), &interface).expect("the control group");
+        let (mut heard, mut opener, mut buffer) =
+            (BTreeMap::new(), Opener::new(self.keys.clone()), ReceiveBuffer::new());
+        let own = self.eve.identity.public().to_vec();
+        let all = poll(SOON, || {
+            self.tend();
+            while control.receive(&mut buffer).is_ok_and(|n| n > 0) {
+                for datagram in buffer.datagrams() {
+                    let mut body = Vec::new();
+                    let opened = opener.open(self.clock.now(), *datagram.source.ip(), datagram.bytes, &mut body);
+                    let Ok(header) = opened else { continue };
+                    let _ = opened::read(&body, |m| {
+                        if let Opened::Signed(KIND_BEACON, signed) = m
+                            && signed.signer != own
+                        {
+                            heard.insert(header.sid, signed.signer.to_vec());
+                        }
+                    });
+                }
+            }
+            (heard.len() >= members).then_some(())
+        });
+        assert!(all.is_some(), "{} of {members} members were overheard", heard.len());
+        heard
+    }
+
+    /// A goodbye, a line and the same identity elsewhere, all in the name of the member with session `sid` and key
+    /// `key`; then that member put out by somebody without the right.
+    fn forgeries(&mut self, sid: u64, key: &[u8]) -> Vec<Vec<u8>> {
+        let key: [u8; 32] = key.try_into().expect("a key");
+        let mut in_their_session =
+            Liar { sealer: Sealer::new(&self.keys, sid), ..Liar::new(&self.keys, &mut self.random) };
+        in_their_session.counter = 1_000_000;
+        // A number not used yet, and not so high that theirs would count as old.
+        (0..500).for_each(|_| drop(in_their_session.seal(Kind::Ping(Ping::default()))));
+        let mut elsewhere = Liar::new(&self.keys, &mut self.random);
+        let claimed = |signed: Signed| Signed { signer: key.to_vec(), ..signed };
+        let bye = claimed(in_their_session.signed(&self.conference, KIND_BYE, Vec::new()));
+        let content = Content { name: "Ada".into(), to: None, body: Some(Body::Text("lies".into())) };
+        let line = Chat { run: 1, number: 1, time: 1, wall: 1, piece: 0, pieces: 1, bytes: content.encode_to_vec() };
+        let signed = claimed(self.eve.signed(&self.conference, KIND_CHAT, line.encode_to_vec()));
+        let Signed { signer, counter, payload, signature } = signed;
+        let line = Kind::Chat(Original { signer, counter, payload, signature, epoch: 0, sid });
+        let join = Join { nonce: 1, beacon: Some(self.beacon("Ada")), known: Vec::new() };
+        let join = claimed(elsewhere.signed(&self.conference, KIND_JOIN, join.encode_to_vec()));
+        let ban = Ban { member: participant_id(&key).0.to_vec(), lifted: false };
+        let kick = self.eve.signed(&self.conference, KIND_BAN, ban.encode_to_vec());
+        vec![
+            in_their_session.seal(Kind::Bye(bye)),
+            self.eve.seal(line),
+            elsewhere.seal(Kind::Join(join)),
+            self.eve.seal(Kind::Kick(kick)),
+        ]
     }
 
     fn packets(&mut self, flood: Flood) -> Vec<Packet> {
