@@ -92,6 +92,35 @@ fn the_source_tree_keeps_its_rules() {
     assert!(broken.is_empty(), "{} rule(s) broken:\n{}", broken.len(), broken.join("\n"));
 }
 
+/// Every bound of the program is named by a test that holds something against it.
+#[test]
+fn every_limit_is_named_by_a_test() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut sources, mut tests) = (BTreeMap::new(), BTreeMap::new());
+    read_tree(&package.join("src"), &package.join("src"), &mut sources);
+    read_tree(&package.join("tests"), &package.join("tests"), &mut tests);
+    let names = constants(&sources["limits.rs"]);
+    assert!(names.len() > 50, "the table of limits is not where it was: {names:?}");
+    let mut named: BTreeSet<String> = tests.values().flat_map(|text| tokens(text)).map(|token| token.text).collect();
+    for (name, text) in &sources {
+        let source = Source::read(name, text);
+        // A folder called `tests` is a test as a file of that name is.
+        let whole = name.contains("/tests/");
+        let in_tests = |i: usize| whole || source.test_tokens.iter().any(|part| part.contains(&i));
+        let words = source.tokens.iter().enumerate().filter(|(i, _)| in_tests(*i)).map(|(_, token)| token.text.clone());
+        named.extend(words);
+    }
+    let unnamed: Vec<&String> = names.iter().filter(|name| !named.contains(*name)).collect();
+    assert!(unnamed.is_empty(), "no test names {unnamed:?}");
+}
+
+/// Names of the public constants of a file.
+fn constants(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let is_constant = |w: &&[Token]| w[0].text == "pub" && w[1].text == "const";
+    tokens.windows(3).filter(is_constant).map(|w| w[2].text.clone()).collect()
+}
+
 fn read_tree(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
     for entry in std::fs::read_dir(folder).expect("readable source folder") {
         let path = entry.expect("readable entry").path();

@@ -250,7 +250,9 @@ impl Director {
     fn happened(&mut self, event: session::Event) {
         use session::Event as E;
         match event {
-            E::Joined { me, .. } => {
+            E::Joined { me, others } => {
+                // Never a name: logs are passed on.
+                tracing::info!(id = %me.id, address = %me.address, others, "joined");
                 let name = me.name.clone();
                 let mut state = self.shared.state();
                 state.own.name = me.name;

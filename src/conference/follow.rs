@@ -16,7 +16,7 @@ use super::director::Director;
 use super::people::{Other, Received};
 use super::tap::Taps;
 use crate::device::sound::SpeakerSpec;
-use crate::limits::{FOLLOWS_PER_S_MAX, SLOTS_MAX};
+use crate::limits::SLOTS_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
 use crate::pipeline::slot::PictureSlot;
@@ -139,7 +139,7 @@ impl Director {
         if video.is_none() && voice.is_none() {
             return None;
         }
-        if self.follows.is_full_for(other.key) || !other.follows.take(now, FOLLOWS_PER_S_MAX) {
+        if self.follows.is_full_for(other.key) || !other.may_be_followed(now) {
             self.again_after(now);
             return None;
         }

@@ -10,6 +10,7 @@ use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
 use super::view::{CameraView, PersonFigures, PersonView};
+use crate::limits::FOLLOWS_PER_S_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
@@ -132,7 +133,7 @@ pub struct Other {
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
     /// How often the streams were subscribed.
-    pub follows: Rate,
+    follows: Rate,
     pings: OffsetFilter,
     /// Figures of the last second.
     figures: PersonFigures,
@@ -148,6 +149,11 @@ struct Totals {
 }
 
 impl Other {
+    /// Whether the streams may be subscribed anew now; counted if so.
+    pub fn may_be_followed(&mut self, now: Timestamp) -> bool {
+        self.follows.take(now, FOLLOWS_PER_S_MAX)
+    }
+
     fn new(key: u64, person: Person) -> Self {
         Self {
             key,
@@ -408,6 +414,15 @@ mod tests {
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
         assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+    }
+
+    #[test]
+    fn somebodys_streams_are_subscribed_so_often_a_second() {
+        let mut people = People::default();
+        let other = people.arrive(person(1, 1));
+        assert!((0..FOLLOWS_PER_S_MAX).all(|_| other.may_be_followed(Timestamp::from_millis(5_000))));
+        assert!(!other.may_be_followed(Timestamp::from_millis(5_999)));
+        assert!(other.may_be_followed(Timestamp::from_millis(6_000)));
     }
 
     #[test]

@@ -218,3 +218,34 @@ fn take(tile: &mut Tile) -> Option<PictureInfo> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_so_many_tiles_and_whoever_is_beyond_is_on_the_next() {
+        let person = |key| PersonView {
+            key,
+            name: "Ada".into(),
+            me: false,
+            muted: false,
+            has_microphone: true,
+            attention: Default::default(),
+            camera: CameraView::Live,
+            level_dbfs: -127.0,
+            picture: Default::default(),
+            figures: Default::default(),
+        };
+        let people: Vec<PersonView> = (0..=TILES_MAX as u64).map(person).collect();
+        let mut stage = Stage::new((1_280, 720), Arc::default());
+        let mut seated = |count: usize, page| {
+            stage.arrange(&people[..count], page, Rect::new(0, 0, 1_280, 720), 4);
+            stage.tiles().iter().map(|tile| tile.key).collect::<Vec<_>>()
+        };
+        let first: Vec<u64> = (0..TILES_MAX as u64).collect();
+        assert_eq!(seated(TILES_MAX, 0), first);
+        assert_eq!(seated(TILES_MAX + 1, 0), first);
+        assert_eq!(seated(TILES_MAX + 1, 1), [TILES_MAX as u64]);
+    }
+}

@@ -244,7 +244,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("temporary folder")
 }
 
-/// Gives the program a home of its own and the small camera.
+/// Gives the program a home of its own and, unless it was given another, the small camera.
 pub fn private(command: &mut Command, home: &tempfile::TempDir) {
     command.env("HOME", home.path());
     for variable in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"] {
@@ -253,7 +253,12 @@ pub fn private(command: &mut Command, home: &tempfile::TempDir) {
     for variable in ["DISPLAY", "WAYLAND_DISPLAY", "PULSE_SERVER"] {
         command.env_remove(variable);
     }
-    command.env("ROUNDTABLE_CAMERA_SIZE", CAMERA_SIZE).env("ROUNDTABLE_CAMERA_FPS", CAMERA_FPS.to_string());
+    let rate = CAMERA_FPS.to_string();
+    for (variable, usual) in [("ROUNDTABLE_CAMERA_SIZE", CAMERA_SIZE), ("ROUNDTABLE_CAMERA_FPS", &rate)] {
+        if command.get_envs().all(|(given, _)| given != variable) {
+            command.env(variable, usual);
+        }
+    }
 }
 
 /// Waits until each of the participants has picture and sound of all the others.

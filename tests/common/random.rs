@@ -32,4 +32,9 @@ impl Random {
         }
         out.truncate(length);
     }
+
+    /// So many random bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.next() as u8)
+    }
 }

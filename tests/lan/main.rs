@@ -12,6 +12,7 @@ mod conference;
 mod crowd;
 mod demo;
 mod door;
+mod flood;
 mod hostile;
 mod protected;
 mod stranger;

@@ -67,6 +67,11 @@ fn neither_the_wire_nor_the_disk_holds_what_is_secret() {
         assert!(cname.contains("@10.77.0.1"), "{cname}");
 
         for (peer, what) in [(&ada, "Ada"), (&bob, "Bob")] {
+            let log = peer.log();
+            assert!(log.contains("joined"), "{what} logs what it does when asked to: {log}");
+            for secret in [ADA, BOB, TITLE, SAID, REPLIED, &passphrase] {
+                assert!(!log.contains(secret), "\"{secret}\" is in the log of {what}: {log}");
+            }
             let given = peer.given();
             assert!(!given.windows(passphrase.len()).any(|w| w == passphrase.as_bytes()), "given to {what}");
             assert_nowhere(peer.home(), &passphrase);

@@ -81,6 +81,34 @@ fn the_oldest_give_way_beyond_the_bounds() {
 }
 
 #[test]
+fn a_file_holds_as_much_as_the_limits_say_and_no_more() {
+    let folder = TempDir::new().unwrap();
+    let mut lines = store(&folder);
+    let all: Vec<Kept> = (1..=HISTORY_LINES_MAX as u32).map(|n| kept(1, n)).collect();
+    lines.append(0, &all).unwrap();
+    assert_eq!(lines.size().0, HISTORY_LINES_MAX as u64);
+    lines.append(0, &[kept(2, 1)]).unwrap();
+    assert!(lines.size().0 < HISTORY_LINES_MAX as u64);
+
+    let folder = TempDir::new().unwrap();
+    let mut bytes = store(&folder);
+    let large = |number, payload: u64| {
+        let mut large = kept(1, number);
+        large.original.payload = vec![1; payload as usize];
+        large
+    };
+    const PIECES: u64 = 16;
+    let besides = |payload| large(1, payload).original.encoded_len() as u64 + ROW_BYTES - payload;
+    let each = HISTORY_BYTES_MAX / PIECES;
+    let payload = each - besides(each);
+    assert_eq!(besides(payload) + payload, each);
+    (1..=PIECES).for_each(|n| bytes.append(0, &[large(n as u32, payload)]).unwrap());
+    assert_eq!(bytes.size(), (PIECES, HISTORY_BYTES_MAX));
+    bytes.append(0, &[kept(2, 1)]).unwrap();
+    assert!(bytes.size().1 < HISTORY_BYTES_MAX && bytes.size().0 >= PIECES - 1, "{:?}", bytes.size());
+}
+
+#[test]
 fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
     let whole = TempDir::new().unwrap();
     let mut good = store(&whole);

@@ -9,8 +9,9 @@ use prost::Message as _;
 
 use super::*;
 use crate::limits::{
-    CHAT_CHUNK_BYTES_MAX, CHAT_HISTORY_AGE_S, CHAT_HISTORY_LINES_MAX, CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX,
-    CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_REPAIRS_MAX, CHAT_SEQUENCES_MAX, CHAT_SERVES_MAX, CHAT_SERVES_PER_S_MAX,
+    CHAT_CHECKS_PER_S_MAX, CHAT_CHUNK_BYTES_MAX, CHAT_HISTORY_AGE_S, CHAT_HISTORY_LINES_MAX, CHAT_HOLES_MAX,
+    CHAT_LOG_BYTES_MAX, CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_REPAIRS_MAX, CHAT_REPAIRS_PER_S_MAX,
+    CHAT_SEQUENCES_MAX, CHAT_SERVES_MAX, CHAT_SERVES_PER_S_MAX,
 };
 use crate::protocol::keys::{order_hash, participant_id};
 use crate::time::NtpTime;
@@ -374,12 +375,17 @@ fn one_member_cannot_make_others_check_signatures_without_end() {
     let checker = Checker::default();
     let mut forged = line(ADA, 1, "hi");
     forged.signature[0] ^= 1;
-    for _ in 0..5_000 {
-        chat.handle(at(0), id(EVE), &Packet::Chat(forged.clone()), &checker, &mut Vec::new());
-    }
-    assert_eq!(checker.checks.get(), 1_024);
-    assert_eq!(chat.counters().too_fast, 5_000 - 1_024);
-    assert_eq!(shown(&hear_line(&mut chat, at(0), ADA, 1)), [(1, false)], "others are not held up");
+    let forge = |chat: &mut Chat, ms| {
+        for _ in 0..5_000 {
+            chat.handle(at(ms), id(EVE), &Packet::Chat(forged.clone()), &checker, &mut Vec::new());
+        }
+        (checker.checks.get(), chat.counters().too_fast)
+    };
+    let burst = 2 * CHAT_WINDOW as usize;
+    assert_eq!(forge(&mut chat, 0), (burst, 5_000 - burst as u64));
+    let second = burst + CHAT_CHECKS_PER_S_MAX as usize;
+    assert_eq!(forge(&mut chat, 1_000), (second, 10_000 - second as u64));
+    assert_eq!(shown(&hear_line(&mut chat, at(1_000), ADA, 1)), [(1, false)], "others are not held up");
 }
 
 #[test]
@@ -396,7 +402,8 @@ fn requests_without_end_are_answered_at_a_bounded_rate() {
         ask(&mut chat, at(10_000 + ms), EVE, ME, &all);
     }
     let sent = chat.counters().repairs_sent - before;
-    assert!((100..=150).contains(&sent), "50 at once and 50 a second: {sent}");
+    let per_s = u64::from(CHAT_REPAIRS_PER_S_MAX);
+    assert!((2 * per_s..=3 * per_s).contains(&sent), "so many at once and so many a second: {sent}");
     assert!(chat.counters().too_fast >= 1_800);
 }
 

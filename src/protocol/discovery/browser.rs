@@ -351,6 +351,19 @@ mod tests {
     }
 
     #[test]
+    fn so_many_announcements_of_one_machine_are_verified_a_second() {
+        let mut browser = Browser::new(ms(0), [1; 32]);
+        let most = u64::from(DISCOVERY_WORK_PER_SOURCE_MAX);
+        let mut announce =
+            |at, sid, machine| hear_from(&mut browser, at, machine, &Announcement { sid, ..announcement(1, 1) });
+        assert!((0..most).all(|sid| announce(0, sid, 1)));
+        assert!(!announce(999, most, 1));
+        assert!(announce(999, most, 2), "another machine is heard");
+        assert!(announce(1_000, most + 1, 1), "the next second");
+        assert_eq!(browser.refused(), 1);
+    }
+
+    #[test]
     fn a_machine_that_announces_without_end_does_not_hide_what_others_announce() {
         let mut browser = Browser::new(ms(0), [1; 32]);
         for n in 0..10 * CONFERENCES_PER_SOURCE_MAX as u64 {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX};
+use crate::limits::{FRAMES_IN_ASSEMBLY_MAX, JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX};
 use crate::protocol::packetizer::{FrameStart, PacketBatch, VideoPacketizer};
 use crate::wire::jpeg_payload::Sampling;
 
@@ -116,18 +116,23 @@ fn an_older_frame_that_completes_first_ends_no_newer_one() {
 }
 
 #[test]
-fn at_most_three_frames_are_in_assembly_and_the_oldest_gives_way() {
+fn so_many_frames_are_in_assembly_and_the_oldest_gives_way() {
     let mut sender = Sender::new(0);
     let mut r = Reassembler::new();
-    let frames: Vec<_> = (0..4).map(|n| sender.frame(n * STEP, &scan(n as usize, 4_000))).collect();
-    for frame in &frames {
+    let last = FRAMES_IN_ASSEMBLY_MAX;
+    let frames: Vec<_> = (0..=last as u32).map(|n| sender.frame(n * STEP, &scan(n as usize, 4_000))).collect();
+    for frame in &frames[..last] {
+        complete(&mut r, &frame[1..]);
+    }
+    assert_eq!(r.counters().frames_lost, 0, "all have room");
+    for frame in &frames[last..] {
         complete(&mut r, &frame[1..]);
     }
     assert_eq!(r.counters().frames_lost, 1);
     assert_eq!(push(&mut r, &frames[0][0]), Ok(Progress::Nothing), "the oldest is given up");
     assert_eq!(complete(&mut r, &frames[1][..1]), [(STEP, scan(1, 4_000))], "the others are not");
-    assert_eq!(complete(&mut r, &frames[3][..1]).len(), 1);
-    assert_eq!(r.counters().frames_lost, 2);
+    assert_eq!(complete(&mut r, &frames[last][..1]).len(), 1);
+    assert_eq!(r.counters().frames_lost, last as u64 - 1);
 }
 
 #[test]

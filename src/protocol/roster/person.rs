@@ -322,19 +322,19 @@ pub(super) mod tests {
             ("position of 48 bits", |b| b.streams[0].position = (1 << 48) - 1, true),
             ("position of 49 bits", |b| b.streams[0].position = 1 << 48, false),
             ("audio twice", |b| b.streams[1].kind = 0, false),
-            ("32 answers", |b| b.answers = vec![0; 32], true),
-            ("33 answers", |b| b.answers = vec![0; 33], false),
+            ("all answers", |b| b.answers = vec![0; JOIN_ANSWERS_MAX], true),
+            ("one more", |b| b.answers = vec![0; JOIN_ANSWERS_MAX + 1], false),
         ];
         for (what, change, accepted) in rows {
             let mut beacon = ada().to_beacon(&[]);
             change(&mut beacon);
             assert_eq!(Person::from_beacon(ada().id, 2, &beacon).is_ok(), accepted, "{what}");
         }
-        let mut six = ada().to_beacon(&[]);
-        six.streams = (0..6).map(|n| Stream { kind: 90 + n, ..stream }).collect();
-        assert!(Person::from_beacon(ada().id, 2, &six).is_err());
-        six.streams.pop();
-        assert_eq!(Person::from_beacon(ada().id, 2, &six).unwrap().streams, [], "kinds of the future are left out");
+        let mut many = ada().to_beacon(&[]);
+        many.streams = (0..=STREAMS_PER_SLOT_MAX as u32).map(|n| Stream { kind: 90 + n, ..stream }).collect();
+        assert!(Person::from_beacon(ada().id, 2, &many).is_err());
+        many.streams.pop();
+        assert_eq!(Person::from_beacon(ada().id, 2, &many).unwrap().streams, [], "kinds of the future are left out");
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub struct Counters {
     pub stale: u64,
     /// Sent from another address than the signed one.
     pub misplaced: u64,
-    /// Of the chat, from a session that is nobody's here.
+    /// Of the chat, or announcing this conference, from a session that is nobody's here.
     pub strangers: u64,
     /// No room in the roster, or too many messages from one session.
     pub excess: u64,

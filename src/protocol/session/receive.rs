@@ -95,9 +95,13 @@ impl Session {
             return false;
         };
         if a.conference != conference.0 || !placed || !self.roster.may_announce(a.sid, &public, a.counter) {
+            // The own one that came back, and a member's that came twice, are no offence.
+            let member = a.sid == self.me.sid || self.roster.member(a.sid).is_some();
+            self.counters.strangers += u64::from(a.conference == conference.0 && !member);
             return false;
         }
         if !self.announce_work.take(at.now, DISCOVERY_WORK_PER_S_MAX) {
+            self.counters.throttled += 1;
             return false;
         }
         let (signer, epoch, sid, counter) = (keys::participant_id(&public), a.epoch, a.sid, a.counter);

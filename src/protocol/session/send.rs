@@ -79,7 +79,8 @@ impl Session {
     pub(super) fn answer_query(&mut self, now: Timestamp, query: &Query, source: SocketAddrV4) {
         let (me, roster) = (&self.me.id, &self.roster);
         let rank = |nonce: u64| announcer_rank(&nonce.to_be_bytes(), me, roster.people().map(|p| &p.id));
-        self.announcer.query(now, query, source, &mut self.random, rank);
+        let looked_at = self.announcer.query(now, query, source, &mut self.random, rank);
+        self.counters.throttled += u64::from(!looked_at);
     }
 
     /// This member's place in the line of those who announce unasked.

@@ -1,4 +1,5 @@
 mod door;
+mod forged;
 mod hostile;
 mod talk;
 
@@ -524,6 +525,7 @@ fn announcements_by_strangers_do_not_silence_the_members() {
         lan.deliver(address(66), To::Discovery, &lie);
         lan.run(500);
     }
+    assert_eq!(lan.counters(0).strangers, 24);
     assert!(lan.sent_by(1, To::Discovery).len() >= 2, "12 s have two unasked announcements");
 }
 

@@ -4,8 +4,10 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::limits::{
-    NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PARTICIPANTS_PER_SOURCE_MAX, PONGS_PER_S_MAX, SLOTS_MAX,
+    DOOR_WORK_PER_S_MAX, JOIN_ANSWERS_MAX, NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PARTICIPANTS_PER_SOURCE_MAX,
+    PONGS_PER_S_MAX, SLOTS_MAX,
 };
+use crate::wire::door;
 use crate::wire::message::{Body, Kind, Message, Ping};
 
 /// Datagrams of a small conference, as a source of things to mutate.
@@ -197,4 +199,46 @@ fn so_many_pings_are_answered_a_second() {
     }
     let pongs = lan.sent.iter().filter(|s| s.2 == To::Unicast(address(66))).count();
     assert_eq!((pongs, lan.counters(0).excess), (PONGS_PER_S_MAX as usize, 5));
+}
+
+#[test]
+fn what_is_said_at_the_door_from_many_machines_is_looked_at_so_often_a_second() {
+    let mut lan = Lan::of(1);
+    let mut rogue = forger(66);
+    let mut said_by = |lan: &mut Lan, n: u32| {
+        let chain = door::Packet::Chain(door::Chain::default());
+        let bytes = said(&mut rogue, |s, out| s.post_door(To::Control, chain, out));
+        lan.deliver(machine(n), To::Control, &bytes);
+        (lan.counters(0).malformed, lan.counters(0).throttled)
+    };
+    let most = u64::from(DOOR_WORK_PER_S_MAX);
+    let looked_at = (0..DOOR_WORK_PER_S_MAX).map(|n| said_by(&mut lan, n / 50)).last();
+    assert_eq!(looked_at, Some((most, 0)));
+    assert_eq!(said_by(&mut lan, 999), (most, 1));
+    lan.ms += 1_000;
+    assert_eq!(said_by(&mut lan, 999), (most + 1, 1), "the next second");
+}
+
+#[test]
+fn a_crowd_of_joins_is_answered_so_many_at_a_time() {
+    let mut lan = Lan::of(1);
+    lan.run(1_000);
+    for n in 0..JOIN_ANSWERS_MAX as u8 + 8 {
+        let from = machine(n.into());
+        let identity = Identity::from_seed(&[n + 100; 32]);
+        let mut ghost =
+            Session::new(moment(lan.ms), Setup { seed: [n + 100; 32], identity, address: from, ..setup(66, None) });
+        // No time passes in which an answer could go out.
+        let join = said(&mut ghost, |g, out| g.send_join(out));
+        let at = moment(lan.ms);
+        let arrival = Arrival { channel: Channel::Control, source: from, wall: at.wall };
+        lan.sessions[0].1.beacons.answered = at.now;
+        lan.sessions[0].1.handle(at, arrival, &join, &mut Outputs::default());
+        let expected = JOIN_ANSWERS_MAX.min(usize::from(n) + 1);
+        assert_eq!(lan.session(0).beacons.answers.len(), expected);
+    }
+    lan.sent.clear();
+    lan.run(100);
+    assert_eq!(lan.sent_by(1, To::Control).len(), 1, "one beacon for everybody");
+    assert!(lan.session(0).beacons.answers.is_empty());
 }
