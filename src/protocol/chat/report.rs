@@ -2,8 +2,9 @@
 //!
 //! Each report is evidence of gaps for those who hear it, and tells authors who has their lines. Six sequences go in a
 //! beacon: three whose news were told least, and three in turn of all, so that after a split everybody hears of what was
-//! said on the other side. Heartbeats of all members together stay below 40 kb/s; in a large conference beacons are
-//! more frequent than that, and carry the reports alone.
+//! said on the other side. In a crowd many report, and what they report shares what viewers may send with the beacons: two
+//! sequences go in a beacon, the second in turn every other time. Heartbeats of all members together stay below 40 kb/s,
+//! those of a crowd below 8 kb/s; beacons are more frequent there.
 
 use std::time::Duration;
 
@@ -18,12 +19,18 @@ use crate::wire::message::ParticipantId;
 
 /// Sequences with news in a beacon, and as many in turn.
 const BEACON_ACKS: usize = 3;
+/// Sequences in a beacon of a crowd.
+const CROWD_ACKS: usize = 2;
+/// So many make a crowd: about as many as can send a beacon each two seconds.
+const CROWD: usize = 100;
 /// Sequences in a heartbeat of its own.
 const HEARTBEAT_ACKS: usize = 16;
 /// Time from something new to the heartbeat that tells of it, and up to half as much more.
 const HEARTBEAT_AFTER: Duration = Duration::from_millis(400);
 /// What each member adds to it: 200 bytes at 40 kb/s for all.
 const HEARTBEAT_PER_MEMBER: Duration = Duration::from_millis(40);
+/// The same in a crowd.
+const HEARTBEAT_PER_MEMBER_OF_CROWD: Duration = Duration::from_millis(200);
 /// A private line is acknowledged within this time.
 const HURRY: Duration = Duration::from_millis(150);
 
@@ -32,12 +39,21 @@ const HURRY: Duration = Duration::from_millis(150);
 pub(super) struct Reports {
     /// The last sequence whose turn it was.
     turn: SequenceId,
+    /// Whether the last beacon told only news.
+    told_news: bool,
 }
 
 impl Chat {
     /// The chat's part of a beacon that is about to be sent: one's own highest number, and how much of others' is had.
     pub fn beacon(&mut self) -> Heartbeat {
-        let heartbeat = self.report(BEACON_ACKS, BEACON_ACKS);
+        let (newest, in_turn) = if self.group() > CROWD {
+            self.reports.told_news = !self.reports.told_news;
+            let in_turn = usize::from(!self.reports.told_news);
+            (CROWD_ACKS - in_turn, in_turn)
+        } else {
+            (BEACON_ACKS, BEACON_ACKS)
+        };
+        let heartbeat = self.report(newest, in_turn);
         if self.unreported() == 0 {
             self.timers.cancel(Timer::Heartbeat);
         }
@@ -80,7 +96,8 @@ impl Chat {
             return;
         }
         let others = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-        let after = HEARTBEAT_AFTER.max(HEARTBEAT_PER_MEMBER * others);
+        let each = if self.group() > CROWD { HEARTBEAT_PER_MEMBER_OF_CROWD } else { HEARTBEAT_PER_MEMBER };
+        let after = HEARTBEAT_AFTER.max(each * others);
         let wait = self.random.between(after, after * 3 / 2);
         self.timers.set(Timer::Heartbeat, now + wait);
     }

@@ -562,8 +562,8 @@ fn a_heartbeat_follows_news_unless_a_beacon_told_them() {
         crowd.joined(at(0), ParticipantId(member));
     });
     hear_line(&mut crowd, at(0), ADA, 1);
-    let told = times(&run(&mut crowd, at(90_000)), is_heartbeat);
-    assert!(told.len() == 1 && told[0] >= at(40_000) && told[0] <= at(60_000), "{told:?}");
+    let told = times(&run(&mut crowd, at(390_000)), is_heartbeat);
+    assert!(told.len() == 1 && told[0] >= at(200_000) && told[0] <= at(300_000), "{told:?}");
 }
 
 #[test]

@@ -20,17 +20,22 @@ impl Roster {
         if self.by_sid.contains_key(&sid) || !self.by_sid.get(&old).is_some_and(goes_on) {
             return;
         }
-        if let Some(mut member) = self.by_sid.remove(&old) {
+        if let Some(mut member) = self.forget(old) {
+            self.index.absent(&member.person);
             member.person.sid = sid;
             (member.generation, member.counter, member.announced) = (self.generation, 0, 0);
             member.probe.outstanding = None;
             self.namesakes.remove(&member.folded, old);
             self.namesakes.add(&member.folded, sid);
             member.said.clear();
-            member.news = member.news.max(News::Changed);
-            self.has_news = true;
+            let told = std::mem::replace(&mut member.news, News::None);
+            member.tell(told.max(News::Changed), &mut self.news);
+            member.queued = Timestamp(u64::MAX);
+            self.index.came(*member.person.address.ip());
+            self.index.present(&member.person);
             self.by_sid.insert(sid, member);
             self.present.insert(id, sid);
+            self.is_due(sid);
             self.retire(old);
         }
     }

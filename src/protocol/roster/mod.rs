@@ -13,13 +13,13 @@
 //! that was not authentic and signed.
 
 mod epochs;
+mod index;
 pub mod names;
 mod namesakes;
 pub mod person;
 mod silence;
 pub mod slots;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -104,6 +104,8 @@ struct Member {
     members: usize,
     state: State,
     probe: Probe,
+    /// When it is looked at next, by the queue.
+    queued: Timestamp,
     signed: Rate,
     /// What its last Beacon said, word for word.
     said: Vec<u8>,
@@ -130,13 +132,15 @@ pub struct Roster {
     retired_order: VecDeque<u64>,
     rests: slots::Rests,
     departed: Vec<(Person, Departure)>,
-    has_news: bool,
+    /// Whose news are to be told.
+    news: Vec<u64>,
     namesakes: namesakes::Namesakes,
     /// Announced number of members; more may be here than are known yet.
     expected: usize,
-    /// Nothing is due before; `None` when that is to be found out. What moves later leaves it as it is. Looking at
-    /// everybody for each packet would make a packet cost as much as there are people.
-    nothing_before: Cell<Option<Timestamp>>,
+    /// Who is to be looked at when. What moves later leaves it as it is until it is due: looking at everybody for each
+    /// packet would make a packet cost as much as there are people.
+    queue: BTreeSet<(Timestamp, u64)>,
+    index: index::Index,
     /// Counts the epochs: sessions of an earlier one go on under another id.
     generation: u32,
 }
@@ -198,7 +202,7 @@ impl Roster {
     /// Remembers how many members were announced; 0 once as many as answer have answered.
     pub fn expect(&mut self, members: usize) {
         self.expected = members.min(PARTICIPANTS_MAX);
-        self.nothing_before.set(None);
+        self.queue_anew();
     }
 
     /// Time over which many spread what they would otherwise send at once: a millisecond each.
@@ -241,8 +245,7 @@ impl Roster {
 
     /// Whether one more may come from this machine, so that none fills the roster alone.
     pub fn has_room_for(&self, source: Ipv4Addr) -> bool {
-        let of_source = self.by_sid.values().filter(|m| *m.person.address.ip() == source).count();
-        of_source < PARTICIPANTS_PER_SOURCE_MAX
+        self.index.of_source(source) < PARTICIPANTS_PER_SOURCE_MAX
     }
 
     /// Takes over what a signed message that passed [`screen`](Self::screen) says of its signer. Somebody not known
@@ -260,12 +263,14 @@ impl Roster {
                 members,
                 state: State::Arriving { since: now },
                 probe: Probe::starting(probe_at),
+                queued: Timestamp(u64::MAX),
                 signed: Rate::default(),
                 said: Vec::new(),
                 news: News::None,
                 person,
             };
             let sid = member.person.sid;
+            self.index.came(*member.person.address.ip());
             self.by_sid.insert(sid, member);
             self.is_due(sid);
             return;
@@ -274,8 +279,8 @@ impl Roster {
         member.heard_at(now, members);
         member.said.clear();
         let old = std::mem::replace(&mut member.person, person);
-        let paced_otherwise = old.publishes() != member.person.publishes() || old.slot != member.person.slot;
         let sid = member.person.sid;
+        self.index.moved(*old.address.ip(), *member.person.address.ip());
         let renamed = old.typed_name != member.person.typed_name;
         if renamed {
             let folded = names::fold(&member.person.typed_name);
@@ -288,8 +293,10 @@ impl Roster {
             member.person.name.clone_from(&old.name);
         }
         if member.state != State::Present {
-            return;
+            return self.is_due(sid);
         }
+        self.index.absent(&old);
+        self.index.present(&member.person);
         if old.suffix != member.person.suffix || old.joined != member.person.joined || old.role != member.person.role {
             self.namesakes.touch(&member.folded);
         }
@@ -300,12 +307,9 @@ impl Roster {
             old.slot.into_iter().for_each(|slot| self.rests.freed(now, slot));
         }
         if old.differs(&member.person) {
-            member.news = member.news.max(News::Changed);
-            self.has_news = true;
+            member.tell(News::Changed, &mut self.news);
         }
-        if paced_otherwise {
-            self.is_due(sid);
-        }
+        self.is_due(sid);
     }
 
     /// Whether somebody present says in a signed Beacon what their last one said, from the same address; then all there is
@@ -318,6 +322,7 @@ impl Roster {
         };
         member.counter = counter;
         member.heard_at(now, members);
+        self.is_due(sid);
         true
     }
 
@@ -342,6 +347,7 @@ impl Roster {
             member.probe.next = now + Duration::from_millis(FIRST_PROBES_MS[0]);
             self.confirm(now, sid);
         }
+        self.is_due(sid);
         Some((origin, id))
     }
 
@@ -357,22 +363,22 @@ impl Roster {
         if let Some(older) = self.present.get(&id).copied() {
             let newer = self.by_sid.get(&older).is_none_or(|o| joined > o.person.joined);
             if !newer {
-                self.by_sid.remove(&sid);
+                self.forget(sid);
                 return;
             }
             self.depart(now, older, Departure::Lost);
             self.retire(older);
         }
         if self.present.len() + 1 >= PARTICIPANTS_MAX {
-            self.by_sid.remove(&sid);
+            self.forget(sid);
             return;
         }
         if let Some(member) = self.by_sid.get_mut(&sid) {
             member.state = State::Present;
-            member.news = News::Joined;
+            member.tell(News::Joined, &mut self.news);
             self.present.insert(id, sid);
             self.namesakes.add(&member.folded, sid);
-            self.has_news = true;
+            self.index.present(&member.person);
             self.is_due(sid);
         }
     }
@@ -384,20 +390,25 @@ impl Roster {
     }
 
     fn depart(&mut self, now: Timestamp, sid: u64, departure: Departure) {
-        let Some(member) = self.by_sid.remove(&sid) else {
+        let Some(member) = self.forget(sid).filter(|m| m.state == State::Present) else {
             return;
         };
-        if member.state != State::Present {
-            return;
-        }
         self.present.remove(&member.person.id);
+        self.index.absent(&member.person);
         member.person.slot.into_iter().for_each(|slot| self.rests.freed(now, slot));
         self.namesakes.remove(&member.folded, sid);
         // Somebody who was never reported needs no farewell.
         if member.news != News::Joined {
-            self.has_news = true;
             self.departed.push((member.person, departure));
         }
+    }
+
+    /// Takes a session out.
+    fn forget(&mut self, sid: u64) -> Option<Member> {
+        let member = self.by_sid.remove(&sid)?;
+        self.queue.remove(&(member.queued, sid));
+        self.index.went(*member.person.address.ip());
+        Some(member)
     }
 
     fn retire(&mut self, sid: u64) {
@@ -409,6 +420,16 @@ impl Roster {
                 self.retired.remove(&oldest);
             });
         }
+    }
+
+    /// Participants among those who are here, oneself not counted.
+    pub fn participants(&self) -> usize {
+        self.index.participants()
+    }
+
+    /// Sessions of those here who hold `slot`.
+    pub fn holders(&self, slot: u8) -> impl Iterator<Item = u64> {
+        self.index.holders(slot)
     }
 
     /// Slots somebody holds; those who have not proved yet to be there count with `arriving`.
@@ -463,8 +484,7 @@ impl Roster {
             let shown = names::with_suffix(&member.person.typed_name, number);
             if member.person.name != shown {
                 member.person.name = shown;
-                member.news = member.news.max(News::Changed);
-                self.has_news = true;
+                member.tell(News::Changed, &mut self.news);
             }
         }
         if let Some(me) = me {
@@ -474,11 +494,12 @@ impl Roster {
 
     /// Hands over what happened since the last time: departures first.
     pub fn report(&mut self, mut tell: impl FnMut(Report)) {
-        if !std::mem::take(&mut self.has_news) {
-            return;
-        }
         self.departed.drain(..).for_each(|(person, departure)| tell(Report::Left(person, departure)));
-        for member in self.by_sid.values_mut() {
+        self.news.sort_unstable();
+        for sid in self.news.drain(..) {
+            let Some(member) = self.by_sid.get_mut(&sid) else {
+                continue;
+            };
             match std::mem::replace(&mut member.news, News::None) {
                 News::None => {}
                 News::Changed => tell(Report::Changed(member.person.clone())),

@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use super::{Departure, Member, Roster, State, period};
+use super::{Departure, Member, News, Roster, State, period};
 use crate::limits::PARTICIPANTS_MAX;
 use crate::time::{NtpTime, Timestamp};
 
@@ -42,6 +42,14 @@ impl Member {
         (self.heard, self.members) = (now, members);
     }
 
+    /// Something is to be told of it.
+    pub(super) fn tell(&mut self, news: News, all: &mut Vec<u64>) {
+        if self.news == News::None {
+            all.push(self.person.sid);
+        }
+        self.news = self.news.max(news);
+    }
+
     /// Time until its next Beacon in a conference of `members` now: it may not know yet how many left since the last.
     fn period(&self, members: usize) -> Duration {
         period(self.person.publishes(), members.max(self.members))
@@ -59,7 +67,7 @@ impl Member {
         if self.person.publishes() { suspicion.min(self.probe.next) } else { suspicion }
     }
 
-    /// When there is something to do about it. While the conference shrinks this moves later or stays.
+    /// When there is something to do about it.
     fn due_at(&self, members: usize) -> Timestamp {
         self.expires_at(members).min(self.probe_at(members))
     }
@@ -76,43 +84,66 @@ impl Member {
 impl Roster {
     /// Notes that `sid` was asked `nonce` at `origin`.
     pub fn probed(&mut self, now: Timestamp, sid: u64, nonce: u64, origin: NtpTime) {
-        let period = clock_period(self.size());
+        let size = self.size();
+        let period = clock_period(size);
         if let Some(member) = self.by_sid.get_mut(&sid) {
             let gap = FIRST_PROBES_MS.get(member.probe.tries).map(|&ms| Duration::from_millis(ms)).unwrap_or(period);
             let tries = member.probe.tries + 1;
             member.probe = Probe { outstanding: Some((nonce, origin)), sent: now, tries, next: now + gap };
+            self.queue.remove(&(member.queued, sid));
+            member.queued = member.due_at(size);
+            self.queue.insert((member.queued, sid));
         }
     }
 
     /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
     pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddrV4)>) {
-        if self.next_timeout().is_none_or(|next| next > now) {
-            return;
-        }
-        self.nothing_before.set(None);
         let size = self.size();
-        let expired: Vec<u64> =
-            self.by_sid.iter().filter(|(_, m)| m.expires_at(size) <= now).map(|(&sid, _)| sid).collect();
-        expired.into_iter().for_each(|sid| self.depart(now, sid, Departure::Lost));
-        due.extend(
-            self.by_sid.iter().filter(|(_, m)| m.probe_at(size) <= now).map(|(&sid, m)| (sid, m.person.address)),
-        );
+        let first = due.len();
+        while let Some(&(at, sid)) = self.queue.first().filter(|(at, _)| *at <= now) {
+            self.queue.remove(&(at, sid));
+            let Some(member) = self.by_sid.get_mut(&sid) else {
+                continue;
+            };
+            member.queued = Timestamp(u64::MAX);
+            if member.expires_at(size) <= now {
+                self.depart(now, sid, Departure::Lost);
+            } else if member.probe_at(size) <= now {
+                due.push((sid, member.person.address));
+            } else {
+                self.is_due(sid);
+            }
+        }
+        // They stay due until they are asked.
+        due[first..].iter().for_each(|&(sid, _)| self.is_due(sid));
     }
 
     /// When [`timeout`](Self::timeout) may have something to do; never later than it has.
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        if self.nothing_before.get().is_none() {
-            let size = self.size();
-            self.nothing_before.set(self.by_sid.values().map(|m| m.due_at(size)).min());
-        }
-        self.nothing_before.get()
+        self.queue.first().map(|&(at, _)| at)
     }
 
-    /// Something about `sid` changed that may be due before all else.
+    /// Something about `sid` changed that may be due before it was.
     pub(super) fn is_due(&mut self, sid: u64) {
         let size = self.size();
-        if let (Some(before), Some(member)) = (self.nothing_before.get(), self.by_sid.get(&sid)) {
-            self.nothing_before.set(Some(before.min(member.due_at(size))));
+        let Some(member) = self.by_sid.get_mut(&sid) else {
+            return;
+        };
+        let due = member.due_at(size);
+        if due < member.queued {
+            self.queue.remove(&(member.queued, sid));
+            self.queue.insert((due, sid));
+            member.queued = due;
+        }
+    }
+
+    /// Everybody's pace may be another.
+    pub(super) fn queue_anew(&mut self) {
+        let size = self.size();
+        self.queue.clear();
+        for (&sid, member) in &mut self.by_sid {
+            member.queued = member.due_at(size);
+            self.queue.insert((member.queued, sid));
         }
     }
 }

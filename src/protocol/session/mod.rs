@@ -55,6 +55,9 @@ const BEACON_GAP: Duration = Duration::from_millis(40);
 /// Up to so many Joins are answered by unicast, which reaches a newcomer whose membership the switch does not know yet;
 /// more, by one beacon for everybody.
 const UNICAST_ANSWERS_MAX: usize = 4;
+/// What each member adds to the time between two beacons for everybody with answers: 280 bytes at 1.6 Mb/s for all. A crowd
+/// that comes within seconds would else be answered by a flood.
+const ANSWER_PER_MEMBER: Duration = Duration::from_micros(1_400);
 /// How often whoever keeps a contested slot reminds the other.
 const REMINDER_GAP: Duration = Duration::from_millis(500);
 const BYES: u8 = 3;
@@ -496,7 +499,7 @@ impl Session {
 
     /// Whether as many participants are known as were announced.
     fn all_answered(&self) -> bool {
-        let known = self.roster.people().filter(|p| p.role == Role::Participant).count();
+        let known = self.roster.participants();
         self.joins_sent > 0 && self.expected.is_some_and(|expected| known >= expected as usize)
     }
 
@@ -520,8 +523,7 @@ impl Session {
 
     /// Participants, oneself included.
     fn participants(&self) -> u32 {
-        let others = self.roster.people().filter(|p| p.role == Role::Participant).count() as u32;
-        others + u32::from(self.me.role == Role::Participant)
+        self.roster.participants() as u32 + u32::from(self.me.role == Role::Participant)
     }
 
     /// Takes, moves or gives up the slot.
@@ -541,7 +543,7 @@ impl Session {
             return;
         }
         let mine = self.me.sid;
-        let rivals = || self.roster.people().filter(|p| p.slot == Some(slot)).map(|p| p.sid);
+        let rivals = || self.roster.holders(slot);
         if rivals().all(|rival| slots::keeps(slot, mine, rival)) {
             if rivals().next().is_some() && self.beacons.last + REMINDER_GAP <= at.now {
                 self.beacons.changed(at.now);

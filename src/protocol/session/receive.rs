@@ -355,6 +355,10 @@ impl Session {
             JOIN_ANSWERS_MAX.. => soonest,
             _ => soonest.max(at.now + self.random.between(std::time::Duration::ZERO, self.roster.spread())),
         };
-        self.beacons.answer = Some(self.beacons.answer.map_or(due, |earlier| earlier.min(due)));
+        let due = self.beacons.answer.map_or(due, |earlier| earlier.min(due));
+        // One for everybody, from everybody: the more there are, the longer each waits for more to ask.
+        let together = self.beacons.answers.len() > super::UNICAST_ANSWERS_MAX;
+        let paced = self.beacons.last + super::ANSWER_PER_MEMBER * self.roster.size() as u32;
+        self.beacons.answer = Some(if together { due.max(paced) } else { due });
     }
 }
