@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::Message as _;
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::device::clock;
 use crate::limits::{CHAT_LOG_PIECES_MAX, HISTORY_BYTES_MAX, HISTORY_CONFERENCES_MAX, HISTORY_LINES_MAX};
@@ -321,6 +321,26 @@ fn read(connection: &Connection, wall_ms: u64, pieces_max: usize) -> rusqlite::R
         Some(Restored { age, original: Original::decode(original.as_slice()).ok()? })
     });
     Ok(restored.collect())
+}
+
+/// Title and number of pieces of a file that can be read. Without a title it is of a version that kept none.
+fn about(path: &Path) -> Option<(Option<String>, Option<u64>)> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    connection.busy_timeout(Duration::from_secs(2)).ok()?;
+    let pieces: i64 = connection.query_row("SELECT count(*) FROM pieces", [], |row| row.get(0)).ok()?;
+    let title = connection.query_row("SELECT title FROM about", [], |row| row.get(0)).ok();
+    Some((title, Some(pieces.unsigned_abs())))
+}
+
+/// Whether nobody else has the file open: only then does SQLite give up the log that all who have it open share.
+fn is_alone(path: &Path) -> Result<bool, Error> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| failure(path, e))?;
+    match connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0)) {
+        Ok(mode) => Ok(mode.eq_ignore_ascii_case("delete")),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        Err(error) => Err(failure(path, error)),
+    }
 }
 
 fn failure(path: &Path, source: rusqlite::Error) -> Error {

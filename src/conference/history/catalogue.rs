@@ -4,9 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::{DAMAGED, Error, SUFFIX, at, companions, failure, files, remove};
+use super::{DAMAGED, Error, SUFFIX, about, at, companions, files, is_alone, remove};
 use crate::device::identity;
 
 /// Folder of all histories in the data folder.
@@ -50,18 +48,9 @@ pub fn all(folder: &Path) -> Vec<Entry> {
 fn entry(changed: Duration, path: PathBuf) -> Option<Entry> {
     let conference = path.file_stem()?.to_str()?.to_owned();
     let whole = path.extension().is_some_and(|extension| extension == SUFFIX);
-    let (title, pieces) = whole.then(|| read(&path).ok()).flatten().unwrap_or_default();
+    let (title, pieces) = whole.then(|| about(&path)).flatten().unwrap_or_default();
     let sizes = companions(&path).into_iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len());
     Some(Entry { conference, title, pieces, bytes: sizes.sum(), changed, path })
-}
-
-fn read(path: &Path) -> rusqlite::Result<(Option<String>, Option<u64>)> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(Duration::from_secs(2))?;
-    let pieces: i64 = connection.query_row("SELECT count(*) FROM pieces", [], |row| row.get(0))?;
-    // Without a title it is of a version that kept none.
-    let title = connection.query_row("SELECT title FROM about", [], |row| row.get(0)).ok();
-    Ok((title, Some(pieces.unsigned_abs())))
 }
 
 impl Entry {
@@ -71,20 +60,10 @@ impl Entry {
     /// It is in use, or cannot be removed.
     pub fn delete(&self) -> Result<(), Error> {
         fs::metadata(&self.path).map_err(at(&self.path))?;
-        if self.pieces.is_some() && !is_alone(&self.path).map_err(|source| failure(&self.path, source))? {
+        if self.pieces.is_some() && !is_alone(&self.path)? {
             return Err(Error::InUse { path: self.path.clone() });
         }
         remove(&self.path)
-    }
-}
-
-/// Whether nobody else has the file open: only then does SQLite give up the log that all who have it open share.
-fn is_alone(path: &Path) -> rusqlite::Result<bool> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    match connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0)) {
-        Ok(mode) => Ok(mode.eq_ignore_ascii_case("delete")),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
