@@ -82,6 +82,12 @@ pub const NEWCOMERS_PER_S_MAX: u32 = 200;
 pub const NEWCOMERS_TOTAL_PER_S_MAX: u32 = 1_000;
 /// Pings answered per second: those of everybody who may meet somebody new at once, twice.
 pub const PONGS_PER_S_MAX: u32 = 2 * PARTICIPANTS_MAX as u32;
+/// Copies of a stream that its sender makes for those who hear no group; a relay serves the others.
+pub const DIRECT_COPIES_MAX: usize = 4;
+/// People to whom a relay repeats streams.
+pub const RELAYED_MAX: usize = 12;
+/// Copies of a control datagram for those who hear no group.
+pub const CONTROL_COPIES_MAX: usize = DIRECT_COPIES_MAX + RELAYED_MAX;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
 /// Joins answered by one beacon.

@@ -165,10 +165,16 @@ pub struct ParticipantOptions {
     /// Network interface, by name or address
     #[arg(long, value_name = "NAME|ADDR")]
     pub interface: Option<String>,
-    /// How many routers multicast may cross (1 = this network only)
+    /// How far a conference you start reaches: this network, or across the site's multicast routers
+    #[arg(long, value_name = "lan|site")]
+    pub scope: Option<String>,
+    /// Start the conference over IPv6; those who join need not say so
+    #[arg(long)]
+    pub ipv6: bool,
+    /// How many routers multicast may cross, if not what the scope needs (lan 1, site 16)
     #[arg(long, value_name = "N")]
     pub ttl: Option<String>,
-    /// Pin the multicast groups: the base of a /23, such as 239.255.4.0
+    /// Pin the multicast groups: the base of a block of 512, such as 239.255.4.0 or ff12::8000:8000
     #[arg(long, value_name = "ADDR")]
     pub group: Option<String>,
     /// Pin the ports: an even base port up to 63488
@@ -226,6 +232,8 @@ impl ParticipantOptions {
             ("microphone", &self.microphone),
             ("speaker", &self.speaker),
             ("interface", &self.interface),
+            ("scope", &self.scope),
+            ("ipv6", &self.ipv6.then(|| "true".to_owned())),
             ("ttl", &self.ttl),
             ("group", &self.group),
             ("port", &self.port),

@@ -13,6 +13,7 @@ use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
 use crate::limits;
 use crate::protocol::roster::names;
+use crate::wire::address::Scope;
 
 /// The commented defaults, as shipped.
 pub const DEFAULTS: &str = include_str!("../../config/roundtable.toml");
@@ -195,9 +196,13 @@ pub struct Config {
     pub speaker: SpeakerSpec,
     /// Interface by name or address.
     pub interface: Option<String>,
-    /// Multicast TTL.
-    pub ttl: u8,
-    /// Pinned /23 base.
+    /// How far a conference started here reaches.
+    pub scope: Scope,
+    /// It has IPv6 addresses.
+    pub ipv6: bool,
+    /// Multicast TTL; `None` is the scope's.
+    pub ttl: Option<u8>,
+    /// Pinned base of the block of groups.
     pub group: Option<IpAddr>,
     /// Pinned base port.
     pub port: Option<u16>,
@@ -250,6 +255,11 @@ impl Config {
         if !port.is_multiple_of(2) {
             return Err(layer.error("port", "an even number is expected: RTP takes even ports, RTCP the odd above"));
         }
+        let ipv6 = layer.parse("ipv6", "true or false")?;
+        let group: Option<IpAddr> = layer.optional("group", "an address such as 239.255.4.0 or ff12::8000:8000")?;
+        if ipv6 && group.is_some_and(|g| g.is_ipv4()) {
+            return Err(layer.error("group", "an IPv6 address is expected, because ipv6 is asked for"));
+        }
         Ok(Config {
             name: name_or_login(layer.text("name")).map_err(|m| layer.error("name", m))?,
             camera: layer.parse("camera", "auto, none, test, a number or a file")?,
@@ -258,8 +268,10 @@ impl Config {
             microphone: layer.parse("microphone", "auto, none, test, a name or a WAV file")?,
             speaker: layer.parse("speaker", "auto, none, a name or a WAV file")?,
             interface: layer.optional("interface", "an interface name or address")?,
-            ttl: layer.number("ttl", 0, 255)?,
-            group: layer.optional("group", "an IPv4 address such as 239.255.4.0")?,
+            scope: layer.parse("scope", "lan or site")?,
+            ipv6: ipv6 || group.is_some_and(|g| g.is_ipv6()),
+            ttl: layer.optional("ttl", "a number from 0 to 255")?,
+            group,
             port: (port != 0).then_some(port),
             quality: layer.number("quality", 1, 100)?,
             audio_frame_ms: frame_ms,
@@ -322,7 +334,7 @@ mod tests {
         let config = with(&[("name", "Ada")]).unwrap();
         assert_eq!(config.name, "Ada");
         assert_eq!(config.camera_size, Size { width: 1280, height: 720 });
-        assert_eq!((config.ttl, config.port, config.group), (1, None, None));
+        assert_eq!((config.ttl, config.port, config.group), (None, None, None));
     }
 
     #[test]
@@ -338,7 +350,7 @@ mod tests {
         flags.set("name", "Flag", "command line").unwrap();
         let all = flags.over(environment).over(file).over(Layer::from_toml(DEFAULTS, "d").unwrap());
         let config = Config::check(&all).unwrap();
-        assert_eq!((config.name.as_str(), config.ttl, config.quality), ("Flag", 7, 50));
+        assert_eq!((config.name.as_str(), config.ttl, config.quality), ("Flag", Some(7), 50));
     }
 
     #[test]
@@ -362,6 +374,8 @@ mod tests {
             ("audio_frame_ms", "15"),
             ("ttl", "256"),
             ("group", "everyone"),
+            ("scope", "world"),
+            ("ipv6", "perhaps"),
             ("name", "\u{7}"),
             ("name", "\u{200b}\u{200d}"),
             ("name", &"x".repeat(65)),

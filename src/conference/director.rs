@@ -16,6 +16,7 @@ use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
+use super::network::Network;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
@@ -57,6 +58,7 @@ pub struct Director {
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
+    pub(super) network: Network,
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
     pub(super) me: ParticipantId,
@@ -136,6 +138,7 @@ impl Director {
             receiver,
             voices,
             follows: Follows::default(),
+            network: Network::new(ready.interface, config.interface.is_some()),
             keys: ready.keys,
             me: ready.id,
             sid,
@@ -403,6 +406,7 @@ impl Director {
             self.say(NoticeKind::Warning, &text);
         }
         let now = self.now();
+        self.mind_network(now);
         self.direct(now);
         if self.follows.again(now) {
             self.follow_all();
@@ -446,7 +450,7 @@ impl Director {
                 usage.max_rss_bytes >> 20,
                 usage.threads
             ),
-            format!("{}   groups {}/23 port {}   slot {slot}", state.interface, state.plan.base, state.plan.port),
+            format!("{}   groups {} port {}   slot {slot}", state.interface, state.plan.block_text(), state.plan.port),
             format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
         ];
     }

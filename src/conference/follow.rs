@@ -74,7 +74,7 @@ struct Opened {
 /// Where a stream of somebody's is received, and the stream; `None` while they send none.
 pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
-    let address = plan.stream(other.person.slot?, kind);
+    let address = other.person.stream_address(plan, kind)?;
     Some((Received { address, source: other.person.address, ssrc: stream.ssrc }, *stream))
 }
 
@@ -229,6 +229,6 @@ impl Director {
 }
 
 /// The key of one of a person's streams: eight of them a person.
-fn stream_key(person: u64, kind: StreamKind) -> u64 {
+pub(super) fn stream_key(person: u64, kind: StreamKind) -> u64 {
     person * 8 + u64::from(kind.to_wire())
 }

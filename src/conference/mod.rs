@@ -19,6 +19,7 @@ mod entry;
 mod follow;
 pub mod history;
 mod latency;
+mod network;
 mod notices;
 mod own;
 mod people;

@@ -79,10 +79,10 @@ pub struct Announcement {
     /// No passphrase.
     #[prost(bool, tag = "3")]
     pub open: bool,
-    /// 4 for IPv4.
+    /// 4 for IPv4, 6 for IPv6.
     #[prost(uint32, tag = "4")]
     pub family: u32,
-    /// Base address of the /23.
+    /// Base address of the block, or the group id of an IPv6 one.
     #[prost(fixed32, tag = "5")]
     pub base: u32,
     /// Base port.

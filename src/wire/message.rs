@@ -27,7 +27,10 @@
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
 //!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
 //!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
-//!                   bytes   address6    = 16; }            // its IPv6 address, 16 bytes; `address` is 0 then
+//!                   bytes   address6    = 16;              // its IPv6 address, 16 bytes; `address` is 0 then
+//!                   uint32  reach       = 19;              // hears 0 all groups, 1 the control group, 2 none
+//!                   uint32  direct      = 20;              // port at that address for copies of streams; 0 none
+//!                   bool    single      = 21; }            // its streams go to the control group
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -285,6 +288,15 @@ pub struct Beacon {
     /// IPv6 address of the sender's own socket; empty when it has an IPv4 one.
     #[prost(bytes = "vec", tag = "16")]
     pub address6: Vec<u8>,
+    /// What the sender hears: 0 all groups, 1 the control group, 2 none.
+    #[prost(uint32, tag = "19")]
+    pub reach: u32,
+    /// Port at the sender's address for copies of streams; 0 none.
+    #[prost(uint32, tag = "20")]
+    pub direct: u32,
+    /// The sender's streams go to the control group.
+    #[prost(bool, tag = "21")]
+    pub single: bool,
 }
 
 /// One stream of a publisher.

@@ -66,6 +66,30 @@ impl Lan {
         lan
     }
 
+    /// As [`up`](Self::up), with IPv6 on every host, and without IPv4 addresses where `only` holds.
+    pub fn up_ipv6(hosts: usize, only: impl Fn(usize) -> bool) -> Lan {
+        let lan = Self::up(hosts);
+        // Addresses are usable at once: nobody else can have them.
+        let enable = |of: &str| {
+            format!(
+                "echo 0 > /proc/sys/net/ipv6/conf/{of}/accept_dad; echo 0 > /proc/sys/net/ipv6/conf/{of}/disable_ipv6"
+            )
+        };
+        sh(&enable("br0"));
+        for h in 1..=hosts {
+            sh(&format!("ip netns exec h{h} sh -c '{}; {}'", enable("lo"), enable("eth0")));
+            if only(h) {
+                sh(&format!("ip -n h{h} -4 addr flush dev eth0"));
+            }
+        }
+        let socket = UdpSocket::bind("[::]:0").expect("socket of the switch");
+        lan.await_quiet(|| {
+            let sent = socket.send_to(&[0; 1_000], ("ff15::77:77", NOBODYS_GROUP.1));
+            sent.expect("send to a group");
+        });
+        lan
+    }
+
     /// The address of host `h`.
     pub fn address(h: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, u8::try_from(h).expect("few hosts"))
@@ -93,16 +117,37 @@ impl Lan {
         Counters { to_host: bytes("tx"), from_host: bytes("rx") }
     }
 
+    /// The switch forgets within half a minute who listens, because nobody on this LAN hears its queries: they are dropped
+    /// before they reach the hosts. Its querier stays on, without which it would flood.
+    pub fn drop_queries(&self) {
+        sh("ip link set br0 type bridge mcast_membership_interval 3000");
+        for h in 1..=self.hosts {
+            let rules = "table inet deaf { chain in { type filter hook input priority 0; \
+                         igmp type membership-query drop; icmpv6 type mld-listener-query drop; } }";
+            sh(&format!("echo '{rules}' | ip netns exec h{h} nft -f -"));
+        }
+    }
+
+    /// Runs `ip` on host `h`.
+    pub fn ip(&self, h: usize, arguments: &str) {
+        sh(&format!("ip -n h{h} {arguments}"));
+    }
+
     /// Sends to a group nobody joined until none of it comes out of a port.
     fn await_snooping(&self) {
         let socket = UdpSocket::bind((SWITCH, 0)).expect("socket of the switch");
+        self.await_quiet(|| {
+            socket.send_to(&[0; 1_000], NOBODYS_GROUP).expect("send to a group");
+        });
+    }
+
+    /// Sends again and again until a port gets none of it.
+    fn await_quiet(&self, send: impl Fn()) {
         let in_force = poll(Duration::from_secs(20), || {
             let before = self.counters(1).to_host;
-            for _ in 0..20 {
-                socket.send_to(&[0; 1_000], NOBODYS_GROUP).expect("send to a group");
-            }
+            (0..20).for_each(|_| send());
             (self.counters(1).to_host - before < 5_000).then_some(())
         });
-        assert!(in_force.is_some(), "the switch floods: IGMP snooping is not in force");
+        assert!(in_force.is_some(), "the switch floods: snooping is not in force");
     }
 }

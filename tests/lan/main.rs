@@ -14,6 +14,8 @@ mod demo;
 mod door;
 mod flood;
 mod hostile;
+mod ipv6;
+mod network;
 mod protected;
 mod stranger;
 mod switch;

@@ -69,7 +69,7 @@ impl Interface {
 
     /// Lower is preferred: IPv4 goes before IPv6 on interfaces of the same kind.
     fn rank(&self) -> (u8, bool) {
-        (self.kind_rank(), self.addr.is_ipv6())
+        (self.preference(), self.addr.is_ipv6())
     }
 
     /// Among the addresses of one interface: IPv4, then that of the link, which reaches all who have IPv6.
@@ -85,7 +85,8 @@ impl Interface {
         }
     }
 
-    fn kind_rank(&self) -> u8 {
+    /// Lower is preferred when nobody says which interface.
+    pub(super) fn preference(&self) -> u8 {
         match self {
             i if i.loopback => 4,
             i if !i.running || !i.multicast => 5,

@@ -12,12 +12,14 @@
 
 mod buffer;
 mod counters;
+mod groups;
 mod interface;
 pub mod memory;
 mod options;
 mod ports;
 mod segment;
 mod socket;
+pub mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +31,7 @@ pub use memory::MemoryLan;
 pub use ports::FreePorts;
 pub use segment::Dscp;
 pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket};
+pub use watch::{Change, Watch};
 
 /// What can go wrong with interfaces and sockets.
 #[derive(Debug, thiserror::Error)]

@@ -153,6 +153,10 @@ pub enum Command {
     Moderator(ParticipantId, bool),
     /// Make somebody the owner.
     HandOver(ParticipantId),
+    /// The network is back; the flag says that the own socket was renewed on another address or interface.
+    Network(Box<Interface>, bool),
+    /// A switch forgets groups: they are joined again and again.
+    Refresh,
     /// Say goodbye and end.
     Leave,
 }
@@ -180,7 +184,7 @@ impl Control {
         let figures = Arc::<Figures>::default();
         let poll = Poll::new().map_err(Error::Poll)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
-        let role = Role::open(config, event_in, Arc::clone(&figures))?;
+        let mut role = Role::open(config, event_in, Arc::clone(&figures))?;
         role.register(poll.registry()).map_err(Error::Poll)?;
         let sid = role.sid();
         let thread = std::thread::Builder::new()

@@ -11,7 +11,7 @@ use mio::{Registry, Token};
 use super::sap::{Announcer, describe};
 use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
-use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
+use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
@@ -55,6 +55,9 @@ pub(super) struct Role {
     buffer: ReceiveBuffer,
     rejoin_at: Timestamp,
     rejoin_gap: Duration,
+    /// A switch forgets groups, whether others are heard or not.
+    refresh: bool,
+    registry: Option<Registry>,
     complaints: Rate,
 }
 
@@ -100,12 +103,15 @@ impl Role {
             buffer: ReceiveBuffer::new(),
             rejoin_at: at.now + REJOIN_AFTER,
             rejoin_gap: REJOIN_AFTER,
+            refresh: false,
+            registry: None,
             complaints: Rate::default(),
         })
     }
 
     /// Registers every socket with its index as token.
-    pub(super) fn register(&self, registry: &Registry) -> std::io::Result<()> {
+    pub(super) fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
+        self.registry = Some(registry.try_clone()?);
         self.sockets.iter().enumerate().try_for_each(|(n, s)| s.socket.register(registry, Token(n)))
     }
 
@@ -149,6 +155,8 @@ impl Role {
             Command::Refuse(id) => self.session.refuse(at, id, out),
             Command::Moderator(id, on) => self.session.set_moderator(at, id, on, out),
             Command::HandOver(id) => self.session.hand_over(at, id, out),
+            Command::Network(interface, moved) => self.network(at, &interface, moved),
+            Command::Refresh => self.refresh = true,
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();
@@ -194,7 +202,8 @@ impl Role {
         }
         if others {
             self.rejoin_gap = REJOIN_AFTER;
-            self.rejoin_at = now + REJOIN_AFTER;
+            // The refresh of a switch that forgets is not put off by hearing others: they are heard because of it.
+            self.rejoin_at = if self.refresh { self.rejoin_at.min(now + REJOIN_GAP_MAX) } else { now + REJOIN_AFTER };
         }
         self.flush();
     }
@@ -329,8 +338,37 @@ impl Role {
                 self.complain("cannot join the group again", &error);
             }
         }
-        self.rejoin_at = now + self.rejoin_gap;
+        self.rejoin_at = now + if self.refresh { REJOIN_GAP_MAX } else { self.rejoin_gap };
         self.rejoin_gap = (self.rejoin_gap * 2).min(REJOIN_GAP_MAX);
+    }
+
+    /// The network is back. Other switches may be in it, which know of no groups; others learn the address by a beacon.
+    fn network(&mut self, at: Moment, interface: &Interface, moved: bool) {
+        for (n, s) in self.sockets.iter_mut().enumerate() {
+            s.ready = true;
+            let shared = s.channel != Channel::Unicast;
+            let renewed = if !moved {
+                s.socket.rejoin()
+            } else if shared {
+                s.socket.renew(interface)
+            } else {
+                Ok(())
+            };
+            if let Err(error) = renewed {
+                tracing::warn!(%error, "cannot listen on the changed network yet");
+            }
+            let registry = self.registry.as_ref().filter(|_| moved);
+            // The sockets are others under the numbers of those before.
+            if let Some(Err(error)) = registry.map(|registry| s.socket.register(registry, Token(n))) {
+                tracing::error!(%error, "cannot wait for a socket of the changed network");
+            }
+        }
+        self.session.set_address(at, self.own.local_addr(), &mut self.out);
+        if let Some(sap) = &mut self.sap {
+            sap.set_source(self.own.local_addr().ip());
+            self.me_changed = true;
+        }
+        (self.rejoin_gap, self.rejoin_at) = (Duration::from_secs(1), at.now + Duration::from_secs(1));
     }
 
     fn complain(&mut self, what: &str, error: &dyn std::error::Error) {

@@ -4,7 +4,7 @@
 //!            ┌ RTP ──> own source only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
-//!            └ waker > commands: subscribe, unsubscribe, rejoin, stop
+//!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
 //! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes, never waits for a
@@ -15,10 +15,11 @@ mod role;
 mod stream;
 mod video;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel as channel;
@@ -129,6 +130,7 @@ enum Command {
     Subscribe(Box<Stream>),
     Unsubscribe(u64),
     Rejoin(u64),
+    Renew(Box<Interface>),
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -136,6 +138,8 @@ pub struct Receiver {
     commands: channel::Sender<Command>,
     waker: Arc<Waker>,
     interface: Interface,
+    /// Group of each subscription, and how much of it arrived.
+    arrivals: Mutex<BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>>,
     refused: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -163,7 +167,14 @@ impl Receiver {
             refused: refused.clone(),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
-        Ok(Self { commands, waker, interface: interface.clone(), refused, thread: Some(thread) })
+        Ok(Self {
+            commands,
+            waker,
+            interface: interface.clone(),
+            arrivals: Mutex::default(),
+            refused,
+            thread: Some(thread),
+        })
     }
 
     /// Joins the stream's group and receives it from now on; a stream of the same key is replaced.
@@ -172,6 +183,8 @@ impl Receiver {
     /// [`Error::Net`] may be transient, see there.
     pub fn subscribe(&self, subscription: Subscription) -> Result<(), Error> {
         let stream = Stream::open(subscription, &self.interface)?;
+        let arrival = (stream.rtp.local_addr().ip(), Arc::clone(&stream.arrived));
+        self.lock_arrivals().insert(stream.key, arrival);
         self.command(Command::Subscribe(Box::new(stream)))
     }
 
@@ -182,12 +195,30 @@ impl Receiver {
 
     /// Leaves the stream's group. Its slot keeps the last picture.
     pub fn unsubscribe(&self, key: u64) {
+        self.lock_arrivals().remove(&key);
         let _ = self.command(Command::Unsubscribe(key));
     }
 
     /// Leaves and joins the stream's groups, for switches that forgot them.
     pub fn rejoin(&self, key: u64) {
         let _ = self.command(Command::Rejoin(key));
+    }
+
+    /// Of each subscription: key, group, and how many of its source's datagrams arrived.
+    pub fn arrivals(&self) -> Vec<(u64, IpAddr, u64)> {
+        let of =
+            |(&key, (group, count)): (&u64, &(IpAddr, Arc<AtomicU64>))| (key, *group, count.load(Ordering::Relaxed));
+        self.lock_arrivals().iter().map(of).collect()
+    }
+
+    /// Receives everything on `interface` as it is now, or on that one instead.
+    pub fn renew(&mut self, interface: Interface) {
+        self.interface = interface.clone();
+        let _ = self.command(Command::Renew(Box::new(interface)));
+    }
+
+    fn lock_arrivals(&self) -> MutexGuard<'_, BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel as channel;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use super::stream::{Kind, Source, Stream, pinned};
 use super::{AudioSink, Command, WAKER};
 use crate::device::clock::Clock;
-use crate::device::net::ReceiveBuffer;
+use crate::device::net::{Datagram, Interface, ReceiveBuffer};
 use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
 use crate::protocol::srtp::Unprotector;
@@ -80,6 +80,7 @@ impl Role {
                         stream.rejoin();
                     }
                 }
+                Command::Renew(interface) => self.renew(&interface),
             }
         }
     }
@@ -90,15 +91,18 @@ impl Role {
             self.streams.push(None);
             self.streams.len() - 1
         });
-        let registry = self.poll.registry();
-        let registered = stream
-            .rtp
-            .register(registry, Token(2 * index))
-            .and_then(|()| stream.rtcp.register(registry, Token(2 * index + 1)));
-        if let Err(error) = registered {
-            tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
-        }
+        register(&stream, self.poll.registry(), index);
         self.streams[index] = Some(stream);
+    }
+
+    /// Everything on the interface as it is now.
+    fn renew(&mut self, interface: &Interface) {
+        for (index, stream) in self.streams.iter().enumerate().filter_map(|(n, s)| Some((n, s.as_ref()?))) {
+            stream.renew(interface);
+            register(stream, self.poll.registry(), index);
+        }
+        // What waited is gone with the sockets it waited at.
+        self.readable.clear();
     }
 
     /// Closing its sockets leaves the groups and ends their registration.
@@ -125,6 +129,8 @@ impl Role {
                 return false;
             }
         }
+        let own = |d: &Datagram<'_>| stream.source.is_none_or(|own| own == d.source);
+        stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
         if token.is_multiple_of(2) {
             let now = self.clock.now();
             match &mut stream.kind {
@@ -170,5 +176,15 @@ impl Role {
             self.refused.fetch_add(refused, Ordering::Relaxed);
         }
         true
+    }
+}
+
+fn register(stream: &Stream, registry: &Registry, index: usize) {
+    let registered = stream
+        .rtp
+        .register(registry, Token(2 * index))
+        .and_then(|()| stream.rtcp.register(registry, Token(2 * index + 1)));
+    if let Err(error) = registered {
+        tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
     }
 }

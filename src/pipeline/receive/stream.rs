@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::video::VideoPath;
 use super::{ClockOffset, Error, Sink, Subscription};
@@ -49,6 +50,8 @@ pub(super) struct Stream {
     pub(super) offset: ClockOffset,
     pub(super) opener: Opener,
     pub(super) kind: Kind,
+    /// Datagrams of its source, of both kinds.
+    pub(super) arrived: Arc<AtomicU64>,
 }
 
 /// Opens the packets of a protected stream; those of an open conference are taken as they are.
@@ -102,13 +105,21 @@ impl Stream {
             offset,
             opener: Opener::new(opener),
             kind,
+            arrived: Arc::default(),
         })
     }
 
+    /// Both sockets are of one group, which all sockets join again together.
     pub(super) fn rejoin(&self) {
+        if let Err(error) = self.rtp.rejoin() {
+            tracing::debug!(%error, "cannot join a group again");
+        }
+    }
+
+    pub(super) fn renew(&self, interface: &Interface) {
         for socket in [&self.rtp, &self.rtcp] {
-            if let Err(error) = socket.rejoin() {
-                tracing::warn!(%error, "cannot join a group again");
+            if let Err(error) = socket.renew(interface) {
+                tracing::warn!(%error, "cannot receive a stream on the changed network");
             }
         }
     }

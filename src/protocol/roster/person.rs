@@ -7,9 +7,10 @@ use crate::limits::{
     STREAMS_PER_SLOT_MAX,
 };
 use crate::protocol::roster::names;
+use crate::protocol::transport::Reach;
 use crate::time::NtpTime;
 use crate::wire::StreamKind;
-use crate::wire::address::{host_from_wire, host_to_wire};
+use crate::wire::address::{Plan, host_from_wire, host_to_wire};
 use crate::wire::message::{Beacon, ParticipantId, Stream};
 
 /// What somebody takes part as.
@@ -100,6 +101,12 @@ pub struct Person {
     pub joined: NtpTime,
     /// Their socket: everything is sent from it, and unicast goes to it.
     pub address: SocketAddr,
+    /// What they hear.
+    pub reach: Reach,
+    /// Port at their address that takes copies of streams; 0 none.
+    pub direct: u16,
+    /// Their streams go to the control group.
+    pub single: bool,
     /// What they take part as.
     pub role: Role,
     /// Place in the addressing plan; none while nothing is sent.
@@ -136,6 +143,18 @@ impl Person {
         cname(&self.id, self.address.ip())
     }
 
+    /// Where copies of streams reach them, when they hear no group.
+    pub fn direct(&self) -> Option<SocketAddr> {
+        let takes = self.reach == Reach::Unicast && self.direct != 0;
+        takes.then(|| SocketAddr::new(self.address.ip(), self.direct))
+    }
+
+    /// Group and port of one of their streams, while they have a slot.
+    pub fn stream_address(&self, plan: &Plan, kind: StreamKind) -> Option<SocketAddr> {
+        let own = plan.stream(self.slot?, kind);
+        Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
+    }
+
     /// The stream of a kind.
     pub fn stream(&self, kind: StreamKind) -> Option<&StreamInfo> {
         self.streams.iter().find(|s| s.kind == kind)
@@ -162,6 +181,9 @@ impl Person {
             suffix: beacon.suffix.checked_sub(1),
             joined: NtpTime(beacon.joined),
             address: SocketAddr::new(host, port),
+            reach: Reach::from_wire(beacon.reach),
+            direct: u16::try_from(beacon.direct).map_err(|_| BadBeacon("direct"))?,
+            single: beacon.single,
             role: if beacon.role == 1 { Role::Observer } else { Role::Participant },
             slot: beacon.slot.checked_sub(1).map(|slot| slot as u8),
             microphone: match beacon.microphone {
@@ -210,6 +232,9 @@ impl Person {
             attention: self.attention.to_wire(),
             door: 0,
             address6,
+            reach: self.reach.to_wire(),
+            direct: self.direct.into(),
+            single: self.single,
         }
     }
 
@@ -221,6 +246,7 @@ impl Person {
             || self.sid != other.sid
             || self.name != other.name
             || self.address != other.address
+            || (self.reach, self.direct, self.single) != (other.reach, other.direct, other.single)
             || self.role != other.role
             || self.slot != other.slot
             || self.microphone != other.microphone

@@ -1,0 +1,165 @@
+//! The network under a conference: it goes and comes back, changes its address, and forgets who listens.
+//!
+//! ```text
+//! Watch ──> down: told │ back: every group joined again │ moved: sockets renewed, the new address told to everybody
+//! arrivals of each group, what its sender says ──> Membership ──> groups joined again
+//! the wall clock ran on while the other stood still: the machine slept ──> as after coming back
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::director::Director;
+use super::follow::stream_key;
+use super::view::NoticeKind;
+use crate::device::net::{Change, Interface, Watch};
+use crate::pipeline::control;
+use crate::protocol::membership::Membership;
+use crate::protocol::roster::{Camera, Microphone, Person, StreamInfo};
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::StreamKind;
+
+/// How often the interface and the groups are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// The wall clock may be set; a machine that slept shorter than this has lost nothing either.
+const SLEPT_NS: i64 = 3_000_000_000;
+
+const FORGETFUL: &str = "this network forgets who listens, so pictures and voices stopped; they are asked for again \
+    from now on. Your switch has IGMP snooping but no querier: whoever minds it can switch one on";
+
+/// What is known of the network.
+pub(super) struct Network {
+    watch: Watch,
+    membership: Membership<IpAddr>,
+    next: Timestamp,
+    looked: Option<(Timestamp, NtpTime)>,
+    due: Vec<IpAddr>,
+    blamed: bool,
+    healing: bool,
+}
+
+impl Network {
+    /// On `interface`; `pinned` when the user named it.
+    pub(super) fn new(interface: Interface, pinned: bool) -> Self {
+        Self {
+            watch: Watch::new(interface, pinned),
+            membership: Membership::new(),
+            next: Timestamp(0),
+            looked: None,
+            due: Vec::new(),
+            blamed: false,
+            healing: false,
+        }
+    }
+}
+
+/// What arrived from one group so far, and whether anybody says that they send to it; a subscription of it.
+#[derive(Clone, Copy, Default)]
+struct Flow {
+    arrived: u64,
+    expected: bool,
+    key: u64,
+}
+
+impl Director {
+    /// Looks at the network when it is time to.
+    pub(super) fn mind_network(&mut self, now: Timestamp) {
+        if now < self.network.next {
+            return;
+        }
+        self.network.next = now + LOOK;
+        let wall = self.shared.clock.wall();
+        let slept = self
+            .network
+            .looked
+            .replace((now, wall))
+            .is_some_and(|(then, before)| wall.nanos_from(before) - now.since(then).as_nanos() as i64 > SLEPT_NS);
+        let before = self.network.watch.interface().clone();
+        match self.network.watch.look() {
+            Some(Change::Down(why)) => {
+                self.say(NoticeKind::Warning, &format!("the network is down: {why}"));
+            }
+            Some(Change::Back(interface)) => {
+                self.say(NoticeKind::Info, &format!("the network is back ({})", interface.name));
+                self.network_returned(now, interface, false);
+            }
+            Some(Change::Moved(interface)) => self.moved(now, before, interface),
+            None if slept => {
+                tracing::info!("the machine slept");
+                self.network_returned(now, before, false);
+            }
+            None => {}
+        }
+        self.mind_groups(now);
+    }
+
+    fn moved(&mut self, now: Timestamp, before: Interface, interface: Interface) {
+        if let Err(error) = self.socket.renew(&interface) {
+            // As long as an address is not usable yet.
+            tracing::debug!(%error, "the new address cannot be used yet");
+            self.network.watch.undo(before);
+            return;
+        }
+        self.say(
+            NoticeKind::Info,
+            &format!("the network is back: you are now at {} ({})", interface.addr, interface.name),
+        );
+        self.shared.state().interface = interface.name.clone();
+        self.network_returned(now, interface, true);
+    }
+
+    fn network_returned(&mut self, now: Timestamp, interface: Interface, moved: bool) {
+        self.control.send(control::Command::Network(Box::new(interface.clone()), moved));
+        if moved {
+            self.receiver.renew(interface);
+        }
+        self.network.membership.network_returned(now);
+    }
+
+    fn mind_groups(&mut self, now: Timestamp) {
+        let flows = self.flows();
+        let network = &mut self.network;
+        for (&group, flow) in &flows {
+            network.membership.observe(now, group, flow.arrived, flow.expected);
+        }
+        network.membership.retain(|group| flows.contains_key(&group));
+        let mut due = std::mem::take(&mut network.due);
+        network.membership.timeout(now, &mut due);
+        for group in due.drain(..) {
+            tracing::debug!(%group, "joined again");
+            flows.get(&group).into_iter().for_each(|flow| self.receiver.rejoin(flow.key));
+        }
+        self.network.due = due;
+        if self.network.membership.is_healing() && !std::mem::replace(&mut self.network.healing, true) {
+            self.control.send(control::Command::Refresh);
+        }
+        if self.network.membership.take_healed() && !std::mem::replace(&mut self.network.blamed, true) {
+            self.say(NoticeKind::Warning, FORGETFUL);
+        }
+    }
+
+    fn flows(&self) -> BTreeMap<IpAddr, Flow> {
+        let mut expected: Vec<u64> = Vec::new();
+        for other in self.shared.state().people.here() {
+            let sent = other.person.streams.iter().filter(|stream| is_sent(&other.person, stream));
+            expected.extend(sent.map(|stream| stream_key(other.key, stream.kind)));
+        }
+        let mut flows = BTreeMap::<IpAddr, Flow>::new();
+        for (key, group, arrived) in self.receiver.arrivals() {
+            let flow = flows.entry(group).or_default();
+            flow.arrived = flow.arrived.wrapping_add(arrived);
+            flow.expected |= expected.contains(&key);
+            flow.key = key;
+        }
+        flows
+    }
+}
+
+/// Whether its sender says that packets of a stream are sent now.
+fn is_sent(person: &Person, stream: &StreamInfo) -> bool {
+    match stream.kind {
+        StreamKind::Audio => person.microphone == Microphone::On,
+        StreamKind::Video(_) => person.camera == Camera::On,
+    }
+}

@@ -1,0 +1,22 @@
+//! What a session says of how it is reached, and does for those who hear no group.
+
+use super::{Moment, Outputs, Session};
+use crate::protocol::transport::Reach;
+
+impl Session {
+    /// Others learn at once what this participant hears, and whether its streams go to the control group.
+    pub fn set_reach(&mut self, at: Moment, reach: Reach, single: bool, out: &mut Outputs) {
+        if (self.me.reach, self.me.single) != (reach, single) {
+            (self.me.reach, self.me.single) = (reach, single);
+            self.change(at, out);
+        }
+    }
+
+    /// The port that takes copies of streams.
+    pub fn set_direct(&mut self, at: Moment, port: u16, out: &mut Outputs) {
+        if self.me.direct != port {
+            self.me.direct = port;
+            self.change(at, out);
+        }
+    }
+}
