@@ -82,6 +82,8 @@ pub const NEWCOMERS_PER_S_MAX: u32 = 200;
 pub const NEWCOMERS_TOTAL_PER_S_MAX: u32 = 1_000;
 /// Pings answered per second: those of everybody who may meet somebody new at once, twice.
 pub const PONGS_PER_S_MAX: u32 = 2 * PARTICIPANTS_MAX as u32;
+/// Machines asked directly for conferences.
+pub const PEERS_MAX: usize = 8;
 /// Copies of a stream that its sender makes for those who hear no group; a relay serves the others.
 pub const DIRECT_COPIES_MAX: usize = 4;
 /// People to whom a relay repeats streams.

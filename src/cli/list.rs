@@ -10,7 +10,7 @@ use crate::wire::address::Scope;
 pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {
     let interface = Interface::choose(interface.as_deref())
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))?;
-    let found = meet::all(&interface)?;
+    let found = meet::all(&interface, &[])?;
     if json {
         report::print(&found.iter().map(|f| format!("{}\n", line(f))).collect::<String>())?;
     } else if found.is_empty() {

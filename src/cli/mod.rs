@@ -171,6 +171,9 @@ pub struct ParticipantOptions {
     /// Start the conference over IPv6; those who join need not say so
     #[arg(long)]
     pub ipv6: bool,
+    /// Ask this machine for conferences too, where neither multicast nor broadcasts get through
+    #[arg(long, value_name = "ADDR,..")]
+    pub peer: Option<String>,
     /// How many routers multicast may cross, if not what the scope needs (lan 1, site 16)
     #[arg(long, value_name = "N")]
     pub ttl: Option<String>,
@@ -234,6 +237,7 @@ impl ParticipantOptions {
             ("interface", &self.interface),
             ("scope", &self.scope),
             ("ipv6", &self.ipv6.then(|| "true".to_owned())),
+            ("peer", &self.peer),
             ("ttl", &self.ttl),
             ("group", &self.group),
             ("port", &self.port),

@@ -200,6 +200,8 @@ pub struct Config {
     pub scope: Scope,
     /// It has IPv6 addresses.
     pub ipv6: bool,
+    /// Machines asked directly which conferences there are.
+    pub peers: Vec<IpAddr>,
     /// Multicast TTL; `None` is the scope's.
     pub ttl: Option<u8>,
     /// Pinned base of the block of groups.
@@ -270,6 +272,7 @@ impl Config {
             interface: layer.optional("interface", "an interface name or address")?,
             scope: layer.parse("scope", "lan or site")?,
             ipv6: ipv6 || group.is_some_and(|g| g.is_ipv6()),
+            peers: addresses(layer.text("peer")).map_err(|m| layer.error("peer", m))?,
             ttl: layer.optional("ttl", "a number from 0 to 255")?,
             group,
             port: (port != 0).then_some(port),
@@ -302,6 +305,13 @@ pub fn user_file() -> Option<PathBuf> {
         return Some(path.into());
     }
     directories::ProjectDirs::from("", "", "roundtable").map(|d| d.config_dir().join("roundtable.toml"))
+}
+
+fn addresses(text: &str) -> Result<Vec<IpAddr>, &'static str> {
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let all: Result<Vec<IpAddr>, _> = words.map(str::parse).collect();
+    let all = all.map_err(|_| "addresses such as 10.77.0.1 are expected")?;
+    if all.len() > limits::PEERS_MAX { Err("so many are not asked") } else { Ok(all) }
 }
 
 fn name_or_login(text: &str) -> Result<String, String> {
@@ -375,6 +385,8 @@ mod tests {
             ("ttl", "256"),
             ("group", "everyone"),
             ("scope", "world"),
+            ("peer", "ada"),
+            ("peer", "1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9"),
             ("ipv6", "perhaps"),
             ("name", "\u{7}"),
             ("name", "\u{200b}\u{200d}"),

@@ -4,6 +4,7 @@
 //! only while somebody else is here. Devices that fail are told and retried by their own threads.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -161,6 +162,7 @@ impl Director {
             microphone: Troubles::microphone(),
             _kept: ready.kept,
         };
+        director.control.send(control::Command::Direct(director.receiver.direct_port()));
         for (kind, text) in &ready.notices {
             director.say(*kind, text);
         }
@@ -263,7 +265,11 @@ impl Director {
                 drop(state);
                 self.tell_event(Event::Joined { conference, id: me.id.to_string(), name, open });
             }
-            E::MeChanged(me) => self.shared.state().own.name = me.name,
+            E::MeChanged(me) => {
+                self.network.single = me.single;
+                self.reached(me.reach);
+                self.shared.state().own.name = me.name;
+            }
             E::PersonJoined(person) => self.arrived(person),
             E::PersonChanged(person) => self.changed(person),
             E::PersonLeft(person, departure) => self.left(&person, departure),
@@ -423,7 +429,10 @@ impl Director {
         let slot = self.slot.filter(|_| go);
         let to = |kind: StreamKind| {
             let announced = self.streams.iter().any(|s| s.kind == kind);
-            slot.filter(|_| announced).map(|slot| state.plan.stream(slot, kind))
+            slot.filter(|_| announced).map(|slot| {
+                let own = state.plan.stream(slot, kind);
+                if self.network.single { SocketAddr::new(state.plan.control().ip(), own.port()) } else { own }
+            })
         };
         self.audio_to.set(to(StreamKind::Audio));
         self.video_to.set(to(StreamKind::Video(Layer::Full)));
@@ -450,7 +459,13 @@ impl Director {
                 usage.max_rss_bytes >> 20,
                 usage.threads
             ),
-            format!("{}   groups {} port {}   slot {slot}", state.interface, state.plan.block_text(), state.plan.port),
+            format!(
+                "{}   groups {} port {}   slot {slot}   {}",
+                state.interface,
+                state.plan.block_text(),
+                state.plan.port,
+                state.own.reach.word()
+            ),
             format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
         ];
     }

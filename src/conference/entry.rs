@@ -174,7 +174,7 @@ fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<F
         return Ok(Vec::new());
     }
     let wait = std::time::Duration::from_millis(LISTEN_MS);
-    Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+    Ok(control::browse_with(interface, &config.peers, clock, (wait, wait), |_| false)?)
 }
 
 /// A warning when there are conferences of this title already: who joins by title could mean either.

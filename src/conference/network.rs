@@ -7,7 +7,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::director::Director;
@@ -16,9 +17,11 @@ use super::view::NoticeKind;
 use crate::device::net::{Change, Interface, Watch};
 use crate::pipeline::control;
 use crate::protocol::membership::Membership;
-use crate::protocol::roster::{Camera, Microphone, Person, StreamInfo};
+use crate::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo};
+use crate::protocol::transport::{self, Reach};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::StreamKind;
+use crate::wire::message::ParticipantId;
 
 /// How often the interface and the groups are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -37,6 +40,13 @@ pub(super) struct Network {
     due: Vec<IpAddr>,
     blamed: bool,
     healing: bool,
+    /// Own rung, as told.
+    reach: Reach,
+    relaying: (Option<SocketAddr>, Vec<SocketAddr>),
+    /// Too many groups of streams stay silent: told.
+    failing: bool,
+    /// Own streams go to the control group.
+    pub(super) single: bool,
 }
 
 impl Network {
@@ -50,9 +60,18 @@ impl Network {
             due: Vec::new(),
             blamed: false,
             healing: false,
+            reach: Reach::Groups,
+            relaying: (None, Vec::new()),
+            failing: false,
+            single: false,
         }
     }
 }
+
+const SINGLE: &str = "this network does not carry the groups of streams: all streams share one group from now on";
+const UNICAST: &str = "multicast does not reach you: the others send you copies of what they send";
+/// Groups that stay silent, whatever is done, while control is heard: fewer may be their senders' fault.
+const HOPELESS: usize = 2;
 
 /// What arrived from one group so far, and whether anybody says that they send to it; a subscription of it.
 #[derive(Clone, Copy, Default)]
@@ -92,6 +111,7 @@ impl Director {
             None => {}
         }
         self.mind_groups(now);
+        self.mind_copies();
     }
 
     fn moved(&mut self, now: Timestamp, before: Interface, interface: Interface) {
@@ -134,8 +154,57 @@ impl Director {
         if self.network.membership.is_healing() && !std::mem::replace(&mut self.network.healing, true) {
             self.control.send(control::Command::Refresh);
         }
+        let fails = self.network.reach == Reach::Groups && self.network.membership.hopeless().count() >= HOPELESS;
+        if fails && !std::mem::replace(&mut self.network.failing, true) {
+            self.control.send(control::Command::StreamsFail);
+        }
         if self.network.membership.take_healed() && !std::mem::replace(&mut self.network.blamed, true) {
             self.say(NoticeKind::Warning, FORGETFUL);
+        }
+    }
+
+    /// Another rung of the own: told once in words.
+    pub(super) fn reached(&mut self, reach: Reach) {
+        if std::mem::replace(&mut self.network.reach, reach) == reach {
+            return;
+        }
+        self.shared.state().own.reach = reach;
+        match reach {
+            Reach::Groups => self.say(NoticeKind::Info, "multicast reaches you again"),
+            Reach::Single => self.say(NoticeKind::Info, SINGLE),
+            Reach::Unicast => self.say(NoticeKind::Warning, UNICAST),
+        }
+    }
+
+    /// Copies of the own streams for those who hear no group; a relay's work, when this is the one elected.
+    fn mind_copies(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let state = shared.state();
+        let of_others = state.people.here().filter_map(|o| Some((o.person.id, o.person.direct()?)));
+        // Where the list is cut must be the same for everybody: the own place counts.
+        let mut deaf: Vec<(ParticipantId, Option<SocketAddr>)> = of_others.map(|(id, at)| (id, Some(at))).collect();
+        let hears = self.network.reach != Reach::Unicast;
+        deaf.extend((!hears).then_some((self.me, None)));
+        let can = |p: &Person| p.reach != Reach::Unicast && p.role == Role::Participant;
+        let able = state.people.here().filter(|o| can(&o.person)).map(|o| o.person.id);
+        let relay = transport::relay(able.chain(hears.then_some(self.me)));
+        let (direct, relayed) = transport::direct_and_relayed(deaf);
+        let mut copies: Vec<SocketAddr> = direct.into_iter().flatten().collect();
+        let relayed_me = relayed.contains(&None);
+        let relayed: Vec<SocketAddr> = relayed.into_iter().flatten().collect();
+        let of_relay = state.people.here().find(|o| Some(o.person.id) == relay);
+        let from = of_relay
+            .filter(|_| relayed_me)
+            .and_then(|o| (o.person.direct != 0).then(|| SocketAddr::new(o.person.address.ip(), o.person.direct)));
+        drop(state);
+        let to = if relay == Some(self.me) { relayed } else { Vec::new() };
+        // The relay's own streams do not pass through its receiver.
+        copies.extend(&to);
+        self.audio_to.set_copies(&copies);
+        self.video_to.set_copies(&copies);
+        if self.network.relaying != (from, to.clone()) {
+            self.network.relaying = (from, to.clone());
+            self.receiver.relay(from, to);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::pipeline::audio_send::AudioSendStats;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_send::VideoSendStats;
 use crate::protocol::roster::Role;
+use crate::protocol::transport::Reach;
 use crate::wire::Layer;
 use crate::wire::message::ParticipantId;
 
@@ -38,6 +39,8 @@ pub struct Own {
     pub camera: CameraView,
     /// Hand raised, away.
     pub attention: Attention,
+    /// What reaches this participant.
+    pub reach: Reach,
     /// Own picture.
     pub picture: Arc<PictureSlot>,
     /// Figures of the camera's streams.
@@ -73,6 +76,7 @@ impl Own {
             has_microphone: ready.has_microphone,
             camera_on: ready.has_camera && !ready.hold,
             has_camera: ready.has_camera,
+            reach: Reach::Groups,
             camera: CameraView::Off,
             attention: Attention::default(),
             picture: Arc::default(),

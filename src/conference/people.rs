@@ -251,6 +251,7 @@ impl Other {
             name: self.person.name.clone(),
             address: self.person.address.ip().to_string(),
             present: self.present,
+            transport: self.person.reach.word(),
             video: (!self.video.streams.is_empty()).then(|| self.video_stats()),
             audio: (!self.talking.is_empty()).then(|| self.audio_stats()),
         }
@@ -389,6 +390,9 @@ mod tests {
             suffix: None,
             joined: NtpTime(0),
             address: "10.77.0.1:4000".parse().unwrap(),
+            reach: crate::protocol::transport::Reach::Groups,
+            direct: 0,
+            single: false,
             role: Role::Participant,
             slot: None,
             microphone: Microphone::On,

@@ -103,7 +103,11 @@ impl State {
         Stats {
             conference: self.title.clone(),
             elapsed_s: (now.since(self.joined_at).as_secs_f64() * 1_000.0).round() / 1_000.0,
-            me: stats::Me { id: self.own.id.to_string(), name: self.own.name.clone() },
+            me: stats::Me {
+                id: self.own.id.to_string(),
+                name: self.own.name.clone(),
+                transport: self.own.reach.word(),
+            },
             sent: self.own.sent(),
             people: self.people.stats(),
             rejected: stats::Rejected {

@@ -33,6 +33,8 @@ pub struct Me {
     pub id: String,
     /// Name as others see it.
     pub name: String,
+    /// What reaches this participant: "groups", "single" (the control group alone) or "unicast".
+    pub transport: &'static str,
 }
 
 /// Sent since joining.
@@ -66,6 +68,8 @@ pub struct Person {
     pub address: String,
     /// Whether the person is in the conference now.
     pub present: bool,
+    /// What reaches the person: "groups", "single" or "unicast".
+    pub transport: &'static str,
     /// Pictures; null when none were announced.
     pub video: Option<Video>,
     /// Sound; null when none was announced.

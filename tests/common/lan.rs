@@ -128,6 +128,41 @@ impl Lan {
         }
     }
 
+    /// Puts a router between host `h` and the others, which forwards unicast and the groups of site scope. The host is at
+    /// 10.78.0.`h` then. The router ends with the sandbox.
+    pub fn behind_router(&self, h: usize) {
+        sh(&format!(
+            "ip netns add rt && ip link add pr type veth peer name eth0 netns rt && ip link set pr master br0 up && \
+             ip link set pr type bridge_slave mcast_router 2 && ip link set p{h} nomaster && ip link set p{h} netns rt && \
+             ip -n rt link set p{h} name eth1 && ip -n rt link set lo up && ip -n rt link set eth0 up && \
+             ip -n rt link set eth1 up && ip -n rt addr add 10.77.0.253/24 dev eth0 && \
+             ip -n rt addr add 10.78.0.253/24 dev eth1 && \
+             ip netns exec rt sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; \
+             for i in all eth0 eth1; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done'"
+        ));
+        for near in (1..=self.hosts).filter(|&near| near != h) {
+            self.ip(near, "route add 10.78.0.0/24 via 10.77.0.253");
+        }
+        self.ip(h, "addr flush dev eth0");
+        self.ip(h, &format!("addr add 10.78.0.{h}/24 brd + dev eth0"));
+        self.ip(h, "route replace 224.0.0.0/4 dev eth0");
+        self.ip(h, "route add default via 10.78.0.253");
+        std::fs::write(
+            "/run/smcroute.conf",
+            "phyint eth0 enable\nphyint eth1 enable\nmroute from eth0 group 239.0.0.0/8 to eth1\n\
+             mroute from eth1 group 239.0.0.0/8 to eth0\n",
+        )
+        .expect("a file in the sandbox");
+        sh("ip netns exec rt smcrouted -N -f /run/smcroute.conf -i rt -P /run/smcroute.pid -u /run/smcroute.sock");
+    }
+
+    /// Lets a firewall on host `h` drop what comes in and is described so.
+    pub fn drop_incoming(&self, h: usize, what: &[&str]) {
+        let rules: String = what.iter().map(|what| format!("{what} drop; ")).collect();
+        let table = format!("table inet dropped {{ chain in {{ type filter hook input priority 0; {rules} }} }}");
+        sh(&format!("echo '{table}' | ip netns exec h{h} nft -f -"));
+    }
+
     /// Runs `ip` on host `h`.
     pub fn ip(&self, h: usize, arguments: &str) {
         sh(&format!("ip -n h{h} {arguments}"));

@@ -19,3 +19,4 @@ mod network;
 mod protected;
 mod stranger;
 mod switch;
+mod transport;

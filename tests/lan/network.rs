@@ -53,8 +53,8 @@ fn a_cable_an_interface_and_an_address_may_change() {
         lan.ip(3, "route add 224.0.0.0/4 dev eth0");
         assert_back(&peers, Instant::now());
 
-        lan.ip(3, "addr add 10.77.0.103/24 brd + dev eth0");
         lan.ip(3, "addr del 10.77.0.3/24 dev eth0");
+        lan.ip(3, "addr add 10.77.0.103/24 brd + dev eth0");
         let changed = Instant::now();
         await_notice(&mut peers[2], "you are now at 10.77.0.103");
         assert_back(&peers, changed);

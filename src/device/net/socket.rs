@@ -30,6 +30,8 @@ enum Role {
     Unicast,
     Multicast,
     Broadcast,
+    /// Unicast to a port that others may share, of which one gets each datagram.
+    Answering,
 }
 
 /// How an attempt ended to send many datagrams in one call.
@@ -118,6 +120,16 @@ impl UdpSocket {
             return Err(Error::Open { interface: interface.name.clone(), address, source });
         }
         Self::open(Role::Broadcast, address, interface, |socket| options::share_port(socket, false))
+    }
+
+    /// Receives unicast to a well-known `port` on the interface's address. The port is shared: of several sockets one gets
+    /// each datagram.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn answering(port: u16, interface: &Interface) -> Result<Self, Error> {
+        let address = SocketAddr::new(interface.addr, port);
+        Self::open(Role::Answering, address, interface, |socket| options::share_port(socket, address.is_ipv6()))
     }
 
     fn open(
@@ -296,6 +308,7 @@ impl UdpSocket {
                 .or_else(|_| Self::open_unicast(interface, self.ttl, 0))?,
             Role::Multicast => Self::multicast(before, interface)?,
             Role::Broadcast => Self::broadcast(before.port(), interface)?,
+            Role::Answering => Self::answering(before.port(), interface)?,
         };
         let failed = |source| Error::Open { interface: interface.name.clone(), address: before, source };
         options::replace(&self.socket, &renewed.socket).map_err(failed)?;

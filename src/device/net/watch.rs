@@ -86,7 +86,8 @@ impl Watch {
         let name = &self.known.name;
         let mine: Vec<&Interface> = all.iter().filter(|i| i.name == *name).collect();
         if mine.is_empty() {
-            return Err(format!("{name} is gone"));
+            // The system lists addresses only.
+            return Err(format!("{name} is gone or has no address"));
         }
         if mine.iter().all(|i| !i.running) {
             return Err(format!("{name} has no link"));
@@ -160,7 +161,7 @@ mod tests {
         let both = [eth0("10.77.0.8"), eth0("10.77.0.7")];
         assert_eq!(watch.compare(&both), None, "one more address changes nothing");
         assert_eq!(watch.compare(&both[..1]), Some(Change::Moved(eth0("10.77.0.8"))));
-        assert_eq!(watch.compare(&[]), Some(Change::Down("eth0 is gone".into())));
+        assert_eq!(watch.compare(&[]), Some(Change::Down("eth0 is gone or has no address".into())));
         let again = Interface { index: 9, ..eth0("10.77.0.8") };
         assert_eq!(watch.compare(std::slice::from_ref(&again)), Some(Change::Moved(again)));
     }

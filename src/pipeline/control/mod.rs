@@ -35,7 +35,7 @@ use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
 use crate::wire::message::ParticipantId;
 
-pub use browse::browse;
+pub use browse::{browse, browse_with};
 pub use sap::describe;
 
 use role::Role;
@@ -157,6 +157,10 @@ pub enum Command {
     Network(Box<Interface>, bool),
     /// A switch forgets groups: they are joined again and again.
     Refresh,
+    /// Groups of streams stay silent whatever is done.
+    StreamsFail,
+    /// The port that takes copies of streams.
+    Direct(u16),
     /// Say goodbye and end.
     Leave,
 }

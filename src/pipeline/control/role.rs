@@ -12,9 +12,11 @@ use super::sap::{Announcer, describe};
 use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
 use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
+use crate::limits::CONTROL_COPIES_MAX;
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
+use crate::protocol::transport::{Hearing, Reach};
 use crate::time::Timestamp;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
 
@@ -57,6 +59,11 @@ pub(super) struct Role {
     rejoin_gap: Duration,
     /// A switch forgets groups, whether others are heard or not.
     refresh: bool,
+    hearing: Hearing,
+    /// Those who hear no group and are sent copies.
+    deaf: Vec<SocketAddr>,
+    /// Somebody who is here hears no groups but the control group.
+    single: bool,
     registry: Option<Registry>,
     complaints: Rate,
 }
@@ -75,6 +82,11 @@ impl Role {
         ];
         if broadcasts {
             sockets.push(shared(UdpSocket::broadcast(DISCOVERY_PORT, &interface)?, Channel::Discovery));
+        }
+        // Where somebody who hears neither groups nor broadcasts asks. Another conference on this machine may get it.
+        match UdpSocket::answering(DISCOVERY_PORT, &interface) {
+            Ok(socket) => sockets.push(shared(socket, Channel::Discovery)),
+            Err(error) => tracing::debug!(%error, "not to be found by address"),
         }
         let at = Moment { now: clock.now(), wall: clock.wall() };
         let title = setup.title.clone();
@@ -104,6 +116,9 @@ impl Role {
             rejoin_at: at.now + REJOIN_AFTER,
             rejoin_gap: REJOIN_AFTER,
             refresh: false,
+            hearing: Hearing::new(at.now),
+            deaf: Vec::new(),
+            single: false,
             registry: None,
             complaints: Rate::default(),
         })
@@ -157,6 +172,8 @@ impl Role {
             Command::HandOver(id) => self.session.hand_over(at, id, out),
             Command::Network(interface, moved) => self.network(at, &interface, moved),
             Command::Refresh => self.refresh = true,
+            Command::StreamsFail => self.hearing.streams_fail(),
+            Command::Direct(port) => self.session.set_direct(at, port, out),
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();
@@ -198,7 +215,11 @@ impl Role {
             let wall = self.clock.wall();
             let from = Arrival { channel, source: datagram.source, wall: datagram.arrived.unwrap_or(wall) };
             others |= channel == Channel::Control && datagram.source != own;
+            let opened = self.session.counters().opened;
             self.session.handle(Moment { now, wall }, from, datagram.bytes, &mut self.out);
+            if self.session.counters().opened > opened && channel != Channel::Discovery {
+                self.hearing.heard(now, channel == Channel::Control);
+            }
         }
         if others {
             self.rejoin_gap = REJOIN_AFTER;
@@ -216,6 +237,7 @@ impl Role {
             self.session.timeout(at, &mut self.out);
             self.flush();
         }
+        self.mind_reach(at);
         self.catch_up();
         self.announce_streams(at.now);
         if self.rejoin_at <= at.now {
@@ -273,7 +295,10 @@ impl Role {
                 }
             };
             match to {
-                To::Control => send(self.plan.control()),
+                To::Control => {
+                    send(self.plan.control());
+                    self.deaf.iter().for_each(|&address| send(address));
+                }
                 To::Discovery => {
                     send(discovery);
                     if self.broadcasts {
@@ -287,7 +312,12 @@ impl Role {
             self.complain("cannot send", &error);
         }
         let mut unkept = false;
+        let mut people_changed = false;
         for event in self.out.events.drain(..) {
+            people_changed |= matches!(
+                event,
+                Event::PersonJoined(_) | Event::PersonChanged(_) | Event::PersonLeft(..) | Event::Joined { .. }
+            );
             let event = match event {
                 Event::Chat(chat::Event::Keep(kept)) => {
                     unkept |= self.keeper.as_ref().is_some_and(|keeper| keeper.try_send(kept).is_err());
@@ -306,6 +336,9 @@ impl Role {
             }
         }
         self.out.clear();
+        if people_changed {
+            self.mind_the_deaf();
+        }
         self.figures.rejected.store(self.session.refused(), Ordering::Relaxed);
         if unkept && self.complaints.take(self.clock.now(), 1) {
             tracing::warn!("the disk is too slow: lines of the chat are not kept");
@@ -342,6 +375,29 @@ impl Role {
         self.rejoin_gap = (self.rejoin_gap * 2).min(REJOIN_GAP_MAX);
     }
 
+    /// Who hears no group is sent copies; who hears none themselves sends copies to everybody, as what keeps groups from
+    /// coming often keeps them from going out.
+    fn mind_the_deaf(&mut self) {
+        let all = self.session.me().reach == Reach::Unicast;
+        let deaf = self.session.people().filter(|p| all || p.reach == Reach::Unicast);
+        self.deaf.clear();
+        self.deaf.extend(deaf.map(|p| p.address).take(CONTROL_COPIES_MAX));
+        self.single = self.session.people().any(|p| p.reach == Reach::Single);
+    }
+
+    /// Tells the others which groups are heard here, when that is different.
+    fn mind_reach(&mut self, at: Moment) {
+        let reach = self.hearing.reach(at.now);
+        let single = self.single || reach == Reach::Single;
+        let me = self.session.me();
+        if (me.reach, me.single) != (reach, single) {
+            tracing::info!(reach = reach.word(), single, "another way to be reached");
+            self.session.set_reach(at, reach, single, &mut self.out);
+            self.mind_the_deaf();
+            self.flush();
+        }
+    }
+
     /// The network is back. Other switches may be in it, which know of no groups; others learn the address by a beacon.
     fn network(&mut self, at: Moment, interface: &Interface, moved: bool) {
         for (n, s) in self.sockets.iter_mut().enumerate() {
@@ -363,6 +419,7 @@ impl Role {
                 tracing::error!(%error, "cannot wait for a socket of the changed network");
             }
         }
+        self.hearing.network_changed(at.now);
         self.session.set_address(at, self.own.local_addr(), &mut self.out);
         if let Some(sap) = &mut self.sap {
             sap.set_source(self.own.local_addr().ip());

@@ -112,8 +112,8 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::transport::Reach;
     use crate::protocol::roster::{Attention, Camera, Microphone, Role, StreamInfo};
+    use crate::protocol::transport::Reach;
     use crate::time::NtpTime;
     use crate::wire::address::Scope;
     use crate::wire::message::ParticipantId;

@@ -4,6 +4,7 @@
 //!            ┌ RTP ──> own source only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
+//!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
 //!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
@@ -29,16 +30,20 @@ use role::Role;
 use stream::Stream;
 
 use crate::device::clock::Clock;
-use crate::device::net::{self, Interface, ReceiveBuffer};
-use crate::limits::{SLOTS_MAX, STREAMS_PER_SLOT_MAX};
+use crate::device::net::{self, Interface, ReceiveBuffer, UdpSocket};
+use crate::limits::{RELAYED_MAX, SLOTS_MAX, STREAMS_PER_SLOT_MAX};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats};
 use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 
+/// Copies are for those on this network, and for routed ones.
+const DIRECT_TTL: u8 = 16;
 /// Sockets told of by one poll; the others are told of by the next.
 const EVENTS: usize = 128;
 const WAKER: Token = Token(usize::MAX);
+/// The socket that takes copies.
+const DIRECT: Token = Token(usize::MAX - 1);
 /// More than there can be streams, twice: a full queue means that nobody reads it.
 const COMMANDS: usize = 2 * SLOTS_MAX * STREAMS_PER_SLOT_MAX;
 
@@ -131,6 +136,7 @@ enum Command {
     Unsubscribe(u64),
     Rejoin(u64),
     Renew(Box<Interface>),
+    Relay(Option<SocketAddr>, Vec<SocketAddr>),
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -140,6 +146,7 @@ pub struct Receiver {
     interface: Interface,
     /// Group of each subscription, and how much of it arrived.
     arrivals: Mutex<BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>>,
+    direct_port: u16,
     refused: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -154,6 +161,9 @@ impl Receiver {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (commands, receiver) = channel::bounded(COMMANDS);
         let refused = Arc::new(AtomicU64::new(0));
+        let direct = UdpSocket::unicast(interface, DIRECT_TTL).map_err(io::Error::other)?;
+        direct.register(poll.registry(), DIRECT)?;
+        let direct_port = direct.local_addr().port();
         let mut role = Role {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -165,6 +175,9 @@ impl Receiver {
             decoders: Decoders::start(decoders, clock)?,
             audio,
             refused: refused.clone(),
+            direct,
+            relay: None,
+            relayed: Vec::with_capacity(RELAYED_MAX),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
         Ok(Self {
@@ -172,6 +185,7 @@ impl Receiver {
             waker,
             interface: interface.clone(),
             arrivals: Mutex::default(),
+            direct_port,
             refused,
             thread: Some(thread),
         })
@@ -209,6 +223,17 @@ impl Receiver {
         let of =
             |(&key, (group, count)): (&u64, &(IpAddr, Arc<AtomicU64>))| (key, *group, count.load(Ordering::Relaxed));
         self.lock_arrivals().iter().map(of).collect()
+    }
+
+    /// The port that takes copies of streams, for whoever hears no group.
+    pub fn direct_port(&self) -> u16 {
+        self.direct_port
+    }
+
+    /// Repeats everything received to `relayed`, the first [`RELAYED_MAX`] of them, and takes from `relay` what others sent.
+    pub fn relay(&self, relay: Option<SocketAddr>, mut relayed: Vec<SocketAddr>) {
+        relayed.truncate(RELAYED_MAX);
+        let _ = self.command(Command::Relay(relay, relayed));
     }
 
     /// Receives everything on `interface` as it is now, or on that one instead.

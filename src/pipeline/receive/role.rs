@@ -1,6 +1,7 @@
 //! The receiving thread itself: waits, takes commands, reads.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,12 +10,13 @@ use crossbeam_channel as channel;
 use mio::{Events, Poll, Registry, Token};
 
 use super::stream::{Kind, Source, Stream, pinned};
-use super::{AudioSink, Command, WAKER};
+use super::{AudioSink, Command, DIRECT, WAKER};
 use crate::device::clock::Clock;
-use crate::device::net::{Datagram, Interface, ReceiveBuffer};
+use crate::device::net::{Datagram, Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
 use crate::protocol::srtp::Unprotector;
+use crate::time::Timestamp;
 
 /// The thread's state.
 pub(super) struct Role {
@@ -30,6 +32,12 @@ pub(super) struct Role {
     pub(super) decoders: Decoders,
     pub(super) audio: Box<dyn AudioSink>,
     pub(super) refused: Arc<AtomicU64>,
+    /// Where copies come for whoever hears no group, and where a relay sends from.
+    pub(super) direct: UdpSocket,
+    /// Who may send copies of others' streams.
+    pub(super) relay: Option<SocketAddr>,
+    /// To whom everything is repeated.
+    pub(super) relayed: Vec<SocketAddr>,
 }
 
 impl Role {
@@ -81,6 +89,7 @@ impl Role {
                     }
                 }
                 Command::Renew(interface) => self.renew(&interface),
+                Command::Relay(relay, relayed) => (self.relay, self.relayed) = (relay, relayed),
             }
         }
     }
@@ -101,6 +110,12 @@ impl Role {
             stream.renew(interface);
             register(stream, self.poll.registry(), index);
         }
+        if let Err(error) = self.direct.renew(interface) {
+            tracing::warn!(%error, "cannot take copies of streams on the changed network");
+        }
+        if let Err(error) = self.direct.register(self.poll.registry(), DIRECT) {
+            tracing::error!(%error, "cannot wait for copies of streams");
+        }
         // What waited is gone with the sockets it waited at.
         self.readable.clear();
     }
@@ -117,6 +132,9 @@ impl Role {
 
     /// Reads one batch; whether there may be more.
     fn read(&mut self, token: usize) -> bool {
+        if token == DIRECT.0 {
+            return self.read_direct();
+        }
         let Some(Some(stream)) = self.streams.get_mut(token / 2) else {
             return false;
         };
@@ -129,53 +147,100 @@ impl Role {
                 return false;
             }
         }
-        let own = |d: &Datagram<'_>| stream.source.is_none_or(|own| own == d.source);
+        let source = stream.source;
+        let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
         stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
-        if token.is_multiple_of(2) {
-            let now = self.clock.now();
-            match &mut stream.kind {
-                Kind::Audio => {
-                    let mut refused = 0;
-                    for datagram in self.buffer.datagrams() {
-                        match pinned(&datagram, stream.source, &mut stream.ssrc) {
-                            Source::Own => match stream.opener.plain(datagram.bytes, Unprotector::open) {
-                                Some(bytes) => self.audio.packet(stream.key, now, bytes),
-                                None => refused += 1,
-                            },
-                            Source::Foreign | Source::Malformed => refused += 1,
-                        }
-                    }
-                    self.refused.fetch_add(refused, Ordering::Relaxed);
-                }
-                Kind::Video(video) => {
-                    for datagram in self.buffer.datagrams() {
-                        match pinned(&datagram, stream.source, &mut stream.ssrc) {
-                            Source::Own => match stream.opener.plain(datagram.bytes, Unprotector::open) {
-                                Some(bytes) => video.packet(now, bytes, &stream.clock, &stream.offset),
-                                None => video.foreign += 1,
-                            },
-                            Source::Foreign => video.foreign += 1,
-                            Source::Malformed => video.malformed += 1,
-                        }
-                    }
-                    video.end_of_batch(now, &stream.clock, &stream.offset);
-                    if std::mem::take(&mut video.to_decode) {
-                        self.decoders.wake(stream.key, &video.stream);
-                    }
-                }
+        let now = self.clock.now();
+        let mut refused = 0;
+        for datagram in self.buffer.datagrams() {
+            refused += if token.is_multiple_of(2) {
+                packet(stream, &datagram, now, &mut *self.audio)
+            } else {
+                report(stream, &datagram)
+            };
+            if !self.relayed.is_empty() && own(&datagram) {
+                self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
             }
-        } else {
-            let mut refused = 0;
-            for datagram in self.buffer.datagrams() {
-                if stream.source.is_none_or(|own| own == datagram.source) {
-                    stream.report(datagram.bytes);
-                } else {
-                    refused += 1;
-                }
-            }
-            self.refused.fetch_add(refused, Ordering::Relaxed);
         }
+        end_of_batch(stream, now, &self.decoders);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
         true
+    }
+
+    /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are.
+    fn read_direct(&mut self) -> bool {
+        if !self.direct.receive(&mut self.buffer).is_ok_and(|count| count > 0) {
+            return false;
+        }
+        let now = self.clock.now();
+        let mut refused = 0;
+        for datagram in self.buffer.datagrams() {
+            let Some((ssrc, is_report)) = ssrc_of(datagram.bytes) else {
+                refused += 1;
+                continue;
+            };
+            let relayed = self.relay == Some(datagram.source);
+            let is_of = |s: &&mut Box<Stream>| {
+                s.ssrc == Some(ssrc) && (relayed || s.source.is_some_and(|own| own == datagram.source))
+            };
+            let Some(stream) = self.streams.iter_mut().flatten().find(is_of) else {
+                refused += 1;
+                continue;
+            };
+            let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
+            if is_report {
+                refused += report(stream, &datagram);
+            } else {
+                refused += packet(stream, &datagram, now, &mut *self.audio);
+            }
+        }
+        for stream in self.streams.iter_mut().flatten() {
+            end_of_batch(stream, now, &self.decoders);
+        }
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+        true
+    }
+}
+
+/// The source of an RTP or RTCP packet, and whether it is the latter, on a port of both (RFC 5761 section 4).
+fn ssrc_of(bytes: &[u8]) -> Option<(u32, bool)> {
+    let is_report = (192..=223).contains(bytes.get(1)?);
+    let at = if is_report { 4 } else { 8 };
+    let ssrc = bytes.get(at..at + 4)?;
+    Some((u32::from_be_bytes(ssrc.try_into().ok()?), is_report))
+}
+
+/// Takes a packet of the stream; how many were refused without being counted elsewhere.
+fn packet(stream: &mut Stream, datagram: &Datagram<'_>, now: Timestamp, audio: &mut dyn AudioSink) -> u64 {
+    let source = pinned(datagram, stream.source, &mut stream.ssrc);
+    let plain = match source {
+        Source::Own => stream.opener.plain(datagram.bytes, Unprotector::open),
+        Source::Foreign | Source::Malformed => None,
+    };
+    match (&mut stream.kind, plain) {
+        (Kind::Audio, Some(bytes)) => audio.packet(stream.key, now, bytes),
+        (Kind::Audio, None) => return 1,
+        (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &stream.clock, &stream.offset),
+        (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
+        (Kind::Video(video), None) => video.foreign += 1,
+    }
+    0
+}
+
+/// As [`packet`], of a report.
+fn report(stream: &mut Stream, datagram: &Datagram<'_>) -> u64 {
+    if stream.source.is_some_and(|own| own != datagram.source) {
+        return 1;
+    }
+    stream.report(datagram.bytes);
+    0
+}
+
+fn end_of_batch(stream: &mut Stream, now: Timestamp, decoders: &Decoders) {
+    let Kind::Video(video) = &mut stream.kind else { return };
+    video.end_of_batch(now, &stream.clock, &stream.offset);
+    if std::mem::take(&mut video.to_decode) {
+        decoders.wake(stream.key, &video.stream);
     }
 }
 

@@ -293,7 +293,7 @@ impl OutgoingVideo {
             }
             report = &way.sealed_report;
         }
-        let outcome = way.egress.socket.send(to, report, Dscp::Video);
+        let outcome = way.egress.send(to, report, Dscp::Video);
         way.note(outcome);
     }
 }
@@ -334,7 +334,7 @@ impl Way {
             if wait > Duration::ZERO {
                 pause(wait);
             }
-            let outcome = self.egress.socket.send_segments(to, run, batch.segment, Dscp::Video);
+            let outcome = self.egress.send_segments(to, run, batch.segment, Dscp::Video);
             add(&self.stats.packets, run.len().div_ceil(batch.segment) as u64);
             add(&self.stats.bytes, run.len() as u64);
             self.note(outcome);

@@ -23,6 +23,7 @@ mod send;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use crate::protocol::roster::{
     Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
 };
 use crate::protocol::seal::{Opener, Sealer};
+use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::StreamKind;
 use crate::wire::address::Plan;
@@ -231,6 +233,9 @@ impl Session {
             suffix: None,
             joined: at.wall,
             address: setup.address,
+            reach: Reach::Groups,
+            direct: 0,
+            single: false,
             role: setup.role,
             slot: None,
             microphone: Microphone::None,
