@@ -123,7 +123,7 @@ impl Lan {
         sh("ip link set br0 type bridge mcast_membership_interval 3000");
         for h in 1..=self.hosts {
             let rules = "table inet deaf { chain in { type filter hook input priority 0; \
-                         igmp type membership-query drop; icmpv6 type mld-listener-query drop; } }";
+                         igmp type membership-query drop; icmpv6 type mld-listener-query drop; }; }";
             sh(&format!("echo '{rules}' | ip netns exec h{h} nft -f -"));
         }
     }
@@ -159,7 +159,7 @@ impl Lan {
     /// Lets a firewall on host `h` drop what comes in and is described so.
     pub fn drop_incoming(&self, h: usize, what: &[&str]) {
         let rules: String = what.iter().map(|what| format!("{what} drop; ")).collect();
-        let table = format!("table inet dropped {{ chain in {{ type filter hook input priority 0; {rules} }} }}");
+        let table = format!("table inet dropped {{ chain in {{ type filter hook input priority 0; {rules} }}; }}");
         sh(&format!("echo '{table}' | ip netns exec h{h} nft -f -"));
     }
 
