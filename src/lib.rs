@@ -9,6 +9,7 @@
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
+//!                 network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
@@ -29,6 +30,7 @@
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
+//! interface, arrivals, what senders say > groups joined again, sockets renewed            conference::network
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```

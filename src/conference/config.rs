@@ -399,6 +399,16 @@ mod tests {
     }
 
     #[test]
+    fn so_many_machines_are_asked_and_no_more() {
+        let peers = |n: usize| vec!["10.77.0.1"; n].join(",");
+        assert_eq!(
+            with(&[("name", "Ada"), ("peer", &peers(limits::PEERS_MAX))]).unwrap().peers.len(),
+            limits::PEERS_MAX
+        );
+        assert!(with(&[("name", "Ada"), ("peer", &peers(limits::PEERS_MAX + 1))]).is_err());
+    }
+
+    #[test]
     fn a_table_or_list_is_no_value() {
         let e = Layer::from_toml("ttl = [1]", "f").unwrap_err().to_string();
         assert!(e.contains("ttl") && e.contains("single"), "{e}");

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::director::Director;
+use super::director::{Director, SECOND};
 use super::follow::stream_key;
 use super::view::NoticeKind;
 use crate::device::net::{Change, Interface, Watch};
@@ -43,6 +43,9 @@ pub(super) struct Network {
     /// Own rung, as told.
     reach: Reach,
     relaying: (Option<SocketAddr>, Vec<SocketAddr>),
+    /// What arrived by groups, and when control was last told that something did.
+    arrived: u64,
+    flow_told: Timestamp,
     /// Too many groups of streams stay silent: told.
     failing: bool,
     /// Own streams go to the control group.
@@ -62,6 +65,8 @@ impl Network {
             healing: false,
             reach: Reach::Groups,
             relaying: (None, Vec::new()),
+            arrived: 0,
+            flow_told: Timestamp(0),
             failing: false,
             single: false,
         }
@@ -139,6 +144,11 @@ impl Director {
 
     fn mind_groups(&mut self, now: Timestamp) {
         let flows = self.flows();
+        let arrived = flows.values().fold(0, |sum: u64, flow| sum.wrapping_add(flow.arrived));
+        if arrived != self.network.arrived && now.since(self.network.flow_told) >= SECOND {
+            (self.network.arrived, self.network.flow_told) = (arrived, now);
+            self.control.send(control::Command::GroupsFlow);
+        }
         let network = &mut self.network;
         for (&group, flow) in &flows {
             network.membership.observe(now, group, flow.arrived, flow.expected);

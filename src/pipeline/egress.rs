@@ -86,4 +86,16 @@ mod tests {
         d.set(None);
         assert_eq!(d.current(), None);
     }
+
+    #[test]
+    fn a_relay_has_room_for_all_it_serves_and_no_more_are_taken() {
+        use crate::limits::{DIRECT_COPIES_MAX, RELAYED_MAX};
+        assert_eq!(CONTROL_COPIES_MAX, DIRECT_COPIES_MAX + RELAYED_MAX);
+        let d = Destination::default();
+        let many: Vec<SocketAddr> = (0..100).map(|n| SocketAddr::from(([10, 0, 0, n], 9))).collect();
+        d.set_copies(&many);
+        assert!(d.target().copies.into_iter().flatten().eq(many[..CONTROL_COPIES_MAX].iter().copied()));
+        d.set_copies(&[]);
+        assert_eq!(d.target().copies.into_iter().flatten().count(), 0);
+    }
 }

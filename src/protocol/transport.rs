@@ -16,11 +16,13 @@ use crate::limits::DIRECT_COPIES_MAX;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 
-/// Silence of the control group that cannot be chance: members send something to it each two seconds.
+/// Silence of a group that was never heard which cannot be chance: members send something to it each two seconds.
 const DEAF_AFTER: Duration = Duration::from_millis(4_500);
+/// The same of one that was heard: what comes may be lost four times in a row.
+const DEAFENED_AFTER: Duration = Duration::from_millis(8_500);
 /// Unicast was heard within this time: two periods of the Pings that everybody answers.
 const UNICAST_WITHIN: Duration = Duration::from_secs(9);
-/// Somebody who hears the group for this long without such a silence hears it.
+/// Somebody who has heard the group for this long, without such a silence, hears it.
 const HEARS_AFTER: Duration = Duration::from_secs(3);
 
 /// What somebody hears.
@@ -65,7 +67,7 @@ impl Reach {
 pub struct Hearing {
     /// Last heard by the control group, or the beginning.
     group: Timestamp,
-    /// Since when it is heard without a long silence; `None` while it is not.
+    /// When it was first heard since the beginning or the last long silence.
     steady: Option<Timestamp>,
     unicast: Option<Timestamp>,
     /// Groups of streams stay silent whatever is done.
@@ -82,8 +84,7 @@ impl Hearing {
     /// Something authentic of another member came, by the control group or by unicast.
     pub fn heard(&mut self, now: Timestamp, by_group: bool) {
         if by_group {
-            let silent = now.since(self.group) >= DEAF_AFTER;
-            self.steady = Some(self.steady.filter(|_| !silent).unwrap_or(now));
+            self.steady.get_or_insert(now);
             self.group = now;
         } else {
             self.unicast = Some(now);
@@ -102,11 +103,15 @@ impl Hearing {
 
     /// The rung needed at `now`.
     pub fn reach(&mut self, now: Timestamp) -> Reach {
-        let deaf = now.since(self.group) >= DEAF_AFTER;
+        let patience = if self.steady.is_some() { DEAFENED_AFTER } else { DEAF_AFTER };
         let by_unicast = self.unicast.is_some_and(|at| now.since(at) <= UNICAST_WITHIN);
-        let hears = !deaf && self.steady.is_some_and(|since| now.since(since) >= HEARS_AFTER);
+        let deaf = by_unicast && now.since(self.group) >= patience;
+        if deaf {
+            self.steady = None;
+        }
+        let hears = self.steady.is_some_and(|since| self.group.since(since) >= HEARS_AFTER);
         self.reach = match self.reach {
-            _ if deaf && by_unicast => Reach::Unicast,
+            _ if deaf => Reach::Unicast,
             Reach::Unicast if !hears => Reach::Unicast,
             _ if self.streams_fail => Reach::Single,
             _ => Reach::Groups,
@@ -170,14 +175,15 @@ mod tests {
         h.heard(at(1_000), true);
         h.streams_fail();
         assert_eq!(h.reach(at(2_000)), Reach::Single);
-        h.heard(at(8_000), false);
-        assert_eq!(h.reach(at(8_000)), Reach::Unicast);
-        h.network_changed(at(9_000));
-        assert_eq!(h.reach(at(9_000)), Reach::Unicast, "until the new network is heard");
-        for ms in [9_500, 11_000, 13_000] {
+        h.heard(at(9_600), false);
+        assert_eq!(h.reach(at(9_400)), Reach::Single, "a few beacons may be lost");
+        assert_eq!(h.reach(at(9_600)), Reach::Unicast);
+        h.network_changed(at(10_000));
+        assert_eq!(h.reach(at(10_000)), Reach::Unicast, "until the new network is heard");
+        for ms in [10_500, 12_000, 14_000] {
             h.heard(at(ms), true);
         }
-        assert_eq!(h.reach(at(13_000)), Reach::Groups);
+        assert_eq!(h.reach(at(14_000)), Reach::Groups);
     }
 
     #[test]
@@ -193,6 +199,7 @@ mod tests {
         let id = |n: u8| ParticipantId([n; 16]);
         let deaf = |order: [u8; 6]| order.map(|n| (id(n), n)).to_vec();
         let expected = (vec![1, 2, 3, 4], vec![5, 6]);
+        assert_eq!(expected.0.len(), DIRECT_COPIES_MAX);
         assert_eq!(direct_and_relayed(deaf([6, 1, 5, 2, 4, 3])), expected);
         assert_eq!(direct_and_relayed(deaf([1, 2, 3, 4, 5, 6])), expected);
         assert_eq!(relay([id(3), id(2), id(9)].into_iter()), Some(id(2)));

@@ -226,7 +226,7 @@ fn check(a: &Announcement) -> Result<(), Error> {
     if a.title.len() > TITLE_BYTES_MAX {
         return Err(Error::Field("title"));
     }
-    if a.family != 4 {
+    if !matches!(a.family, 4 | 6) {
         return Err(Error::Field("family"));
     }
     if a.port > u32::from(u16::MAX) {
@@ -301,7 +301,8 @@ mod tests {
             ("key of 31 bytes", |a| a.announcer.truncate(31), false),
             ("port 65535", |a| a.port = 65_535, true),
             ("port 65536", |a| a.port = 65_536, false),
-            ("family 6", |a| a.family = 6, false),
+            ("family 6", |a| a.family = 6, true),
+            ("family 5", |a| a.family = 5, false),
             ("no participants", |a| a.participants = 0, true),
         ];
         for (what, change, accepted) in rows {

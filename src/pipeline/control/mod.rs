@@ -157,6 +157,8 @@ pub enum Command {
     Network(Box<Interface>, bool),
     /// A switch forgets groups: they are joined again and again.
     Refresh,
+    /// Something came by a group of a stream.
+    GroupsFlow,
     /// Groups of streams stay silent whatever is done.
     StreamsFail,
     /// The port that takes copies of streams.

@@ -172,6 +172,7 @@ impl Role {
             Command::HandOver(id) => self.session.hand_over(at, id, out),
             Command::Network(interface, moved) => self.network(at, &interface, moved),
             Command::Refresh => self.refresh = true,
+            Command::GroupsFlow => self.hearing.heard(at.now, true),
             Command::StreamsFail => self.hearing.streams_fail(),
             Command::Direct(port) => self.session.set_direct(at, port, out),
             Command::Leave => self.session.leave(at, out),

@@ -381,14 +381,6 @@ impl Session {
         }
     }
 
-    /// The instance's own socket has another address.
-    pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
-        if self.me.address != address {
-            self.me.address = address;
-            self.change(at, out);
-        }
-    }
-
     /// Says goodbye. [`is_finished`](Self::is_finished) once it has been said three times.
     pub fn leave(&mut self, at: Moment, out: &mut Outputs) {
         if self.stage == Stage::Knocking {

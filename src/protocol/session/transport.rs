@@ -1,9 +1,19 @@
 //! What a session says of how it is reached, and does for those who hear no group.
 
+use std::net::SocketAddr;
+
 use super::{Moment, Outputs, Session};
 use crate::protocol::transport::Reach;
 
 impl Session {
+    /// The instance's own socket has another address.
+    pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
+        if self.me.address != address {
+            self.me.address = address;
+            self.change(at, out);
+        }
+    }
+
     /// Others learn at once what this participant hears, and whether its streams go to the control group.
     pub fn set_reach(&mut self, at: Moment, reach: Reach, single: bool, out: &mut Outputs) {
         if (self.me.reach, self.me.single) != (reach, single) {
