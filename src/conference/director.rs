@@ -297,6 +297,8 @@ impl Director {
                 self.catch_up(*me, others);
                 self.catch_up_door(authority, locked);
             }
+            // Control has taken it.
+            E::Introduced(_) => {}
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }

@@ -200,11 +200,10 @@ impl Director {
         let relay = transport::relay(able.chain(hears.then_some(self.me)));
         let (direct, relayed) = transport::direct_and_relayed(deaf);
         let mut copies: Vec<SocketAddr> = direct.into_iter().flatten().collect();
-        let relayed_me = relayed.contains(&None);
         let relayed: Vec<SocketAddr> = relayed.into_iter().flatten().collect();
         let of_relay = state.people.here().find(|o| Some(o.person.id) == relay);
         let from = of_relay
-            .filter(|_| relayed_me)
+            .filter(|_| !hears)
             .and_then(|o| (o.person.direct != 0).then(|| SocketAddr::new(o.person.address.ip(), o.person.direct)));
         drop(state);
         let to = if relay == Some(self.me) { relayed } else { Vec::new() };

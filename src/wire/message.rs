@@ -7,7 +7,8 @@
 //!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
-//!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26; } } // wire::door
+//!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26;    // wire::door
+//!     Introduction introduction = 28; } }                  // see wire::relay
 //! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
 //!                   uint64 counter   = 2;                  // strictly increasing for each session id
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
@@ -132,7 +133,7 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 16, 17, 20, 21, 22, 23, 24, 25, 26, 28")]
     pub kind: Option<Kind>,
 }
 
@@ -193,6 +194,9 @@ pub enum Kind {
     /// Somebody is not.
     #[prost(message, tag = "26")]
     Refusal(Signed),
+    /// Where others are who hear no group.
+    #[prost(message, tag = "28")]
+    Introduction(super::relay::Introduction),
 }
 
 impl From<door::Packet> for Kind {

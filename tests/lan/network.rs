@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// A participant is back by then, with slack for a machine that is busy.
 const BACK_WITHIN: Duration = Duration::from_secs(5 + 3);
-/// Longest silence of a stream on a switch that forgets, in seconds.
-const SILENCE_MAX: f64 = 5.0;
+/// Longest silence of a stream on a switch that forgets, in whole seconds of statistics: less than 5 s.
+const SILENCE_MAX: f64 = 3.0;
 
 fn meeting(lan: &Lan) -> Vec<Peer> {
     let mut peers = vec![Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &[])];

@@ -15,8 +15,9 @@ use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::CONTROL_COPIES_MAX;
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
+use crate::protocol::roster::{Person, Role as Part};
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
-use crate::protocol::transport::{Hearing, Reach};
+use crate::protocol::transport::{self, Hearing, Reach};
 use crate::time::Timestamp;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
 
@@ -25,6 +26,8 @@ const REJOIN_AFTER: Duration = Duration::from_secs(4);
 /// Longest gap between two attempts while nobody is heard.
 const REJOIN_GAP_MAX: Duration = Duration::from_secs(10);
 
+/// How often those who hear no group are told of each other.
+const INTRODUCE: Duration = Duration::from_secs(2);
 /// How often a reader who missed events is looked for.
 const CATCH_UP: Duration = Duration::from_millis(50);
 
@@ -62,6 +65,9 @@ pub(super) struct Role {
     hearing: Hearing,
     /// Those who hear no group and are sent copies.
     deaf: Vec<SocketAddr>,
+    /// Others who hear no group either, as somebody who hears them says.
+    introduced: Vec<SocketAddr>,
+    introduce_at: Timestamp,
     /// Somebody who is here hears no groups but the control group.
     single: bool,
     registry: Option<Registry>,
@@ -118,6 +124,8 @@ impl Role {
             refresh: false,
             hearing: Hearing::new(at.now),
             deaf: Vec::new(),
+            introduced: Vec::new(),
+            introduce_at: at.now,
             single: false,
             registry: None,
             complaints: Rate::default(),
@@ -324,6 +332,11 @@ impl Role {
                     unkept |= self.keeper.as_ref().is_some_and(|keeper| keeper.try_send(kept).is_err());
                     continue;
                 }
+                Event::Introduced(introduction) => {
+                    self.introduced = introduction.addresses().collect();
+                    people_changed = true;
+                    continue;
+                }
                 other => other,
             };
             self.me_changed |= matches!(event, Event::Joined { .. } | Event::MeChanged(_));
@@ -383,11 +396,30 @@ impl Role {
         let deaf = self.session.people().filter(|p| all || p.reach == Reach::Unicast);
         self.deaf.clear();
         self.deaf.extend(deaf.map(|p| p.address).take(CONTROL_COPIES_MAX));
+        let unknown: Vec<SocketAddr> =
+            self.introduced.iter().copied().filter(|at| all && !self.deaf.contains(at)).collect();
+        self.deaf.extend(unknown.into_iter().take(CONTROL_COPIES_MAX.saturating_sub(self.deaf.len())));
         self.single = self.session.people().any(|p| p.reach == Reach::Single);
+    }
+
+    /// Those who hear no group cannot find each other: whoever relays for them tells them of each other.
+    fn introduce(&mut self, now: Timestamp) {
+        if now < self.introduce_at {
+            return;
+        }
+        self.introduce_at = now + INTRODUCE;
+        let me = self.session.me();
+        let hears = |p: &&Person| p.reach != Reach::Unicast && p.role == Part::Participant;
+        let able = self.session.people().chain(std::iter::once(me)).filter(hears).map(|p| p.id);
+        if self.deaf.len() > 1 && transport::relay(able) == Some(me.id) {
+            self.session.introduce(&self.deaf, &mut self.out);
+            self.flush();
+        }
     }
 
     /// Tells the others which groups are heard here, when that is different.
     fn mind_reach(&mut self, at: Moment) {
+        self.introduce(at.now);
         let reach = self.hearing.reach(at.now);
         let single = self.single || reach == Reach::Single;
         let me = self.session.me();

@@ -8,6 +8,7 @@ use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::roster::{Departure, Person, StreamInfo};
 use crate::wire::message::ParticipantId;
+use crate::wire::relay::Introduction;
 
 /// Where a datagram goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub enum Event {
     Unsaid(Content, Unsaid),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
+    /// Where others are who hear no group, as somebody says who hears them.
+    Introduced(Introduction),
     /// Something at the door.
     Door(DoorEvent),
     /// Everything as it is now, for a reader who missed events. A session itself never says so.

@@ -194,6 +194,7 @@ impl Session {
                 }
             }
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            Opened::Introduction(introduction) => out.events.push(Event::Introduced(introduction)),
             Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{Moment, Outputs, Session};
+use super::{Moment, Outputs, Session, To};
 use crate::protocol::transport::Reach;
+use crate::wire::message::Kind;
+use crate::wire::relay::Introduction;
 
 impl Session {
     /// The instance's own socket has another address.
@@ -19,6 +21,14 @@ impl Session {
         if (self.me.reach, self.me.single) != (reach, single) {
             (self.me.reach, self.me.single) = (reach, single);
             self.change(at, out);
+        }
+    }
+
+    /// Tells those who hear no group, at `deaf`, of each other.
+    pub fn introduce(&mut self, deaf: &[SocketAddr], out: &mut Outputs) {
+        for &to in deaf {
+            let others = deaf.iter().copied().filter(|&other| other != to);
+            self.post(To::Unicast(to), Kind::Introduction(Introduction::of(others)), out);
         }
     }
 
