@@ -22,12 +22,14 @@ mod latency;
 mod notices;
 mod own;
 mod people;
+mod sending;
 mod state;
 pub mod stats;
 mod succession;
 pub mod tap;
 mod troubles;
 pub mod view;
+mod watching;
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -60,6 +60,8 @@ pub struct StreamInfo {
     pub fps_milli: u32,
     /// Roll-over counter << 16 | last sequence number, when the beacon was made.
     pub position: u64,
+    /// Packets are being sent now: somebody wants them.
+    pub active: bool,
 }
 
 /// What somebody wants the others to know of themselves.
@@ -211,8 +213,14 @@ impl Person {
 
     /// Whether anything but stream positions differs: what is worth telling.
     pub fn differs(&self, other: &Person) -> bool {
+        self.streams.iter().map(|s| s.active).ne(other.streams.iter().map(|s| s.active)) || self.differs_in_view(other)
+    }
+
+    /// Whether anything differs that people should know: not where streams are, nor whether somebody wants them.
+    pub fn differs_in_view(&self, other: &Person) -> bool {
+        let same = |a: &StreamInfo, b: &StreamInfo| StreamInfo { position: b.position, active: b.active, ..*a } == *b;
         let streams_differ = self.streams.len() != other.streams.len()
-            || self.streams.iter().zip(&other.streams).any(|(a, b)| StreamInfo { position: b.position, ..*a } != *b);
+            || !self.streams.iter().zip(&other.streams).all(|(a, b)| same(a, b));
         streams_differ
             || self.sid != other.sid
             || self.name != other.name
@@ -226,9 +234,14 @@ impl Person {
 }
 
 impl StreamInfo {
+    /// Somebody's voice, as it is when it begins.
+    pub fn voice(ssrc: u32) -> Self {
+        Self { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false }
+    }
+
     fn to_wire(self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position } = self;
-        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position }
+        let Self { kind, ssrc, width, height, fps_milli, position, active } = self;
+        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, active }
     }
 }
 
@@ -248,8 +261,8 @@ fn streams_from(wire: &[Stream]) -> Result<Vec<StreamInfo>, BadBeacon> {
         if s.position >> 48 != 0 {
             return Err(BadBeacon("position"));
         }
-        let Stream { ssrc, width, height, fps_milli, position, .. } = *s;
-        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position });
+        let Stream { ssrc, width, height, fps_milli, position, active, .. } = *s;
+        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, active });
     }
     Ok(streams)
 }
@@ -262,7 +275,7 @@ pub(super) mod tests {
     /// A publisher with two streams.
     pub fn ada() -> Person {
         let audio =
-            StreamInfo { kind: StreamKind::Audio, ssrc: 5, width: 0, height: 0, fps_milli: 0, position: 70_000 };
+            StreamInfo { kind: StreamKind::Audio, ssrc: 5, width: 0, height: 0, fps_milli: 0, position: 70_000, active: true };
         let video = StreamInfo {
             kind: StreamKind::Video(Layer::Full),
             ssrc: 6,
@@ -270,6 +283,7 @@ pub(super) mod tests {
             height: 720,
             fps_milli: 30_000,
             position: 9,
+            active: false,
         };
         Person {
             id: ParticipantId([1; 16]),
