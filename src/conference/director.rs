@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
 
+use super::adjusting::Adjusting;
 use super::chat::Lines;
 use super::config::Config;
 use super::door::Knocks;
@@ -72,6 +73,7 @@ pub struct Director {
     /// Pictures are not sent for now: the network carries next to none of them.
     pub(super) broken: bool,
     pub(super) watch: Watch,
+    pub(super) adjusting: Adjusting,
     pub(super) audio_to: Destination,
     /// Where the own voice is, for beacons.
     pub(super) audio_position: Arc<AtomicU64>,
@@ -152,6 +154,7 @@ impl Director {
             wanted_of_me: WantedLayers::default(),
             broken: false,
             watch: Watch::new(ready.joined_at),
+            adjusting: Adjusting::new(ready.joined_at, config.quality),
             audio_position: Arc::default(),
             socket: ready.socket,
             slot: None,
@@ -427,6 +430,7 @@ impl Director {
     fn roll(&mut self, now: Timestamp) {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
+        self.adjust(seconds);
         if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
             self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");
         }
@@ -437,6 +441,11 @@ impl Director {
         state.control_rejected = self.control.rejected();
         state.media_rejected = self.receiver.refused();
         let usage = crate::device::process::usage();
+        let (steps, mbit) = (self.watch.steps(), self.watch.bits_per_s() as f64 / 1e6);
+        let watched = match steps {
+            0 => format!("pictures: about {mbit:.0} Mb/s chosen"),
+            _ => format!("pictures: about {mbit:.0} Mb/s chosen, {steps} steps smaller because of loss or load"),
+        };
         let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
         state.summary = vec![
             format!(
@@ -446,6 +455,7 @@ impl Director {
                 usage.threads
             ),
             format!("{}   groups {}/23 port {}   slot {slot}", state.interface, state.plan.base, state.plan.port),
+            watched,
             format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
         ];
     }

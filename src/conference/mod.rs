@@ -9,6 +9,7 @@
 //! ```
 //! The director is one thread; the state it keeps is locked only to copy plain values in or out.
 
+mod adjusting;
 mod attention;
 mod chat;
 pub mod config;

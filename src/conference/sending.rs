@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use super::adjusting::Adjusting;
 use super::director::{Director, LEAD, SECOND};
 use super::view::CameraView;
 use crate::pipeline::control::{Command as Ask, LocalStream};
@@ -100,6 +101,7 @@ impl Director {
         match VideoSend::start(config, &self.shared.clock) {
             Ok(sender) => {
                 self.shared.state().own.camera_opened(&sender);
+                self.adjusting = Adjusting::new(self.now(), self.config.quality);
                 let layers = made.into_iter().map(|(own, _)| own).collect();
                 self.video = Some(OwnVideo { sender, layers, native: None });
             }

@@ -1,5 +1,6 @@
 //! State machines without clocks, sockets, threads or randomness: time, packets and seeds are arguments.
 
+pub mod adaptation;
 pub mod chat;
 pub mod clock;
 pub mod discovery;

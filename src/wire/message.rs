@@ -28,7 +28,8 @@
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
 //!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
 //!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
-//!                   bytes   address6    = 16; }            // its IPv6 address, 16 bytes; `address` is 0 then
+//!                   bytes   address6    = 16;              // its IPv6 address, 16 bytes; `address` is 0 then
+//!                   bool    wireless    = 17; }            // on a wireless network: its losses throttle nobody else
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -294,6 +295,9 @@ pub struct Beacon {
     /// IPv6 address of the sender's own socket; empty when it has an IPv4 one.
     #[prost(bytes = "vec", tag = "16")]
     pub address6: Vec<u8>,
+    /// On a wireless network.
+    #[prost(bool, tag = "17")]
+    pub wireless: bool,
 }
 
 /// One stream of a publisher.
@@ -412,8 +416,15 @@ mod tests {
 
     #[test]
     fn field_numbers_are_those_of_the_table() {
-        let stream =
-            Stream { kind: 3, ssrc: 0x0102_0304, width: 1280, height: 720, fps_milli: 30_000, position: 65_537 };
+        let stream = Stream {
+            kind: 3,
+            ssrc: 0x0102_0304,
+            width: 1280,
+            height: 720,
+            fps_milli: 30_000,
+            position: 65_537,
+            active: false,
+        };
         let expected =
             [8, 3, 0x15, 4, 3, 2, 1, 0x18, 0x80, 10, 0x20, 0xd0, 5, 0x28, 0xb0, 0xea, 1, 0x30, 0x81, 0x80, 4];
         assert_eq!(stream.encode_to_vec(), expected);

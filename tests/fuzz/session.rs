@@ -15,7 +15,6 @@ use roundtable::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo}
 use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::protocol::session::{Arrival, Channel, Counters, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::StreamKind;
 use roundtable::wire::address::{Plan, Scope, host_to_wire};
 use roundtable::wire::chat::{Chat, Heartbeat};
 use roundtable::wire::discovery::Query;
@@ -117,8 +116,7 @@ impl Table {
             silent: false,
         };
         table.act(|session, at, out| {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: 1, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo::voice(1);
             session.set_streams(at, &[stream], out);
         });
         table.pass(Duration::from_secs(1));
@@ -347,6 +345,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         height: feed.u16().into(),
         fps_milli: feed.u16().into(),
         position: feed.u64(),
+        active: flags & 0x80 != 0,
     };
     let (address_v4, address6) = host_to_wire(address.ip());
     Beacon {

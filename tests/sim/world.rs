@@ -109,8 +109,7 @@ impl World {
         self.nodes.push(Node { session, events, lost, lines, control_bytes, publishes, host, alive, due, wall_nanos });
         self.dues.insert((self.now, n));
         if publishes {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: n as u32, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo::voice(n as u32);
             self.act(n, |session, at, out| session.set_streams(at, &[stream], out));
         }
         n

@@ -79,6 +79,7 @@ impl Role {
         let title = setup.title.clone();
         let sap = setup.open.then(|| Announcer::new(setup.address.ip(), plan.sap()));
         let mut session = Session::new(at, setup);
+        session.set_wireless(interface.wireless);
         session.restore(at, log.restored);
         entrance.founding.into_iter().for_each(|random| session.found(random));
         session.arrive(at, entrance.epoch, entrance.locked);

@@ -107,9 +107,8 @@ mod tests {
     use Layer::{Full, Medium, Thumb};
 
     fn camera(native: (usize, usize)) -> [Option<Offer>; 3] {
-        let offer = |(layer, fps_milli)| {
-            crate::protocol::layers::size(layer, native).map(|size| Offer { size, fps_milli })
-        };
+        let offer =
+            |(layer, fps_milli)| crate::protocol::layers::size(layer, native).map(|size| Offer { size, fps_milli });
         [(Thumb, 15_000), (Medium, 20_000), (Full, 30_000)].map(offer)
     }
 

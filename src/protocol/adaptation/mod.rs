@@ -10,4 +10,4 @@
 
 pub mod choice;
 pub mod descent;
-
+pub mod sender;

@@ -112,6 +112,8 @@ pub struct Person {
     pub camera: Camera,
     /// Hand raised, away.
     pub attention: Attention,
+    /// On a wireless network: what gets lost there says nothing of the others' networks.
+    pub wireless: bool,
     /// Everything they send.
     pub streams: Vec<StreamInfo>,
 }
@@ -177,6 +179,7 @@ impl Person {
                 _ => Camera::Off,
             },
             attention: Attention::from_wire(beacon.attention),
+            wireless: beacon.wireless,
             streams: streams_from(&beacon.streams)?,
         })
     }
@@ -210,6 +213,7 @@ impl Person {
             answers: answers.to_vec(),
             chat: None,
             attention: self.attention.to_wire(),
+            wireless: self.wireless,
             door: 0,
             address6,
         }
@@ -278,8 +282,15 @@ pub(super) mod tests {
 
     /// A publisher with two streams.
     pub fn ada() -> Person {
-        let audio =
-            StreamInfo { kind: StreamKind::Audio, ssrc: 5, width: 0, height: 0, fps_milli: 0, position: 70_000, active: true };
+        let audio = StreamInfo {
+            kind: StreamKind::Audio,
+            ssrc: 5,
+            width: 0,
+            height: 0,
+            fps_milli: 0,
+            position: 70_000,
+            active: true,
+        };
         let video = StreamInfo {
             kind: StreamKind::Video(Layer::Full),
             ssrc: 6,
@@ -302,6 +313,7 @@ pub(super) mod tests {
             microphone: Microphone::Muted,
             camera: Camera::Failed("unplugged".into()),
             attention: Attention { hand: true, away: false },
+            wireless: true,
             streams: vec![audio, video],
         }
     }

@@ -14,9 +14,9 @@ use crate::limits::{RECEPTION_PER_S_MAX, RECEPTION_PER_SOURCE_MAX, REPORT_ROWS_M
 use crate::protocol::interest::Interests;
 use crate::protocol::rate::SourceRate;
 use crate::time::Timestamp;
-use crate::wire::{Layer, StreamKind};
 use crate::wire::interest::{Interest, Places, Report, Row};
 use crate::wire::message::{Kind, ParticipantId};
+use crate::wire::{Layer, StreamKind};
 
 /// Least time between two reports of one member.
 const REPORT_GAP: Duration = Duration::from_secs(1);
@@ -66,6 +66,11 @@ impl Session {
             stream.position = position & ((1 << 48) - 1);
             stream.active = active;
         }
+    }
+
+    /// Says in beacons that this member is on a wireless network. Before the first [`timeout`](Self::timeout).
+    pub fn set_wireless(&mut self, wireless: bool) {
+        self.me.wireless = wireless;
     }
 
     /// These layers are wanted here from now on, and no others.
@@ -139,7 +144,7 @@ impl Session {
             self.counters.strangers += 1;
             return None;
         };
-        let source = *from.source.ip();
+        let source = from.source.ip();
         let allowed = self.wishes.rate.take(at.now, source, RECEPTION_PER_SOURCE_MAX, RECEPTION_PER_S_MAX);
         self.counters.excess += u64::from(!allowed);
         allowed.then_some(id)

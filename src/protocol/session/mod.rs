@@ -238,6 +238,7 @@ impl Session {
             microphone: Microphone::None,
             camera: Camera::Off,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
