@@ -121,7 +121,7 @@ impl Director {
         let other = state.people.present(id)?;
         let watches = !self.config.text_only;
         let listens = watches || self.config.speaker != SpeakerSpec::None;
-        let video = self.picture_of(other, &state.plan).filter(|_| watches);
+        let video = self.picture_of(now, other, &state.plan).filter(|_| watches);
         let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens);
         let new_video = video.as_ref().is_some_and(|(layer, received, _)| !other.video.has(*layer, received));
         let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
@@ -211,7 +211,7 @@ impl Director {
     }
 
     /// Ends what is received of somebody's picture and is no more to be, or has a successor; returns what is to be.
-    fn picture_of(&self, other: &mut Other, plan: &Plan) -> Option<(Layer, Received, StreamInfo)> {
+    fn picture_of(&self, now: Timestamp, other: &mut Other, plan: &Plan) -> Option<(Layer, Received, StreamInfo)> {
         let key = other.key;
         let leave = |layer| self.receiver.unsubscribe(stream_key(key, StreamKind::Video(layer)));
         let target = other.video.target.and_then(|layer| {
@@ -226,7 +226,11 @@ impl Director {
         }
         // A layer stays until its successor is there, unless it is not sent any more as it was.
         let sent = |layer: Layer| wanted(other, plan, StreamKind::Video(layer)).map(|(received, _)| received);
-        let over = |(layer, received): &(Layer, Received)| target.is_none() || sent(*layer).as_ref() != Some(received);
+        // A network that is too narrow for one layer has no room for two.
+        let lowest = target.as_ref().map(|(layer, ..)| *layer).filter(|_| self.watch.hurries(now));
+        let over = |(layer, received): &(Layer, Received)| {
+            target.is_none() || lowest.is_some_and(|lowest| lowest < *layer) || sent(*layer).as_ref() != Some(received)
+        };
         let over = other.video.received.as_ref().is_some_and(over);
         let arrived = other.video.rising.as_ref().is_some_and(|rising| rising.stats.picture_at.load(Relaxed) > 0);
         if (over || arrived)

@@ -143,7 +143,7 @@ impl Director {
                 for layer in layers::CAMERA {
                     let before = video.layers.iter().find(|own| own.layer == layer).map(|own| own.tuning);
                     let most = layers::fps_milli(layer, native_milli, senders);
-                    if let Some(tuning) = before.filter(|_| layer == Layer::Thumb) {
+                    if let Some(tuning) = before.filter(|_| layer != Layer::Full) {
                         video.tune(layer, Tuning { fps_milli: most, ..tuning });
                     }
                 }

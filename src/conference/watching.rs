@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TELL: Duration = Duration::from_secs(1);
 /// Somebody whose picture is not shown any more is left after this time: pages are turned back.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long going down because of trouble does not wait for the first picture of the lower layer.
+const HURRY: Duration = Duration::from_secs(1);
 /// Packets expected in a look below which a stream's loss says nothing.
 const PACKETS_MIN: u64 = 8;
 /// Decoding is late when of the frames that came so many in a hundred were overtaken by newer ones.
@@ -46,6 +48,8 @@ pub struct Watch {
     told: Timestamp,
     overflows: u64,
     wanted: Places,
+    /// Until then lower layers take the place of higher ones at once: there is no room for both.
+    hurry_until: Timestamp,
     /// Reused.
     tiles: Vec<Tile>,
     people: Vec<(ParticipantId, Option<Layer>)>,
@@ -62,9 +66,15 @@ impl Watch {
             told: now,
             overflows: 0,
             wanted: Places::default(),
+            hurry_until: now,
             tiles: Vec::new(),
             people: Vec::new(),
         }
+    }
+
+    /// Whether a lower layer takes the place of a higher one before its first picture is there.
+    pub fn hurries(&self, now: Timestamp) -> bool {
+        now < self.hurry_until
     }
 
     /// About how many bits a second the layers chosen take.
@@ -211,6 +221,7 @@ impl Director {
                     }
                 }
                 if steps > self.watch.steps {
+                    self.watch.hurry_until = now + HURRY;
                     tracing::info!(?seen, overflowed, steps, "receiving smaller pictures");
                 }
                 self.watch.steps = steps;

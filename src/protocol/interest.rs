@@ -268,9 +268,6 @@ mod tests {
     fn a_thousand_viewers_ask_little_more_often_than_one() {
         for (viewers, loss) in [(2, 0), (50, 0), (1_000, 0), (1_000, 10)] {
             let (first, per_s, silence) = crowd(viewers, loss, 7);
-            println!(
-                "{viewers} viewers, {loss} % loss: {first} in the first second, {per_s:.1}/s, silence {silence} ms"
-            );
             assert!(first <= 24, "{viewers} viewers, {loss} % loss: {first} messages in the first second");
             assert!(per_s <= 4.0, "{viewers} viewers, {loss} % loss: {per_s} messages a second");
             assert!(silence < LIFE.as_millis() as u64, "{viewers} viewers: a layer lapsed after {silence} ms");

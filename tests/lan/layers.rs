@@ -1,7 +1,7 @@
 //! Layers on a LAN: what the switch carries to whom, and what a narrow cable changes.
 
 use crate::common::lan::Lan;
-use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, await_all_meet, windows};
+use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, windows};
 use crate::common::poll;
 use crate::common::sandbox::{sandboxed, sh};
 use crate::common::stats::Stats;

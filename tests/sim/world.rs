@@ -10,7 +10,6 @@ use roundtable::protocol::keys::{Checked, Identity, Secret};
 use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::StreamKind;
 use roundtable::wire::address::{DISCOVERY_PORT, Family, Plan, Scope};
 use roundtable::wire::message::ConferenceId;
 

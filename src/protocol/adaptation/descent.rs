@@ -208,7 +208,6 @@ mod tests {
             let wide = 25.0 * f64::from(tiles) + 10.0;
             // Narrow from 20 s on, for good.
             let (changes, suffering, steps) = simulate(tiles, |ms| if ms < 20_000 { wide } else { narrow }, 620);
-            println!("{tiles} tiles, {narrow} Mb/s: {changes} changes, {suffering} ms of loss in 10 minutes");
             let first = simulate(tiles, |ms| if ms < 20_000 { wide } else { narrow }, 29).1;
             assert!(first <= 2_000, "{tiles} tiles: {first} ms until it recovered");
             assert!(changes <= 20 && suffering <= 12_000, "{tiles} tiles: {changes} changes, {suffering} ms");
