@@ -54,7 +54,7 @@ fn a_port_that_shows_thumbs_carries_thumbs_alone() {
         let lan = Lan::up(4);
         let ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &[]);
         let bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &[]);
-        let wide = ["--camera", "none", "--size", "1280x720"];
+        let wide = ["--camera", "none", "--size", "1920x1080"];
         let cyd = Peer::join(lan.command(3, PROGRAM), "Cyd", "Standup", &wide);
         let dee = Peer::join(lan.command(4, PROGRAM), "Dee", "Standup", &SMALL);
         for name in ["Ada", "Bob"] {
@@ -80,10 +80,13 @@ fn a_port_that_shows_thumbs_carries_thumbs_alone() {
 fn a_narrow_cable_gets_smaller_pictures_and_nobody_else_does() {
     sandboxed("layers::a_narrow_cable_gets_smaller_pictures_and_nobody_else_does", || {
         let lan = Lan::up(3);
-        let ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &["--size", "1280x720"]);
-        let watch = ["--camera", "none", "--size", "1280x720"];
-        let bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &watch);
-        let cyd = Peer::join(lan.command(3, PROGRAM), "Cyd", "Standup", &watch);
+        let ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &[]);
+        let watches = |h: usize, name: &str| {
+            let mut command = lan.command(h, PROGRAM);
+            command.env("ROUNDTABLE_FOCUS", "Ada");
+            Peer::join(command, name, "Standup", &["--camera", "none", "--microphone", "none"])
+        };
+        let (bob, cyd) = (watches(2, "Bob"), watches(3, "Cyd"));
         for viewer in [&bob, &cyd] {
             viewer.await_stats(SOON, "sees Ada in full", |s| layer(s, "Ada") == "full" && s.frames_shown("Ada") > 15.0);
         }
