@@ -17,10 +17,9 @@ use super::view::NoticeKind;
 use crate::device::net::{Change, Interface, Watch};
 use crate::pipeline::control;
 use crate::protocol::membership::Membership;
-use crate::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo};
+use crate::protocol::roster::{Person, Role};
 use crate::protocol::transport::{self, Reach};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::StreamKind;
 use crate::wire::message::ParticipantId;
 
 /// How often the interface and the groups are looked at.
@@ -210,7 +209,8 @@ impl Director {
         // The relay's own streams do not pass through its receiver.
         copies.extend(&to);
         self.audio_to.set_copies(&copies);
-        self.video_to.set_copies(&copies);
+        let layers = self.video.iter().flat_map(|video| &video.layers);
+        layers.for_each(|own| own.to.set_copies(&copies));
         if self.network.relaying != (from, to.clone()) {
             self.network.relaying = (from, to.clone());
             self.receiver.relay(from, to);
@@ -220,7 +220,7 @@ impl Director {
     fn flows(&self) -> BTreeMap<IpAddr, Flow> {
         let mut expected: Vec<u64> = Vec::new();
         for other in self.shared.state().people.here() {
-            let sent = other.person.streams.iter().filter(|stream| is_sent(&other.person, stream));
+            let sent = other.person.streams.iter().filter(|stream| stream.active);
             expected.extend(sent.map(|stream| stream_key(other.key, stream.kind)));
         }
         let mut flows = BTreeMap::<IpAddr, Flow>::new();
@@ -231,13 +231,5 @@ impl Director {
             flow.key = key;
         }
         flows
-    }
-}
-
-/// Whether its sender says that packets of a stream are sent now.
-fn is_sent(person: &Person, stream: &StreamInfo) -> bool {
-    match stream.kind {
-        StreamKind::Audio => person.microphone == Microphone::On,
-        StreamKind::Video(_) => person.camera == Camera::On,
     }
 }

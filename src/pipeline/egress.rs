@@ -10,10 +10,10 @@ use crate::limits::CONTROL_COPIES_MAX;
 
 /// A destination shared between the control role, which sets it, and a sender, which follows it. It is locked only to
 /// copy an address.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Destination(Arc<Mutex<Target>>);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Target {
     address: Option<SocketAddr>,
     copies: [Option<SocketAddr>; CONTROL_COPIES_MAX],

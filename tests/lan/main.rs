@@ -15,6 +15,7 @@ mod door;
 mod flood;
 mod hostile;
 mod ipv6;
+mod layers;
 mod network;
 mod protected;
 mod stranger;

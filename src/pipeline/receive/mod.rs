@@ -148,6 +148,7 @@ pub struct Receiver {
     arrivals: Mutex<BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>>,
     direct_port: u16,
     refused: Arc<AtomicU64>,
+    overflows: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -160,7 +161,7 @@ impl Receiver {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (commands, receiver) = channel::bounded(COMMANDS);
-        let refused = Arc::new(AtomicU64::new(0));
+        let (refused, overflows) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let direct = UdpSocket::unicast(interface, DIRECT_TTL).map_err(io::Error::other)?;
         direct.register(poll.registry(), DIRECT)?;
         let direct_port = direct.local_addr().port();
@@ -175,6 +176,8 @@ impl Receiver {
             decoders: Decoders::start(decoders, clock)?,
             audio,
             refused: refused.clone(),
+            overflows: overflows.clone(),
+            overflows_looked: Default::default(),
             direct,
             relay: None,
             relayed: Vec::with_capacity(RELAYED_MAX),
@@ -187,6 +190,7 @@ impl Receiver {
             arrivals: Mutex::default(),
             direct_port,
             refused,
+            overflows,
             thread: Some(thread),
         })
     }
@@ -249,6 +253,11 @@ impl Receiver {
     /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Packets that the system dropped because this machine did not take them in time.
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
     }
 
     /// Whether the thread has ended, which it does by itself only when something is broken.

@@ -38,7 +38,13 @@ pub(super) struct Role {
     pub(super) relay: Option<SocketAddr>,
     /// To whom everything is repeated.
     pub(super) relayed: Vec<SocketAddr>,
+    /// Packets the system dropped for want of room, and when they were counted last.
+    pub(super) overflows: Arc<AtomicU64>,
+    pub(super) overflows_looked: Timestamp,
 }
+
+/// How often it is asked what the system dropped.
+const OVERFLOWS_EVERY: Duration = Duration::from_millis(200);
 
 impl Role {
     pub(super) fn run(&mut self) {
@@ -71,7 +77,21 @@ impl Role {
         let mut readable = std::mem::take(&mut self.readable);
         readable.retain(|&token| self.read(token));
         self.readable = readable;
+        self.count_overflows();
         true
+    }
+
+    fn count_overflows(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.overflows_looked) < OVERFLOWS_EVERY {
+            return;
+        }
+        self.overflows_looked = now;
+        for stream in self.streams.iter_mut().flatten() {
+            let dropped = stream.rtp.counters().receive_drops.unwrap_or(0);
+            let fresh = dropped.wrapping_sub(std::mem::replace(&mut stream.dropped, dropped));
+            self.overflows.fetch_add(fresh.into(), Ordering::Relaxed);
+        }
     }
 
     fn take_commands(&mut self) -> bool {

@@ -52,6 +52,8 @@ pub(super) struct Stream {
     pub(super) kind: Kind,
     /// Datagrams of its source, of both kinds.
     pub(super) arrived: Arc<AtomicU64>,
+    /// Packets the system had dropped for want of room when that was asked last.
+    pub(super) dropped: u32,
 }
 
 /// Opens the packets of a protected stream; those of an open conference are taken as they are.
@@ -106,6 +108,7 @@ impl Stream {
             opener: Opener::new(opener),
             kind,
             arrived: Arc::default(),
+            dropped: 0,
         })
     }
 
