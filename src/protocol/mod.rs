@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod clock;
 pub mod discovery;
+pub mod doctor;
 pub mod door;
 pub mod jitter;
 pub mod keys;

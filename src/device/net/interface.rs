@@ -124,20 +124,20 @@ fn usual_multicast_and_mtu(loopback: bool) -> (bool, usize) {
 }
 
 #[cfg(target_os = "linux")]
-fn is_wireless(name: &str) -> bool {
+pub(super) fn is_wireless(name: &str) -> bool {
     // The names are the system's own; one with a slash cannot exist.
     let of = std::path::Path::new("/sys/class/net").join(name);
     of.join("wireless").exists() || of.join("phy80211").exists()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_wireless(_name: &str) -> bool {
+pub(super) fn is_wireless(_name: &str) -> bool {
     false
 }
 
 /// By the names that container engines, hypervisors and VPNs give. A bridge the operator made may be the real network, so
 /// being a bridge is not enough.
-fn is_software(name: &str) -> bool {
+pub(super) fn is_software(name: &str) -> bool {
     const PREFIXES: [&str; 21] = [
         "docker",
         "br-",

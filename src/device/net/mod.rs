@@ -11,19 +11,26 @@
 //! Sockets never block; threads wait on `mio::Poll`, where the sockets register.
 
 mod buffer;
+mod capture;
 mod counters;
+mod frame;
 mod interface;
 pub mod memory;
 mod options;
+#[cfg(target_os = "linux")]
+mod packets;
 mod ports;
 mod segment;
 mod socket;
+pub mod system;
 
 use std::io;
 use std::net::SocketAddrV4;
 
 pub use buffer::{Datagram, ReceiveBuffer};
+pub use capture::{Capture, Passed};
 pub use counters::Counters;
+pub use frame::Frame;
 pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
 pub use ports::FreePorts;
