@@ -46,6 +46,12 @@ impl Interface {
         self.mtu.saturating_sub(super::socket::IP_AND_UDP_HEADER_BYTES)
     }
 
+    /// The address by which everybody on the link is reached.
+    pub fn broadcast(&self) -> Ipv4Addr {
+        let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+        Ipv4Addr::from(u32::from(self.addr) | hosts)
+    }
+
     /// Lower is preferred.
     fn rank(&self) -> u8 {
         match self {

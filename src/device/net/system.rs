@@ -1,6 +1,7 @@
 //! What the system tells of its network beyond sockets: every interface, in use or not, limits, and who is on the link.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// A network interface, with addresses or without.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,8 +91,24 @@ pub fn older_querier(name: &str) -> Option<bool> {
     igmp_version(&read("/proc/net/igmp"), name).map(|version| version < 3)
 }
 
+/// How long a machine may take to say that nothing listens.
+const KNOCK: Duration = Duration::from_millis(250);
+
+/// Sends a datagram that means nothing to `address`, and tells what the system makes of it.
+pub fn knock(address: SocketAddr) -> Neighbour {
+    let refuses = || -> std::io::Result<bool> {
+        let any = if address.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let socket = std::net::UdpSocket::bind((any, 0))?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(KNOCK))?;
+        socket.send(&[0])?;
+        Ok(socket.recv(&mut [0; 16]).is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused))
+    };
+    if refuses().unwrap_or(false) { Neighbour::Refuses } else { neighbour(address.ip()) }
+}
+
 /// What is known of the machine at `address`, after something was sent to it. Nothing is waited for.
-pub fn neighbour(address: IpAddr) -> Neighbour {
+fn neighbour(address: IpAddr) -> Neighbour {
     let present = neighbour_in(&read("/proc/net/arp"), &address.to_string());
     match present {
         Some(true) => Neighbour::Present,
@@ -158,6 +175,14 @@ mod tests {
         for garbage in ["", "\n\n", ":::\n:", "\u{0}\u{fffd}", "a\nb\nc 0xzz 0xzz\n"] {
             let _ = (interface_names(garbage), udp_field(garbage, "x"), igmp_version(garbage, "x"), neighbour_in(garbage, "c"));
         }
+    }
+
+    #[test]
+    fn a_closed_port_of_this_machine_refuses() {
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(knock(closed), Neighbour::Refuses);
+        let open = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(knock(open.local_addr().unwrap()), Neighbour::Unknown);
     }
 
     #[test]

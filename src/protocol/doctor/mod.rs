@@ -279,6 +279,27 @@ pub struct Facts {
     pub speaker: Device,
 }
 
+/// Facts and what follows from them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The facts.
+    pub facts: Facts,
+    /// The findings, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Judges the facts.
+    pub fn of(facts: Facts) -> Self {
+        Self { findings: examine(&facts), facts }
+    }
+
+    /// How many faults there are.
+    pub fn faults(&self) -> usize {
+        self.findings.iter().filter(|f| f.severity == Severity::Fault).count()
+    }
+}
+
 impl Facts {
     /// The interface in use.
     pub fn link(&self) -> Option<&Link> {

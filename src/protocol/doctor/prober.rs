@@ -51,7 +51,7 @@ pub enum To {
 /// Somebody who is to be asked, known before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The own socket.
+    /// Its own socket; port 0 when only the machine is known.
     pub address: SocketAddr,
     /// Its name.
     pub name: Option<String>,
@@ -114,6 +114,7 @@ impl Prober {
         let log = |target: &Target| {
             let mut log = Log::new(target.address, now);
             (log.peer.name, log.peer.mute, log.named) = (target.name.clone(), target.mute, true);
+            log.unicast_at = log.unicast_at.filter(|_| target.address.port() != 0);
             log
         };
         Self {
@@ -238,7 +239,7 @@ impl Prober {
 
     /// Whose answer it is; `missed` probes to the group were sent before the first one that somebody new answers.
     fn place(&mut self, now: Timestamp, source: SocketAddr, missed: u32) -> Option<usize> {
-        let known = self.logs.iter().position(|log| log.peer.address == source);
+        let known = self.logs.iter().position(|log| log.peer.address == source).or_else(|| self.adopt(now, source));
         if known.is_none() && self.logs.len() < PROBE_PEERS_MAX {
             let in_time = now < self.began + BURST_AT;
             let mut log = Log::new(source, now);
@@ -249,6 +250,16 @@ impl Prober {
             return Some(self.logs.len() - 1);
         }
         known
+    }
+
+    /// Somebody who was named by address alone turns out to have this port.
+    fn adopt(&mut self, now: Timestamp, source: SocketAddr) -> Option<usize> {
+        let meant = |log: &Log| log.peer.address.port() == 0 && log.peer.address.ip() == source.ip();
+        let place = self.logs.iter().position(meant)?;
+        let log = &mut self.logs[place];
+        log.peer.address = source;
+        log.unicast_at = Some(now).filter(|_| now < self.began + BURST_AT);
+        Some(place)
     }
 
     fn group_at(&self) -> Option<Timestamp> {
