@@ -31,11 +31,12 @@
 //! ```
 //! An Answer names nobody: in a protected conference names are for members.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use prost::Message as _;
 
 use crate::limits::DATAGRAM_BYTES_MAX;
+use crate::wire::address::Family;
 use crate::wire::message::ConferenceId;
 
 /// First byte of every probe and answer.
@@ -46,8 +47,8 @@ pub const VERSION: u8 = 1;
 pub const PROBE_BYTES_MIN: usize = 2 * ANSWER_BYTES;
 /// Bytes of an ANSWER.
 pub const ANSWER_BYTES: usize = 128;
-/// A group nobody joins: what is sent there reaches only those whose switch floods.
-pub const ASIDE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(239, 255, 42, 98), 20_479));
+/// Port of the two groups that only the doctor uses.
+pub const DOCTOR_PORT: u16 = 20_479;
 
 const KIND_PROBE: u8 = 1;
 const KIND_ANSWER: u8 = 2;
@@ -56,6 +57,22 @@ const HEAD_BYTES: usize = 4;
 // All fields of an Answer at their largest, with tags.
 const _: () = assert!(HEAD_BYTES + 9 + 6 + 6 + 9 + 9 + 9 + 9 + 6 + 6 + 6 + 18 <= ANSWER_BYTES);
 const _: () = assert!(PROBE_BYTES_MIN <= DATAGRAM_BYTES_MAX);
+
+/// A group nobody joins: what is sent there reaches only those whose switch floods.
+pub fn aside(family: Family) -> SocketAddr {
+    match family {
+        Family::V4 => (Ipv4Addr::new(239, 255, 42, 98), DOCTOR_PORT).into(),
+        Family::V6 => (Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x8000, 0x2a62), DOCTOR_PORT).into(),
+    }
+}
+
+/// A group that is joined and left again, so that a querier says something; nothing is sent there.
+pub fn provoking(family: Family) -> SocketAddr {
+    match family {
+        Family::V4 => (Ipv4Addr::new(239, 255, 42, 97), DOCTOR_PORT).into(),
+        Family::V6 => (Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x8000, 0x2a61), DOCTOR_PORT).into(),
+    }
+}
 
 /// How a probe is sent and comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

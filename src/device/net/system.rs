@@ -55,7 +55,7 @@ pub fn links() -> Vec<Link> {
             up,
             carrier,
             mtu,
-            addresses: of.map(|i| IpAddr::from(i.addr)).collect(),
+            addresses: of.map(|i| i.addr).collect(),
             wireless: super::interface::is_wireless(&name),
             software: super::interface::is_software(&name),
             name,

@@ -1,6 +1,6 @@
 //! A participant answers doctors: on the discovery port and on its own socket.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::Error;
 use crate::device::identity::random_seed;
@@ -10,7 +10,7 @@ use crate::protocol::keys::Random;
 use crate::protocol::session::{Channel, Moment, Session};
 use crate::wire::address::{DISCOVERY_PORT, Plan};
 use crate::wire::message::ConferenceId;
-use crate::wire::probe::ASIDE;
+use crate::wire::probe::aside;
 
 /// Answers for one participant.
 pub(super) struct Probes {
@@ -31,11 +31,11 @@ impl Probes {
         channel: Channel,
         datagram: &Datagram<'_>,
         (session, plan): (&Session, &Plan),
-        mut send: impl FnMut(SocketAddrV4, &[u8]),
+        mut send: impl FnMut(SocketAddr, &[u8]),
     ) {
         let came = Came {
             unicast: channel == Channel::Unicast,
-            source: SocketAddr::from(datagram.source),
+            source: datagram.source,
             arrived: datagram.arrived.unwrap_or(at.wall),
         };
         let people = session.people().count() + 1;
@@ -43,12 +43,9 @@ impl Probes {
         for to in replies.into_iter().flatten() {
             let address = match to {
                 ReplyTo::Asker => datagram.source,
-                ReplyTo::Group => plan.scope.discovery(),
-                ReplyTo::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT),
-                ReplyTo::Aside => match ASIDE {
-                    SocketAddr::V4(aside) => aside,
-                    SocketAddr::V6(_) => continue,
-                },
+                ReplyTo::Group => plan.discovery(),
+                ReplyTo::Broadcast => (Ipv4Addr::BROADCAST, DISCOVERY_PORT).into(),
+                ReplyTo::Aside => aside(plan.family()),
             };
             send(address, &self.reply);
         }

@@ -1,6 +1,6 @@
 //! The doctor's sockets, the responder behind them, and the look at the card.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::Registry;
@@ -10,13 +10,11 @@ use crate::device::clock::Clock;
 use crate::device::net::{Capture, Dscp, Frame, Interface, Passed, ReceiveBuffer, UdpSocket};
 use crate::limits::PROBE_PEERS_MAX;
 use crate::protocol::doctor::{Came, Facts, Prober, ReplyTo, Responder, To, Wire};
-use crate::wire::address::{DISCOVERY_PORT, Scope};
-use crate::wire::probe::{self, ASIDE, Datagram, Probe, Way};
+use crate::wire::address::{DISCOVERY_PORT, Family, Scope};
+use crate::wire::probe::{self, DOCTOR_PORT, Datagram, Probe, Way, aside, provoking};
 
 /// Batches read from one socket before the others have their turn.
 const BATCHES_MAX: usize = 16;
-/// A group that is joined and left, so that a querier says something.
-const PROVOKING: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 42, 97), 20_479);
 /// Probes sent on another interface, and how far apart.
 const ELSEWHERE_PROBES: u32 = 8;
 const ELSEWHERE_GAP: Duration = Duration::from_millis(250);
@@ -24,7 +22,7 @@ const ELSEWHERE_GAP: Duration = Duration::from_millis(250);
 /// Everything that is heard and sent on one interface.
 pub(super) struct Ears {
     interface: Interface,
-    group: SocketAddrV4,
+    group: SocketAddr,
     own: UdpSocket,
     multicast: UdpSocket,
     broadcast: Option<UdpSocket>,
@@ -48,12 +46,12 @@ pub(super) struct Ears {
 impl Ears {
     pub(super) fn open(interface: &Interface, task: &Task, responder: Responder) -> Result<Self, Error> {
         let own = UdpSocket::unicast(interface, task.ttl)?;
-        let ports = [DISCOVERY_PORT, own.local_addr().port(), ASIDE.port()];
+        let ports = [DISCOVERY_PORT, own.local_addr().port(), DOCTOR_PORT];
         // Before any group is joined, so that the reports are seen. The loopback has none.
         let capture = if interface.loopback { None } else { Capture::open(interface, ports).ok() };
-        let group = task.scope.discovery();
+        let group = task.scope.discovery(Family::of(interface.addr));
         let multicast = UdpSocket::multicast(group, interface)?;
-        let broadcasts = task.scope == Scope::Link && !interface.loopback;
+        let broadcasts = task.scope == Scope::Link && interface.addr.is_ipv4() && !interface.loopback;
         let broadcast = broadcasts.then(|| UdpSocket::broadcast(DISCOVERY_PORT, interface)).transpose()?;
         Ok(Self {
             interface: interface.clone(),
@@ -110,9 +108,10 @@ impl Ears {
     /// Joins a group nobody uses, or leaves it again; asks both times who has the own address.
     pub(super) fn provoke(&mut self, join: bool) {
         // What cannot be joined provokes nothing, and the querier speaks by itself now and then.
-        self.provoking = if join { UdpSocket::multicast(PROVOKING, &self.interface).ok() } else { None };
-        if let Some(capture) = &self.capture {
-            capture.ask_who_has(self.interface.addr);
+        let group = provoking(Family::of(self.interface.addr));
+        self.provoking = if join { UdpSocket::multicast(group, &self.interface).ok() } else { None };
+        if let (Some(capture), IpAddr::V4(own)) = (&self.capture, self.interface.addr) {
+            capture.ask_who_has(own);
         }
     }
 
@@ -123,8 +122,7 @@ impl Ears {
             let (way, address) = match to {
                 To::Group => (Way::Multicast, group),
                 To::Broadcast => (Way::Broadcast, everybody()),
-                To::Peer(SocketAddr::V4(address)) => (Way::Unicast, address),
-                To::Peer(SocketAddr::V6(_)) => return,
+                To::Peer(address) => (Way::Unicast, address),
             };
             let (taken, refused) = &mut sends[way.index()];
             let sent = own.send(address, bytes, Dscp::Default).is_ok();
@@ -144,8 +142,8 @@ impl Ears {
             {
                 batches += 1;
                 for datagram in buffer.datagrams() {
-                    let came =
-                        Came { unicast: way == Way::Unicast, source: datagram.source.into(), arrived: datagram.arrived.unwrap_or_else(|| clock.wall()) };
+                    let arrived = datagram.arrived.unwrap_or_else(|| clock.wall());
+                    let came = Came { unicast: way == Way::Unicast, source: datagram.source, arrived };
                     self.take(way, came, datagram.bytes, prober, clock);
                 }
             }
@@ -154,14 +152,14 @@ impl Ears {
     }
 
     fn take(&mut self, way: Way, came: Came, bytes: &[u8], prober: &mut Prober, clock: &Clock) {
-        let other_machine = came.source.ip() != IpAddr::from(self.interface.addr);
+        let other_machine = came.source.ip() != self.interface.addr;
         if other_machine {
             self.received[way.index()] += 1;
             if self.heard_of.len() < PROBE_PEERS_MAX && !self.heard_of.contains(&came.source.ip()) {
                 self.heard_of.push(came.source.ip());
             }
         }
-        if came.source == SocketAddr::from(self.own.local_addr()) {
+        if came.source == self.own.local_addr() {
             self.loopback |= way == Way::Multicast;
             return;
         }
@@ -171,12 +169,11 @@ impl Ears {
         }
         let replies = self.responder.handle((now, clock.wall()), came, 1, bytes, &mut self.reply);
         for to in replies.into_iter().flatten() {
-            let SocketAddr::V4(asker) = came.source else { continue };
             let address = match to {
-                ReplyTo::Asker => asker,
+                ReplyTo::Asker => came.source,
                 ReplyTo::Group => self.group,
                 ReplyTo::Broadcast => everybody(),
-                ReplyTo::Aside => aside(),
+                ReplyTo::Aside => aside(Family::of(self.interface.addr)),
             };
             // Whoever asks sees what does not come.
             self.answered += u64::from(self.own.send(address, &self.reply, Dscp::Default).is_ok());
@@ -189,9 +186,9 @@ impl Ears {
     /// Takes what has passed the card.
     pub(super) fn look(&mut self) {
         let Some(capture) = &self.capture else { return };
-        let (own, port) = (IpAddr::from(self.interface.addr), self.own.local_addr().port());
-        let (group, wire, duplicate) = (IpAddr::from(*self.group.ip()), &mut self.wire, &mut self.duplicate);
-        let directed = self.interface.broadcast();
+        let (own, port) = (self.interface.addr, self.own.local_addr().port());
+        let (group, wire, duplicate) = (self.group.ip(), &mut self.wire, &mut self.duplicate);
+        let (directed, nobodys) = (self.interface.broadcast(), aside(Family::of(own)).ip());
         capture.take(|Passed { outgoing, frame }| match frame {
             Frame::Query => wire.queries += u32::from(!outgoing),
             Frame::Report => wire.reports += u32::from(outgoing),
@@ -204,12 +201,12 @@ impl Ears {
             Frame::Udp { source, destination } => {
                 let to = destination.ip();
                 let way = match to {
-                    _ if to == ASIDE.ip() => {
+                    _ if to == nobodys => {
                         wire.aside += u32::from(!outgoing);
                         return;
                     }
                     _ if to == group => Way::Multicast,
-                    _ if to == IpAddr::from(Ipv4Addr::BROADCAST) || to == directed => Way::Broadcast,
+                    _ if to == IpAddr::from(Ipv4Addr::BROADCAST) || Some(to) == directed => Way::Broadcast,
                     _ => Way::Unicast,
                 };
                 if outgoing && source.port() == port {
@@ -236,15 +233,8 @@ impl Ears {
     }
 }
 
-fn everybody() -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT)
-}
-
-fn aside() -> SocketAddrV4 {
-    match ASIDE {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(_) => everybody(),
-    }
+fn everybody() -> SocketAddr {
+    (Ipv4Addr::BROADCAST, DISCOVERY_PORT).into()
 }
 
 /// Another interface, on which it is only asked whether anybody is there.
@@ -268,7 +258,8 @@ impl Elsewhere {
         if self.sent < ELSEWHERE_PROBES && since >= ELSEWHERE_GAP * self.sent {
             self.sent += 1;
             let mut bytes = Vec::new();
-            for (way, to) in [(Way::Multicast, Scope::Link.discovery()), (Way::Broadcast, everybody())] {
+            let group = Scope::Link.discovery(Family::of(self.interface.addr));
+            for (way, to) in [(Way::Multicast, group), (Way::Broadcast, everybody())] {
                 let probe =
                     Probe { run: self.run, number: self.sent, way, origin: 0, aside: false, conference: None };
                 probe.write(0, &mut bytes);
@@ -279,8 +270,8 @@ impl Elsewhere {
         while self.own.receive(&mut self.buffer).is_ok_and(|n| n > 0) {
             for datagram in self.buffer.datagrams() {
                 let ours = matches!(probe::parse(datagram.bytes), Ok(Datagram::Answer(a)) if a.run == self.run);
-                let source = IpAddr::from(*datagram.source.ip());
-                let other = source != IpAddr::from(self.interface.addr) && !self.sources.contains(&source);
+                let source = datagram.source.ip();
+                let other = source != self.interface.addr && !self.sources.contains(&source);
                 if ours && other && self.sources.len() < PROBE_PEERS_MAX {
                     self.sources.push(source);
                 }
@@ -291,6 +282,6 @@ impl Elsewhere {
     /// The interface and how many answered there, if any did.
     pub(super) fn found(&self) -> Option<(String, IpAddr, usize)> {
         let count = self.sources.len();
-        (count > 0).then(|| (self.interface.name.clone(), IpAddr::from(self.interface.addr), count))
+        (count > 0).then(|| (self.interface.name.clone(), self.interface.addr, count))
     }
 }

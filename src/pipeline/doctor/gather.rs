@@ -122,7 +122,7 @@ pub(super) fn links() -> Vec<Link> {
 /// The loopback as an interface like others, for who asks for it.
 pub(super) fn loopback(interface: &net::Interface) -> Link {
     let Interface { name, addr, mtu, .. } = interface.clone();
-    Link { name, up: true, carrier: true, addresses: vec![addr.into()], mtu, ..Link::default() }
+    Link { name, up: true, carrier: true, addresses: vec![addr], mtu, ..Link::default() }
 }
 
 /// Finds out why those who were named do not answer.

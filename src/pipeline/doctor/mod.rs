@@ -120,7 +120,7 @@ fn choose(task: &Task, facts: &mut Facts) -> Result<Option<Interface>, Error> {
         facts.links.push(gather::loopback(&interface));
     }
     facts.chosen = Some(interface.name.clone());
-    facts.address = Some(IpAddr::from(interface.addr));
+    facts.address = Some(interface.addr);
     facts.prefix = interface.prefix;
     Ok(interface.running.then_some(interface))
 }
@@ -144,7 +144,7 @@ fn probe(
     let began = clock.now();
     let own = ears.instance();
     let mut prober = Prober::new(began, random.next_u64(), own, conference, &task.targets);
-    if interface.loopback || task.scope != Scope::Link {
+    if interface.loopback || interface.addr.is_ipv6() || task.scope != Scope::Link {
         prober = prober.without_broadcasts();
     }
     let mut poll = Poll::new().map_err(control::Error::Poll)?;
@@ -181,7 +181,7 @@ fn probe(
 fn look(task: &Task, interface: &Interface, clock: &Clock, facts: &mut Facts) -> Result<Option<ConferenceId>, Error> {
     // A socket that cannot be had, or a firewall, is found out below.
     let found = browse(interface, clock, (BROWSE, BROWSE), |_| false).unwrap_or_default();
-    for source in found.iter().map(|f| IpAddr::from(*f.source.ip())) {
+    for source in found.iter().map(|f| f.source.ip()) {
         if Some(source) != facts.address && !facts.heard_of.contains(&source) {
             facts.heard_of.push(source);
         }
@@ -202,7 +202,7 @@ fn others(interface: &Interface, facts: &Facts, task: &Task, random: &mut Random
     }
     let all = crate::device::net::interfaces().unwrap_or_default();
     let usable = |i: &&Interface| {
-        i.name != interface.name && !i.loopback && i.running && i.multicast && Some(IpAddr::from(i.addr)) != facts.address
+        i.name != interface.name && !i.loopback && i.running && i.multicast && i.addr.is_ipv4() && Some(i.addr) != facts.address
     };
     let open = |i: &Interface| Elsewhere::open(i, random.next_u64()).ok();
     all.iter().filter(usable).take(ELSEWHERE_MAX).filter_map(open).collect()

@@ -1,0 +1,218 @@
+//! Thread role: one poll over the sockets of all subscribed streams.
+//!
+//! ```text
+//!            ┌ RTP ──> own source only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
+//! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
+//!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
+//!            └ waker > commands: subscribe, unsubscribe, rejoin, stop
+//! ```
+//! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
+//! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes, never waits for a
+//! decoder and never sends; packets that are malformed, from another address than the participant's socket, or of
+//! another SSRC cost a counter.
+
+mod role;
+mod stream;
+mod video;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel as channel;
+use mio::{Events, Poll, Token, Waker};
+
+use role::Role;
+use stream::Stream;
+
+use crate::device::clock::Clock;
+use crate::device::net::{self, Interface, ReceiveBuffer};
+use crate::limits::{SLOTS_MAX, STREAMS_PER_SLOT_MAX};
+use crate::pipeline::slot::PictureSlot;
+use crate::pipeline::video_receive::{Decoders, VideoStats};
+use crate::protocol::srtp::Unprotector;
+use crate::time::Timestamp;
+
+/// Sockets told of by one poll; the others are told of by the next.
+const EVENTS: usize = 128;
+const WAKER: Token = Token(usize::MAX);
+/// More than there can be streams, twice: a full queue means that nobody reads it.
+const COMMANDS: usize = 2 * SLOTS_MAX * STREAMS_PER_SLOT_MAX;
+
+/// How far a participant's wall clock is ahead of the own, in nanoseconds: set by the control role, read by everybody who
+/// has to do with the participant's streams.
+#[derive(Clone, Debug)]
+pub struct ClockOffset(Arc<AtomicI64>);
+
+/// Stands for "not known yet".
+const UNKNOWN: i64 = i64::MIN;
+
+impl Default for ClockOffset {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(UNKNOWN)))
+    }
+}
+
+impl ClockOffset {
+    /// An offset that is not known yet.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// Says what is known now.
+    pub fn set(&self, nanos: Option<i64>) {
+        self.0.store(nanos.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    /// Nanoseconds, when known.
+    pub fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|&n| n != UNKNOWN)
+    }
+}
+
+/// Takes the packets of subscribed voices, on the receiving thread: it copies and returns.
+pub trait AudioSink: Send {
+    /// A packet of the stream subscribed as `stream` arrived. It is well-formed RTP of the SSRC subscribed.
+    fn packet(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]);
+}
+
+/// What is received and where it goes.
+pub enum Sink {
+    /// Opus: to the [`AudioSink`].
+    Audio,
+    /// JPEG: decoded into a slot.
+    Video {
+        /// Where the pictures go.
+        slot: Arc<PictureSlot>,
+        /// Figures of the stream.
+        stats: Arc<VideoStats>,
+        /// The size its sender announced, which may be less than the multiples of 8 on the wire.
+        true_size: Option<(usize, usize)>,
+    },
+}
+
+/// A stream to be received.
+pub struct Subscription {
+    /// Names it in commands and to the audio sink.
+    pub key: u64,
+    /// Group and port of its RTP; RTCP is on the port above.
+    pub rtp: SocketAddr,
+    /// The socket its participant sends everything from; `None` takes what anybody sends.
+    pub source: Option<SocketAddr>,
+    /// Its SSRC as announced; `None` pins the first one heard.
+    pub ssrc: Option<u32>,
+    /// Offset of its participant's wall clock.
+    pub offset: ClockOffset,
+    /// In a protected conference what opens its packets.
+    pub opener: Option<Unprotector>,
+    /// Where it goes.
+    pub sink: Sink,
+}
+
+/// Why a stream cannot be received.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its group cannot be joined or its port not be bound.
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    /// No decoder could be made.
+    #[error("cannot make a decoder: {0}")]
+    Decoder(#[from] crate::media::jpeg::Error),
+    /// The receiving thread has ended.
+    #[error("the receiving thread has ended")]
+    Ended,
+}
+
+enum Command {
+    Subscribe(Box<Stream>),
+    Unsubscribe(u64),
+    Rejoin(u64),
+}
+
+/// The receiving thread, seen from outside. Dropping it stops and joins the thread.
+pub struct Receiver {
+    commands: channel::Sender<Command>,
+    waker: Arc<Waker>,
+    interface: Interface,
+    refused: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Receiver {
+    /// Starts the thread, which subscribes on `interface` and has pictures decoded by `decoders` threads.
+    ///
+    /// # Errors
+    /// When the system gives no poll or no thread.
+    pub fn start(interface: &Interface, clock: &Clock, decoders: usize, audio: Box<dyn AudioSink>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let (commands, receiver) = channel::bounded(COMMANDS);
+        let refused = Arc::new(AtomicU64::new(0));
+        let mut role = Role {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            commands: receiver,
+            buffer: ReceiveBuffer::new(),
+            streams: Vec::new(),
+            readable: Vec::new(),
+            clock: clock.clone(),
+            decoders: Decoders::start(decoders, clock)?,
+            audio,
+            refused: refused.clone(),
+        };
+        let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
+        Ok(Self { commands, waker, interface: interface.clone(), refused, thread: Some(thread) })
+    }
+
+    /// Joins the stream's group and receives it from now on; a stream of the same key is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Net`] may be transient, see there.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<(), Error> {
+        let stream = Stream::open(subscription, &self.interface)?;
+        self.command(Command::Subscribe(Box::new(stream)))
+    }
+
+    /// The interface that is subscribed on.
+    pub fn interface(&self) -> &Interface {
+        &self.interface
+    }
+
+    /// Leaves the stream's group. Its slot keeps the last picture.
+    pub fn unsubscribe(&self, key: u64) {
+        let _ = self.command(Command::Unsubscribe(key));
+    }
+
+    /// Leaves and joins the stream's groups, for switches that forgot them.
+    pub fn rejoin(&self, key: u64) {
+        let _ = self.command(Command::Rejoin(key));
+    }
+
+    /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Whether the thread has ended, which it does by itself only when something is broken.
+    pub fn is_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn command(&self, command: Command) -> Result<(), Error> {
+        self.commands.try_send(command).map_err(|_| Error::Ended)?;
+        self.waker.wake().map_err(|_| Error::Ended)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // The end of the commands ends the thread; when it cannot be woken it has ended already.
+        drop(std::mem::replace(&mut self.commands, channel::bounded(0).0));
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
