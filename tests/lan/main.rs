@@ -11,6 +11,7 @@ mod command_line;
 mod conference;
 mod crowd;
 mod demo;
+mod doctor;
 mod door;
 mod flood;
 mod hostile;

@@ -22,6 +22,8 @@ const CLOCK_S: f64 = 2.0;
 /// Receive buffer below which whole pictures are lost, and below which some are, bytes.
 const BUFFER_FAULT: usize = 128 << 10;
 const BUFFER_WARNING: usize = 1 << 20;
+/// Every link of IPv6 carries packets of this size; tunnels come near it.
+const MTU_FAULT: usize = 1_280;
 /// IPv4 and UDP.
 const HEADERS: usize = 28;
 
@@ -459,7 +461,9 @@ fn mtu(facts: &Facts, all: &mut Vec<Finding>) {
             link.mtu,
             DATAGRAM_BYTES_MAX + HEADERS
         );
-        all.push(fault_here("mtu", text, format!("sudo ip link set {name} mtu 1500")));
+        let severity = if link.mtu < MTU_FAULT { Severity::Fault } else { Severity::Warning };
+        let mend = Some(format!("sudo ip link set {name} mtu 1500"));
+        all.push(finding("mtu", severity, Where::Here, text, mend));
         return;
     }
     let cut = |p: &Peer| p.large.is_some_and(|share| share < CLOSED) && loss(p).is_none_or(|lost| lost < 0.5);
@@ -481,7 +485,7 @@ fn mute(facts: &Facts, all: &mut Vec<Finding>) {
             "{who} says that pictures or sound are sent, packets pass both ways, and none come: the switch has forgotten the \
              group, or the program there hangs"
         );
-        let mend = Some(format!("leave and join again; then ask {who} to do so"));
+        let mend = Some("leave and join again, both of you".to_owned());
         all.push(finding("stream_silent", Severity::Fault, Where::Peer(who), text, mend));
     }
 }
