@@ -157,9 +157,9 @@ fn listen(task: &Task, clock: &Clock, duration: Option<f64>) -> Result<(), Failu
 pub fn value(report: &Report) -> Value {
     let Report { facts, findings } = report;
     let link = facts.link();
-    let interface = link.map(|l| {
-        json!({"name": l.name, "address": facts.address.map(|a| a.to_string()), "mtu": l.mtu, "wifi": l.wireless})
-    });
+    let interface = link.map(
+        |l| json!({"name": l.name, "address": facts.address.map(|a| a.to_string()), "mtu": l.mtu, "wifi": l.wireless}),
+    );
     let sought = facts.sought.as_ref().map(|s| json!({"title": s.title, "found": s.found, "people": s.people}));
     json!({
         "ok": report.faults() == 0,
@@ -297,7 +297,14 @@ mod tests {
         peer.paths = [Path { sent: 30, reached: 30, answered: 27, came: 27 }; 3];
         (peer.delay_ms, peer.clock_s) = (Some(0.25), Some(-0.001_4));
         Report::of(Facts {
-            links: vec![Link { name: "eth0".into(), up: true, carrier: true, mtu: 1_500, addresses: vec!["10.77.0.1".parse().unwrap()], ..Link::default() }],
+            links: vec![Link {
+                name: "eth0".into(),
+                up: true,
+                carrier: true,
+                mtu: 1_500,
+                addresses: vec!["10.77.0.1".parse().unwrap()],
+                ..Link::default()
+            }],
             chosen: Some("eth0".into()),
             address: "10.77.0.1".parse().ok(),
             prefix: 24,
@@ -316,7 +323,10 @@ mod tests {
         let value = value(&report());
         assert_eq!(value["interface"]["name"], "eth0");
         assert_eq!(value["peers"][0]["multicast"], json!({"sent": 30, "arrived": 30, "answered": 27, "came": 27}));
-        assert_eq!((&value["querier"], &value["floods"], &value["permitted"]), (&json!(true), &json!(false), &json!(true)));
+        assert_eq!(
+            (&value["querier"], &value["floods"], &value["permitted"]),
+            (&json!(true), &json!(false), &json!(true))
+        );
         // No TTL was given in these facts: the default of the facts is none at all.
         assert_eq!(value["findings"][0]["code"], "ttl_zero");
         assert_eq!((&value["ok"], &value["findings"][0]["where"]), (&json!(false), &json!("here")));

@@ -205,7 +205,9 @@ pub fn iptables(text: &str) -> Vec<Dropping> {
                     multicast_only: false,
                     policy: true,
                     text: format!("the policy of iptables' {chain} is DROP"),
-                    mend: format!("sudo iptables -I {chain} -p udp -j ACCEPT; sudo iptables -I {chain} -p igmp -j ACCEPT"),
+                    mend: format!(
+                        "sudo iptables -I {chain} -p udp -j ACCEPT; sudo iptables -I {chain} -p igmp -j ACCEPT"
+                    ),
                 });
             }
             ["-A", chain @ ("INPUT" | "OUTPUT"), conditions @ .., "-j", "DROP" | "REJECT"] => {
@@ -259,23 +261,23 @@ mod tests {
 
     const DROP: &str = r#"{"drop":null}"#;
     const GROUPS: &str = r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"daddr"}},"right":{"prefix":{"addr":"224.0.0.0","len":4}}}}"#;
-    const IGMP: &str = r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"protocol"}},"right":"igmp"}}"#;
+    const IGMP: &str =
+        r#"{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"protocol"}},"right":"igmp"}}"#;
     const PORT: &str = r#"{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":20478}}"#;
     const CHANCE: &str = r#"{"match":{"op":"<","left":{"numgen":{"mode":"random","mod":100,"offset":0}},"right":10}}"#;
     const TCP: &str = r#"{"match":{"op":"==","left":{"meta":{"key":"l4proto"}},"right":"tcp"}}"#;
 
     #[test]
     fn rules_of_nft_that_drop_what_a_conference_needs_are_found() {
-        let rows: [(&str, &[&str], Option<(bool, bool, bool)>); 7] = [
-            ("input", &[GROUPS, DROP], Some((true, true, true))),
-            ("output", &[IGMP, DROP], Some((false, true, false))),
-            ("input", &[PORT, DROP], Some((true, false, false))),
-            ("input", &[CHANCE, DROP], None),
-            ("input", &[TCP, DROP], None),
-            ("input", &[PORT, r#"{"accept":null}"#], None),
-            ("forward", &[DROP], None),
-        ];
-        for (hook, rule, expected) in rows {
+        for (hook, rule, expected) in [
+            ("input", [GROUPS, DROP], Some((true, true, true))),
+            ("output", [IGMP, DROP], Some((false, true, false))),
+            ("input", [PORT, DROP], Some((true, false, false))),
+            ("input", [CHANCE, DROP], None),
+            ("input", [TCP, DROP], None),
+            ("input", [PORT, r#"{"accept":null}"#], None),
+            ("forward", [GROUPS, DROP], None),
+        ] {
             let found = nft(&ruleset(hook, "accept", &[&rule.join(",")])).expect("a report");
             let kinds: Vec<_> = found.iter().map(|d| (d.udp, d.igmp, d.multicast_only)).collect();
             assert_eq!(kinds, expected.into_iter().collect::<Vec<_>>(), "{hook} {rule:?}");
@@ -328,8 +330,12 @@ mod tests {
             -A INPUT -s 10.0.0.9/32 -j DROP\n-A INPUT -p tcp -j DROP\nCOMMIT\n";
         let found = iptables(text);
         let kinds: Vec<_> = found.iter().map(|d| (d.inwards, d.udp, d.igmp, d.policy)).collect();
-        let expected =
-            [(true, true, true, true), (false, true, true, false), (true, false, true, false), (true, true, false, false)];
+        let expected = [
+            (true, true, true, true),
+            (false, true, true, false),
+            (true, false, true, false),
+            (true, true, false, false),
+        ];
         assert_eq!(kinds, expected);
         assert!(found[1].multicast_only && found[1].mend == "sudo iptables -D OUTPUT -d 224.0.0.0/4 -j DROP");
     }

@@ -388,9 +388,7 @@ mod tests {
         assert!(matches!(with(1, 0x12), Err(Error::Length(256))), "an answer has a length of its own");
         assert!(matches!(with(2, 0xff), Err(Error::Length(256))), "a body longer than the datagram");
         assert!(matches!(parse(&[]), Err(Error::Length(0))));
-        for (probe, field) in [(Probe { number: 0, ..PROBE }, "number")] {
-            probe.write(0, &mut bytes);
-            assert!(matches!(parse(&bytes), Err(Error::Field(f)) if f == field));
-        }
+        Probe { number: 0, ..PROBE }.write(0, &mut bytes);
+        assert!(matches!(parse(&bytes), Err(Error::Field("number"))));
     }
 }

@@ -73,19 +73,27 @@ const FAULTS: &[Fault] = &[
         b.people[1] = Peer::start(b.lan.command(3, PROGRAM), "Cyd", "Retro", &QUIET);
         vec![]
     }),
-    fault("multicast blocked in", "multicast_blocked_in", "here", |_| nft(1, "input", "ip daddr 224.0.0.0/4 udp dport > 0 drop")),
-    fault("multicast blocked out", "multicast_blocked_out", "here", |_| nft(1, "output", "ip daddr 224.0.0.0/4 udp dport > 0 drop")),
+    fault("multicast blocked in", "multicast_blocked_in", "here", |_| {
+        nft(1, "input", "ip daddr 224.0.0.0/4 udp dport > 0 drop")
+    }),
+    fault("multicast blocked out", "multicast_blocked_out", "here", |_| {
+        nft(1, "output", "ip daddr 224.0.0.0/4 udp dport > 0 drop")
+    }),
     fault("IGMP dropped", "igmp_blocked", "here", |_| {
         nft(1, "output", "ip protocol igmp drop");
         nft(1, "input", "ip protocol igmp drop")
     }),
     fault("port blocked in", "port_blocked_in", "here", |_| nft(1, "input", "udp dport 20478 drop")),
-    fault("unicast blocked in", "unicast_blocked_in", "here", |_| nft(1, "input", "meta l4proto udp ip daddr 10.77.0.1 drop")),
+    fault("unicast blocked in", "unicast_blocked_in", "here", |_| {
+        nft(1, "input", "meta l4proto udp ip daddr 10.77.0.1 drop")
+    }),
     fault("all UDP blocked in", "udp_blocked_in", "here", |_| nft(1, "input", "meta l4proto udp drop")),
     fault("all UDP blocked out", "udp_blocked_out", "here", |_| nft(1, "output", "meta l4proto udp drop")),
     fault("a firewall that lets in nothing unasked", "udp_blocked_in", "here", |_| {
-        sh("ip netns exec h1 nft 'add table inet f; add chain inet f input { type filter hook input priority 0; policy drop; }; \
-            add rule inet f input iifname lo accept; add rule inet f input ip protocol igmp accept'");
+        sh(
+            "ip netns exec h1 nft 'add table inet f; add chain inet f input { type filter hook input priority 0; policy drop; }; \
+            add rule inet f input iifname lo accept; add rule inet f input ip protocol igmp accept'",
+        );
         vec![]
     }),
     fault("TTL 0", "ttl_zero", "here", |_| vec!["--ttl", "0"]),
@@ -117,15 +125,19 @@ const FAULTS: &[Fault] = &[
     fault("loss of 10 %", "loss", "here", |_| nft(1, "input", "numgen random mod 100 < 10 drop")),
     fault("loss of 30 % to one", "loss", "peer", |_| nft(2, "input", "numgen random mod 100 < 30 drop")),
     fault("bursts of loss", "loss", "here", |b| wire(b, Damage { burst: Some((0.02, 4.0)), ..Damage::default() })),
-    fault("delay of 60 ms", "delay", "here", |b| wire(b, Damage { delay: Duration::from_millis(30), ..Damage::default() })),
+    fault("delay of 60 ms", "delay", "here", |b| {
+        wire(b, Damage { delay: Duration::from_millis(30), ..Damage::default() })
+    }),
     fault("a link of 1 Mb/s", "slow_link", "here", |_| {
         sh("ip netns exec h1 tc qdisc add dev eth0 root tbf rate 1mbit burst 4kb limit 100kb");
         vec![]
     }),
     fault("snooping without a querier", "no_querier", "network", |_| {
         // The switch keeps what it knows and asks nobody any more; a bridge without a querier of its own would flood.
-        sh("nft 'add table netdev q; add chain netdev q out { type filter hook egress devices = { p1, p2, p3 } priority 0; }; \
-            add rule netdev q out igmp type membership-query drop'");
+        sh(
+            "nft 'add table netdev q; add chain netdev q out { type filter hook egress devices = { p1, p2, p3 } priority 0; }; \
+            add rule netdev q out igmp type membership-query drop'",
+        );
         vec![]
     }),
     fault("somebody killed", "peer_not_running", "peer", |b| {
@@ -304,7 +316,12 @@ fn one_fault() {
         let (report, exit, took) = examine(&bench, &arguments);
         let first = &report["findings"][0];
         let found = first["code"].as_str().unwrap_or_default();
-        println!("> {:45} {found:22} {:.1} s  {}", fault.name, took.as_secs_f64(), first["text"].as_str().unwrap_or("-"));
+        println!(
+            "> {:45} {found:22} {:.1} s  {}",
+            fault.name,
+            took.as_secs_f64(),
+            first["text"].as_str().unwrap_or("-")
+        );
         assert!(
             found == fault.code && (fault.code.is_empty() || first["where"] == fault.place),
             "{}: {} {} expected: {report:#}",
@@ -336,7 +353,10 @@ fn two_doctors_find_each_other_when_no_conference_runs() {
         assert_eq!((exit, &report["findings"]), (Some(0), &Value::Array(Vec::new())), "{report:#}");
         let peer = &report["peers"][0];
         assert_eq!(peer["address"], "10.77.0.2");
-        assert!(peer["unicast"]["arrived"].as_u64() >= Some(95) && peer["multicast"]["came"].as_u64() >= Some(20), "{peer}");
+        assert!(
+            peer["unicast"]["arrived"].as_u64() >= Some(95) && peer["multicast"]["came"].as_u64() >= Some(20),
+            "{peer}"
+        );
         let asked = lines.next().expect("it says who asks").expect("a line");
         assert!(asked.starts_with("10.77.0.1 "), "{asked}");
         sh(&format!("kill -TERM {}", child.id()));

@@ -51,7 +51,7 @@ impl Interface {
         if fits { Ok(self.clone()) } else { self.in_family(true, routed).or_else(|_| Ok(self.clone())) }
     }
 
-/// The address by which everybody on the link is reached; IPv6 has none.
+    /// The address by which everybody on the link is reached; IPv6 has none.
     pub fn broadcast(&self) -> Option<IpAddr> {
         let IpAddr::V4(own) = self.addr else { return None };
         let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);

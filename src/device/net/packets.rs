@@ -23,24 +23,24 @@ pub(super) fn filter_packets(socket: &Socket, ports: [u16; 3]) -> io::Result<()>
     // Where the kernel puts the Ethernet type for filters (SKF_AD_OFF + SKF_AD_PROTOCOL).
     let kind = 0xffff_f000;
     let mut program = [
-        op(BPF_LD | BPF_W | BPF_ABS, kind),                     // 0
-        jump(equal, ETHERTYPE_ARP.into(), 15, 0),               // 1: take
-        jump(equal, ETHERTYPE_IPV6.into(), 7, 0),               // 2: IPv6
-        jump(equal, ETHERTYPE_IPV4.into(), 0, 12),              // 3: else nothing
-        op(BPF_LD | BPF_B | BPF_ABS, 9),                        // 4: protocol
-        jump(equal, 2, 11, 0),                                  // 5: IGMP: take
-        jump(equal, 17, 0, 9),                                  // 6: UDP, else nothing
-        op(BPF_LDX | BPF_B | BPF_MSH, 0),                       // 7: header length
-        op(BPF_LD | BPF_H | BPF_IND, 2),                        // 8: destination port
-        jump(BPF_JMP | libc::BPF_JA, 3, 0, 0),                  // 9: compare
-        op(BPF_LD | BPF_B | BPF_ABS, 6),                        // 10: IPv6: next header
-        jump(equal, 0, 5, 0),                                   // 11: options: take
-        op(BPF_LD | BPF_H | BPF_ABS, 42),                       // 12: port, if it is UDP; else it matches none, mostly
-        jump(equal, ports[0].into(), 3, 0),                     // 13
-        jump(equal, ports[1].into(), 2, 0),                     // 14
-        jump(equal, ports[2].into(), 1, 0),                     // 15
-        op(BPF_RET | BPF_K, 0),                                 // 16: nothing
-        op(BPF_RET | BPF_K, 128),                               // 17: take
+        op(BPF_LD | BPF_W | BPF_ABS, kind),        // 0
+        jump(equal, ETHERTYPE_ARP.into(), 15, 0),  // 1: take
+        jump(equal, ETHERTYPE_IPV6.into(), 7, 0),  // 2: IPv6
+        jump(equal, ETHERTYPE_IPV4.into(), 0, 12), // 3: else nothing
+        op(BPF_LD | BPF_B | BPF_ABS, 9),           // 4: protocol
+        jump(equal, 2, 11, 0),                     // 5: IGMP: take
+        jump(equal, 17, 0, 9),                     // 6: UDP, else nothing
+        op(BPF_LDX | BPF_B | BPF_MSH, 0),          // 7: header length
+        op(BPF_LD | BPF_H | BPF_IND, 2),           // 8: destination port
+        jump(BPF_JMP | libc::BPF_JA, 3, 0, 0),     // 9: compare
+        op(BPF_LD | BPF_B | BPF_ABS, 6),           // 10: IPv6: next header
+        jump(equal, 0, 5, 0),                      // 11: options: take
+        op(BPF_LD | BPF_H | BPF_ABS, 42),          // 12: port, if it is UDP; else it matches none, mostly
+        jump(equal, ports[0].into(), 3, 0),        // 13
+        jump(equal, ports[1].into(), 2, 0),        // 14
+        jump(equal, ports[2].into(), 1, 0),        // 15
+        op(BPF_RET | BPF_K, 0),                    // 16: nothing
+        op(BPF_RET | BPF_K, 128),                  // 17: take
     ];
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)

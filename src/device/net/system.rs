@@ -48,9 +48,8 @@ pub fn links() -> Vec<Link> {
     names.retain(|name| known.iter().all(|i| !i.loopback || i.name != *name) && name != "lo");
     let describe = |name: String| {
         let mut of = known.iter().filter(|i| i.name == name).peekable();
-        let (up, carrier, mtu) = state(&name).unwrap_or_else(|| {
-            of.peek().map_or((false, false, 0), |i| (i.running, i.running, i.mtu))
-        });
+        let (up, carrier, mtu) =
+            state(&name).unwrap_or_else(|| of.peek().map_or((false, false, 0), |i| (i.running, i.running, i.mtu)));
         Link {
             up,
             carrier,
@@ -97,7 +96,11 @@ const KNOCK: Duration = Duration::from_millis(250);
 /// Sends a datagram that means nothing to `address`, and tells what the system makes of it.
 pub fn knock(address: SocketAddr) -> Neighbour {
     let refuses = || -> std::io::Result<bool> {
-        let any = if address.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+        let any = if address.is_ipv4() {
+            IpAddr::from(Ipv4Addr::UNSPECIFIED)
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        };
         let socket = std::net::UdpSocket::bind((any, 0))?;
         socket.connect(address)?;
         socket.set_read_timeout(Some(KNOCK))?;
@@ -167,13 +170,21 @@ mod tests {
         assert_eq!(udp_field(snmp, "Nothing"), None);
         assert_eq!(udp_field("Udp: RcvbufErrors\nUdp:\n", "RcvbufErrors"), None);
         let igmp = "Idx\tDevice    : Count Querier\tGroup\n1\tlo        :     1      V3\n\t\t\t\t010000E0\n2\teth0      :     4      V2\n";
-        assert_eq!((igmp_version(igmp, "lo"), igmp_version(igmp, "eth0"), igmp_version(igmp, "eth1")), (Some(3), Some(2), None));
+        assert_eq!(
+            (igmp_version(igmp, "lo"), igmp_version(igmp, "eth0"), igmp_version(igmp, "eth1")),
+            (Some(3), Some(2), None)
+        );
         let arp = "IP address HW type Flags HW address Mask Device\n10.0.0.2 0x1 0x2 aa:bb * eth0\n10.0.0.3 0x1 0x0 00:00 * eth0\n";
         assert_eq!(neighbour_in(arp, "10.0.0.2"), Some(true));
         assert_eq!(neighbour_in(arp, "10.0.0.3"), Some(false));
         assert_eq!(neighbour_in(arp, "10.0.0.4"), None);
         for garbage in ["", "\n\n", ":::\n:", "\u{0}\u{fffd}", "a\nb\nc 0xzz 0xzz\n"] {
-            let _ = (interface_names(garbage), udp_field(garbage, "x"), igmp_version(garbage, "x"), neighbour_in(garbage, "c"));
+            let _ = (
+                interface_names(garbage),
+                udp_field(garbage, "x"),
+                igmp_version(garbage, "x"),
+                neighbour_in(garbage, "c"),
+            );
         }
     }
 

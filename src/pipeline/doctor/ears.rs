@@ -260,8 +260,7 @@ impl Elsewhere {
             let mut bytes = Vec::new();
             let group = Scope::Link.discovery(Family::of(self.interface.addr));
             for (way, to) in [(Way::Multicast, group), (Way::Broadcast, everybody())] {
-                let probe =
-                    Probe { run: self.run, number: self.sent, way, origin: 0, aside: false, conference: None };
+                let probe = Probe { run: self.run, number: self.sent, way, origin: 0, aside: false, conference: None };
                 probe.write(0, &mut bytes);
                 // An interface that cannot send has nobody to be reached by it.
                 let _ = self.own.send(to, &bytes, Dscp::Default);

@@ -88,7 +88,8 @@ pub fn run(task: &Task, clock: &Clock, stop: &AtomicBool, mut progress: impl FnM
     progress(0.0);
     let devices = gather::devices(task);
     let firewall = gather::firewall();
-    let mut facts = Facts { links: gather::links(), ttl: task.ttl, named: task.interface.is_some(), ..Facts::default() };
+    let mut facts =
+        Facts { links: gather::links(), ttl: task.ttl, named: task.interface.is_some(), ..Facts::default() };
     if let Some(interface) = choose(task, &mut facts)? {
         probe(task, &interface, clock, stop, &mut facts, &mut progress)?;
         gather::hosts(&mut facts, stop);
@@ -202,7 +203,12 @@ fn others(interface: &Interface, facts: &Facts, task: &Task, random: &mut Random
     }
     let all = crate::device::net::interfaces().unwrap_or_default();
     let usable = |i: &&Interface| {
-        i.name != interface.name && !i.loopback && i.running && i.multicast && i.addr.is_ipv4() && Some(i.addr) != facts.address
+        i.name != interface.name
+            && !i.loopback
+            && i.running
+            && i.multicast
+            && i.addr.is_ipv4()
+            && Some(i.addr) != facts.address
     };
     let open = |i: &Interface| Elsewhere::open(i, random.next_u64()).ok();
     all.iter().filter(usable).take(ELSEWHERE_MAX).filter_map(open).collect()

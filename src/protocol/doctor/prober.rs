@@ -59,6 +59,17 @@ pub struct Target {
     pub mute: bool,
 }
 
+/// The large datagrams sent to one peer.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    /// Number of the first.
+    from: u32,
+    /// When the peer got the first and the last that arrived, NTP time.
+    times: (u64, u64),
+    /// How many arrived.
+    arrived: u32,
+}
+
 #[derive(Debug)]
 struct Log {
     peer: Peer,
@@ -73,8 +84,7 @@ struct Log {
     missed: u32,
     unicast_sent: u32,
     unicast_at: Option<Timestamp>,
-    /// Number of the first probe of the burst; when the peer got those that arrived: first, last and how many.
-    burst: Option<(u32, Option<(u64, u64, u32)>)>,
+    burst: Option<Burst>,
 }
 
 impl Log {
@@ -164,7 +174,7 @@ impl Prober {
             let log = &mut self.logs[place];
             log.unicast_at = None;
             let (first, to) = (log.unicast_sent + 1, log.peer.address);
-            log.burst = Some((first, None));
+            log.burst = Some(Burst { from: first, times: (u64::MAX, 0), arrived: 0 });
             log.unicast_sent += BURST_PROBES;
             for number in first..first + BURST_PROBES {
                 self.write(number, Way::Unicast, wall, BURST_BYTES);
@@ -204,18 +214,16 @@ impl Prober {
             return false;
         };
         let sent = if answer.way == Way::Unicast { self.logs[place].unicast_sent } else { self.group_sent };
-        if answer.number > sent || answer.heard.iter().zip([self.group_sent, self.group_sent, u32::MAX]).any(|(h, s)| *h > s)
+        if answer.number > sent
+            || answer.heard.iter().zip([self.group_sent, self.group_sent, u32::MAX]).any(|(h, s)| *h > s)
         {
             return false;
         }
         let log = &mut self.logs[place];
         log.peer.conference = answer.conference;
-        let in_burst = log.burst.is_some_and(|(first, _)| answer.way == Way::Unicast && answer.number >= first);
-        if in_burst {
-            if let Some((_, arrivals)) = &mut log.burst {
-                let (first, last, count) = arrivals.unwrap_or((answer.receive, answer.receive, 0));
-                *arrivals = Some((first.min(answer.receive), last.max(answer.receive), count + 1));
-            }
+        if let Some(burst) = log.burst.as_mut().filter(|b| answer.way == Way::Unicast && answer.number >= b.from) {
+            burst.times = (burst.times.0.min(answer.receive), burst.times.1.max(answer.receive));
+            burst.arrived += 1;
             return true;
         }
         if way == answer.way {
@@ -315,12 +323,11 @@ impl Log {
             peer.delay_ms = Some(round_trip as f64 / 1e6);
             peer.clock_s = Some(offset as f64 / 1e9);
         }
-        if let Some((_, arrivals)) = self.burst {
-            let (first, last, count) = arrivals.unwrap_or((0, 0, 0));
-            peer.large = Some(f64::from(count) / f64::from(BURST_PROBES));
+        if let Some(Burst { times: (first, last), arrived, .. }) = self.burst {
+            peer.large = Some(f64::from(arrived) / f64::from(BURST_PROBES));
             let seconds = NtpTime(last).nanos_from(NtpTime(first)) as f64 / 1e9;
-            let rate = f64::from(count.saturating_sub(1)) * BURST_BYTES_ON_WIRE * 8.0 / 1e6 / seconds.max(1e-6);
-            peer.rate_mbit = (count > BURST_PROBES / 4).then_some(rate);
+            let rate = f64::from(arrived.saturating_sub(1)) * BURST_BYTES_ON_WIRE * 8.0 / 1e6 / seconds.max(1e-6);
+            peer.rate_mbit = (arrived > BURST_PROBES / 4).then_some(rate);
         }
         peer
     }

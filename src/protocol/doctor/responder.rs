@@ -133,8 +133,7 @@ impl Responder {
         let heard = &mut run.heard[probe.way.index()];
         // What comes twice does not make up for what is lost.
         *heard = (*heard + 1).min(probe.number);
-        let allowed =
-            run.rate.take(now, PROBE_ANSWERS_PER_RUN_MAX) && self.rate.take(now, PROBE_ANSWERS_PER_S_MAX);
+        let allowed = run.rate.take(now, PROBE_ANSWERS_PER_RUN_MAX) && self.rate.take(now, PROBE_ANSWERS_PER_S_MAX);
         allowed.then_some(run.heard)
     }
 

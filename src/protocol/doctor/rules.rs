@@ -118,7 +118,8 @@ fn ttl(facts: &Facts, all: &mut Vec<Finding>) {
 
 fn duplicate(facts: &Facts, all: &mut Vec<Finding>) {
     if let (Some(mac), Some(own)) = (&facts.duplicate, facts.address) {
-        let text = format!("another machine ({mac}) uses this machine's address {own}: what is sent to one reaches the other");
+        let text =
+            format!("another machine ({mac}) uses this machine's address {own}: what is sent to one reaches the other");
         let link = facts.chosen.as_deref().unwrap_or("the interface");
         let mend = format!("give one of them another address: sudo dhclient -r {link}; sudo dhclient {link}");
         all.push(fault_here("duplicate_address", text, mend));
@@ -131,9 +132,8 @@ fn firewall(facts: &Facts, all: &mut Vec<Finding>) {
         let (taken, refused) = facts.sends[way.index()];
         refused >= SAMPLES_MIN && refused > taken
     };
-    let unsent = |way: Way| {
-        facts.wire.is_some_and(|w| facts.sends[way.index()].0 >= SAMPLES_MIN && w.went[way.index()] == 0)
-    };
+    let unsent =
+        |way: Way| facts.wire.is_some_and(|w| facts.sends[way.index()].0 >= SAMPLES_MIN && w.went[way.index()] == 0);
     let out = Way::ALL.map(|way| refused(way) || unsent(way));
     let dropped = |way: Way| {
         let came = facts.wire.map_or(0, |w| w.came[way.index()]);
@@ -146,7 +146,9 @@ fn firewall(facts: &Facts, all: &mut Vec<Finding>) {
         let everything = out[broadcast] && (out[unicast] || no_unicast_asked);
         let (code, what) = match everything {
             true => ("udp_blocked_out", "this machine's firewall lets no UDP out: nobody sees or hears you"),
-            false => ("multicast_blocked_out", "this machine's firewall lets no multicast out: nobody sees or hears you"),
+            false => {
+                ("multicast_blocked_out", "this machine's firewall lets no multicast out: nobody sees or hears you")
+            }
         };
         all.push(fault_here(code, what, mend_firewall(facts, |d| !d.inwards && d.udp)));
     } else if out[unicast] {
@@ -172,7 +174,13 @@ fn firewall(facts: &Facts, all: &mut Vec<Finding>) {
     } else if looped {
         let text = "what this machine multicasts does not come back to it: others on this machine see nothing, and its \
                     firewall or a security program may drop multicast";
-        all.push(finding("no_loopback", Severity::Warning, Where::Here, text, Some(mend_firewall(facts, |d| d.inwards))));
+        all.push(finding(
+            "no_loopback",
+            Severity::Warning,
+            Where::Here,
+            text,
+            Some(mend_firewall(facts, |d| d.inwards)),
+        ));
     }
     igmp(facts, all);
 }
@@ -283,7 +291,9 @@ fn silent(facts: &Facts, all: &mut Vec<Finding>) {
         let (code, text, mend) = match peer.host {
             Host::Absent => (
                 "peer_absent",
-                format!("no machine with the address {at} is on this network: {who} is switched off, unplugged or elsewhere"),
+                format!(
+                    "no machine with the address {at} is on this network: {who} is switched off, unplugged or elsewhere"
+                ),
                 format!("ping {at}     # and look at that machine's cable and address"),
             ),
             Host::Refuses => (
@@ -309,12 +319,16 @@ fn querier(facts: &Facts, all: &mut Vec<Finding>) {
     let text = "no switch or router here asks who wants which multicast (no IGMP querier was heard)";
     match facts.floods() {
         Some(true) => {
-            let text = format!("{text}; the switch sends all multicast to everybody, so it works, at the cost of everybody's link");
+            let text = format!(
+                "{text}; the switch sends all multicast to everybody, so it works, at the cost of everybody's link"
+            );
             all.push(finding("flooding", Severity::Note, Where::Network, text, None));
         }
         snooping => {
             let sure = if snooping == Some(false) { "and the switch snoops" } else { "and the switch may snoop" };
-            let text = format!("{text}, {sure}: pictures and sound stop after some minutes, when the switch forgets who wanted them");
+            let text = format!(
+                "{text}, {sure}: pictures and sound stop after some minutes, when the switch forgets who wanted them"
+            );
             let severity = if snooping == Some(false) { Severity::Fault } else { Severity::Warning };
             let mend = "switch the IGMP snooping querier on in the switch or router; for a trial: sudo ip link add name br0 type \
                         bridge mcast_querier 1"
@@ -332,56 +346,79 @@ fn is_open(sent: u32, arrived: u32) -> bool {
     sent >= SAMPLES_MIN && !is_closed(sent, arrived)
 }
 
+/// What is sent that way does not reach the peer.
+fn deaf(peer: &Peer, way: Way) -> bool {
+    let Path { sent, reached, .. } = peer.path(way);
+    is_closed(sent, reached)
+}
+
+/// What the peer sends back that way does not come.
+fn dumb(peer: &Peer, way: Way) -> bool {
+    let Path { answered, came, .. } = peer.path(way);
+    is_closed(answered, came)
+}
+
 /// Ways on which nothing passes to or from a peer while something else does.
 fn closed(facts: &Facts, here: bool, all: &mut Vec<Finding>) {
     // What the own firewall or the missing querier explains is not said again of everybody.
     if here || all.iter().any(|f| f.code == "no_querier" && f.severity == Severity::Fault) {
         return;
     }
-    let [multicast, unicast] = [Way::Multicast, Way::Unicast];
-    let out = |p: &Peer, way: Way| is_closed(p.path(way).sent, p.path(way).reached);
-    // Where nothing reaches the peer it has nothing to answer: then its announcements would have to come.
-    let back = |p: &Peer, way: Way| is_closed(p.path(way).answered, p.path(way).came);
-    let passes = |p: &Peer| Way::ALL.iter().any(|&way| is_open(p.path(way).answered, p.path(way).came));
-    let rows: [(&'static str, &'static str, &dyn Fn(&Peer) -> bool); 3] = [
-        (
-            "multicast_out",
-            "what this machine multicasts does not arrive at {}, while other packets do: {} you not",
-            &|p| out(p, multicast),
-        ),
-        ("multicast_in", "what {} multicast does not arrive here, while other packets do: you {} not", &|p| {
-            back(p, multicast)
-        }),
-        ("unicast_closed", "packets to or from {} alone are dropped on the way, while multicast passes{}", &|p| {
-            (out(p, unicast) || back(p, unicast)) && !out(p, multicast)
-        }),
-    ];
-    for (code, words, holds) in rows {
-        let known: Vec<&Peer> = facts.answering().filter(|p| passes(p) || out(p, unicast)).collect();
-        let concerned: Vec<&&Peer> = known.iter().filter(|p| holds(p)).collect();
-        if concerned.is_empty() {
-            continue;
-        }
-        let who = concerned.iter().map(|p| p.label()).collect::<Vec<_>>().join(", ");
-        let one = concerned.len() == 1;
-        let tail = match (code, one) {
-            ("multicast_out", true) => "that one sees and hears",
-            ("multicast_out", false) => "they see and hear",
-            ("multicast_in", _) => "see and hear them",
-            _ => "",
-        };
-        let verb = |s: &str| if code == "multicast_in" { s.to_owned() + if one { " sends by" } else { " send by" } } else { s.to_owned() };
-        let text = words.replacen("{}", &verb(&who), 1).replacen("{}", tail, 1);
-        let (place, mend) = match (one, known.len()) {
-            (true, 2..) => (Where::Peer(who), "on that machine: sudo roundtable doctor     # its firewall, or its switch port"),
-            _ => (
-                Where::Network,
-                "look at the firewall of the other machine (sudo roundtable doctor there), and at the switch or access point: \
-                 its IGMP snooping, its isolation of clients",
-            ),
-        };
-        all.push(finding(code, Severity::Fault, place, text, Some(mend.to_owned())));
+    push_closed(
+        facts,
+        "multicast_out",
+        |p| deaf(p, Way::Multicast),
+        all,
+        |who| {
+            format!(
+                "what this machine multicasts does not arrive at {who}, and other packets do: they see and hear nothing of you"
+            )
+        },
+    );
+    push_closed(
+        facts,
+        "multicast_in",
+        |p| dumb(p, Way::Multicast),
+        all,
+        |who| {
+            format!(
+                "what {who} multicasts does not arrive here, and other packets do: you see and hear nothing of them"
+            )
+        },
+    );
+    let unicast = |p: &Peer| (deaf(p, Way::Unicast) || dumb(p, Way::Unicast)) && !deaf(p, Way::Multicast);
+    push_closed(facts, "unicast_closed", unicast, all, |who| {
+        format!(
+            "packets between this machine and {who} alone are dropped on the way, and multicast passes: joining is slow, and \
+                 pictures cannot be repaired"
+        )
+    });
+}
+
+fn push_closed(
+    facts: &Facts,
+    code: &'static str,
+    holds: impl Fn(&Peer) -> bool,
+    all: &mut Vec<Finding>,
+    text: impl FnOnce(&str) -> String,
+) {
+    let concerned: Vec<String> = facts.answering().filter(|p| holds(p)).map(Peer::label).collect();
+    if concerned.is_empty() {
+        return;
     }
+    let who = concerned.join(", ");
+    let text = text(&who);
+    let (place, mend) = match (concerned.len(), facts.answering().count()) {
+        (1, 2..) => {
+            (Where::Peer(who), "on that machine: sudo roundtable doctor     # its firewall, or its switch port")
+        }
+        _ => (
+            Where::Network,
+            "sudo roundtable doctor on the other machine, for its firewall; and look at the switch or access point: its IGMP \
+             snooping, its isolation of clients",
+        ),
+    };
+    all.push(finding(code, Severity::Fault, place, text, Some(mend.to_owned())));
 }
 
 /// Datagrams sent either way on ways that are open, and how many of them arrived.
@@ -444,8 +481,11 @@ fn quality(facts: &Facts, all: &mut Vec<Finding>) {
     let late = |p: &Peer| p.delay_ms.is_some_and(|ms| ms >= DELAY_MS);
     if let Some((place, between)) = whose(facts, late) {
         let worst = facts.answering().filter_map(|p| p.delay_ms).fold(0.0, f64::max);
-        let text = format!("a packet takes {worst:.0} ms there and back {between}: this is no local network, or it is overloaded");
-        let mend = "is a VPN, a tunnel or a bad Wi-Fi between? use another interface: roundtable join --interface NAME".to_owned();
+        let text = format!(
+            "a packet takes {worst:.0} ms there and back {between}: this is no local network, or it is overloaded"
+        );
+        let mend = "is a VPN, a tunnel or a bad Wi-Fi between? use another interface: roundtable join --interface NAME"
+            .to_owned();
         all.push(finding("delay", Severity::Fault, place, text, Some(mend)));
     }
 }
@@ -468,8 +508,11 @@ fn mtu(facts: &Facts, all: &mut Vec<Finding>) {
     }
     let cut = |p: &Peer| p.large.is_some_and(|share| share < CLOSED) && loss(p).is_none_or(|lost| lost < 0.5);
     if let Some((place, between)) = whose(facts, cut) {
-        let text = format!("small packets pass {between}, those as large as video's do not: something on the way has a small MTU");
-        let mend = "sudo ip link set eth0 mtu 1500     # on the machine or device with the smaller one: ip link".to_owned();
+        let text = format!(
+            "small packets pass {between}, those as large as video's do not: something on the way has a small MTU"
+        );
+        let mend =
+            "sudo ip link set eth0 mtu 1500     # on the machine or device with the smaller one: ip link".to_owned();
         all.push(finding("mtu_path", Severity::Fault, place, text, Some(mend)));
     }
 }
@@ -493,16 +536,23 @@ fn mute(facts: &Facts, all: &mut Vec<Finding>) {
 fn clocks(facts: &Facts, all: &mut Vec<Finding>) {
     let off = |p: &Peer| p.clock_s.is_some_and(|s| s.abs() >= CLOCK_S);
     let Some((place, _)) = whose(facts, off) else { return };
-    let worst = facts.answering().filter_map(|p| p.clock_s).fold(0.0, |w: f64, s| if s.abs() > w.abs() { s } else { w });
+    let worst =
+        facts.answering().filter_map(|p| p.clock_s).fold(0.0, |w: f64, s| if s.abs() > w.abs() { s } else { w });
     let by = match worst.abs() {
         s if s < 120.0 => format!("{s:.0} seconds"),
         s if s < 7_200.0 => format!("{:.0} minutes", s / 60.0),
         s => format!("{:.1} hours", s / 3_600.0),
     };
     let text = match &place {
-        Where::Here => format!("this machine's clock is {by} away from everybody else's: lines of the chat bear wrong times"),
-        Where::Peer(who) => format!("the clock of {who} is {by} away from the others': lines of the chat bear wrong times"),
-        Where::Network => format!("the clocks of this machine and the other are {by} apart: lines of the chat bear wrong times"),
+        Where::Here => {
+            format!("this machine's clock is {by} away from everybody else's: lines of the chat bear wrong times")
+        }
+        Where::Peer(who) => {
+            format!("the clock of {who} is {by} away from the others': lines of the chat bear wrong times")
+        }
+        Where::Network => {
+            format!("the clocks of this machine and the other are {by} apart: lines of the chat bear wrong times")
+        }
     };
     let mend = Some("sudo timedatectl set-ntp true     # on the machine whose clock is wrong: date".to_owned());
     all.push(finding("clock", Severity::Warning, place, text, mend));
@@ -553,7 +603,8 @@ fn devices(facts: &Facts, all: &mut Vec<Finding>) {
         let mend = Some(format!("roundtable devices     # lists them; --{what} none does without"));
         match device {
             Device::Missing(wanted, there) => {
-                let others = if there.is_empty() { "there is none".into() } else { format!("there is {}", there.join(", ")) };
+                let others =
+                    if there.is_empty() { "there is none".into() } else { format!("there is {}", there.join(", ")) };
                 let text = format!("there is no {what} \"{wanted}\" ({others}): {so}");
                 all.push(finding(code, Severity::Fault, Where::Here, text, mend));
             }
@@ -565,4 +616,3 @@ fn devices(facts: &Facts, all: &mut Vec<Finding>) {
         }
     }
 }
-

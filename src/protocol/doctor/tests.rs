@@ -47,10 +47,18 @@ fn answers_go_where_the_question_came_from_and_count_what_came() {
 fn what_is_not_meant_for_it_is_not_answered() {
     let mut responder = Responder::new(9, None);
     let mut out = Vec::new();
-    let mut ask = |bytes: &[u8], way| responder.handle((Timestamp(0), WALL), came(way, "10.0.0.1:5"), 1, bytes, &mut out)[0];
+    let mut ask =
+        |bytes: &[u8], way| responder.handle((Timestamp(0), WALL), came(way, "10.0.0.1:5"), 1, bytes, &mut out)[0];
     assert_eq!(ask(&probe(7, 1, Way::Unicast), Way::Multicast), None, "it says it came another way");
     let mut foreign = Vec::new();
-    let of = Probe { run: 1, number: 1, way: Way::Unicast, origin: 0, aside: false, conference: Some(ConferenceId([2; 16])) };
+    let of = Probe {
+        run: 1,
+        number: 1,
+        way: Way::Unicast,
+        origin: 0,
+        aside: false,
+        conference: Some(ConferenceId([2; 16])),
+    };
     of.write(0, &mut foreign);
     assert_eq!(ask(&foreign, Way::Unicast), None, "for the members of a conference");
     assert_eq!(ask(b"P", Way::Unicast), None);
@@ -318,7 +326,10 @@ fn healthy() -> Facts {
 fn nothing_is_wrong_with_a_healthy_network() {
     assert_eq!(examine(&healthy()), []);
     let unseen = Facts { wire: None, firewall: None, ..healthy() };
-    assert_eq!(examine(&unseen).iter().map(|f| (f.code, f.severity)).collect::<Vec<_>>(), [("not_permitted", Severity::Note)]);
+    assert_eq!(
+        examine(&unseen).iter().map(|f| (f.code, f.severity)).collect::<Vec<_>>(),
+        [("not_permitted", Severity::Note)]
+    );
 }
 
 /// The first finding of facts that are healthy but for one change.
@@ -379,7 +390,8 @@ fn the_own_firewall_is_named_by_what_passed_the_card_and_did_not_arrive() {
     check("udp_blocked_out", Fault, |f| f.sends = [(0, 30), (0, 30), (0, 0)]);
     let found = check("igmp_blocked", Fault, |f| {
         f.wire.as_mut().unwrap().reports = 0;
-        f.firewall = Some(vec![Drop { igmp: true, text: "rule 5".into(), mend: "nft delete".into(), ..Drop::default() }]);
+        f.firewall =
+            Some(vec![Drop { igmp: true, text: "rule 5".into(), mend: "nft delete".into(), ..Drop::default() }]);
     });
     assert_eq!(found.mend.as_deref(), Some("nft delete     # rule 5"));
     let found = check("multicast_blocked_in", Fault, |f| silent(f, &[0]));
@@ -406,7 +418,9 @@ fn each_cause_in_the_network_or_at_a_peer_is_named() {
     let sought = |found, people| Some(Sought { title: "Standup".into(), found, people });
     check("no_conference", Fault, |f| (f.peers, f.sought) = (vec![], sought(false, 0)));
     check("some_silent", Warning, |f| f.sought = sought(true, 3));
-    for (host, code) in [(Host::Absent, "peer_absent"), (Host::Refuses, "peer_not_running"), (Host::Present, "peer_silent")] {
+    for (host, code) in
+        [(Host::Absent, "peer_absent"), (Host::Refuses, "peer_not_running"), (Host::Present, "peer_silent")]
+    {
         let silent = Peer { silent: true, host, ..Peer::new(at("10.77.0.3:1")) };
         check(code, Fault, |f| f.peers.push(silent));
     }
@@ -415,7 +429,8 @@ fn each_cause_in_the_network_or_at_a_peer_is_named() {
 #[test]
 fn whose_fault_it_is_follows_from_who_has_it() {
     let named = |name: &str| Peer { name: Some(name.into()), ..well() };
-    let lossy = |name: &str| Peer { paths: [path(30, 20, 18, 12), path(30, 20, 18, 12), path(100, 70, 70, 50)], ..named(name) };
+    let lossy =
+        |name: &str| Peer { paths: [path(30, 20, 18, 12), path(30, 20, 18, 12), path(100, 70, 70, 50)], ..named(name) };
     let place = |peers: Vec<Peer>| check("loss", Severity::Fault, |f| f.peers = peers).place;
     assert_eq!(place(vec![lossy("Bob")]), Where::Network);
     assert_eq!(place(vec![lossy("Bob"), named("Cyd")]), Where::Peer("Bob".into()));
