@@ -9,7 +9,8 @@
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
-//!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it
+//!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it;
+//!                 doctor.rs = why somebody is not seen
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -27,6 +28,7 @@
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
+//! probes and answers in clear > protocol::doctor > findings, with what mends them    pipeline::doctor, cli::doctor
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
@@ -43,6 +45,7 @@
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
+//! doctor         for seconds: why somebody is not seen
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

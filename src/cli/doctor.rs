@@ -177,6 +177,15 @@ pub fn value(report: &Report) -> Value {
     })
 }
 
+/// The event that an examination inside a conference ends with: the object with `"event":"doctor"` and whom it was
+/// about.
+pub fn event_line(about: Option<&str>, report: &Report) -> String {
+    let mut line = value(report);
+    line["event"] = "doctor".into();
+    line["about"] = about.into();
+    line.to_string()
+}
+
 fn finding_value(f: &Finding) -> Value {
     let (place, who) = match &f.place {
         Where::Here => ("here", None),
@@ -329,6 +338,8 @@ mod tests {
         );
         // No TTL was given in these facts: the default of the facts is none at all.
         assert_eq!(value["findings"][0]["code"], "ttl_zero");
+        let event: Value = serde_json::from_str(&event_line(Some("Bob"), &report())).unwrap();
+        assert!(event["event"] == "doctor" && event["about"] == "Bob" && event["peers"] == value["peers"]);
         assert_eq!((&value["ok"], &value["findings"][0]["where"]), (&json!(false), &json!("here")));
     }
 

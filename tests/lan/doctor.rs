@@ -2,7 +2,7 @@
 //! conference; the doctor runs on a third machine.
 
 use crate::common::lan::{Lan, SWITCH};
-use crate::common::peer::{PROGRAM, Peer, private};
+use crate::common::peer::{PROGRAM, Peer, SOON, private};
 use crate::common::sandbox::{beside, sandboxed, sh};
 use crate::common::wire::{Damage, Wire};
 use roundtable::protocol::doctor::{Came, ReplyTo, Responder};
@@ -361,5 +361,26 @@ fn two_doctors_find_each_other_when_no_conference_runs() {
         assert!(asked.starts_with("10.77.0.1 "), "{asked}");
         sh(&format!("kill -TERM {}", child.id()));
         assert!(child.wait().expect("end").success());
+    });
+}
+
+#[test]
+fn a_member_learns_why_somebody_is_not_seen() {
+    sandboxed("doctor::a_member_learns_why_somebody_is_not_seen", || {
+        let lan = Lan::up(2);
+        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &["--microphone", "none"]);
+        let bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &["--microphone", "none"]);
+        ada.await_stats(SOON, "sees Bob", |s| s.frames_shown("Bob") > 5.0);
+        bob.await_stats(SOON, "sees Ada", |s| s.frames_shown("Ada") > 5.0);
+        ada.tell(&serde_json::json!({"do": "doctor", "who": "Bob"}));
+        let (_, event) = ada.await_event(SOON, |e| e["event"] == "doctor");
+        assert!(event["ok"] == true && event["about"] == "Bob" && event["peers"][0]["name"] == "Bob", "{event:#}");
+        nft(1, "input", "ip daddr 224.0.0.0/4 udp dport > 0 drop");
+        // Nobody asks: the pictures stop.
+        let (_, event) = ada.await_event(2 * SOON, |e| e["event"] == "doctor");
+        let first = &event["findings"][0];
+        assert!(first["code"] == "multicast_blocked_in" && first["where"] == "here", "{event:#}");
+        ada.tell(&serde_json::json!({"do": "doctor", "who": "Nobody"}));
+        ada.await_event(SOON, |e| e["event"] == "notice" && e["text"] == "nobody here is called Nobody");
     });
 }

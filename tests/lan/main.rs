@@ -10,6 +10,7 @@ mod chat;
 mod command_line;
 mod conference;
 mod crowd;
+mod damage;
 mod demo;
 mod doctor;
 mod door;

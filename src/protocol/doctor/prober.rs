@@ -213,9 +213,8 @@ impl Prober {
         let Some(place) = self.place(now, source, before) else {
             return false;
         };
-        let sent = if answer.way == Way::Unicast { self.logs[place].unicast_sent } else { self.group_sent };
-        if answer.number > sent
-            || answer.heard.iter().zip([self.group_sent, self.group_sent, u32::MAX]).any(|(h, s)| *h > s)
+        let sent = [self.group_sent, self.group_sent, self.logs[place].unicast_sent];
+        if answer.number > sent[answer.way.index()] || answer.heard.iter().zip(sent).any(|(heard, sent)| *heard > sent)
         {
             return false;
         }

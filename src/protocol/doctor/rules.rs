@@ -11,8 +11,8 @@ const SAMPLES_MIN: u32 = 5;
 /// A way on which less than this share arrives is closed, not lossy.
 const CLOSED: f64 = 0.1;
 /// Share lost that is told, and the fewest datagrams that may be it.
-const LOSS: f64 = 0.025;
-const LOST_MIN: u32 = 4;
+const LOSS: f64 = 0.03;
+const LOST_MIN: f64 = 4.0;
 /// Least round trip that no wire and no quiet Wi-Fi takes, milliseconds.
 const DELAY_MS: f64 = 30.0;
 /// A burst that comes through slower than this carries no video, Mb/s.
@@ -421,24 +421,17 @@ fn push_closed(
     all.push(finding(code, Severity::Fault, place, text, Some(mend.to_owned())));
 }
 
-/// Datagrams sent either way on ways that are open, and how many of them arrived.
-fn sums(peer: &Peer) -> (u32, u32) {
-    let mut sums = (0, 0);
-    for Path { sent, reached, answered, came } in peer.paths {
-        for (whole, part) in [(sent, reached), (answered, came)] {
-            if is_open(whole, part) {
-                sums = (sums.0 + whole, sums.1 + part);
-            }
-        }
-    }
-    sums
-}
-
-/// Share of what is sent to or by the peer that is lost.
+/// Share lost of what goes to the peer or of what comes from it, whichever is larger, on the ways that are open.
 fn loss(peer: &Peer) -> Option<f64> {
-    let (sent, arrived) = sums(peer);
-    let lost = sent.saturating_sub(arrived);
-    (lost >= LOST_MIN && f64::from(lost) >= f64::from(sent) * LOSS).then(|| f64::from(lost) / f64::from(sent))
+    let there = peer.paths.map(|p| (p.sent, p.reached));
+    let back = peer.paths.map(|p| (p.answered, p.came));
+    let of = |ways: [(u32, u32); 3]| {
+        let open = ways.into_iter().filter(|&(sent, arrived)| is_open(sent, arrived));
+        let (sent, arrived) = open.fold((0, 0), |sum, way| (sum.0 + way.0, sum.1 + way.1));
+        let lost = f64::from(sent.saturating_sub(arrived));
+        (lost >= LOST_MIN && lost >= f64::from(sent) * LOSS).then(|| lost / f64::from(sent))
+    };
+    [of(there), of(back)].into_iter().flatten().reduce(f64::max)
 }
 
 /// Who of those measured has it: everybody (and there are several), one or some of several, or the only one.
