@@ -89,7 +89,7 @@ fn probers() {
             let (way, port) = (Way::ALL[usize::from(feed.u8()) % 3], u16::from(feed.u8()));
             let mut sent = 0;
             prober.timeout(now, WALL, |_, _| sent += 1);
-            assert!(sent <= 2 * 30 + 16 * 140, "{sent} at once");
+            assert!(sent <= 2 * 30 + 16 * 144, "{sent} at once");
             prober.handle(now, WALL, way, ([10, 0, 0, 2], port).into(), feed.bytes(ANSWER_BYTES));
             assert!(prober.peers().len() <= PROBE_PEERS_MAX);
         }

@@ -30,7 +30,9 @@ pub(super) struct Ears {
     capture: Option<Capture>,
     wire: Wire,
     duplicate: Option<String>,
-    responder: Responder,
+    /// A participant answers for itself: then there is nobody to answer here.
+    responder: Option<Responder>,
+    instance: u64,
     answered: u64,
     askers: Vec<IpAddr>,
     /// Gone only while it is read from.
@@ -63,7 +65,8 @@ impl Ears {
             capture,
             wire: Wire::default(),
             duplicate: None,
-            responder,
+            instance: responder.instance(),
+            responder: Some(responder).filter(|_| task.inside.is_none()),
             answered: 0,
             askers: Vec::new(),
             buffer: Some(ReceiveBuffer::new()),
@@ -76,7 +79,7 @@ impl Ears {
     }
 
     pub(super) fn instance(&self) -> u64 {
-        self.responder.instance()
+        self.instance
     }
 
     pub(super) fn receive_buffer_bytes(&self) -> usize {
@@ -167,7 +170,8 @@ impl Ears {
         if !probe::is_ours(bytes) || prober.handle(now, came.arrived, way, came.source, bytes) {
             return;
         }
-        let replies = self.responder.handle((now, clock.wall()), came, 1, bytes, &mut self.reply);
+        let Some(responder) = &mut self.responder else { return };
+        let replies = responder.handle((now, clock.wall()), came, 1, bytes, &mut self.reply);
         for to in replies.into_iter().flatten() {
             let address = match to {
                 ReplyTo::Asker => came.source,

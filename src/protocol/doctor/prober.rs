@@ -31,6 +31,8 @@ const BURSTS_MAX: usize = 3;
 const BURST_AT: Duration = Duration::from_millis(4_200);
 const BURST_GAP: Duration = Duration::from_millis(600);
 const BURST_PROBES: u32 = 40;
+/// Small ones behind them.
+const FOLLOWERS: u32 = 4;
 /// As large as a packet of video.
 const BURST_BYTES: usize = crate::limits::RTP_PACKET_BYTES_MAX;
 /// With what IP, UDP and Ethernet add.
@@ -68,6 +70,8 @@ struct Burst {
     times: (u64, u64),
     /// How many arrived.
     arrived: u32,
+    /// How many of the small ones behind them did.
+    followed: u32,
 }
 
 #[derive(Debug)]
@@ -174,10 +178,11 @@ impl Prober {
             let log = &mut self.logs[place];
             log.unicast_at = None;
             let (first, to) = (log.unicast_sent + 1, log.peer.address);
-            log.burst = Some(Burst { from: first, times: (u64::MAX, 0), arrived: 0 });
-            log.unicast_sent += BURST_PROBES;
-            for number in first..first + BURST_PROBES {
-                self.write(number, Way::Unicast, wall, BURST_BYTES);
+            log.burst = Some(Burst { from: first, times: (u64::MAX, 0), arrived: 0, followed: 0 });
+            log.unicast_sent += BURST_PROBES + FOLLOWERS;
+            for number in first..first + BURST_PROBES + FOLLOWERS {
+                let bytes = if number < first + BURST_PROBES { BURST_BYTES } else { 0 };
+                self.write(number, Way::Unicast, wall, bytes);
                 send(To::Peer(to), &self.scratch);
             }
         }
@@ -221,6 +226,10 @@ impl Prober {
         let log = &mut self.logs[place];
         log.peer.conference = answer.conference;
         if let Some(burst) = log.burst.as_mut().filter(|b| answer.way == Way::Unicast && answer.number >= b.from) {
+            if answer.number >= burst.from + BURST_PROBES {
+                burst.followed += 1;
+                return true;
+            }
             burst.times = (burst.times.0.min(answer.receive), burst.times.1.max(answer.receive));
             burst.arrived += 1;
             return true;
@@ -322,8 +331,10 @@ impl Log {
             peer.delay_ms = Some(round_trip as f64 / 1e6);
             peer.clock_s = Some(offset as f64 / 1e9);
         }
-        if let Some(Burst { times: (first, last), arrived, .. }) = self.burst {
-            peer.large = Some(f64::from(arrived) / f64::from(BURST_PROBES));
+        if let Some(Burst { times: (first, last), arrived, followed, .. }) = self.burst {
+            // Who answers neither those nor the small ones is gone.
+            let there = arrived + followed > 0;
+            peer.large = there.then(|| f64::from(arrived) / f64::from(BURST_PROBES));
             let seconds = NtpTime(last).nanos_from(NtpTime(first)) as f64 / 1e9;
             let rate = f64::from(arrived.saturating_sub(1)) * BURST_BYTES_ON_WIRE * 8.0 / 1e6 / seconds.max(1e-6);
             peer.rate_mbit = (arrived > BURST_PROBES / 4).then_some(rate);

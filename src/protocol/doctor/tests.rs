@@ -233,10 +233,13 @@ fn a_slow_link_and_a_narrow_one_show_in_the_burst() {
     slow.pace = 11_500_000;
     let peers = measured(&[], &mut [slow]);
     assert!(peers[0].rate_mbit.is_some_and(|rate| (0.9..1.1).contains(&rate)), "{:?}", peers[0]);
-    // Those of the burst are the unicast probes behind the hundredth.
-    let narrow = |there: bool, way: Way, number: u32| there && way == Way::Unicast && number > 100;
+    // Those of the burst are forty unicast probes behind the hundredth; small ones follow.
+    let narrow = |there: bool, way: Way, number: u32| there && way == Way::Unicast && (101..=140).contains(&number);
     let peers = measured(&[], &mut [Other::new("10.0.0.2:2", narrow)]);
     assert_eq!((peers[0].large, peers[0].rate_mbit), (Some(0.0), None));
+    let gone = |_: bool, way: Way, number: u32| way == Way::Unicast && number > 100;
+    let peers = measured(&[], &mut [Other::new("10.0.0.2:2", gone)]);
+    assert_eq!((peers[0].large, peers[0].rate_mbit), (None, None));
 }
 
 #[test]

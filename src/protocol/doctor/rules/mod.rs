@@ -1,8 +1,10 @@
 //! From facts to findings: one function for each thing that may be wrong, the more certain and more specific first.
 
+mod firewall;
+
 use std::net::IpAddr;
 
-use super::{Device, Drop, Facts, Finding, Host, Link, Path, Peer, Severity, Where};
+use super::{Device, Facts, Finding, Host, Link, Path, Peer, Severity, Where};
 use crate::limits::{DATAGRAM_BYTES_MAX, RTP_PACKET_BYTES_MAX};
 use crate::wire::probe::Way;
 
@@ -16,7 +18,7 @@ const LOST_MIN: f64 = 4.0;
 /// Least round trip that no wire and no quiet Wi-Fi takes, milliseconds.
 const DELAY_MS: f64 = 30.0;
 /// A burst that comes through slower than this carries no video, Mb/s.
-const RATE_MBIT: f64 = 4.0;
+const RATE_MBIT: f64 = 3.0;
 /// Clocks further apart than this show wrong times.
 const CLOCK_S: f64 = 2.0;
 /// Receive buffer below which whole pictures are lost, and below which some are, bytes.
@@ -33,7 +35,7 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     if interface(facts, &mut all) {
         ttl(facts, &mut all);
         duplicate(facts, &mut all);
-        firewall(facts, &mut all);
+        firewall::examine(facts, &mut all);
         let here = all.iter().any(|f| f.severity == Severity::Fault);
         elsewhere(facts, &mut all);
         nobody(facts, here, &mut all);
@@ -126,109 +128,6 @@ fn duplicate(facts: &Facts, all: &mut Vec<Finding>) {
     }
 }
 
-/// What this machine's own firewall does, by what passed the card and what the sockets saw of it.
-fn firewall(facts: &Facts, all: &mut Vec<Finding>) {
-    let refused = |way: Way| {
-        let (taken, refused) = facts.sends[way.index()];
-        refused >= SAMPLES_MIN && refused > taken
-    };
-    let unsent =
-        |way: Way| facts.wire.is_some_and(|w| facts.sends[way.index()].0 >= SAMPLES_MIN && w.went[way.index()] == 0);
-    let out = Way::ALL.map(|way| refused(way) || unsent(way));
-    let dropped = |way: Way| {
-        let came = facts.wire.map_or(0, |w| w.came[way.index()]);
-        came >= SAMPLES_MIN && f64::from(facts.received[way.index()]) < f64::from(came) * CLOSED
-    };
-    let into = Way::ALL.map(dropped);
-    let [multicast, broadcast, unicast] = [0, 1, 2];
-    let no_unicast_asked = facts.sends[unicast] == (0, 0);
-    if facts.ttl > 0 && out[multicast] {
-        let everything = out[broadcast] && (out[unicast] || no_unicast_asked);
-        let (code, what) = match everything {
-            true => ("udp_blocked_out", "this machine's firewall lets no UDP out: nobody sees or hears you"),
-            false => {
-                ("multicast_blocked_out", "this machine's firewall lets no multicast out: nobody sees or hears you")
-            }
-        };
-        all.push(fault_here(code, what, mend_firewall(facts, |d| !d.inwards && d.udp)));
-    } else if out[unicast] {
-        let text = "this machine's firewall lets no UDP out to single machines";
-        all.push(fault_here("unicast_blocked_out", text, mend_firewall(facts, |d| !d.inwards && d.udp)));
-    }
-    let looped = facts.loopback == Some(false) && !out[multicast] && facts.ttl > 0;
-    if into[multicast] || (looped && (into[broadcast] || into[unicast])) || (looped && inward(facts)) {
-        let rest = [broadcast, unicast].map(|way| into[way]);
-        let (code, what) = match rest {
-            [true, true] => ("udp_blocked_in", "this machine's firewall lets no UDP in: you see and hear nobody"),
-            [true, false] => (
-                "port_blocked_in",
-                "this machine's firewall closes the ports of conferences: you find none, and see and hear nobody",
-            ),
-            _ => ("multicast_blocked_in", "this machine's firewall lets no multicast in: you see and hear nobody"),
-        };
-        all.push(fault_here(code, what, mend_firewall(facts, |d| d.inwards && d.udp)));
-    } else if into[unicast] {
-        let text = "this machine's firewall lets nothing in that is sent to it alone: joining is slow, clocks are not compared, \
-                    and pictures cannot be repaired";
-        all.push(fault_here("unicast_blocked_in", text, mend_firewall(facts, |d| d.inwards && d.udp)));
-    } else if looped {
-        let text = "what this machine multicasts does not come back to it: others on this machine see nothing, and its \
-                    firewall or a security program may drop multicast";
-        all.push(finding(
-            "no_loopback",
-            Severity::Warning,
-            Where::Here,
-            text,
-            Some(mend_firewall(facts, |d| d.inwards)),
-        ));
-    }
-    igmp(facts, all);
-}
-
-/// Whether a rule that is known drops multicast on its way in.
-fn inward(facts: &Facts) -> bool {
-    facts.firewall.iter().flatten().any(|d| d.inwards && d.udp && (d.multicast_only || d.policy))
-}
-
-fn igmp(facts: &Facts, all: &mut Vec<Finding>) {
-    let by_rule = facts.firewall.iter().flatten().any(|d| d.igmp && !d.udp);
-    let unreported = facts.wire.is_some_and(|w| w.reports == 0);
-    if by_rule || unreported {
-        let text = "this machine's firewall drops IGMP: switches never learn what this machine wants to receive, or forget it \
-                    after some minutes, and pictures and sound stop";
-        all.push(fault_here("igmp_blocked", text, mend_firewall(facts, |d| d.igmp)));
-    }
-}
-
-/// The command for the first rule that is of the kind, else one that fits every firewall of this system.
-fn mend_firewall(facts: &Facts, of: impl Fn(&Drop) -> bool) -> String {
-    let drops = facts.firewall.iter().flatten();
-    // A rule meant for this goes before the policy.
-    match drops.filter(|d| of(d)).min_by_key(|d| d.policy) {
-        Some(found) => format!("{}     # {}", found.mend, found.text),
-        None => {
-            let link = facts.chosen.as_deref().unwrap_or("eth0");
-            let net = subnet(facts);
-            format!(
-                "sudo ufw allow in on {link} proto udp from {net}; sudo ufw allow in on {link} proto igmp     # or, with \
-                 firewalld: sudo firewall-cmd --zone=trusted --add-source={net}"
-            )
-        }
-    }
-}
-
-/// The network of the chosen interface, as firewalls write it.
-fn subnet(facts: &Facts) -> String {
-    match facts.address {
-        Some(IpAddr::V4(own)) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(facts.prefix.clamp(1, 32))).unwrap_or(u32::MAX);
-            format!("{}/{}", std::net::Ipv4Addr::from(u32::from(own) & mask), facts.prefix)
-        }
-        Some(own) => format!("{own}/{}", facts.prefix),
-        None => "192.168.0.0/16".to_owned(),
-    }
-}
-
 /// People on another interface than the one in use.
 fn elsewhere(facts: &Facts, all: &mut Vec<Finding>) {
     let Some((other, address, count)) = facts.elsewhere.iter().max_by_key(|(_, _, count)| *count) else {
@@ -313,7 +212,8 @@ fn silent(facts: &Facts, all: &mut Vec<Finding>) {
 
 fn querier(facts: &Facts, all: &mut Vec<Finding>) {
     let Some(wire) = facts.wire else { return };
-    if wire.queries > 0 {
+    // Who tells no switch what is wanted is not asked either.
+    if wire.queries > 0 || all.iter().any(|f| f.code == "igmp_blocked") {
         return;
     }
     let text = "no switch or router here asks who wants which multicast (no IGMP querier was heard)";
@@ -499,7 +399,11 @@ fn mtu(facts: &Facts, all: &mut Vec<Finding>) {
         all.push(finding("mtu", severity, Where::Here, text, mend));
         return;
     }
-    let cut = |p: &Peer| p.large.is_some_and(|share| share < CLOSED) && loss(p).is_none_or(|lost| lost < 0.5);
+    let cut = |p: &Peer| {
+        let Path { sent, reached, answered, came } = p.path(Way::Unicast);
+        let passes = is_open(sent, reached) && is_open(answered, came) && loss(p).is_none_or(|lost| lost < 0.5);
+        passes && p.large.is_some_and(|share| share < CLOSED)
+    };
     if let Some((place, between)) = whose(facts, cut) {
         let text = format!(
             "small packets pass {between}, those as large as video's do not: something on the way has a small MTU"
