@@ -36,7 +36,7 @@ pub fn sandboxed(name: &str, body: impl FnOnce()) {
     let mark = folder.path().join("inside");
     let test = std::env::current_exe().expect("path of the test");
     let mut inner = unshare();
-    inner.arg(test).args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    inner.arg(test).args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"]);
     let succeeded = run_printing(&mut inner, &mark);
     assert!(succeeded, "{name} failed in its sandbox; its output stands above");
     assert!(mark.exists(), "the sandbox ran no test called {name}");

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const PEOPLE: (&str, usize) = ("DAMAGE_PEOPLE", 3);
 const SECONDS: (&str, usize) = ("DAMAGE_SECONDS", 8);
 const NAMES: [&str; 8] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "Hal"];
+/// So that it is known which ports its streams have.
+const PINNED: [&str; 4] = ["--group", "239.255.4.0", "--port", "20480"];
 /// A stream that is back shows this share of its frames.
 const BACK: f64 = 0.8;
 /// How long is waited for that.
@@ -78,8 +80,8 @@ const ROWS: &[Row] = &[
         UNBLOCK,
     ),
     done(
-        "ports of the pictures blocked",
-        "ip netns exec h1 nft 'add table inet d; add chain inet d input { type filter hook input priority 0; }; add rule inet d input udp length > 600 drop'",
+        "ports of the streams blocked",
+        "ip netns exec h1 nft 'add table inet d; add chain inet d input { type filter hook input priority 0; }; add rule inet d input udp dport 20544-22527 drop'",
         UNBLOCK,
     ),
     done(
@@ -95,7 +97,8 @@ fn setting((name, usual): (&str, usize)) -> usize {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(usual)
 }
 
-/// Shares of frames shown and made-up sound, over the pairs for which `of` (viewer, sender) holds: the mean of both.
+/// Shares of frames shown and made-up sound, over the pairs for which `of` (viewer, sender) holds: the mean of both; not a
+/// number when there is no such pair.
 fn mean(windows: &[Window], of: impl Fn(usize, usize) -> bool) -> (f64, f64) {
     let (mut frames, mut sound, mut pairs) = (0.0, 0.0, 0.0_f64);
     for (viewer, window) in windows.iter().enumerate() {
@@ -106,7 +109,7 @@ fn mean(windows: &[Window], of: impl Fn(usize, usize) -> bool) -> (f64, f64) {
             sound += window.concealed_share(NAMES[sender]);
         }
     }
-    (100.0 * frames / pairs.max(1.0), 1_000.0 * sound / pairs.max(1.0))
+    (100.0 * frames / pairs, 1_000.0 * sound / pairs)
 }
 
 /// When everybody shows everybody again, as far as statistics tell, which are written each second.
@@ -133,11 +136,11 @@ fn table() {
         let (people, seconds) = (setting(PEOPLE).clamp(2, NAMES.len()), setting(SECONDS).max(3) as f64);
         let lan = Lan::up(people);
         let cable = Wire::into(1);
-        let mut peers = vec![Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &[])];
+        let mut peers = vec![Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &PINNED)];
         peers.extend((2..=people).map(|h| Peer::join(lan.command(h, PROGRAM), NAMES[h - 1], "Standup", &[])));
         await_all_meet(&peers.iter().collect::<Vec<_>>());
         println!(
-            "> {people} people, {seconds} s each, the fault at the first one's cable; frames shown in percent, sound made up in ms/s"
+            "\n> {people} people, {seconds} s each, the fault at the first one's cable; frames shown in percent, sound made up in ms/s"
         );
         println!(
             "> {:38} {:>12} {:>12} {:>12} {:>8} {:>8}",

@@ -212,15 +212,17 @@ fn answer_from_another_time(ahead_s: f64) {
     }
     loop {
         for (socket, unicast) in [(&shared, false), (&own, true)] {
-            let Ok((length, source)) = socket.recv_from(&mut bytes) else { continue };
-            let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-            let wall = NtpTime::from_unix(unix + Duration::from_secs_f64(ahead_s));
-            let came = Came { unicast, source, arrived: wall };
-            let now = Timestamp(start.elapsed().as_nanos() as u64);
-            let replies = responder.handle((now, wall), came, 1, &bytes[..length], &mut reply);
-            for to in replies.into_iter().flatten() {
-                let to = if to == ReplyTo::Asker { source } else { group };
-                let _ = own.send_to(&reply, to);
+            // Everything that waits, so that a burst is not held up.
+            while let Ok((length, source)) = socket.recv_from(&mut bytes) {
+                let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+                let wall = NtpTime::from_unix(unix + Duration::from_secs_f64(ahead_s));
+                let came = Came { unicast, source, arrived: wall };
+                let now = Timestamp(start.elapsed().as_nanos() as u64);
+                let replies = responder.handle((now, wall), came, 1, &bytes[..length], &mut reply);
+                for to in replies.into_iter().flatten() {
+                    let to = if to == ReplyTo::Asker { source } else { group };
+                    let _ = own.send_to(&reply, to);
+                }
             }
         }
     }
@@ -317,7 +319,7 @@ fn one_fault() {
         let first = &report["findings"][0];
         let found = first["code"].as_str().unwrap_or_default();
         println!(
-            "> {:45} {found:22} {:.1} s  {}",
+            "\n> {:45} {found:22} {:.1} s  {}",
             fault.name,
             took.as_secs_f64(),
             first["text"].as_str().unwrap_or("-")
