@@ -191,6 +191,19 @@ pub const HISTORY_BYTES_MAX: u64 = 64 << 20;
 /// Conferences whose history is kept on disk.
 pub const HISTORY_CONFERENCES_MAX: usize = 64;
 
+/// Answers to the probes of one doctor per second, and to those of all.
+pub const PROBE_ANSWERS_PER_RUN_MAX: u32 = 200;
+/// See [`PROBE_ANSWERS_PER_RUN_MAX`].
+pub const PROBE_ANSWERS_PER_S_MAX: u32 = 600;
+/// Doctors whose probes are counted apart.
+pub const PROBE_RUNS_MAX: usize = 16;
+/// Members of a conference who answer a probe that goes to all.
+pub const PROBE_CROWD_MAX: usize = 32;
+/// Others whose answers a doctor keeps.
+pub const PROBE_PEERS_MAX: usize = 64;
+/// Bytes of another program's report that is read (`nft -j list ruleset`).
+pub const SYSTEM_REPORT_BYTES_MAX: usize = 4 << 20;
+
 /// Tiles shown at once; more people go to further pages.
 pub const TILES_MAX: usize = 49;
 /// Notices kept for the window and the event stream.

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, select};
 use super::adjusting::Adjusting;
 use super::chat::Lines;
 use super::config::Config;
+use super::doctor::Examination;
 use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
@@ -96,6 +97,7 @@ pub struct Director {
     pub(super) camera_told: bool,
     speaker: Troubles,
     pub(super) microphone: Troubles,
+    pub(super) examination: Examination,
     _kept: identity::Identity,
 }
 
@@ -171,6 +173,7 @@ impl Director {
             camera_told: false,
             speaker: Troubles::speaker(),
             microphone: Troubles::microphone(),
+            examination: Examination::default(),
             _kept: ready.kept,
         };
         director.control.send(control::Command::Direct(director.receiver.direct_port()));
@@ -207,6 +210,7 @@ impl Director {
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
                     Ok(Command::Door(decision)) => self.decide(&decision),
+                    Ok(Command::Doctor(about)) => self.examine(about),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
@@ -433,8 +437,10 @@ impl Director {
         if self.follows.again(now) {
             self.follow_all();
         }
+        self.examined();
         if now.since(self.rolled) >= SECOND {
             self.roll(now);
+            self.suspect(now);
         }
     }
 

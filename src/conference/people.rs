@@ -28,6 +28,9 @@ const DEPARTED_MAX: usize = 256;
 /// Pictures that stop for longer than this are told to have stopped.
 const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 
+/// Seconds of stopped pictures after which the cause is looked for.
+const FROZEN_S: u64 = 4;
+
 /// A stream that is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -265,6 +268,12 @@ impl Other {
             }
             _ => CameraView::Live,
         }
+    }
+
+    /// Whether pictures that are sent have stopped coming.
+    pub fn is_frozen(&self, now: Timestamp) -> bool {
+        self.person.camera == Camera::On
+            && matches!(self.camera(now), CameraView::Frozen(seconds) if seconds >= FROZEN_S)
     }
 
     fn view(&self, now: Timestamp) -> PersonView {

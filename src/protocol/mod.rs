@@ -4,6 +4,7 @@ pub mod adaptation;
 pub mod chat;
 pub mod clock;
 pub mod discovery;
+pub mod doctor;
 pub mod door;
 pub mod interest;
 pub mod jitter;

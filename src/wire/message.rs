@@ -50,7 +50,7 @@
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
 //! Numbers kept for later kinds of `Message`: 3 roster, 10 repair request, 11 offer, 12 accept, 13 decline,
-//! 14 object nack, 15 done, 18 lock, 19 title.
+//! 14 object nack, 15 done, 18 lock, 19 title; 30 and 31 stay free for [`super::probe`].
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:

@@ -8,6 +8,7 @@ pub mod interest;
 pub mod jpeg_payload;
 pub mod message;
 pub mod opened;
+pub mod probe;
 pub mod relay;
 pub mod rtcp;
 pub mod rtp;

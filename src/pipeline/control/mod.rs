@@ -12,6 +12,7 @@
 //! [`Session`]: crate::protocol::session::Session
 
 mod browse;
+mod probes;
 mod role;
 mod sap;
 #[cfg(test)]
@@ -283,7 +284,7 @@ fn run(mut role: Role, mut poll: Poll, commands: &Receiver<Command>) {
 }
 
 /// Waits for sockets for at most `wait`, rounded up so that a timer is due afterwards; an interruption is no error.
-fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
+pub(super) fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
     let whole = Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
     match poll.poll(events, Some(whole)) {
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::Poll(e)),
