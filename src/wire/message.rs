@@ -8,8 +8,9 @@
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26; } } // wire::door
-//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
-//!                   uint64 counter   = 2;                  // strictly increasing for each session id
+//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes; left out where said
+//!                   uint64 counter   = 2;                  // strictly increasing for each session id, and no higher
+//!                                                          // than the number of the packet it comes in
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
 //!                   bytes  signature = 4; }                // 64 bytes, see below
 //! message Beacon  { string  name        = 1;               // at most 64 bytes
@@ -26,7 +27,9 @@
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
 //!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
-//!                   fixed64 door        = 15; }            // digest of what is known of wire::door; 0 nothing
+//!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
+//!                   uint64  since       = 19; }            // not 0: nothing but chat and door stands here, and no signer
+//!                                                          // in Signed: all as in the Beacons of this counter and later
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -281,6 +284,9 @@ pub struct Beacon {
     /// Digest of what is known of [`super::door`]; 0 nothing.
     #[prost(fixed64, tag = "15")]
     pub door: u64,
+    /// Not 0: all else but the chat is as in the Beacons of this counter and later.
+    #[prost(uint64, tag = "19")]
+    pub since: u64,
 }
 
 /// One stream of a publisher.

@@ -206,6 +206,7 @@ impl Person {
             chat: None,
             attention: self.attention.to_wire(),
             door: 0,
+            since: 0,
         }
     }
 
