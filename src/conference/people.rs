@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::door::Rule;
 use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
@@ -31,9 +32,9 @@ const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Group and port, source: another one is another subscription.
-    pub address: std::net::SocketAddrV4,
+    pub address: std::net::SocketAddr,
     /// The socket it is sent from.
-    pub source: std::net::SocketAddrV4,
+    pub source: std::net::SocketAddr,
     /// RTP source.
     pub ssrc: u32,
 }
@@ -245,10 +246,12 @@ impl Other {
         }
     }
 
-    fn stats(&self) -> stats::Person {
+    fn stats(&self, rule: &Rule) -> stats::Person {
+        let watches = self.person.role == crate::protocol::roster::Role::Observer;
         stats::Person {
             id: self.person.id.to_string(),
             name: self.person.name.clone(),
+            role: if watches { "observer" } else { rule.role(&self.person.id) },
             address: self.person.address.ip().to_string(),
             present: self.present,
             video: (!self.video.streams.is_empty()).then(|| self.video_stats()),
@@ -363,9 +366,9 @@ impl People {
         self.here().filter(shown).map(move |o| o.view(now))
     }
 
-    /// The statistics of everybody, those who left included.
-    pub fn stats(&self) -> Vec<stats::Person> {
-        self.all.iter().map(Other::stats).collect()
+    /// The statistics of everybody, those who left included; `rule` knows who may decide.
+    pub fn stats(&self, rule: &Rule) -> Vec<stats::Person> {
+        self.all.iter().map(|other| other.stats(rule)).collect()
     }
 
     /// Media packets refused, all people together.
@@ -413,7 +416,8 @@ mod tests {
         assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
-        assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+        assert_eq!(people.stats(&Rule::default())[0].role, "member");
+        assert_eq!(people.stats(&Rule::default())[0].video.as_ref().map(|v| v.frames_received), Some(7));
     }
 
     #[test]
@@ -433,6 +437,6 @@ mod tests {
             people.arrive(Person { id, ..person(0, 1) });
             assert!(people.depart(&id).is_some());
         }
-        assert_eq!(people.stats().len(), DEPARTED_MAX);
+        assert_eq!(people.stats(&Rule::default()).len(), DEPARTED_MAX);
     }
 }

@@ -105,7 +105,7 @@ impl State {
             elapsed_s: (now.since(self.joined_at).as_secs_f64() * 1_000.0).round() / 1_000.0,
             me: stats::Me { id: self.own.id.to_string(), name: self.own.name.clone() },
             sent: self.own.sent(),
-            people: self.people.stats(),
+            people: self.people.stats(&self.rule),
             rejected: stats::Rejected {
                 media: self.people.rejected() + self.media_rejected,
                 control: self.control_rejected,

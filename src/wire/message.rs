@@ -28,6 +28,7 @@
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
 //!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
 //!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
+//!                   bytes   address6    = 16;              // its IPv6 address, 16 bytes; `address` is 0 then
 //!                   uint64  since       = 19; }            // not 0: nothing but chat and door stands here, and no signer
 //!                                                          // in Signed: all as in the Beacons of this counter and later
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
@@ -284,6 +285,9 @@ pub struct Beacon {
     /// Digest of what is known of [`super::door`]; 0 nothing.
     #[prost(fixed64, tag = "15")]
     pub door: u64,
+    /// IPv6 address of the sender's own socket; empty when it has an IPv4 one.
+    #[prost(bytes = "vec", tag = "16")]
+    pub address6: Vec<u8>,
     /// Not 0: all else but the chat is as in the Beacons of this counter and later.
     #[prost(uint64, tag = "19")]
     pub since: u64,

@@ -5,7 +5,7 @@
 //! at every change and in the beacons after it, in every [`WHOLE_EVERY`]th, in answers, and while somebody is heard who is
 //! not known: a newcomer, or the other half of a network that was split, who in turn do not know this member.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::protocol::roster::{PERIOD, period};
@@ -34,7 +34,7 @@ pub struct Beacons {
     pub answer: Option<Timestamp>,
     pub answered: Timestamp,
     /// Nonces of the Joins the next one answers, and who sent them.
-    pub answers: Vec<(u64, SocketAddrV4)>,
+    pub answers: Vec<(u64, SocketAddr)>,
     /// What was told last, chat and answers left out, and the counter under which it was told first.
     told: Option<(u64, Beacon)>,
     /// Beacons since one that said all, and those that are to say all.
@@ -112,5 +112,71 @@ impl Beacons {
         for due in std::iter::once(&mut self.change).chain(&mut self.repeats) {
             *due = due.filter(|&at| at > now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CROWD: usize = 1_000;
+
+    fn ms(n: u64) -> Timestamp {
+        Timestamp::from_millis(n)
+    }
+
+    fn viewer(name: &str) -> Beacon {
+        Beacon { name: name.into(), ..Beacon::default() }
+    }
+
+    /// Sends one in its period; whether it said all.
+    fn regular(beacons: &mut Beacons, at: u64, whole: &Beacon, members: usize) -> bool {
+        beacons.regular = Some(ms(at));
+        let since = beacons.since(ms(at), whole, members);
+        match since {
+            Some(_) => beacons.told_briefly(),
+            None => beacons.told(at, whole.clone()),
+        }
+        beacons.sent_to_all(ms(at), ms(at + 11_000));
+        since.is_none()
+    }
+
+    #[test]
+    fn a_viewer_in_a_crowd_says_all_three_times_and_then_every_fourth_time() {
+        let mut beacons = Beacons::default();
+        let said: Vec<bool> = (1..=12).map(|n| regular(&mut beacons, n * 11_000, &viewer("Ada"), CROWD)).collect();
+        let (t, f) = (true, false);
+        assert_eq!(said, [t, t, f, f, f, t, f, f, f, t, f, f]);
+        assert_eq!(beacons.since(ms(200_000), &viewer("Ada"), CROWD), Some(11_000), "since it was said first");
+        assert!(regular(&mut beacons, 211_000, &viewer("Ada"), 181), "few have room for all of it");
+    }
+
+    #[test]
+    fn changes_strangers_answers_and_streams_call_for_all_of_it() {
+        let calm = || {
+            let mut beacons = Beacons::default();
+            for n in 1..=3 {
+                regular(&mut beacons, n * 11_000, &viewer("Ada"), CROWD);
+            }
+            assert!(beacons.since(ms(50_000), &viewer("Ada"), CROWD).is_some());
+            beacons
+        };
+        assert!(regular(&mut calm(), 50_000, &viewer("Bob"), CROWD));
+        let mut beacons = calm();
+        beacons.changed(ms(50_000));
+        assert_eq!(beacons.since(ms(50_300), &viewer("Ada"), CROWD), None);
+        let mut beacons = calm();
+        beacons.stranger_heard();
+        let said = [50, 61, 72].map(|at| regular(&mut beacons, at * 1_000, &viewer("Ada"), CROWD));
+        assert_eq!(said, [true, true, false]);
+        let mut beacons = calm();
+        beacons.answers.push((1, ([10, 0, 0, 1], 4_000).into()));
+        assert_eq!(beacons.since(ms(50_000), &viewer("Ada"), CROWD), None);
+        let mut beacons = calm();
+        beacons.begin_anew();
+        assert_eq!(beacons.since(ms(50_000), &viewer("Ada"), CROWD), None);
+        let publisher = Beacon { streams: vec![Default::default()], ..viewer("Ada") };
+        let mut beacons = Beacons::default();
+        assert!((1..=9).all(|n| regular(&mut beacons, n * 2_000, &publisher, CROWD)), "where the streams are");
     }
 }
