@@ -102,6 +102,8 @@ pub const RELAYED_MAX: usize = 12;
 pub const CONTROL_COPIES_MAX: usize = DIRECT_COPIES_MAX + RELAYED_MAX;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
+/// Members a second that are asked who they are, because a beacon of theirs spoke of one that was not heard.
+pub const BRIEF_QUESTIONS_PER_S_MAX: u32 = 2;
 /// Joins answered by one beacon.
 pub const JOIN_ANSWERS_MAX: usize = 32;
 /// Signed messages looked at per second from one session.

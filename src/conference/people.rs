@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::door::Rule;
 use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
@@ -294,10 +295,12 @@ impl Other {
         }
     }
 
-    fn stats(&self) -> stats::Person {
+    fn stats(&self, rule: &Rule) -> stats::Person {
+        let watches = self.person.role == crate::protocol::roster::Role::Observer;
         stats::Person {
             id: self.person.id.to_string(),
             name: self.person.name.clone(),
+            role: if watches { "observer" } else { rule.role(&self.person.id) },
             address: self.person.address.ip().to_string(),
             present: self.present,
             transport: self.person.reach.word(),
@@ -418,9 +421,9 @@ impl People {
         self.here().filter(shown).map(move |o| o.view(now))
     }
 
-    /// The statistics of everybody, those who left included.
-    pub fn stats(&self) -> Vec<stats::Person> {
-        self.all.iter().map(Other::stats).collect()
+    /// The statistics of everybody, those who left included; `rule` knows who may decide.
+    pub fn stats(&self, rule: &Rule) -> Vec<stats::Person> {
+        self.all.iter().map(|other| other.stats(rule)).collect()
     }
 
     /// Media packets refused, all people together.
@@ -472,7 +475,8 @@ mod tests {
         assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
-        assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+        assert_eq!(people.stats(&Rule::default())[0].role, "member");
+        assert_eq!(people.stats(&Rule::default())[0].video.as_ref().map(|v| v.frames_received), Some(7));
     }
 
     #[test]
@@ -492,6 +496,6 @@ mod tests {
             people.arrive(Person { id, ..person(0, 1) });
             assert!(people.depart(&id).is_some());
         }
-        assert_eq!(people.stats().len(), DEPARTED_MAX);
+        assert_eq!(people.stats(&Rule::default()).len(), DEPARTED_MAX);
     }
 }

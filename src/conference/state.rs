@@ -116,7 +116,7 @@ impl State {
                 transport: self.own.reach.word(),
             },
             sent: self.own.sent(),
-            people: self.people.stats(),
+            people: self.people.stats(&self.rule),
             rejected: stats::Rejected {
                 media: self.people.rejected() + self.media_rejected,
                 control: self.control_rejected,

@@ -68,6 +68,8 @@ pub struct Person {
     pub id: String,
     /// Name as shown.
     pub name: String,
+    /// `owner`, `moderator`, `member`, or `observer` for a tool that only watches.
+    pub role: &'static str,
     /// IP address.
     pub address: String,
     /// Whether the person is in the conference now.

@@ -10,8 +10,9 @@
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26;    // wire::door
 //!     Introduction introduction = 28; } }                  // see wire::relay
-//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
-//!                   uint64 counter   = 2;                  // strictly increasing for each session id
+//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes; left out where said
+//!                   uint64 counter   = 2;                  // strictly increasing for each session id, and no higher
+//!                                                          // than the number of the packet it comes in
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
 //!                   bytes  signature = 4; }                // 64 bytes, see below
 //! message Beacon  { string  name        = 1;               // at most 64 bytes
@@ -33,7 +34,9 @@
 //!                   bool    wireless    = 17;              // on a wireless network: its losses throttle nobody else
 //!                   uint32  reach       = 19;              // hears 0 all groups, 1 the control group, 2 none
 //!                   uint32  direct      = 20;              // port at that address for copies of streams; 0 none
-//!                   bool    single      = 21; }            // its streams go to the control group
+//!                   bool    single      = 21;              // its streams go to the control group
+//!                   uint64  since       = 22; }            // not 0: nothing but chat and door stands here, and no signer
+//!                                                          // in Signed: all as in the Beacons of this counter and later
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -314,6 +317,9 @@ pub struct Beacon {
     /// On a wireless network.
     #[prost(bool, tag = "17")]
     pub wireless: bool,
+    /// Not 0: all else but the chat is as in the Beacons of this counter and later.
+    #[prost(uint64, tag = "22")]
+    pub since: u64,
 }
 
 /// One stream of a publisher.

@@ -241,6 +241,7 @@ impl Person {
             reach: self.reach.to_wire(),
             direct: self.direct.into(),
             single: self.single,
+            since: 0,
         }
     }
 
