@@ -24,7 +24,7 @@ use roundtable::pipeline::tap;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
 use roundtable::protocol::keys::{Identity, Secret};
-use roundtable::protocol::roster::{Role, StreamInfo};
+use roundtable::protocol::roster::{RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
 use roundtable::protocol::srtp::{MASTER_BYTES, Protector, Unprotector};
 use roundtable::time::{NtpTime, Timestamp};
@@ -244,7 +244,15 @@ impl Pair {
     fn new() -> Self {
         let conference = ConferenceId([7; 16]);
         let plan = Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("legal");
-        let stream = |kind| StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 };
+        let stream = |kind| StreamInfo {
+            kind,
+            ssrc: 5,
+            width: 1_280,
+            height: 720,
+            fps_milli: 30_000,
+            position: 0,
+            repair: RepairInfo::default(),
+        };
         let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];
         let mut out = [Outputs::default(), Outputs::default()];
         let sessions = std::array::from_fn(|n| {

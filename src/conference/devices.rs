@@ -12,7 +12,7 @@ use crate::pipeline::control::{Command as Ask, LocalStream};
 use crate::pipeline::egress::Egress;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
 use crate::protocol::keys;
-use crate::protocol::roster::{Camera, Microphone, StreamInfo};
+use crate::protocol::roster::{Camera, Microphone, RepairInfo, StreamInfo};
 use crate::protocol::srtp::MASTER_BYTES;
 use crate::wire::{Layer, StreamKind};
 use zeroize::Zeroizing;
@@ -122,6 +122,7 @@ impl Director {
                     height: height as u32,
                     fps_milli: (fps * 1_000.0) as u32,
                     position: 0,
+                    repair: RepairInfo::default(),
                 };
                 self.shared.state().own.camera = CameraView::Live;
                 self.camera_told = false;
@@ -148,7 +149,15 @@ impl Director {
             (true, true) => Microphone::Muted,
             (true, false) => Microphone::On,
         }));
-        let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
+        let info = StreamInfo {
+            kind: StreamKind::Audio,
+            ssrc,
+            width: 0,
+            height: 0,
+            fps_milli: 0,
+            position: 0,
+            repair: RepairInfo::default(),
+        };
         self.announce(StreamKind::Audio, works.then_some(info));
         if let Some((kind, text)) = self.microphone.of(&event) {
             self.say(kind, text);

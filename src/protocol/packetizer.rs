@@ -11,14 +11,13 @@
 //!
 //! Nothing here sends, waits or paces, and nothing allocates once the buffers have grown.
 
-use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX, RTP_PACKET_BYTES_MAX};
+use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX};
 use crate::wire::jpeg_payload::{JpegHeader, MAIN_HEADER_BYTES, RESTART_HEADER_BYTES, Sampling, TABLES_HEADER_BYTES};
+use crate::wire::repair::SHARD_PACKET_BYTES_MAX;
 use crate::wire::rtp;
 
-/// Room left in each packet for SRTP's authentication tag (RFC 3711 section 4.2).
-const TAG_BYTES: usize = 10;
-/// Size of every packet of a frame but its last.
-pub const VIDEO_PACKET_BYTES: usize = RTP_PACKET_BYTES_MAX - TAG_BYTES;
+/// Size of every packet of a frame but its last: it fits the shard of a parity packet, which is somewhat larger.
+pub const VIDEO_PACKET_BYTES: usize = SHARD_PACKET_BYTES_MAX;
 /// The marker bit in an RTP packet's second byte.
 const MARKER_BIT: u8 = 0x80;
 

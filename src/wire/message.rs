@@ -5,6 +5,7 @@
 //! message Message { oneof kind {                           // unknown kinds and fields are skipped
 //!     Signed beacon = 1;  Signed join = 2;  Signed bye = 4;
 //!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
+//!     RepairRequest repair_request = 10;                   // see wire::repair
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26; } } // wire::door
@@ -32,7 +33,9 @@
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
 //!                   uint32  height    = 4;
 //!                   uint32  fps_milli = 5;                 // pictures in 1,000 seconds
-//!                   uint64  position  = 6; }               // roll-over counter << 16 | last sequence number
+//!                   uint64  position  = 6;                 // roll-over counter << 16 | last sequence number
+//!                   fixed32 repair_ssrc = 8;               // of its parity or redundancy; 0: there is none
+//!                   uint64  repair_position = 9; }         // of those, as above
 //! message Join    { fixed64 nonce  = 1;                    // random; the answers echo it
 //!                   Beacon  beacon = 2;                    // of the one who joins
 //!                   bytes   known  = 3; }                  // first two bytes of the id of each member known already
@@ -41,7 +44,7 @@
 //! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
-//! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 10 repair request, 11 offer, 12 accept, 13 decline,
+//! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 11 offer, 12 accept, 13 decline,
 //! 14 object nack, 15 done, 18 lock, 19 title.
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
@@ -57,6 +60,7 @@ use std::fmt;
 
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Packet, Repair};
 use crate::wire::door::{self, Chain, Rekey};
+use crate::wire::repair::RepairRequest;
 
 /// Number of a Beacon in a signature's context.
 pub const KIND_BEACON: u8 = 1;
@@ -128,7 +132,7 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 10, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: Option<Kind>,
 }
 
@@ -162,6 +166,9 @@ pub enum Kind {
     /// Pieces once more, by their author or by anybody who has them.
     #[prost(message, tag = "8")]
     Repair(Repair),
+    /// Asks for parity of a video frame.
+    #[prost(message, tag = "10")]
+    RepairRequest(RepairRequest),
     /// Asks for an answer, for the clock offset and to see who is alive.
     #[prost(message, tag = "20")]
     Ping(Ping),
@@ -304,6 +311,12 @@ pub struct Stream {
     /// Roll-over counter << 16 | last sequence number.
     #[prost(uint64, tag = "6")]
     pub position: u64,
+    /// Synchronisation source of its parity or redundancy; 0: there is none.
+    #[prost(fixed32, tag = "8")]
+    pub repair_ssrc: u32,
+    /// Where those are, as `position`.
+    #[prost(uint64, tag = "9")]
+    pub repair_position: u64,
 }
 
 /// Somebody comes in.
@@ -396,8 +409,15 @@ mod tests {
 
     #[test]
     fn field_numbers_are_those_of_the_table() {
-        let stream =
-            Stream { kind: 3, ssrc: 0x0102_0304, width: 1280, height: 720, fps_milli: 30_000, position: 65_537 };
+        let stream = Stream {
+            kind: 3,
+            ssrc: 0x0102_0304,
+            width: 1280,
+            height: 720,
+            fps_milli: 30_000,
+            position: 65_537,
+            ..Stream::default()
+        };
         let expected =
             [8, 3, 0x15, 4, 3, 2, 1, 0x18, 0x80, 10, 0x20, 0xd0, 5, 0x28, 0xb0, 0xea, 1, 0x30, 0x81, 0x80, 4];
         assert_eq!(stream.encode_to_vec(), expected);

@@ -7,6 +7,7 @@ pub mod door;
 pub mod jpeg_payload;
 pub mod message;
 pub mod opened;
+pub mod repair;
 pub mod rtcp;
 pub mod rtp;
 pub mod sap;

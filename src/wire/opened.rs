@@ -10,11 +10,13 @@ use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nack, Original, Packet, Repair};
 use crate::wire::door::{self, Chain, Rekey};
 use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
+use crate::wire::repair::RepairRequest;
 
 const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
 const KIND_HEARTBEAT: u32 = 6;
 const KIND_NACK: u32 = 7;
 const KIND_REPAIR: u32 = 8;
+const KIND_REPAIR_REQUEST: u32 = 10;
 const KIND_PING: u32 = 20;
 const KIND_PONG: u32 = 21;
 const KIND_HISTORY_REQUEST: u32 = 22;
@@ -67,6 +69,8 @@ pub enum Opened<'a> {
     Ping(Ping),
     /// The answer.
     Pong(Pong),
+    /// Asks for parity of a video frame.
+    RepairRequest(RepairRequest),
     /// Of the chat; this one is a copy.
     Chat(Packet),
     /// Of the door; this one is a copy.
@@ -105,6 +109,7 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
         let known = match tag {
             KIND_PING => Opened::Ping(Ping::decode(field.bytes(tag)?)?),
             KIND_PONG => Opened::Pong(Pong::decode(field.bytes(tag)?)?),
+            KIND_REPAIR_REQUEST => Opened::RepairRequest(RepairRequest::decode(field.bytes(tag)?)?),
             KIND_ORIGINAL => Opened::Chat(Packet::Chat(Original::decode(field.bytes(tag)?)?)),
             KIND_HEARTBEAT => Opened::Chat(Packet::Heartbeat(Heartbeat::decode(field.bytes(tag)?)?)),
             KIND_NACK => Opened::Chat(Packet::Nack(Nack::decode(field.bytes(tag)?)?)),
@@ -201,6 +206,7 @@ mod tests {
                 Opened::Signed(_, s) => Kind::Bye(signed(s)),
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
+                Opened::RepairRequest(request) => Kind::RepairRequest(request),
                 Opened::Chat(packet) => packet.into(),
                 Opened::Door(packet) => packet.into(),
             };

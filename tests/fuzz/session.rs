@@ -11,7 +11,7 @@ use roundtable::limits::{CAMERA_TEXT_BYTES_MAX, DATAGRAM_BYTES_MAX, NAME_BYTES_M
 use roundtable::protocol::chat::envelope::Speaker;
 use roundtable::protocol::chat::{Content, Signer as _};
 use roundtable::protocol::keys::{EpochKeys, Identity, Secret};
-use roundtable::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo};
+use roundtable::protocol::roster::{Camera, Microphone, Person, RepairInfo, Role, StreamInfo};
 use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::protocol::session::{Arrival, Channel, Counters, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
@@ -117,8 +117,15 @@ impl Table {
             silent: false,
         };
         table.act(|session, at, out| {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: 1, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo {
+                kind: StreamKind::Audio,
+                ssrc: 1,
+                width: 0,
+                height: 0,
+                fps_milli: 0,
+                position: 0,
+                repair: RepairInfo::default(),
+            };
             session.set_streams(at, &[stream], out);
         });
         table.pass(Duration::from_secs(1));
@@ -347,6 +354,8 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
         height: feed.u16().into(),
         fps_milli: feed.u16().into(),
         position: feed.u64(),
+        repair_ssrc: feed.u8().into(),
+        repair_position: feed.u64() >> (feed.u8() % 64),
     };
     Beacon {
         name: feed.text(),

@@ -13,7 +13,7 @@ use roundtable::limits::PARTICIPANTS_PER_SOURCE_MAX;
 use roundtable::pipeline::control::browse;
 use roundtable::protocol::discovery::Found;
 use roundtable::protocol::keys::{Identity, Secret, participant_id};
-use roundtable::protocol::roster::{Role, StreamInfo};
+use roundtable::protocol::roster::{RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
 use roundtable::wire::address::Scope;
 use roundtable::wire::discovery::{Announcement, write_announce};
@@ -166,7 +166,15 @@ impl Attacker {
 
     fn act(&mut self, ghost: &mut Ghost, round: u32) {
         let at = moment(&self.clock);
-        let stream = |kind, ssrc| StreamInfo { kind, ssrc, width: 2_040, height: 2_040, fps_milli: 1, position: 0 };
+        let stream = |kind, ssrc| StreamInfo {
+            kind,
+            ssrc,
+            width: 2_040,
+            height: 2_040,
+            fps_milli: 1,
+            position: 0,
+            repair: RepairInfo::default(),
+        };
         let streams = [stream(StreamKind::Video(Layer::Full), round), stream(StreamKind::Audio, round + 1)];
         ghost.session.set_streams(at, &streams, &mut self.out);
         ghost.session.timeout(at, &mut self.out);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roundtable::device::net::memory::{MemoryLan, Profile};
 use roundtable::protocol::chat::{self, OrderKey};
 use roundtable::protocol::keys::{Checked, Identity, Secret};
-use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
+use roundtable::protocol::roster::{Departure, Person, RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::StreamKind;
@@ -109,8 +109,15 @@ impl World {
         self.nodes.push(Node { session, events, lost, lines, control_bytes, publishes, host, alive, due, wall_nanos });
         self.dues.insert((self.now, n));
         if publishes {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: n as u32, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo {
+                kind: StreamKind::Audio,
+                ssrc: n as u32,
+                width: 0,
+                height: 0,
+                fps_milli: 0,
+                position: 0,
+                repair: RepairInfo::default(),
+            };
             self.act(n, |session, at, out| session.set_streams(at, &[stream], out));
         }
         n

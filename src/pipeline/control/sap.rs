@@ -106,7 +106,7 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::roster::{Attention, Camera, Microphone, Role, StreamInfo};
+    use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, Role, StreamInfo};
     use crate::time::NtpTime;
     use crate::wire::address::Scope;
     use crate::wire::message::ParticipantId;
@@ -119,6 +119,7 @@ mod tests {
             height: 1,
             fps_milli: 30_000,
             position: 0,
+            repair: RepairInfo::default(),
         };
         let audio = StreamInfo { kind: StreamKind::Audio, fps_milli: 0, ..video(Layer::Full) };
         Person {

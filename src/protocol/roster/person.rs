@@ -60,6 +60,17 @@ pub struct StreamInfo {
     pub fps_milli: u32,
     /// Roll-over counter << 16 | last sequence number, when the beacon was made.
     pub position: u64,
+    /// What is sent on its repair port.
+    pub repair: RepairInfo,
+}
+
+/// The parity of a video stream, or the redundancy of a voice: RTP of its own on the stream's repair port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairInfo {
+    /// RTP synchronisation source; 0: nothing is repaired.
+    pub ssrc: u32,
+    /// Roll-over counter << 16 | last sequence number, when the beacon was made.
+    pub position: u64,
 }
 
 /// What somebody wants the others to know of themselves.
@@ -212,7 +223,7 @@ impl Person {
     /// Whether anything but stream positions differs: what is worth telling.
     pub fn differs(&self, other: &Person) -> bool {
         let streams_differ = self.streams.len() != other.streams.len()
-            || self.streams.iter().zip(&other.streams).any(|(a, b)| StreamInfo { position: b.position, ..*a } != *b);
+            || self.streams.iter().zip(&other.streams).any(|(a, b)| !a.is_same(b));
         streams_differ
             || self.sid != other.sid
             || self.name != other.name
@@ -226,9 +237,16 @@ impl Person {
 }
 
 impl StreamInfo {
+    /// Whether nothing but positions differs.
+    fn is_same(&self, other: &Self) -> bool {
+        let repair = RepairInfo { position: other.repair.position, ..self.repair };
+        Self { position: other.position, repair, ..*self } == *other
+    }
+
     fn to_wire(self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position } = self;
-        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position }
+        let Self { kind, ssrc, width, height, fps_milli, position, repair } = self;
+        let (repair_ssrc, repair_position) = (repair.ssrc, repair.position);
+        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, repair_ssrc, repair_position }
     }
 }
 
@@ -245,11 +263,12 @@ fn streams_from(wire: &[Stream]) -> Result<Vec<StreamInfo>, BadBeacon> {
         if s.width as usize > JPEG_SIDE_PIXELS_MAX || s.height as usize > JPEG_SIDE_PIXELS_MAX {
             return Err(BadBeacon("picture size"));
         }
-        if s.position >> 48 != 0 {
+        if (s.position | s.repair_position) >> 48 != 0 {
             return Err(BadBeacon("position"));
         }
         let Stream { ssrc, width, height, fps_milli, position, .. } = *s;
-        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position });
+        let repair = RepairInfo { ssrc: s.repair_ssrc, position: s.repair_position };
+        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, repair });
     }
     Ok(streams)
 }
@@ -261,8 +280,15 @@ pub(super) mod tests {
 
     /// A publisher with two streams.
     pub fn ada() -> Person {
-        let audio =
-            StreamInfo { kind: StreamKind::Audio, ssrc: 5, width: 0, height: 0, fps_milli: 0, position: 70_000 };
+        let audio = StreamInfo {
+            kind: StreamKind::Audio,
+            ssrc: 5,
+            width: 0,
+            height: 0,
+            fps_milli: 0,
+            position: 70_000,
+            repair: RepairInfo::default(),
+        };
         let video = StreamInfo {
             kind: StreamKind::Video(Layer::Full),
             ssrc: 6,
@@ -270,6 +296,7 @@ pub(super) mod tests {
             height: 720,
             fps_milli: 30_000,
             position: 9,
+            repair: RepairInfo { ssrc: 7, position: 3 },
         };
         Person {
             id: ParticipantId([1; 16]),

@@ -194,6 +194,8 @@ impl Session {
                 }
             }
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            // Has its own class and is heard where media is received.
+            Opened::RepairRequest(_) => {}
             Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());

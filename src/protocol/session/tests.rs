@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::limits::ARRIVALS_MAX;
-use crate::protocol::roster::Departure;
+use crate::protocol::roster::{Departure, RepairInfo};
 use crate::wire::Layer;
 use crate::wire::address::Scope;
 use crate::wire::discovery::{self, Datagram, Query};
@@ -22,7 +22,15 @@ fn address(n: u8) -> SocketAddrV4 {
 
 fn video() -> StreamInfo {
     let kind = StreamKind::Video(Layer::Full);
-    StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 }
+    StreamInfo {
+        kind,
+        ssrc: 5,
+        width: 1_280,
+        height: 720,
+        fps_milli: 30_000,
+        position: 0,
+        repair: RepairInfo::default(),
+    }
 }
 
 fn setup(n: u8, expected: Option<u32>) -> Setup {
