@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 impl Director {
     /// Key material of an own stream in a protected conference.
-    fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
+    pub(super) fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
         self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.sid, ssrc))
     }
 
@@ -70,6 +70,7 @@ impl Director {
         }
         if !on {
             self.video = None;
+            self.stop_repair(StreamKind::Video(Layer::Full));
             self.control.send(Ask::Camera(Camera::Off));
             self.announce(StreamKind::Video(Layer::Full), None);
             return;
@@ -122,7 +123,7 @@ impl Director {
                     height: height as u32,
                     fps_milli: (fps * 1_000.0) as u32,
                     position: 0,
-                    repair: RepairInfo::default(),
+                    repair: self.repairs.info(StreamKind::Video(Layer::Full)),
                 };
                 self.shared.state().own.camera = CameraView::Live;
                 self.camera_told = false;
@@ -185,12 +186,17 @@ impl Director {
             StreamKind::Audio => Arc::clone(&self.audio_position),
             StreamKind::Video(_) => Arc::clone(&self.video_position),
         };
-        let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
+        let local = |&info: &StreamInfo| LocalStream {
+            info,
+            position: Some(position(info.kind)),
+            repair: self.repairs.position(info.kind),
+        };
         let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
     }
 
     fn picture_stream(&mut self, ssrc: u32) -> StreamConfig {
+        let repair = self.repair_of(StreamKind::Video(Layer::Full), ssrc);
         StreamConfig {
             ssrc,
             first_sequence: self.random.next_u64() as u16,
@@ -203,6 +209,7 @@ impl Director {
             seed: self.random.next_u64(),
             master: self.master(ssrc),
             position: Arc::clone(&self.video_position),
+            repair: Some(repair),
         }
     }
 
@@ -222,6 +229,8 @@ impl Director {
             let ssrc = source(&self.streams, kind).unwrap_or_else(|| self.random.next_u64() as u32);
             sender.stream(self.picture_stream(ssrc));
             self.video = Some((ssrc, sender));
+            let repair = self.repairs.info(kind);
+            self.streams.iter_mut().filter(|s| s.kind == kind).for_each(|s| s.repair = repair);
         }
         self.tell_streams();
     }

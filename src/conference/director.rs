@@ -16,6 +16,7 @@ use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
+use super::repair::Repairs;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
@@ -57,6 +58,7 @@ pub struct Director {
     pub(super) receiver: receive::Receiver,
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
+    pub(super) repairs: Repairs,
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
     pub(super) me: ParticipantId,
@@ -123,6 +125,7 @@ impl Director {
             entrance: ready.entrance,
         })?;
         let sid = control.sid();
+        receiver.feedback(&ready.socket, &ready.sealing, sid);
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -136,6 +139,7 @@ impl Director {
             receiver,
             voices,
             follows: Follows::default(),
+            repairs: Repairs::default(),
             keys: ready.keys,
             me: ready.id,
             sid,
@@ -423,6 +427,8 @@ impl Director {
         };
         self.audio_to.set(to(StreamKind::Audio));
         self.video_to.set(to(StreamKind::Video(Layer::Full)));
+        drop(state);
+        self.direct_repair(slot);
     }
 
     fn roll(&mut self, now: Timestamp) {

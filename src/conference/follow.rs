@@ -18,10 +18,10 @@ use super::tap::Taps;
 use crate::device::sound::SpeakerSpec;
 use crate::limits::SLOTS_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
-use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
+use crate::pipeline::receive::{ClockOffset, RepairSource, Sink, Subscription};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::VideoStats;
-use crate::protocol::roster::StreamInfo;
+use crate::protocol::roster::{RepairInfo, StreamInfo};
 use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
@@ -58,6 +58,7 @@ struct Opening {
     key: u64,
     /// Participant and session, which the keys of their streams follow from.
     of: (ParticipantId, u64),
+    slot: Option<u8>,
     video: Option<(Received, StreamInfo)>,
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
@@ -145,7 +146,7 @@ impl Director {
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
         let of = (other.person.id, other.person.sid);
-        Some(Opening { key: other.key, of, video, voice, picture, offset })
+        Some(Opening { key: other.key, of, slot: other.person.slot, video, voice, picture, offset })
     }
 
     pub(super) fn again_after(&mut self, now: Timestamp) {
@@ -153,7 +154,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, of, video, voice, picture, offset } = opening;
+        let Opening { key, of, slot, video, voice, picture, offset } = opening;
         let mut opened = Opened::default();
         if let Some((received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -163,7 +164,8 @@ impl Director {
                 true_size: Some((stream.width as usize, stream.height as usize)),
             };
             let opener = self.opener(of, &stream);
-            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, opener, sink) {
+            let repair = self.repair_source(of, slot, &stream);
+            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, opener, repair, sink) {
                 opened.video = Some((received, stats));
             }
         }
@@ -171,7 +173,7 @@ impl Director {
             let key = stream_key(key, StreamKind::Audio);
             let opener = self.opener(of, &stream);
             match self.voices.add(key) {
-                Ok(stats) if self.subscribe(now, key, &received, &offset, opener, Sink::Audio) => {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, opener, None, Sink::Audio) => {
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -192,6 +194,20 @@ impl Director {
         Some(Unprotector::new(&keys.srtp(&id, sid, stream.ssrc), stream.ssrc, rollovers))
     }
 
+    /// Where a picture is repaired, when its sender does that.
+    fn repair_source(
+        &mut self,
+        of: (ParticipantId, u64),
+        slot: Option<u8>,
+        stream: &StreamInfo,
+    ) -> Option<RepairSource> {
+        let RepairInfo { ssrc, position } = stream.repair;
+        let address = self.shared.state().plan.repair(slot?, stream.kind);
+        let parity = StreamInfo { ssrc, position, ..*stream };
+        let (opener, seed) = (self.opener(of, &parity), self.random.next_u64());
+        (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed })
+    }
+
     fn subscribe(
         &mut self,
         now: Timestamp,
@@ -199,11 +215,13 @@ impl Director {
         received: &Received,
         offset: &ClockOffset,
         opener: Option<Unprotector>,
+        repair: Option<RepairSource>,
         sink: Sink,
     ) -> bool {
         let &Received { address: rtp, source, ssrc } = received;
         let (source, ssrc) = (Some(source), Some(ssrc));
-        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset: offset.clone(), opener, sink }) {
+        let offset = offset.clone();
+        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset, opener, repair, sink }) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "cannot receive a stream; trying again");

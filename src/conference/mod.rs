@@ -22,6 +22,7 @@ mod latency;
 mod notices;
 mod own;
 mod people;
+mod repair;
 mod state;
 pub mod stats;
 mod succession;

@@ -45,6 +45,8 @@ pub struct VideoSums {
     frames_decoded: u64,
     frames_skipped: u64,
     frames_lost: u64,
+    frames_repaired: u64,
+    frames_concealed: u64,
     packets_received: u64,
     packets_lost: u64,
     refused: u64,
@@ -58,6 +60,8 @@ impl From<&VideoStats> for VideoSums {
             frames_decoded: s.frames_decoded.load(Relaxed),
             frames_skipped: s.frames_skipped.load(Relaxed),
             frames_lost: s.frames_lost.load(Relaxed),
+            frames_repaired: s.frames_repaired.load(Relaxed),
+            frames_concealed: s.frames_concealed.load(Relaxed),
             packets_received: s.packets_received.load(Relaxed),
             packets_lost: s.packets_lost.load(Relaxed),
             refused: s.rejected.load(Relaxed) + s.foreign.load(Relaxed),
@@ -72,6 +76,8 @@ impl AddAssign for VideoSums {
         self.frames_decoded += other.frames_decoded;
         self.frames_skipped += other.frames_skipped;
         self.frames_lost += other.frames_lost;
+        self.frames_repaired += other.frames_repaired;
+        self.frames_concealed += other.frames_concealed;
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.refused += other.refused;
@@ -267,8 +273,8 @@ impl Other {
             frames_shown: self.video.shown,
             frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
             frames_lost: sums.frames_lost,
-            frames_repaired: 0,
-            frames_concealed: 0,
+            frames_repaired: sums.frames_repaired,
+            frames_concealed: sums.frames_concealed,
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),

@@ -5,6 +5,7 @@ pub mod audio_send;
 pub mod control;
 pub mod egress;
 pub mod receive;
+pub mod repair;
 pub mod slot;
 pub mod tap;
 pub mod video_receive;

@@ -13,7 +13,7 @@
 
 use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX};
 use crate::wire::jpeg_payload::{JpegHeader, MAIN_HEADER_BYTES, RESTART_HEADER_BYTES, Sampling, TABLES_HEADER_BYTES};
-use crate::wire::repair::SHARD_PACKET_BYTES_MAX;
+use crate::wire::repair::{PT_PARITY, Parity, SHARD_PACKET_BYTES_MAX};
 use crate::wire::rtp;
 
 /// Size of every packet of a frame but its last: it fits the shard of a parity packet, which is somewhat larger.
@@ -229,6 +229,32 @@ impl VideoPacketizer {
         self.held[1] |= MARKER_BIT;
         self.counters.sent(self.held.len() - rtp::HEADER_BYTES);
         out.bytes.append(&mut self.held);
+    }
+
+    /// What was handed out.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Puts the parity of one stream into RTP of its own.
+#[derive(Debug)]
+pub struct ParityPacketizer {
+    counters: Counters,
+}
+
+impl ParityPacketizer {
+    /// A stream whose first packet carries `first_sequence`.
+    pub fn new(ssrc: u32, first_sequence: u16) -> Self {
+        Self { counters: Counters::new(ssrc, first_sequence) }
+    }
+
+    /// Writes one packet over `out`, with the RTP timestamp of the frame it repairs.
+    pub fn packet(&mut self, timestamp: u32, parity: &Parity<'_>, out: &mut Vec<u8>) {
+        out.clear();
+        self.counters.next(PT_PARITY, false, timestamp).write(out);
+        parity.write(out);
+        self.counters.sent(out.len() - rtp::HEADER_BYTES);
     }
 
     /// What was handed out.

@@ -251,6 +251,9 @@ impl Role {
             if let Some(position) = &stream.position {
                 self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed));
             }
+            if let Some(position) = &stream.repair {
+                self.session.set_repair_position(stream.info.kind, position.load(Ordering::Relaxed));
+            }
         }
     }
 

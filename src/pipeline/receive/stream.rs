@@ -3,13 +3,15 @@
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use super::feedback::{Feedback, is_request};
 use super::video::VideoPath;
-use super::{ClockOffset, Error, Sink, Subscription};
-use crate::device::net::{Datagram, Interface, UdpSocket};
+use super::{AudioSink, ClockOffset, Error, RepairSource, Sink, Subscription};
+use crate::device::net::{Datagram, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::DATAGRAM_BYTES_MAX;
-use crate::pipeline::video_receive::VideoStream;
+use crate::pipeline::video_receive::{Decoders, VideoStream};
 use crate::protocol::clock::SenderClock;
 use crate::protocol::srtp::{self, Unprotector};
+use crate::time::Timestamp;
 use crate::wire::{rtcp, rtp};
 
 /// Media clocks (RFC 2435 section 3, RFC 7587 section 4.1).
@@ -49,6 +51,15 @@ pub(super) struct Stream {
     pub(super) offset: ClockOffset,
     pub(super) opener: Opener,
     pub(super) kind: Kind,
+    pub(super) repair: Option<RepairPort>,
+}
+
+/// Where a stream is repaired.
+pub(super) struct RepairPort {
+    pub(super) address: SocketAddrV4,
+    pub(super) socket: UdpSocket,
+    pub(super) ssrc: Option<u32>,
+    pub(super) opener: Opener,
 }
 
 /// Opens the packets of a protected stream; those of an open conference are taken as they are.
@@ -84,13 +95,23 @@ pub(super) enum Kind {
 
 impl Stream {
     pub(super) fn open(subscription: Subscription, interface: &Interface) -> Result<Self, Error> {
-        let Subscription { key, rtp, source, ssrc, offset, opener, sink } = subscription;
+        let Subscription { key, rtp, source, ssrc, offset, opener, repair, sink } = subscription;
+        let seed = repair.as_ref().map(|repair| repair.seed);
         let (kind, rate) = match sink {
             Sink::Audio => (Kind::Audio, AUDIO_CLOCK_HZ),
             Sink::Video { slot, stats, true_size } => {
                 let stream = Arc::new(VideoStream::new(slot, stats, true_size)?);
-                (Kind::Video(Box::new(VideoPath::new(stream))), VIDEO_CLOCK_HZ)
+                (Kind::Video(Box::new(VideoPath::new(stream, seed))), VIDEO_CLOCK_HZ)
             }
+        };
+        let repair = match repair {
+            None => None,
+            Some(RepairSource { address, ssrc, opener, .. }) => Some(RepairPort {
+                address,
+                socket: UdpSocket::multicast(address, interface)?,
+                ssrc: Some(ssrc),
+                opener: Opener::new(opener),
+            }),
         };
         Ok(Self {
             key,
@@ -102,11 +123,85 @@ impl Stream {
             offset,
             opener: Opener::new(opener),
             kind,
+            repair,
         })
     }
 
+    /// Takes a batch of the stream's media; how many packets of a voice were refused.
+    pub(super) fn media(&mut self, now: Timestamp, buffer: &ReceiveBuffer, audio: &mut dyn AudioSink) -> u64 {
+        let mut refused = 0;
+        for datagram in buffer.datagrams() {
+            let source = pinned(&datagram, self.source, &mut self.ssrc);
+            let plain = match source {
+                Source::Own => self.opener.plain(datagram.bytes, Unprotector::open),
+                Source::Foreign | Source::Malformed => None,
+            };
+            match (&mut self.kind, plain) {
+                (Kind::Audio, Some(bytes)) => audio.packet(self.key, now, bytes),
+                (Kind::Audio, None) => refused += 1,
+                (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &self.clock, &self.offset),
+                (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
+                (Kind::Video(video), None) => video.foreign += 1,
+            }
+        }
+        refused
+    }
+
+    /// Takes a batch of the stream's repair port: parity, and requests of others; how many datagrams were refused.
+    pub(super) fn parity(&mut self, now: Timestamp, buffer: &ReceiveBuffer, feedback: &mut Feedback) -> u64 {
+        let (Some(repair), Kind::Video(video)) = (&mut self.repair, &mut self.kind) else { return 0 };
+        let mut refused = 0;
+        for datagram in buffer.datagrams() {
+            if is_request(datagram.bytes) {
+                match feedback.open(now, &datagram) {
+                    Some(requests) => requests.iter().for_each(|request| video.heard(now, request)),
+                    None => refused += 1,
+                }
+                continue;
+            }
+            let plain = match pinned(&datagram, self.source, &mut repair.ssrc) {
+                Source::Own => repair.opener.plain(datagram.bytes, Unprotector::open),
+                Source::Foreign | Source::Malformed => None,
+            };
+            match plain {
+                Some(bytes) => video.parity(now, bytes, &self.clock, &self.offset),
+                None => refused += 1,
+            }
+        }
+        refused
+    }
+
+    /// When [`settle`](Self::settle) has something to do of itself.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        match &self.kind {
+            Kind::Audio => None,
+            Kind::Video(video) => video.next_timeout(),
+        }
+    }
+
+    /// A batch was taken, or time has passed: asks for what is missing, and wakes the decoder.
+    pub(super) fn settle(&mut self, now: Timestamp, feedback: &mut Feedback, decoders: &Decoders) {
+        let Kind::Video(video) = &mut self.kind else { return };
+        video.settle(now, &self.clock, &self.offset, |request| {
+            if let Some(repair) = &self.repair {
+                feedback.ask(repair.address, request);
+            }
+        });
+        video.end_of_batch(&self.clock, &self.offset);
+        if std::mem::take(&mut video.to_decode) {
+            decoders.wake(self.key, &video.stream);
+        }
+    }
+
+    /// How many receive the stream.
+    pub(super) fn set_crowd(&mut self, people: usize) {
+        if let Kind::Video(video) = &mut self.kind {
+            video.set_crowd(people);
+        }
+    }
+
     pub(super) fn rejoin(&self) {
-        for socket in [&self.rtp, &self.rtcp] {
+        for socket in [&self.rtp, &self.rtcp].into_iter().chain(self.repair.as_ref().map(|repair| &repair.socket)) {
             if let Err(error) = socket.rejoin() {
                 tracing::warn!(%error, "cannot join a group again");
             }

@@ -168,6 +168,10 @@ impl Keeper {
     /// Takes a plain packet that is being sent, in the order of the stream.
     pub fn keep(&mut self, now: Timestamp, packet: &[u8]) {
         let Ok((header, _)) = rtp::parse_header_only(packet) else { return };
+        if header.ssrc != self.ssrc {
+            // Of the stream before, which ends.
+            return;
+        }
         let newest = &self.frames[self.newest];
         if !self.begun || newest.timestamp != header.timestamp || newest.finished.is_some() {
             self.newest = (self.newest + usize::from(self.begun)) % REPAIR_FRAMES_KEPT_MAX;

@@ -376,6 +376,13 @@ impl Session {
         }
     }
 
+    /// The same of what repairs it.
+    pub fn set_repair_position(&mut self, kind: StreamKind, position: u64) {
+        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
+            stream.repair.position = position & ((1 << 48) - 1);
+        }
+    }
+
     /// The instance's own socket has another address.
     pub fn set_address(&mut self, at: Moment, address: SocketAddrV4, out: &mut Outputs) {
         if self.me.address != address {

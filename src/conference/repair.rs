@@ -1,0 +1,102 @@
+//! Repair of the own streams: a source of parity for each, announced with it, heard on its repair port.
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::director::Director;
+use crate::pipeline::repair::{OutgoingRepair, RepairConfig};
+use crate::protocol::roster::RepairInfo;
+use crate::wire::StreamKind;
+
+/// Of one own stream.
+struct Repaired {
+    kind: StreamKind,
+    ssrc: u32,
+    position: Arc<AtomicU64>,
+    outgoing: OutgoingRepair,
+    /// Where requests are heard.
+    heard: Option<SocketAddrV4>,
+}
+
+/// What repairs the own streams.
+#[derive(Default)]
+pub struct Repairs {
+    all: Vec<Repaired>,
+    /// Receivers told last.
+    crowd: usize,
+}
+
+impl Repairs {
+    /// What is announced of the repair of a stream.
+    pub(super) fn info(&self, kind: StreamKind) -> RepairInfo {
+        let ssrc = self.all.iter().find(|r| r.kind == kind).map_or(0, |r| r.ssrc);
+        RepairInfo { ssrc, position: 0 }
+    }
+
+    /// Where the parity of a stream is, for beacons.
+    pub(super) fn position(&self, kind: StreamKind) -> Option<Arc<AtomicU64>> {
+        self.all.iter().find(|r| r.kind == kind).map(|r| Arc::clone(&r.position))
+    }
+}
+
+impl Director {
+    /// What repairs the own stream of `kind` whose source is `of`: in place of what repaired the one before.
+    pub(super) fn repair_of(&mut self, kind: StreamKind, of: u32) -> OutgoingRepair {
+        self.stop_repair(kind);
+        let ssrc = (self.random.next_u64() as u32).max(1);
+        let position = Arc::<AtomicU64>::default();
+        let config = RepairConfig {
+            of,
+            ssrc,
+            first_sequence: self.random.next_u64() as u16,
+            master: self.master(ssrc),
+            position: Arc::clone(&position),
+        };
+        let outgoing = OutgoingRepair::new(&config, Arc::clone(&self.socket));
+        self.repairs.all.push(Repaired { kind, ssrc, position, outgoing: outgoing.clone(), heard: None });
+        outgoing
+    }
+
+    /// Ends the repair of an own stream that is not sent any more.
+    pub(super) fn stop_repair(&mut self, kind: StreamKind) {
+        if let Some(at) = self.repairs.all.iter().position(|r| r.kind == kind) {
+            self.repairs.all.swap_remove(at);
+            self.receiver.unrepair(u64::from(kind.to_wire()));
+        }
+    }
+
+    /// Sends parity, and hears requests for it, where the slot says.
+    pub(super) fn direct_repair(&mut self, slot: Option<u8>) {
+        let state = self.shared.state();
+        let (plan, crowd) = (state.plan, 1 + state.people.here().count());
+        drop(state);
+        // Oneself is no receiver of one's own streams, but of the others', as everybody else.
+        if std::mem::replace(&mut self.repairs.crowd, crowd) != crowd {
+            self.receiver.crowd(crowd.saturating_sub(1));
+        }
+        for repaired in &mut self.repairs.all {
+            let announced = self.streams.iter().any(|s| s.kind == repaired.kind);
+            let to = slot.filter(|_| announced).map(|slot| plan.repair(slot, repaired.kind));
+            if to == repaired.heard {
+                continue;
+            }
+            repaired.outgoing.direct(to);
+            let key = u64::from(repaired.kind.to_wire());
+            repaired.heard = match to {
+                None => {
+                    self.receiver.unrepair(key);
+                    None
+                }
+                Some(address) => match self.receiver.repair(key, address, &repaired.outgoing) {
+                    Ok(()) => to,
+                    Err(error) => {
+                        // Tried again with the next tick; the stream itself goes on.
+                        tracing::debug!(%error, "cannot hear requests for repair");
+                        None
+                    }
+                },
+            };
+        }
+    }
+}
