@@ -165,7 +165,7 @@ impl Director {
             };
             let opener = self.opener(of, &stream);
             let repair = self.repair_source(of, slot, &stream);
-            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, opener, repair, sink) {
+            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, (opener, repair), sink) {
                 opened.video = Some((received, stats));
             }
         }
@@ -173,7 +173,7 @@ impl Director {
             let key = stream_key(key, StreamKind::Audio);
             let opener = self.opener(of, &stream);
             match self.voices.add(key) {
-                Ok(stats) if self.subscribe(now, key, &received, &offset, opener, None, Sink::Audio) => {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, None), Sink::Audio) => {
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -214,8 +214,7 @@ impl Director {
         key: u64,
         received: &Received,
         offset: &ClockOffset,
-        opener: Option<Unprotector>,
-        repair: Option<RepairSource>,
+        (opener, repair): (Option<Unprotector>, Option<RepairSource>),
         sink: Sink,
     ) -> bool {
         let &Received { address: rtp, source, ssrc } = received;

@@ -1,6 +1,6 @@
 //! Repair of the own streams: a source of parity for each, announced with it, heard on its repair port.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -16,7 +16,7 @@ struct Repaired {
     position: Arc<AtomicU64>,
     outgoing: OutgoingRepair,
     /// Where requests are heard.
-    heard: Option<SocketAddrV4>,
+    heard: Option<SocketAddr>,
 }
 
 /// What repairs the own streams.

@@ -8,7 +8,7 @@
 //! The lock is held for a copy of a batch, or to compute and send some parity: well under a millisecond. Nothing waits for
 //! a request.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -109,7 +109,7 @@ impl OutgoingRepair {
     }
 
     /// Where parity goes, or nowhere.
-    pub fn direct(&self, address: Option<SocketAddrV4>) {
+    pub fn direct(&self, address: Option<SocketAddr>) {
         self.destination.set(address);
     }
 

@@ -128,7 +128,7 @@ impl<'a> Parity<'a> {
         if index >= k + parity_max(k) {
             return Err(Error::Index(index));
         }
-        if !bytes.is_multiple_of(2) || bytes < SHARD_LENGTH_BYTES + rtp::HEADER_BYTES || bytes > SHARD_BYTES_MAX {
+        if !bytes.is_multiple_of(2) || !(SHARD_LENGTH_BYTES + rtp::HEADER_BYTES..=SHARD_BYTES_MAX).contains(&bytes) {
             return Err(Error::Shard(bytes));
         }
         if shard.len() != bytes {

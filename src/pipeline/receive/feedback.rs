@@ -7,7 +7,7 @@
 //! Requests are sealed with keys of their own ([`Class::Feedback`]), because this thread sends them by itself. What cannot
 //! be opened costs a counter.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::device::net::{Datagram, Dscp, ReceiveBuffer, UdpSocket};
@@ -61,7 +61,7 @@ pub(super) fn is_request(bytes: &[u8]) -> bool {
 
 impl Feedback {
     /// Sends a request to everybody on the repair port `to`.
-    pub(super) fn ask(&mut self, to: SocketAddrV4, request: RepairRequest) {
+    pub(super) fn ask(&mut self, to: SocketAddr, request: RepairRequest) {
         let Some(link) = &mut self.link else { return };
         self.body.clear();
         self.sealed.clear();
@@ -92,7 +92,7 @@ impl Feedback {
         if header.sid == link.sealer.sid() {
             return Some(&[]);
         }
-        let source = *datagram.source.ip();
+        let source = datagram.source.ip();
         if !self.work.take(now, source, REPAIR_WORK_PER_SOURCE_MAX, REPAIR_WORK_PER_S_MAX) {
             return None;
         }

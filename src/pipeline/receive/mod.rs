@@ -18,7 +18,7 @@ mod stream;
 mod video;
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -101,7 +101,7 @@ pub enum Sink {
 /// Where a stream is repaired.
 pub struct RepairSource {
     /// Group and port of the parity and of the requests for it.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// SSRC of the parity.
     pub ssrc: u32,
     /// In a protected conference what opens it.
@@ -115,9 +115,9 @@ pub struct Subscription {
     /// Names it in commands and to the audio sink.
     pub key: u64,
     /// Group and port of its RTP; RTCP is on the port above.
-    pub rtp: SocketAddrV4,
+    pub rtp: SocketAddr,
     /// The socket its participant sends everything from; `None` takes what anybody sends.
-    pub source: Option<SocketAddrV4>,
+    pub source: Option<SocketAddr>,
     /// Its SSRC as announced; `None` pins the first one heard.
     pub ssrc: Option<u32>,
     /// Offset of its participant's wall clock.
@@ -216,7 +216,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
-    pub fn repair(&self, key: u64, address: SocketAddrV4, repair: &OutgoingRepair) -> Result<(), Error> {
+    pub fn repair(&self, key: u64, address: SocketAddr, repair: &OutgoingRepair) -> Result<(), Error> {
         let socket = UdpSocket::multicast(address, &self.interface)?;
         self.command(Command::Repair(Box::new(OwnRepair { key, socket, repair: repair.clone() })))
     }
