@@ -198,6 +198,7 @@ fn voices() -> u64 {
         name: "Ada".into(),
         master: None,
         position: Arc::default(),
+        repair: None,
         muted: false,
     };
     let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");

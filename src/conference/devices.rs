@@ -12,7 +12,7 @@ use crate::pipeline::control::{Command as Ask, LocalStream};
 use crate::pipeline::egress::Egress;
 use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
 use crate::protocol::keys;
-use crate::protocol::roster::{Camera, Microphone, RepairInfo, StreamInfo};
+use crate::protocol::roster::{Camera, Microphone, StreamInfo};
 use crate::protocol::srtp::MASTER_BYTES;
 use crate::wire::{Layer, StreamKind};
 use zeroize::Zeroizing;
@@ -37,6 +37,7 @@ impl Director {
             name: self.config.name.clone(),
             master: self.master(ssrc),
             position: Arc::clone(&self.audio_position),
+            repair: Some(self.redundancy_of(ssrc)),
             muted,
         };
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
@@ -157,7 +158,7 @@ impl Director {
             height: 0,
             fps_milli: 0,
             position: 0,
-            repair: RepairInfo::default(),
+            repair: self.repairs.info(StreamKind::Audio),
         };
         self.announce(StreamKind::Audio, works.then_some(info));
         if let Some((kind, text)) = self.microphone.of(&event) {
@@ -221,8 +222,12 @@ impl Director {
         if let Some((_, sender)) = self.audio.take() {
             let ssrc = source(&self.streams, StreamKind::Audio).unwrap_or_else(|| self.random.next_u64() as u32);
             let (first_sequence, master) = (self.random.next_u64() as u16, self.master(ssrc));
-            sender.stream(NextStream { ssrc, first_sequence, master, position: Arc::clone(&self.audio_position) });
+            let repair = Some(self.redundancy_of(ssrc));
+            let position = Arc::clone(&self.audio_position);
+            sender.stream(NextStream { ssrc, first_sequence, master, position, repair });
             self.audio = Some((ssrc, sender));
+            let repair = self.repairs.info(StreamKind::Audio);
+            self.streams.iter_mut().filter(|s| s.kind == StreamKind::Audio).for_each(|s| s.repair = repair);
         }
         if let Some((_, sender)) = self.video.take() {
             let kind = StreamKind::Video(Layer::Full);

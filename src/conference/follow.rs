@@ -172,8 +172,9 @@ impl Director {
         if let Some((received, stream)) = voice {
             let key = stream_key(key, StreamKind::Audio);
             let opener = self.opener(of, &stream);
+            let repair = self.repair_source(of, slot, &stream);
             match self.voices.add(key) {
-                Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, None), Sink::Audio) => {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, repair), Sink::Audio) => {
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -194,7 +195,7 @@ impl Director {
         Some(Unprotector::new(&keys.srtp(&id, sid, stream.ssrc), stream.ssrc, rollovers))
     }
 
-    /// Where a picture is repaired, when its sender does that.
+    /// Where a stream is repaired, when its sender does that.
     fn repair_source(
         &mut self,
         of: (ParticipantId, u64),

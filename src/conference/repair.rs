@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::director::Director;
-use crate::pipeline::repair::{OutgoingRepair, RepairConfig};
+use crate::pipeline::repair::{Answering, OutgoingRedundancy, OutgoingRepair, RepairConfig};
 use crate::protocol::roster::RepairInfo;
 use crate::wire::StreamKind;
 
@@ -14,7 +14,7 @@ struct Repaired {
     kind: StreamKind,
     ssrc: u32,
     position: Arc<AtomicU64>,
-    outgoing: OutgoingRepair,
+    outgoing: Answering,
     /// Where requests are heard.
     heard: Option<SocketAddr>,
 }
@@ -28,6 +28,11 @@ pub struct Repairs {
 }
 
 impl Repairs {
+    fn add(&mut self, kind: StreamKind, config: RepairConfig, outgoing: Answering) {
+        let RepairConfig { ssrc, position, .. } = config;
+        self.all.push(Repaired { kind, ssrc, position, outgoing, heard: None });
+    }
+
     /// What is announced of the repair of a stream.
     pub(super) fn info(&self, kind: StreamKind) -> RepairInfo {
         let ssrc = self.all.iter().find(|r| r.kind == kind).map_or(0, |r| r.ssrc);
@@ -43,19 +48,25 @@ impl Repairs {
 impl Director {
     /// What repairs the own stream of `kind` whose source is `of`: in place of what repaired the one before.
     pub(super) fn repair_of(&mut self, kind: StreamKind, of: u32) -> OutgoingRepair {
+        let config = self.repair_config(kind, of);
+        let outgoing = OutgoingRepair::new(&config, Arc::clone(&self.socket));
+        self.repairs.add(kind, config, Answering::Video(outgoing.clone()));
+        outgoing
+    }
+
+    /// The same for the own voice.
+    pub(super) fn redundancy_of(&mut self, of: u32) -> OutgoingRedundancy {
+        let config = self.repair_config(StreamKind::Audio, of);
+        let outgoing = OutgoingRedundancy::new(&config, Arc::clone(&self.socket));
+        self.repairs.add(StreamKind::Audio, config, Answering::Voice(outgoing.clone()));
+        outgoing
+    }
+
+    fn repair_config(&mut self, kind: StreamKind, of: u32) -> RepairConfig {
         self.stop_repair(kind);
         let ssrc = (self.random.next_u64() as u32).max(1);
-        let position = Arc::<AtomicU64>::default();
-        let config = RepairConfig {
-            of,
-            ssrc,
-            first_sequence: self.random.next_u64() as u16,
-            master: self.master(ssrc),
-            position: Arc::clone(&position),
-        };
-        let outgoing = OutgoingRepair::new(&config, Arc::clone(&self.socket));
-        self.repairs.all.push(Repaired { kind, ssrc, position, outgoing: outgoing.clone(), heard: None });
-        outgoing
+        let (first_sequence, master) = (self.random.next_u64() as u16, self.master(ssrc));
+        RepairConfig { of, ssrc, first_sequence, master, position: Arc::default() }
     }
 
     /// Ends the repair of an own stream that is not sent any more.

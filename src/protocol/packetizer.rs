@@ -13,7 +13,7 @@
 
 use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX};
 use crate::wire::jpeg_payload::{JpegHeader, MAIN_HEADER_BYTES, RESTART_HEADER_BYTES, Sampling, TABLES_HEADER_BYTES};
-use crate::wire::repair::{PT_PARITY, Parity, SHARD_PACKET_BYTES_MAX};
+use crate::wire::repair::{PT_PARITY, PT_REPEATS, Parity, SHARD_PACKET_BYTES_MAX};
 use crate::wire::rtp;
 
 /// Size of every packet of a frame but its last: it fits the shard of a parity packet, which is somewhat larger.
@@ -237,20 +237,28 @@ impl VideoPacketizer {
     }
 }
 
-/// Puts the parity of one stream into RTP of its own.
+/// Puts the parity of a picture, or the repeats of a voice, into RTP of its own.
 #[derive(Debug)]
-pub struct ParityPacketizer {
+pub struct RepairPacketizer {
     counters: Counters,
 }
 
-impl ParityPacketizer {
+impl RepairPacketizer {
     /// A stream whose first packet carries `first_sequence`.
     pub fn new(ssrc: u32, first_sequence: u16) -> Self {
         Self { counters: Counters::new(ssrc, first_sequence) }
     }
 
-    /// Writes one packet over `out`, with the RTP timestamp of the frame it repairs.
-    pub fn packet(&mut self, timestamp: u32, parity: &Parity<'_>, out: &mut Vec<u8>) {
+    /// Writes one packet with repeats over `out`; it needs no timestamp, as each repeat has its own.
+    pub fn repeats(&mut self, repeats: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        self.counters.next(PT_REPEATS, false, 0).write(out);
+        out.extend_from_slice(repeats);
+        self.counters.sent(repeats.len());
+    }
+
+    /// Writes one packet of parity over `out`, with the RTP timestamp of the frame it repairs.
+    pub fn parity(&mut self, timestamp: u32, parity: &Parity<'_>, out: &mut Vec<u8>) {
         out.clear();
         self.counters.next(PT_PARITY, false, timestamp).write(out);
         parity.write(out);

@@ -1,12 +1,13 @@
-//! Repair of video frames: the request for parity, and the parity packet. Both travel on the stream's repair port.
+//! Repair: the request for it, the parity packet of video, the repeat packet of audio. All travel on the stream's repair
+//! port, which for audio is its redundancy port.
 //!
 //! ```proto
 //! // Number 10 of wire::message, in a sealed datagram of class feedback, to everybody who receives the stream.
 //! message RepairRequest { fixed32 ssrc    = 1;            // of the stream, not of its parity
-//!                         optional fixed32 frame = 2;     // RTP timestamp; left out when nothing of the frame came
+//!                         optional fixed32 frame = 2;     // RTP timestamp; left out for audio, and when nothing of it came
 //!                         uint32  base    = 3;            // sequence number of its first packet, or of one of it
 //!                         uint32  k       = 4;            // packets of the frame; 0 while that is not known
-//!                         uint32  deficit = 5; }          // packets that are missing
+//!                         uint32  deficit = 5; }          // packets that are missing; of audio, from base on
 //! ```
 //! ```text
 //! RTP header (12): PT 112, sequence and SSRC of the parity's own, timestamp of the frame
@@ -17,6 +18,7 @@
 //!   8  ..  the shard. A packet's shard is its length in 2 bytes, the plain RTP packet, zeros
 //! ```
 //! The code is Reed-Solomon over GF(2^16) as `protocol::repair` has it; any `k` shards of a frame give all of it back.
+//! A repeat packet is an RTP packet too, with PT 113: packets of the voice, plain, each behind its length in 2 bytes.
 //! Numbers are in network order.
 
 use crate::limits::{JPEG_PACKETS_MAX, RTP_PACKET_BYTES_MAX};
@@ -24,6 +26,8 @@ use crate::wire::rtp;
 
 /// Payload type of parity (dynamic); nobody but us receives it.
 pub const PT_PARITY: u8 = 112;
+/// Payload type of repeats (dynamic); nobody but us receives it.
+pub const PT_REPEATS: u8 = 113;
 /// Bytes between RTP header and shard.
 pub const PARITY_HEADER_BYTES: usize = 8;
 /// Bytes of a shard's length in front of its packet.
@@ -34,6 +38,9 @@ const TAG_BYTES: usize = 10;
 pub const SHARD_BYTES_MAX: usize = RTP_PACKET_BYTES_MAX - TAG_BYTES - rtp::HEADER_BYTES - PARITY_HEADER_BYTES;
 /// Largest plain RTP packet that fits a shard.
 pub const SHARD_PACKET_BYTES_MAX: usize = SHARD_BYTES_MAX - SHARD_LENGTH_BYTES;
+
+/// Largest payload of a repeat packet.
+pub const REPEATS_BYTES_MAX: usize = RTP_PACKET_BYTES_MAX - TAG_BYTES - rtp::HEADER_BYTES;
 
 const _: () = assert!(SHARD_BYTES_MAX.is_multiple_of(2));
 
@@ -76,7 +83,7 @@ pub struct ParityHeader {
 /// Why a payload is no parity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not [`PT_PARITY`].
+    /// Neither [`PT_PARITY`] nor [`PT_REPEATS`], or not the one expected.
     #[error("payload type {0} on a repair port")]
     PayloadType(u8),
     /// Shorter than its header, or than the shard it announces, or longer.
@@ -147,6 +154,60 @@ impl<'a> Parity<'a> {
     }
 }
 
+/// A repeat packet's payload: at least one packet, all of them whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats<'a>(&'a [u8]);
+
+impl<'a> Repeats<'a> {
+    /// Reads the payload of `packet`.
+    ///
+    /// # Errors
+    /// [`Error::PayloadType`] and [`Error::Length`].
+    pub fn parse(packet: &rtp::Packet<'a>) -> Result<Self, Error> {
+        if packet.header.payload_type != PT_REPEATS {
+            return Err(Error::PayloadType(packet.header.payload_type));
+        }
+        let actual = packet.payload.len();
+        let mut rest = packet.payload;
+        loop {
+            let Some((_, behind)) = first_repeat(rest) else {
+                let expected = actual - rest.len() + SHARD_LENGTH_BYTES + rtp::HEADER_BYTES;
+                return Err(Error::Length { expected, actual });
+            };
+            if behind.is_empty() {
+                return Ok(Self(packet.payload));
+            }
+            rest = behind;
+        }
+    }
+
+    /// The packets in it.
+    pub fn packets(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (packet, behind) = first_repeat(rest)?;
+            rest = behind;
+            Some(packet)
+        })
+    }
+
+    /// Appends a packet to a payload. False, and nothing appended, when it would be too long.
+    pub fn append(packet: &[u8], payload: &mut Vec<u8>) -> bool {
+        let fits = payload.len() + SHARD_LENGTH_BYTES + packet.len() <= REPEATS_BYTES_MAX;
+        if fits {
+            payload.extend_from_slice(&(packet.len() as u16).to_be_bytes());
+            payload.extend_from_slice(packet);
+        }
+        fits
+    }
+}
+
+fn first_repeat(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<SHARD_LENGTH_BYTES>()?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    rest.split_at_checked(length).filter(|_| length >= rtp::HEADER_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -209,8 +270,24 @@ mod tests {
         }
 
         #[test]
+        fn repeats_are_read_as_they_were_written(
+            packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 12..300), 1..4),
+        ) {
+            let mut payload = Vec::new();
+            packets.iter().for_each(|packet| assert!(Repeats::append(packet, &mut payload)));
+            let header = rtp::Header { payload_type: PT_REPEATS, ..rtp::Header::default() };
+            let read = |payload| Repeats::parse(&rtp::Packet { header, extension: None, payload }).map(|r| r.packets().count());
+            prop_assert_eq!(read(&payload), Ok(packets.len()));
+            prop_assert!(read(&payload[..payload.len() - 1]).is_err());
+            prop_assert!(!Repeats::append(&[0; REPEATS_BYTES_MAX], &mut payload));
+        }
+
+        #[test]
         fn no_bytes_make_it_panic(payload in prop::collection::vec(any::<u8>(), 0..1_500)) {
             let _ = Parity::parse(&packet(&payload));
+            let header = rtp::Header { payload_type: PT_REPEATS, ..rtp::Header::default() };
+            let repeats = rtp::Packet { header, extension: None, payload: &payload };
+            let _ = Repeats::parse(&repeats).map(|repeats| repeats.packets().count());
         }
     }
 }

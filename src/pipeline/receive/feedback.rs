@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::device::net::{Datagram, Dscp, ReceiveBuffer, UdpSocket};
 use crate::limits::{REPAIR_WORK_PER_S_MAX, REPAIR_WORK_PER_SOURCE_MAX};
-use crate::pipeline::repair::OutgoingRepair;
+use crate::pipeline::repair::Answering;
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::rate::SourceRate;
 use crate::protocol::seal::{Opener, Sealer};
@@ -40,7 +40,7 @@ impl Link {
 pub(super) struct OwnRepair {
     pub(super) key: u64,
     pub(super) socket: UdpSocket,
-    pub(super) repair: OutgoingRepair,
+    pub(super) repair: Answering,
 }
 
 /// Requests, in both directions.
@@ -105,5 +105,70 @@ impl Feedback {
         })
         .ok()?;
         Some(&self.requests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::net::Interface;
+    use crate::protocol::keys::Secret;
+    use crate::wire::message::ConferenceId;
+
+    fn keys(conference: u8) -> EpochKeys {
+        let id = ConferenceId([conference; 16]);
+        EpochKeys::first(id, &Secret::open(&id))
+    }
+
+    fn feedback(sid: u64) -> Feedback {
+        let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
+        let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
+        Feedback { link: Some(Link::new(socket, &keys(1), sid)), ..Feedback::default() }
+    }
+
+    const REQUEST: RepairRequest = RepairRequest { ssrc: 1, frame: Some(2), base: 3, k: 4, deficit: 5 };
+
+    fn sealed(sealer: &mut Sealer) -> Vec<u8> {
+        let (mut body, mut out) = (Vec::new(), Vec::new());
+        Message { kind: Some(Kind::RepairRequest(REQUEST)) }.write_body(&mut body);
+        assert!(sealer.seal(&body, &mut out));
+        out
+    }
+
+    fn open(feedback: &mut Feedback, host: u8, bytes: &[u8]) -> Option<usize> {
+        let source = SocketAddr::from(([10, 0, 0, host], 4_000));
+        let datagram = Datagram { bytes, source, destination: None, arrived: None };
+        feedback.open(Timestamp::from_millis(10), &datagram).map(<[_]>::len)
+    }
+
+    #[test]
+    fn requests_of_members_are_opened_and_nothing_else() {
+        let mut feedback = feedback(1);
+        let mut member = Sealer::of(Class::Feedback, &keys(1), 2);
+        let request = sealed(&mut member);
+        assert_eq!(open(&mut feedback, 1, &request), Some(1));
+        assert_eq!(feedback.requests, [REQUEST]);
+        assert_eq!(open(&mut feedback, 1, &request), None, "said again by somebody else");
+        assert_eq!(
+            open(&mut feedback, 1, &sealed(&mut Sealer::of(Class::Feedback, &keys(1), 1))),
+            Some(0),
+            "the own one"
+        );
+        assert_eq!(open(&mut feedback, 1, &sealed(&mut Sealer::new(&keys(1), 3))), None, "of the control class");
+        assert_eq!(open(&mut feedback, 1, &sealed(&mut Sealer::of(Class::Feedback, &keys(2), 3))), None, "a stranger");
+        assert_eq!(open(&mut Feedback::default(), 1, &request), None, "before there are keys");
+    }
+
+    #[test]
+    fn so_many_requests_are_opened_a_second() {
+        let mut feedback = feedback(1);
+        let mut member = Sealer::of(Class::Feedback, &keys(1), 2);
+        let mut opened = |host| {
+            let count = REPAIR_WORK_PER_SOURCE_MAX + 10;
+            (0..count).filter(|_| open(&mut feedback, host, &sealed(&mut member)).is_some()).count() as u32
+        };
+        assert_eq!(opened(1), REPAIR_WORK_PER_SOURCE_MAX);
+        let all: u32 = (2..12).map(&mut opened).sum();
+        assert_eq!(all + REPAIR_WORK_PER_SOURCE_MAX, REPAIR_WORK_PER_S_MAX);
     }
 }

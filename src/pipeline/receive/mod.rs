@@ -33,7 +33,7 @@ use stream::Stream;
 use crate::device::clock::Clock;
 use crate::device::net::{self, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::{SLOTS_MAX, STREAMS_PER_SLOT_MAX};
-use crate::pipeline::repair::OutgoingRepair;
+use crate::pipeline::repair::Answering;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats};
 use crate::protocol::keys::EpochKeys;
@@ -216,7 +216,7 @@ impl Receiver {
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
-    pub fn repair(&self, key: u64, address: SocketAddr, repair: &OutgoingRepair) -> Result<(), Error> {
+    pub fn repair(&self, key: u64, address: SocketAddr, repair: &Answering) -> Result<(), Error> {
         let socket = UdpSocket::multicast(address, &self.interface)?;
         self.command(Command::Repair(Box::new(OwnRepair { key, socket, repair: repair.clone() })))
     }

@@ -214,7 +214,7 @@ impl Role {
                 if !stream.repair.as_ref().is_some_and(|repair| receive(&repair.socket, &mut self.buffer)) {
                     return false;
                 }
-                let refused = stream.parity(now, &self.buffer, &mut self.feedback);
+                let refused = stream.parity(now, &self.buffer, &mut self.feedback, self.audio.as_mut());
                 stream.settle(now, &mut self.feedback, &self.decoders);
                 refused
             }

@@ -10,6 +10,7 @@ use crate::device::net::{Datagram, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::DATAGRAM_BYTES_MAX;
 use crate::pipeline::video_receive::{Decoders, VideoStream};
 use crate::protocol::clock::SenderClock;
+use crate::protocol::repair::{Patience, VoiceMender};
 use crate::protocol::srtp::{self, Unprotector};
 use crate::time::Timestamp;
 use crate::wire::{rtcp, rtp};
@@ -89,7 +90,7 @@ impl Opener {
 }
 
 pub(super) enum Kind {
-    Audio,
+    Audio(Box<VoiceMender>),
     Video(Box<VideoPath>),
 }
 
@@ -98,7 +99,10 @@ impl Stream {
         let Subscription { key, rtp, source, ssrc, offset, opener, repair, sink } = subscription;
         let seed = repair.as_ref().map(|repair| repair.seed);
         let (kind, rate) = match sink {
-            Sink::Audio => (Kind::Audio, AUDIO_CLOCK_HZ),
+            Sink::Audio => {
+                let mender = VoiceMender::new(Patience::WIRED, seed.is_some(), seed.unwrap_or_default());
+                (Kind::Audio(Box::new(mender)), AUDIO_CLOCK_HZ)
+            }
             Sink::Video { slot, stats, true_size } => {
                 let stream = Arc::new(VideoStream::new(slot, stats, true_size)?);
                 (Kind::Video(Box::new(VideoPath::new(stream, seed))), VIDEO_CLOCK_HZ)
@@ -137,8 +141,13 @@ impl Stream {
                 Source::Foreign | Source::Malformed => None,
             };
             match (&mut self.kind, plain) {
-                (Kind::Audio, Some(bytes)) => audio.packet(self.key, now, bytes),
-                (Kind::Audio, None) => refused += 1,
+                (Kind::Audio(mender), Some(bytes)) => {
+                    if let Ok((header, _)) = rtp::parse_header_only(bytes) {
+                        mender.packet(now, &header);
+                    }
+                    audio.packet(self.key, now, bytes);
+                }
+                (Kind::Audio(_), None) => refused += 1,
                 (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &self.clock, &self.offset),
                 (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
                 (Kind::Video(video), None) => video.foreign += 1,
@@ -147,14 +156,23 @@ impl Stream {
         refused
     }
 
-    /// Takes a batch of the stream's repair port: parity, and requests of others; how many datagrams were refused.
-    pub(super) fn parity(&mut self, now: Timestamp, buffer: &ReceiveBuffer, feedback: &mut Feedback) -> u64 {
-        let (Some(repair), Kind::Video(video)) = (&mut self.repair, &mut self.kind) else { return 0 };
+    /// Takes a batch of the stream's repair port: parity or repeats, and requests of others; how many datagrams were refused.
+    pub(super) fn parity(
+        &mut self,
+        now: Timestamp,
+        buffer: &ReceiveBuffer,
+        feedback: &mut Feedback,
+        audio: &mut dyn AudioSink,
+    ) -> u64 {
+        let Some(repair) = &mut self.repair else { return 0 };
         let mut refused = 0;
         for datagram in buffer.datagrams() {
             if is_request(datagram.bytes) {
                 match feedback.open(now, &datagram) {
-                    Some(requests) => requests.iter().for_each(|request| video.heard(now, request)),
+                    Some(requests) => requests.iter().for_each(|request| match &mut self.kind {
+                        Kind::Audio(mender) => mender.heard(now, request),
+                        Kind::Video(video) => video.heard(now, request),
+                    }),
                     None => refused += 1,
                 }
                 continue;
@@ -163,9 +181,13 @@ impl Stream {
                 Source::Own => repair.opener.plain(datagram.bytes, Unprotector::open),
                 Source::Foreign | Source::Malformed => None,
             };
-            match plain {
-                Some(bytes) => video.parity(now, bytes, &self.clock, &self.offset),
-                None => refused += 1,
+            match (&mut self.kind, plain) {
+                (Kind::Video(video), Some(bytes)) => video.parity(now, bytes, &self.clock, &self.offset),
+                (Kind::Audio(mender), Some(bytes)) => match rtp::Packet::parse(bytes) {
+                    Ok(packet) => mender.repeats(&packet, &mut |again| audio.packet(self.key, now, again)),
+                    Err(_) => refused += 1,
+                },
+                (_, None) => refused += 1,
             }
         }
         refused
@@ -174,19 +196,23 @@ impl Stream {
     /// When [`settle`](Self::settle) has something to do of itself.
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         match &self.kind {
-            Kind::Audio => None,
+            Kind::Audio(mender) => mender.next_timeout(),
             Kind::Video(video) => video.next_timeout(),
         }
     }
 
     /// A batch was taken, or time has passed: asks for what is missing, and wakes the decoder.
     pub(super) fn settle(&mut self, now: Timestamp, feedback: &mut Feedback, decoders: &Decoders) {
-        let Kind::Video(video) = &mut self.kind else { return };
-        video.settle(now, &self.clock, &self.offset, |request| {
+        let ask = |request| {
             if let Some(repair) = &self.repair {
                 feedback.ask(repair.address, request);
             }
-        });
+        };
+        let video = match &mut self.kind {
+            Kind::Audio(mender) => return mender.settle(now, ask),
+            Kind::Video(video) => video,
+        };
+        video.settle(now, &self.clock, &self.offset, ask);
         video.end_of_batch(&self.clock, &self.offset);
         if std::mem::take(&mut video.to_decode) {
             decoders.wake(self.key, &video.stream);
@@ -195,8 +221,9 @@ impl Stream {
 
     /// How many receive the stream.
     pub(super) fn set_crowd(&mut self, people: usize) {
-        if let Kind::Video(video) = &mut self.kind {
-            video.set_crowd(people);
+        match &mut self.kind {
+            Kind::Audio(mender) => mender.set_group(people),
+            Kind::Video(video) => video.set_crowd(people),
         }
     }
 

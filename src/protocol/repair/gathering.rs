@@ -29,6 +29,8 @@ pub(super) struct Gathering {
     pub(super) base: Option<u16>,
     /// Sequence number behind its last packet.
     pub(super) end: Option<u16>,
+    /// Packets it has at most, where nothing of it came.
+    pub(super) gap: usize,
     /// Lowest and highest sequence number that came.
     pub(super) came: Option<(u16, u16)>,
     /// When the last packet came.
@@ -52,7 +54,7 @@ impl Gathering {
         (self.active, self.timestamp, self.touched) = (true, timestamp, now);
         (self.base, self.end, self.came) = (None, None, None);
         (self.missing, self.ask_at, self.rounds) = (None, None, 0);
-        (self.longest, self.parity_bytes) = (0, 0);
+        (self.longest, self.parity_bytes, self.gap) = (0, 0, 0);
         self.sequences.clear();
         self.shards.clear();
         self.parity_indices.clear();

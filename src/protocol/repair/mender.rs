@@ -163,6 +163,7 @@ impl Mender {
         if let Some(free) = self.frames.iter_mut().find(|f| !f.active) {
             free.begin(None, now);
             free.base = Some(end);
+            free.gap = gap;
             free.missing = Some((now, Cause::Sure));
             self.schedule(now);
         }
@@ -322,12 +323,7 @@ impl Mender {
     }
 
     fn draw(&mut self) -> Duration {
-        // SplitMix64: spreads the asking, and nothing else depends on it.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        back_off(self.group, self.patience.spread, ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64)
+        back_off(self.group, self.patience.spread, super::chance(&mut self.random))
     }
 
     fn next_round(&mut self, now: Timestamp, at: usize) {
@@ -368,20 +364,14 @@ impl Mender {
         if let Some(k) = frame.k() {
             return k.saturating_sub(frame.shards()).max(1);
         }
-        let later = |f: &&Gathering| match (f.timestamp, frame.timestamp) {
-            (Some(theirs), Some(own)) => before(own, theirs),
-            (Some(_), None) => true,
-            _ => false,
-        };
+        let Some(own) = frame.timestamp else { return frame.gap.max(1) };
+        let later = |f: &&Gathering| f.timestamp.is_some_and(|theirs| before(own, theirs));
         let next = self.frames.iter().filter(|f| f.active).filter(later);
         let next = next.filter_map(|f| f.base.or(f.came.map(|c| c.0)));
-        let (lowest, highest) = frame.came.unwrap_or_else(|| {
-            let base = frame.base.unwrap_or_default();
-            (base, base.wrapping_sub(1))
-        });
+        let Some((lowest, highest)) = frame.came else { return 1 };
         let behind = highest.wrapping_add(1);
         let near = |from: u16, to: u16| Some(usize::from(to.wrapping_sub(from))).filter(|&n| n <= JPEG_PACKETS_MAX);
-        let ended = self.ended.filter(|&(t, _)| frame.timestamp.is_none_or(|own| before(t, own))).map(|e| e.1);
+        let ended = self.ended.filter(|&(t, _)| before(t, own)).map(|e| e.1);
         let front = match frame.base {
             Some(base) => near(base, lowest).unwrap_or(0),
             None => ended.and_then(|end| near(end, lowest)).unwrap_or(1).max(1),

@@ -1,4 +1,4 @@
-//! Repair of video frames by parity that is asked for.
+//! Repair of video frames by parity that is asked for; voices have [`voice`].
 //!
 //! ```text
 //!  sender                                              receivers, each for itself
@@ -21,11 +21,13 @@ mod keeper;
 mod mender;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use std::time::Duration;
 
 pub use keeper::{Keeper, KeeperCounters, Refusal};
 pub use mender::{Mended, Mender, MenderCounters};
+pub use voice::{VoiceKeeper, VoiceMender};
 
 use crate::limits::REPAIR_UNSPACED_MAX;
 
@@ -64,6 +66,15 @@ pub fn back_off(group: usize, spread: Duration, chance: f64) -> Duration {
     let x = chance.clamp(0.0, 1.0) * (lambda / t) + scale;
     let wait = t / lambda * (x * (lambda.exp() - 1.0) * (t / lambda)).ln();
     Duration::from_secs_f64(wait.clamp(0.0, t))
+}
+
+/// The next number of SplitMix64 as 0..1: it spreads the asking, and nothing else depends on it.
+fn chance(random: &mut u64) -> f64 {
+    *random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *random;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Parity to send with a frame of `k` packets before anybody asks, at a loss of `p`: what is lost of the frame, and three

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::{
     JPEG_PACKETS_MAX, REPAIR_BURST_PACKETS_MAX, REPAIR_FRAMES_KEPT_MAX, REPAIR_ROUNDS_MAX, REPAIR_SHARE_PERCENT_MAX,
+    REPAIR_UNSPACED_MAX,
 };
 use crate::protocol::packetizer::{FrameStart, PacketBatch, VIDEO_PACKET_BYTES, VideoPacketizer};
 use crate::time::Timestamp;
@@ -343,8 +344,8 @@ fn parity_goes_ahead_while_loss_is_reported() {
 #[test]
 fn the_back_off_is_none_for_few_and_grows_with_the_group() {
     let ms = |group, chance| back_off(group, Patience::WIRED.spread, chance).as_secs_f64() * 1e3;
-    assert_eq!([1, 4].map(|group| ms(group, 0.9)), [0.0, 0.0]);
-    assert!(ms(5, 0.5) > 0.0);
+    assert_eq!([1, REPAIR_UNSPACED_MAX].map(|group| ms(group, 0.9)), [0.0, 0.0]);
+    assert!(ms(REPAIR_UNSPACED_MAX + 1, 0.5) > 0.0);
     for group in [5, 50, 1_000, 100_000] {
         assert!(ms(group, 0.0) < 1e-6 && (ms(group, 1.0) - 4.0).abs() < 1e-6, "{group}");
     }

@@ -20,6 +20,7 @@ mod porch;
 mod receive;
 mod rule;
 mod send;
+mod streams;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -31,12 +32,9 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
-use crate::protocol::roster::{
-    Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
-};
+use crate::protocol::roster::{Attention, Camera, Microphone, Person, Report, Role, Roster, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::StreamKind;
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
@@ -351,35 +349,6 @@ impl Session {
         if self.me.attention != attention {
             self.me.attention = attention;
             self.change(at, out);
-        }
-    }
-
-    /// Everything sent from now on. With the first stream a slot is taken, with the last one it is given up. Kinds
-    /// given twice count once.
-    pub fn set_streams(&mut self, at: Moment, streams: &[StreamInfo], out: &mut Outputs) {
-        let mut kept: Vec<StreamInfo> = Vec::with_capacity(streams.len());
-        for stream in streams {
-            if !kept.iter().any(|k| k.kind == stream.kind) {
-                kept.push(*stream);
-            }
-        }
-        if self.me.streams != kept {
-            self.me.streams = kept;
-            self.change(at, out);
-        }
-    }
-
-    /// Where a stream is: roll-over counter << 16 | last sequence number. Told by the next beacon.
-    pub fn set_position(&mut self, kind: StreamKind, position: u64) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.position = position & ((1 << 48) - 1);
-        }
-    }
-
-    /// The same of what repairs it.
-    pub fn set_repair_position(&mut self, kind: StreamKind, position: u64) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.repair.position = position & ((1 << 48) - 1);
         }
     }
 
