@@ -91,11 +91,13 @@ pub struct VoiceSums {
     packets_received: u64,
     packets_lost: u64,
     concealed_ms: u64,
+    gaps: u64,
 }
 
 impl From<&TalkerStats> for VoiceSums {
     fn from(t: &TalkerStats) -> Self {
-        Self { packets_received: t.packets_received(), packets_lost: t.packets_lost(), concealed_ms: t.concealed_ms() }
+        let (packets_received, packets_lost) = (t.packets_received(), t.packets_lost());
+        Self { packets_received, packets_lost, concealed_ms: t.concealed_ms(), gaps: t.gaps() }
     }
 }
 
@@ -104,6 +106,7 @@ impl AddAssign for VoiceSums {
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.concealed_ms += other.concealed_ms;
+        self.gaps += other.gaps;
     }
 }
 
@@ -287,6 +290,7 @@ impl Other {
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             concealed_ms: sums.concealed_ms,
+            gaps: sums.gaps,
             buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
             level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }

@@ -14,6 +14,7 @@ mod driver;
 mod machines;
 mod media;
 mod memory;
+mod repair;
 mod session;
 mod texts;
 mod wire;

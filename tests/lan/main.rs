@@ -14,6 +14,7 @@ mod demo;
 mod door;
 mod flood;
 mod hostile;
+mod loss;
 mod protected;
 mod stranger;
 mod switch;

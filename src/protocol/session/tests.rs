@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::limits::ARRIVALS_MAX;
-use crate::protocol::roster::{Departure, RepairInfo};
-use crate::wire::Layer;
+use crate::protocol::roster::{Departure, RepairInfo, StreamInfo};
 use crate::wire::address::Scope;
 use crate::wire::discovery::{self, Datagram, Query};
 use crate::wire::message::{KIND_BEACON, KIND_BYE, Kind};
+use crate::wire::{Layer, StreamKind};
 
 const CONFERENCE: ConferenceId = ConferenceId([7; 16]);
 
