@@ -76,7 +76,8 @@ struct Opened {
 pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
     let address = plan.stream(other.person.slot?, kind);
-    Some((Received { address, source: other.person.address, ssrc: stream.ssrc }, *stream))
+    let received = Received { address, source: other.person.address, ssrc: stream.ssrc, repair: stream.repair.ssrc };
+    Some((received, *stream))
 }
 
 impl Director {
@@ -218,7 +219,7 @@ impl Director {
         (opener, repair): (Option<Unprotector>, Option<RepairSource>),
         sink: Sink,
     ) -> bool {
-        let &Received { address: rtp, source, ssrc } = received;
+        let &Received { address: rtp, source, ssrc, .. } = received;
         let (source, ssrc) = (Some(source), Some(ssrc));
         let offset = offset.clone();
         match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset, opener, repair, sink }) {

@@ -36,6 +36,8 @@ pub struct Received {
     pub source: std::net::SocketAddr,
     /// RTP source.
     pub ssrc: u32,
+    /// RTP source of its repair; 0: it is not repaired.
+    pub repair: u32,
 }
 
 /// Sums over the video streams of a person.
