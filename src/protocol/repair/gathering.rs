@@ -83,8 +83,7 @@ impl Gathering {
     /// Takes a packet; whether it is new.
     pub(super) fn push(&mut self, sequence: u16, packet: &[u8]) -> bool {
         let ahead = self.came.is_none_or(|(_, highest)| (sequence.wrapping_sub(highest) as i16) > 0);
-        let fits = packet.len() <= SHARD_PACKET_BYTES_MAX && self.sequences.len() < JPEG_PACKETS_MAX;
-        if !fits || (!ahead && self.sequences.contains(&sequence)) {
+        if self.sequences.len() == JPEG_PACKETS_MAX || (!ahead && self.sequences.contains(&sequence)) {
             return false;
         }
         let (lowest, highest) = self.came.unwrap_or((sequence, sequence));
@@ -92,8 +91,11 @@ impl Gathering {
         self.came = Some((lowest, if ahead { sequence } else { highest }));
         self.sequences.push(sequence);
         self.longest = self.longest.max(packet.len());
-        self.shards.extend_from_slice(&(packet.len() as u16).to_be_bytes());
-        self.shards.extend_from_slice(packet);
+        // Larger ones are other programs', who send no parity: any that came would be at odds with their length.
+        if packet.len() <= SHARD_PACKET_BYTES_MAX {
+            self.shards.extend_from_slice(&(packet.len() as u16).to_be_bytes());
+            self.shards.extend_from_slice(packet);
+        }
         self.shards.resize(self.sequences.len() * SHARD_BYTES_MAX, 0);
         true
     }

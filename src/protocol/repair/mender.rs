@@ -288,7 +288,7 @@ impl Mender {
             if frame.end.is_some() || overtaken {
                 let since = frame.missing.map_or(now, |(since, _)| since);
                 frame.missing = Some((since, Cause::Sure));
-            } else if frame.missing.is_none() && now >= frame.touched + silence {
+            } else if self.asks && frame.missing.is_none() && now >= frame.touched + silence {
                 frame.missing = Some((now, Cause::Silence));
             }
         }
@@ -301,10 +301,10 @@ impl Mender {
     pub fn next_timeout(&self) -> Option<Timestamp> {
         let silence = self.silence();
         let due = |f: &Gathering| match f.missing {
-            None => f.touched + silence,
-            Some((since, _)) => f.ask_at.unwrap_or(Timestamp(u64::MAX)).min(since + self.patience.hold),
+            None => self.asks.then(|| f.touched + silence),
+            Some((since, _)) => Some(f.ask_at.unwrap_or(Timestamp(u64::MAX)).min(since + self.patience.hold)),
         };
-        self.frames.iter().filter(|f| f.active).map(due).min()
+        self.frames.iter().filter(|f| f.active).filter_map(due).min()
     }
 
     fn silence(&self) -> Duration {
@@ -341,10 +341,11 @@ impl Mender {
             }
             let deficit = self.deficit(at) as u32;
             let frame = &self.frames[at];
-            let (Some(base), Some(ssrc)) = (frame.base.or(frame.came.map(|c| c.0)), self.ssrc) else { continue };
-            let k = frame.k().unwrap_or(0) as u32;
-            out.push(Mended::Ask(RepairRequest { ssrc, frame: frame.timestamp, base: base.into(), k, deficit }));
-            self.counters.asked += 1;
+            if let (Some(base), Some(ssrc)) = (frame.base.or(frame.came.map(|c| c.0)), self.ssrc) {
+                let k = frame.k().unwrap_or(0) as u32;
+                out.push(Mended::Ask(RepairRequest { ssrc, frame: frame.timestamp, base: base.into(), k, deficit }));
+                self.counters.asked += 1;
+            }
             self.next_round(now, at);
         }
     }

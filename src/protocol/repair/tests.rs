@@ -220,6 +220,24 @@ fn it_asks_again_each_round_and_gives_up_after_the_hold() {
 }
 
 #[test]
+fn packets_larger_than_any_of_ours_are_waited_for_like_others() {
+    let mut mender = Mender::new(Patience::WIRED, false, 1);
+    let (mut packetizer, _, _) = stream();
+    let packets = frame_of(&mut packetizer, 1, 10);
+    for (n, packet) in packets[..9].iter().enumerate() {
+        let mut large = packet.clone();
+        large.resize(1_460, 0);
+        take(&mut mender, at(2_000 * n as u64), &large);
+        assert_eq!(settle(&mut mender, at(2_000 * n as u64)), []);
+    }
+    assert_eq!(mender.next_timeout(), None, "a silence says nothing where nobody can be asked");
+    let next = frame_of(&mut packetizer, 2, 2);
+    take(&mut mender, at(33_000), &next[0]);
+    assert_eq!(settle(&mut mender, at(33_000)), []);
+    assert_eq!(settle(&mut mender, at(38_000)), [Mended::GiveUp(3_000)]);
+}
+
+#[test]
 fn a_newer_complete_frame_ends_the_wait() {
     let (mut packetizer, mut keeper, mut mender) = stream();
     let frames: Vec<_> = (1..=2).map(|n| frame_of(&mut packetizer, n, 10)).collect();
