@@ -29,6 +29,7 @@
 //! tiles, offers, losses > a layer for each tile > join the group, Interest > sender        conference::watching
 //! reports, share of the rate, own load > quality, rate, size of `full`                     conference::adjusting
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
+//! missing > request > [repair port] > parity, or a voice's packets again > rebuilt   protocol::repair, pipeline::repair
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
@@ -46,7 +47,7 @@
 //! # Threads of one participant
 //! ```text
 //! main           window, or headless loop      director      starts, stops and directs the others
-//! control        discovery, roster, chat       receive       all media sockets, reassembly
+//! control        discovery, roster, chat       receive       all media sockets, reassembly, repair both ways
 //! decode-1..2    pictures into slots           audio-receive mix to the speaker
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart

@@ -19,6 +19,7 @@ use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::network::Network;
+use super::repair::Repairs;
 use super::sending::OwnVideo;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
@@ -61,6 +62,7 @@ pub struct Director {
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
     pub(super) network: Network,
+    pub(super) repairs: Repairs,
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
     pub(super) me: ParticipantId,
@@ -135,6 +137,7 @@ impl Director {
             entrance: ready.entrance,
         })?;
         let sid = control.sid();
+        receiver.feedback(&ready.socket, &ready.sealing, sid);
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -149,6 +152,7 @@ impl Director {
             voices,
             follows: Follows::default(),
             network: Network::new(ready.interface, config.interface.is_some()),
+            repairs: Repairs::default(),
             keys: ready.keys,
             me: ready.id,
             sid,

@@ -25,6 +25,7 @@ mod network;
 mod notices;
 mod own;
 mod people;
+mod repair;
 mod sending;
 mod state;
 pub mod stats;

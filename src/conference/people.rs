@@ -41,6 +41,8 @@ pub struct Received {
     pub source: std::net::SocketAddr,
     /// RTP source.
     pub ssrc: u32,
+    /// RTP source of its repair; 0: it is not repaired.
+    pub repair: u32,
 }
 
 /// Sums over the video streams of a person.
@@ -50,6 +52,8 @@ pub struct VideoSums {
     frames_decoded: u64,
     frames_skipped: u64,
     frames_lost: u64,
+    frames_repaired: u64,
+    frames_concealed: u64,
     packets_received: u64,
     packets_lost: u64,
     refused: u64,
@@ -63,6 +67,8 @@ impl From<&VideoStats> for VideoSums {
             frames_decoded: s.frames_decoded.load(Relaxed),
             frames_skipped: s.frames_skipped.load(Relaxed),
             frames_lost: s.frames_lost.load(Relaxed),
+            frames_repaired: s.frames_repaired.load(Relaxed),
+            frames_concealed: s.frames_concealed.load(Relaxed),
             packets_received: s.packets_received.load(Relaxed),
             packets_lost: s.packets_lost.load(Relaxed),
             refused: s.rejected.load(Relaxed) + s.foreign.load(Relaxed),
@@ -77,6 +83,8 @@ impl AddAssign for VideoSums {
         self.frames_decoded += other.frames_decoded;
         self.frames_skipped += other.frames_skipped;
         self.frames_lost += other.frames_lost;
+        self.frames_repaired += other.frames_repaired;
+        self.frames_concealed += other.frames_concealed;
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.refused += other.refused;
@@ -90,11 +98,13 @@ pub struct VoiceSums {
     packets_received: u64,
     packets_lost: u64,
     concealed_ms: u64,
+    gaps: u64,
 }
 
 impl From<&TalkerStats> for VoiceSums {
     fn from(t: &TalkerStats) -> Self {
-        Self { packets_received: t.packets_received(), packets_lost: t.packets_lost(), concealed_ms: t.concealed_ms() }
+        let (packets_received, packets_lost) = (t.packets_received(), t.packets_lost());
+        Self { packets_received, packets_lost, concealed_ms: t.concealed_ms(), gaps: t.gaps() }
     }
 }
 
@@ -103,6 +113,7 @@ impl AddAssign for VoiceSums {
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.concealed_ms += other.concealed_ms;
+        self.gaps += other.gaps;
     }
 }
 
@@ -320,8 +331,8 @@ impl Other {
             frames_shown: self.video.shown,
             frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
             frames_lost: sums.frames_lost,
-            frames_repaired: 0,
-            frames_concealed: 0,
+            frames_repaired: sums.frames_repaired,
+            frames_concealed: sums.frames_concealed,
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
@@ -334,6 +345,7 @@ impl Other {
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             concealed_ms: sums.concealed_ms,
+            gaps: sums.gaps,
             buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
             level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }

@@ -133,6 +133,8 @@ pub struct Audio {
     pub packets_lost: u64,
     /// Sound made up by concealment.
     pub concealed_ms: u64,
+    /// Gaps of more than 60 ms in it.
+    pub gaps: u64,
     /// Sound waiting to be played.
     pub buffer_ms: f64,
     /// Level of the last moments, dBFS; -127 is silence.

@@ -6,6 +6,7 @@ pub mod control;
 pub mod doctor;
 pub mod egress;
 pub mod receive;
+pub mod repair;
 pub mod slot;
 pub mod tap;
 pub mod video_receive;

@@ -15,6 +15,7 @@ pub mod packetizer;
 pub mod passphrase;
 pub mod rate;
 pub mod reassembler;
+pub mod repair;
 pub mod roster;
 pub mod seal;
 pub mod session;

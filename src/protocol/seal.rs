@@ -32,8 +32,8 @@ pub enum Refusal {
     /// No sealed datagram.
     #[error(transparent)]
     Header(#[from] crate::wire::sealed::Error),
-    /// Another conference's tag or another epoch.
-    #[error("sealed for another conference or epoch")]
+    /// Another conference's tag, another epoch or another class.
+    #[error("sealed for another conference, epoch or purpose")]
     Foreign,
     /// Its packet number was seen, or is too old to tell.
     #[error("packet {pn} of session {sid:016x} came before")]
@@ -76,6 +76,13 @@ impl Cipher {
     }
 }
 
+fn key(class: Class, keys: &EpochKeys, sid: u64) -> ControlKey {
+    match class {
+        Class::Control => keys.control(sid),
+        Class::Feedback => keys.feedback(sid),
+    }
+}
+
 /// Seals what one session sends.
 pub struct Sealer {
     header: Header,
@@ -85,8 +92,14 @@ pub struct Sealer {
 impl Sealer {
     /// For session `sid`.
     pub fn new(keys: &EpochKeys, sid: u64) -> Self {
-        let header = Header { class: Class::Control, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
-        Self { header, cipher: Cipher::new(&keys.control(sid)) }
+        Self::of(Class::Control, keys, sid)
+    }
+
+    /// What session `sid` sends of `class`. A class has keys of its own: two sealers of one class and session would use
+    /// packet numbers twice.
+    pub fn of(class: Class, keys: &EpochKeys, sid: u64) -> Self {
+        let header = Header { class, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
+        Self { header, cipher: Cipher::new(&key(class, keys, sid)) }
     }
 
     /// The session's id.
@@ -179,6 +192,7 @@ struct Live {
 
 /// Opens what others send.
 pub struct Opener {
+    class: Class,
     keys: EpochKeys,
     live: BTreeMap<u64, Live>,
     /// Sessions that are not held, in the order in which they came or were released.
@@ -190,7 +204,13 @@ pub struct Opener {
 impl Opener {
     /// For the conference and epoch of `keys`.
     pub fn new(keys: EpochKeys) -> Self {
-        Self { keys, live: BTreeMap::new(), strangers: BTreeMap::new(), places: 0, failures: SourceRate::default() }
+        Self::of(Class::Control, keys)
+    }
+
+    /// For datagrams of `class` only.
+    pub fn of(class: Class, keys: EpochKeys) -> Self {
+        let (live, strangers) = (BTreeMap::new(), BTreeMap::new());
+        Self { class, keys, live, strangers, places: 0, failures: SourceRate::default() }
     }
 
     /// The keys it opens with.
@@ -223,7 +243,7 @@ impl Opener {
     ) -> Result<Header, Refusal> {
         body.clear();
         let header = Header::parse(datagram)?;
-        if header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
+        if header.class != self.class || header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
             return Err(Refusal::Foreign);
         }
         let Header { sid, pn, .. } = header;
@@ -238,7 +258,7 @@ impl Opener {
             }
             None if is_throttled(&mut self.failures, now, source) => return Err(Refusal::Throttled),
             None => {
-                let cipher = Cipher::new(&self.keys.control(sid));
+                let cipher = Cipher::new(&key(self.class, &self.keys, sid));
                 let opened = decrypt(&cipher, pn, datagram, body);
                 if opened {
                     self.remember(sid, pn, cipher);

@@ -362,6 +362,8 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         fps_milli: feed.u16().into(),
         position: feed.u64(),
         active: flags & 0x80 != 0,
+        repair_ssrc: feed.u8().into(),
+        repair_position: feed.u64() >> (feed.u8() % 64),
     };
     let (address_v4, address6) = host_to_wire(address.ip());
     Beacon {

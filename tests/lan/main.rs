@@ -18,6 +18,7 @@ mod flood;
 mod hostile;
 mod ipv6;
 mod layers;
+mod loss;
 mod network;
 mod protected;
 mod stranger;

@@ -32,7 +32,7 @@ use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
 use crate::pipeline::egress::Destination;
 use crate::protocol::chat::{Content, Kept};
-use crate::protocol::roster::{Attention, Camera, Microphone, StreamInfo};
+use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
 use crate::wire::interest::{Places, Row};
@@ -122,12 +122,16 @@ pub struct LocalStream {
     pub position: Option<Arc<AtomicU64>>,
     /// Where it is sent; nothing is while there is no destination.
     pub to: Destination,
+    /// The same of its repair.
+    pub repair: Option<Arc<AtomicU64>>,
 }
 
 impl LocalStream {
     fn now(&self) -> StreamInfo {
-        let position = self.position.as_ref().map_or(self.info.position, |p| p.load(Ordering::Relaxed));
-        StreamInfo { position, active: self.to.current().is_some(), ..self.info }
+        let read = |p: &Option<Arc<AtomicU64>>, or| p.as_ref().map_or(or, |p| p.load(Ordering::Relaxed));
+        let position = read(&self.position, self.info.position);
+        let repair = RepairInfo { position: read(&self.repair, self.info.repair.position), ..self.info.repair };
+        StreamInfo { position, repair, active: self.to.current().is_some(), ..self.info }
     }
 }
 

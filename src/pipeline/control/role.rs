@@ -311,6 +311,9 @@ impl Role {
                 let active = stream.to.current().is_some() && !silent;
                 self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed), active);
             }
+            if let Some(position) = &stream.repair {
+                self.session.set_repair_position(stream.info.kind, position.load(Ordering::Relaxed));
+            }
         }
     }
 

@@ -32,7 +32,7 @@ use crate::time::{NtpTime, Timestamp};
 use crate::wire::message::ParticipantId;
 use silence::{FIRST_PROBES_MS, Probe};
 
-pub use person::{Attention, BadBeacon, Camera, Microphone, Person, Role, StreamInfo};
+pub use person::{Attention, BadBeacon, Camera, Microphone, Person, RepairInfo, Role, StreamInfo};
 
 /// Time between two beacons of a publisher, and of viewers while there are few.
 pub const PERIOD: Duration = Duration::from_secs(2);

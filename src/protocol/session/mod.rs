@@ -22,6 +22,7 @@ mod porch;
 mod receive;
 mod rule;
 mod send;
+mod streams;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -34,9 +35,7 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
-use crate::protocol::roster::{
-    Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
-};
+use crate::protocol::roster::{Attention, Camera, Microphone, Person, Report, Role, Roster, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
 use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
@@ -303,21 +302,6 @@ impl Session {
     pub fn set_attention(&mut self, at: Moment, attention: Attention, out: &mut Outputs) {
         if self.me.attention != attention {
             self.me.attention = attention;
-            self.change(at, out);
-        }
-    }
-
-    /// Everything sent from now on. With the first stream a slot is taken, with the last one it is given up. Kinds
-    /// given twice count once.
-    pub fn set_streams(&mut self, at: Moment, streams: &[StreamInfo], out: &mut Outputs) {
-        let mut kept: Vec<StreamInfo> = Vec::with_capacity(streams.len());
-        for stream in streams {
-            if !kept.iter().any(|k| k.kind == stream.kind) {
-                kept.push(*stream);
-            }
-        }
-        if self.me.streams != kept {
-            self.me.streams = kept;
             self.change(at, out);
         }
     }
