@@ -9,7 +9,10 @@
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
-//!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it
+//!                 network.rs = the network goes, comes back and forgets;
+//!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
+//!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
+//!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -22,18 +25,23 @@
 //!
 //! # Flows
 //! ```text
-//! camera > (fit) > jpeg bands > packetize > pace > [multicast]                      pipeline::video_send
+//! camera > (fit) > each layer wanted: (smaller) > jpeg bands > packetize > pace > [multicast]   pipeline::video_send
+//! tiles, offers, losses > a layer for each tile > join the group, Interest > sender        conference::watching
+//! reports, share of the rate, own load > quality, rate, size of `full`                     conference::adjusting
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
 //! missing > request > [repair port] > parity, or a voice's packets again > rebuilt   protocol::repair, pipeline::repair
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
+//! probes and answers in clear > protocol::doctor > findings, with what mends them    pipeline::doctor, cli::doctor
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
+//! interface, arrivals, what senders say > groups joined again, sockets renewed            conference::network
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
-//! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
+//! Only values flow backwards: interest and reports to the senders, the tile's size to the decoder, clock offsets to the
+//! receivers, commands to the director.
 //! Every JPEG stands alone, so nobody ever asks for a key frame.
 //!
 //! # Threads of one participant
@@ -44,6 +52,7 @@
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
+//! doctor         for seconds: why somebody is not seen
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

@@ -69,6 +69,16 @@ pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
 pub const SLOTS_MAX: usize = 124;
 /// Streams a publisher may announce.
 pub const STREAMS_PER_SLOT_MAX: usize = 5;
+/// Bytes of the layers somebody wants: a bit for each of four layers of every slot.
+pub const INTEREST_BYTES_MAX: usize = SLOTS_MAX * 4 / 8;
+/// Layers in one report of how they arrive.
+pub const REPORT_ROWS_MAX: usize = 128;
+/// Interests and reports taken in per second from one source, and from all together.
+pub const RECEPTION_PER_SOURCE_MAX: u32 = 400;
+/// See [`RECEPTION_PER_SOURCE_MAX`].
+pub const RECEPTION_PER_S_MAX: u32 = 2_000;
+/// Receivers of the own layers whose reports are kept.
+pub const REPORTERS_MAX: usize = 256;
 /// Times a second that the streams of one participant are subscribed anew.
 pub const FOLLOWS_PER_S_MAX: u32 = 8;
 /// Participants kept in a roster.
@@ -105,8 +115,18 @@ pub const NEWCOMERS_PER_S_MAX: u32 = 200;
 pub const NEWCOMERS_TOTAL_PER_S_MAX: u32 = 1_000;
 /// Pings answered per second: those of everybody who may meet somebody new at once, twice.
 pub const PONGS_PER_S_MAX: u32 = 2 * PARTICIPANTS_MAX as u32;
+/// Machines asked directly for conferences.
+pub const PEERS_MAX: usize = 8;
+/// Copies of a stream that its sender makes for those who hear no group; a relay serves the others.
+pub const DIRECT_COPIES_MAX: usize = 4;
+/// People to whom a relay repeats streams.
+pub const RELAYED_MAX: usize = 12;
+/// Copies of a control datagram for those who hear no group.
+pub const CONTROL_COPIES_MAX: usize = DIRECT_COPIES_MAX + RELAYED_MAX;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
+/// Members a second that are asked who they are, because a beacon of theirs spoke of one that was not heard.
+pub const BRIEF_QUESTIONS_PER_S_MAX: u32 = 2;
 /// Joins answered by one beacon.
 pub const JOIN_ANSWERS_MAX: usize = 32;
 /// Signed messages looked at per second from one session.
@@ -195,6 +215,19 @@ pub const HISTORY_LINES_MAX: usize = 20_000;
 pub const HISTORY_BYTES_MAX: u64 = 64 << 20;
 /// Conferences whose history is kept on disk.
 pub const HISTORY_CONFERENCES_MAX: usize = 64;
+
+/// Answers to the probes of one doctor per second, and to those of all.
+pub const PROBE_ANSWERS_PER_RUN_MAX: u32 = 200;
+/// See [`PROBE_ANSWERS_PER_RUN_MAX`].
+pub const PROBE_ANSWERS_PER_S_MAX: u32 = 600;
+/// Doctors whose probes are counted apart.
+pub const PROBE_RUNS_MAX: usize = 16;
+/// Members of a conference who answer a probe that goes to all.
+pub const PROBE_CROWD_MAX: usize = 32;
+/// Others whose answers a doctor keeps.
+pub const PROBE_PEERS_MAX: usize = 64;
+/// Bytes of another program's report that is read (`nft -j list ruleset`).
+pub const SYSTEM_REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// Tiles shown at once; more people go to further pages.
 pub const TILES_MAX: usize = 49;

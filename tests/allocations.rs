@@ -254,6 +254,7 @@ impl Pair {
             height: 720,
             fps_milli: 30_000,
             position: 0,
+            active: false,
             repair: RepairInfo::default(),
         };
         let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];

@@ -4,12 +4,13 @@ use super::failure::{Failure, code};
 use super::{meet, report};
 use crate::device::net::Interface;
 use crate::protocol::discovery::Found;
+use crate::wire::address::Scope;
 
 /// Prints what answers; nothing found is no failure.
 pub fn run(json: bool, interface: Option<String>) -> Result<(), Failure> {
     let interface = Interface::choose(interface.as_deref())
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))?;
-    let found = meet::all(&interface)?;
+    let found = meet::all(&interface, &[])?;
     if json {
         report::print(&found.iter().map(|f| format!("{}\n", line(f))).collect::<String>())?;
     } else if found.is_empty() {
@@ -31,7 +32,7 @@ fn access(found: &Found) -> &'static str {
 }
 
 fn row(f: &Found) -> Vec<String> {
-    let groups = format!("{}/23 port {}", f.plan.base, f.plan.port);
+    let groups = format!("{} port {}", f.plan.block_text(), f.plan.port);
     vec![f.title.clone(), f.participants.to_string(), access(f).into(), f.source.ip().to_string(), groups]
 }
 
@@ -51,6 +52,7 @@ fn line(f: &Found) -> serde_json::Value {
         "locked": f.locked,
         "announced_by": f.source.ip().to_string(),
         "group": f.plan.base.to_string(),
+        "scope": if f.plan.scope == Scope::Site { "site" } else { "lan" },
         "port": f.plan.port,
     })
 }

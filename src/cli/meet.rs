@@ -1,7 +1,7 @@
 //! `start` and `join`: a conference of one's own, or one of those on this network.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -129,7 +129,7 @@ pub fn resolve(title: &str, config: &Config, trial: &mut Trial) -> Result<Found,
         |f: &Found| f.id == invite.id && invite.at.is_none_or(|at| (f.plan.base, f.plan.port) == (at.ip(), at.port()));
     // One entry is enough: the id is no name that two could have.
     let times = (Duration::ZERO, Duration::from_millis(SEARCH_MS));
-    let found = look(&interface, times, |found| found.iter().any(&meant))?;
+    let found = look(&interface, &config.peers, times, |found| found.iter().any(&meant))?;
     match found.iter().find(|f| meant(f)) {
         Some(one) => Ok(one.clone()),
         None => {
@@ -161,7 +161,7 @@ fn read_invite() -> Result<Invite, Failure> {
 pub fn find(title: &str, config: &Config, trial: &mut Trial) -> Result<Found, Failure> {
     let interface = conference::choose_interface(config)?;
     let times = (Duration::from_millis(NAMESAKES_MS), Duration::from_millis(SEARCH_MS));
-    let found = look(&interface, times, |found| {
+    let found = look(&interface, &config.peers, times, |found| {
         let first = found.iter().find(|f| is_called(f, title));
         first.into_iter().for_each(|first| trial.begin(first));
         first.is_some()
@@ -205,7 +205,7 @@ fn told_apart(found: &[&Found]) -> String {
 /// The only conference on this network.
 pub fn only(config: &Config) -> Result<Found, Failure> {
     let interface = conference::choose_interface(config)?;
-    let mut found = all(&interface)?;
+    let mut found = all(&interface, &config.peers)?;
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(nothing_found(&format!("no conference answers on {}", interface.name), &found)),
@@ -225,25 +225,26 @@ fn nothing_found(text: &str, found: &[Found]) -> Failure {
 }
 
 /// Everything that answers.
-pub fn all(interface: &Interface) -> Result<Vec<Found>, Failure> {
+pub fn all(interface: &Interface, peers: &[IpAddr]) -> Result<Vec<Found>, Failure> {
     let time = Duration::from_millis(ANSWER_MS);
-    look(interface, (time, time), |_| false)
+    look(interface, peers, (time, time), |_| false)
 }
 
 /// Asks who is there, for these times at least and at most; in between `enough` ends it.
 fn look(
     interface: &Interface,
+    peers: &[IpAddr],
     times: (Duration, Duration),
     enough: impl FnMut(&[Found]) -> bool,
 ) -> Result<Vec<Found>, Failure> {
-    control::browse(interface, &Clock::system(), times, enough)
+    control::browse_with(interface, peers, &Clock::system(), times, enough)
         .map_err(|e| Failure::new(code::NETWORK, e).hint("`roundtable devices` lists the network interfaces"))
 }
 
 /// The user picks by number from what answers.
 fn pick(config: &Config) -> Result<Found, Failure> {
     let interface = conference::choose_interface(config)?;
-    let found = all(&interface)?;
+    let found = all(&interface, &config.peers)?;
     if found.is_empty() {
         return Err(nothing_found(&format!("no conference answers on {}", interface.name), &found)
             .hint("start one: roundtable start \"Standup\""));

@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod failure;
 pub mod history;
 pub mod invite;
@@ -38,6 +39,7 @@ Examples:
   roundtable join -                        join by the invite that is pasted or piped in
   roundtable                               list the conferences on this network and pick one
   roundtable join Standup --camera none    join without a camera
+  roundtable doctor                        find out why it does not work
   roundtable chat Standup                  join in the terminal, to read and write
   roundtable tap Ada --sdp ada.sdp         play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
 
@@ -123,6 +125,9 @@ enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Find out why a conference does not work here, and what mends it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Options),
     /// Print the SDP of somebody's streams, for ffplay, GStreamer or VLC
     #[command(
         after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
@@ -140,7 +145,7 @@ enum Subcommands {
     )]
     Demo {
         /// How many simulated people
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=48))]
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=49))]
         people: u16,
         #[command(flatten)]
         options: ParticipantOptions,
@@ -165,10 +170,19 @@ pub struct ParticipantOptions {
     /// Network interface, by name or address
     #[arg(long, value_name = "NAME|ADDR")]
     pub interface: Option<String>,
-    /// How many routers multicast may cross (1 = this network only)
+    /// How far a conference you start reaches: this network, or across the site's multicast routers
+    #[arg(long, value_name = "lan|site")]
+    pub scope: Option<String>,
+    /// Start the conference over IPv6; those who join need not say so
+    #[arg(long)]
+    pub ipv6: bool,
+    /// Ask this machine for conferences too, where neither multicast nor broadcasts get through
+    #[arg(long, value_name = "ADDR,..")]
+    pub peer: Option<String>,
+    /// How many routers multicast may cross, if not what the scope needs (lan 1, site 16)
     #[arg(long, value_name = "N")]
     pub ttl: Option<String>,
-    /// Pin the multicast groups: the base of a /23, such as 239.255.4.0
+    /// Pin the multicast groups: the base of a block of 512, such as 239.255.4.0 or ff12::8000:8000
     #[arg(long, value_name = "ADDR")]
     pub group: Option<String>,
     /// Pin the ports: an even base port up to 63488
@@ -226,6 +240,9 @@ impl ParticipantOptions {
             ("microphone", &self.microphone),
             ("speaker", &self.speaker),
             ("interface", &self.interface),
+            ("scope", &self.scope),
+            ("ipv6", &self.ipv6.then(|| "true".to_owned())),
+            ("peer", &self.peer),
             ("ttl", &self.ttl),
             ("group", &self.group),
             ("port", &self.port),
@@ -237,7 +254,7 @@ impl ParticipantOptions {
             }
         }
         let config = Config::load(flags).map_err(bad_setting)?;
-        Ok(Config { hold: self.hold, text_only: self.text, ..config })
+        Ok(Config { hold: self.hold, text_only: self.text || config.text_only, ..config })
     }
 }
 
@@ -269,6 +286,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::Chat { title, plain, options }) => chat::run(title.as_deref(), plain, &options),
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
+        Some(Subcommands::Doctor(options)) => doctor::run(&options),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
         Some(Subcommands::History(options)) => history::run(&options),
         Some(Subcommands::Tap(options)) => tap::run(&options),

@@ -13,6 +13,7 @@ use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
 use crate::limits;
 use crate::protocol::roster::names;
+use crate::wire::address::Scope;
 
 /// The commented defaults, as shipped.
 pub const DEFAULTS: &str = include_str!("../../config/roundtable.toml");
@@ -195,9 +196,15 @@ pub struct Config {
     pub speaker: SpeakerSpec,
     /// Interface by name or address.
     pub interface: Option<String>,
-    /// Multicast TTL.
-    pub ttl: u8,
-    /// Pinned /23 base.
+    /// How far a conference started here reaches.
+    pub scope: Scope,
+    /// It has IPv6 addresses.
+    pub ipv6: bool,
+    /// Machines asked directly which conferences there are.
+    pub peers: Vec<IpAddr>,
+    /// Multicast TTL; `None` is the scope's.
+    pub ttl: Option<u8>,
+    /// Pinned base of the block of groups.
     pub group: Option<IpAddr>,
     /// Pinned base port.
     pub port: Option<u16>,
@@ -213,6 +220,16 @@ pub struct Config {
     pub text_only: bool,
     /// Whose streams go to other programs.
     pub tap: Option<Wish>,
+    /// Whose picture is kept wanted, in which layer, though it is not received here.
+    pub keep: Option<(String, crate::wire::Layer)>,
+    /// Whose picture is received in full whatever the size of its tile.
+    pub focus: Option<String>,
+    /// Video of all people together, megabits a second.
+    pub conference_mbit: u32,
+    /// Video that may be received, megabits a second.
+    pub receive_mbit: u32,
+    /// The same when the network is wireless, and what may be sent there.
+    pub wifi_mbit: u32,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -250,6 +267,11 @@ impl Config {
         if !port.is_multiple_of(2) {
             return Err(layer.error("port", "an even number is expected: RTP takes even ports, RTCP the odd above"));
         }
+        let ipv6 = layer.parse("ipv6", "true or false")?;
+        let group: Option<IpAddr> = layer.optional("group", "an address such as 239.255.4.0 or ff12::8000:8000")?;
+        if ipv6 && group.is_some_and(|g| g.is_ipv4()) {
+            return Err(layer.error("group", "an IPv6 address is expected, because ipv6 is asked for"));
+        }
         Ok(Config {
             name: name_or_login(layer.text("name")).map_err(|m| layer.error("name", m))?,
             camera: layer.parse("camera", "auto, none, test, a number or a file")?,
@@ -258,15 +280,23 @@ impl Config {
             microphone: layer.parse("microphone", "auto, none, test, a name or a WAV file")?,
             speaker: layer.parse("speaker", "auto, none, a name or a WAV file")?,
             interface: layer.optional("interface", "an interface name or address")?,
-            ttl: layer.number("ttl", 0, 255)?,
-            group: layer.optional("group", "an IPv4 address such as 239.255.4.0")?,
+            scope: layer.parse("scope", "lan or site")?,
+            ipv6: ipv6 || group.is_some_and(|g| g.is_ipv6()),
+            peers: addresses(layer.text("peer")).map_err(|m| layer.error("peer", m))?,
+            ttl: layer.optional("ttl", "a number from 0 to 255")?,
+            group,
             port: (port != 0).then_some(port),
             quality: layer.number("quality", 1, 100)?,
             audio_frame_ms: frame_ms,
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
             hold: false,
-            text_only: false,
+            text_only: !layer.parse::<bool>("pictures", "true or false")?,
             tap: None,
+            keep: None,
+            focus: Some(names::clean(layer.text("focus"), usize::MAX)).filter(|name| !name.is_empty()),
+            conference_mbit: layer.number("conference_mbit", 1, 100_000)?,
+            receive_mbit: layer.number("receive_mbit", 1, 100_000)?,
+            wifi_mbit: layer.number("wifi_mbit", 1, 100_000)?,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
         })
@@ -290,6 +320,13 @@ pub fn user_file() -> Option<PathBuf> {
         return Some(path.into());
     }
     directories::ProjectDirs::from("", "", "roundtable").map(|d| d.config_dir().join("roundtable.toml"))
+}
+
+fn addresses(text: &str) -> Result<Vec<IpAddr>, &'static str> {
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let all: Result<Vec<IpAddr>, _> = words.map(str::parse).collect();
+    let all = all.map_err(|_| "addresses such as 10.77.0.1 are expected")?;
+    if all.len() > limits::PEERS_MAX { Err("so many are not asked") } else { Ok(all) }
 }
 
 fn name_or_login(text: &str) -> Result<String, String> {
@@ -322,7 +359,7 @@ mod tests {
         let config = with(&[("name", "Ada")]).unwrap();
         assert_eq!(config.name, "Ada");
         assert_eq!(config.camera_size, Size { width: 1280, height: 720 });
-        assert_eq!((config.ttl, config.port, config.group), (1, None, None));
+        assert_eq!((config.ttl, config.port, config.group), (None, None, None));
     }
 
     #[test]
@@ -338,7 +375,7 @@ mod tests {
         flags.set("name", "Flag", "command line").unwrap();
         let all = flags.over(environment).over(file).over(Layer::from_toml(DEFAULTS, "d").unwrap());
         let config = Config::check(&all).unwrap();
-        assert_eq!((config.name.as_str(), config.ttl, config.quality), ("Flag", 7, 50));
+        assert_eq!((config.name.as_str(), config.ttl, config.quality), ("Flag", Some(7), 50));
     }
 
     #[test]
@@ -357,11 +394,19 @@ mod tests {
             ("camera_size", "2048x720"),
             ("camera_fps", "0"),
             ("quality", "101"),
+            ("pictures", "maybe"),
+            ("conference_mbit", "0"),
+            ("receive_mbit", "lots"),
+            ("wifi_mbit", "100001"),
             ("port", "20481"),
             ("port", "63490"),
             ("audio_frame_ms", "15"),
             ("ttl", "256"),
             ("group", "everyone"),
+            ("scope", "world"),
+            ("peer", "ada"),
+            ("peer", "1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9"),
+            ("ipv6", "perhaps"),
             ("name", "\u{7}"),
             ("name", "\u{200b}\u{200d}"),
             ("name", &"x".repeat(65)),
@@ -370,6 +415,16 @@ mod tests {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");
         }
+    }
+
+    #[test]
+    fn so_many_machines_are_asked_and_no_more() {
+        let peers = |n: usize| vec!["10.77.0.1"; n].join(",");
+        assert_eq!(
+            with(&[("name", "Ada"), ("peer", &peers(limits::PEERS_MAX))]).unwrap().peers.len(),
+            limits::PEERS_MAX
+        );
+        assert!(with(&[("name", "Ada"), ("peer", &peers(limits::PEERS_MAX + 1))]).is_err());
     }
 
     #[test]

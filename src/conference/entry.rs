@@ -9,7 +9,7 @@ use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
 use crate::device::identity;
-use crate::device::net::{Interface, UdpSocket};
+use crate::device::net::{self, Interface, UdpSocket};
 use crate::device::sound::MicrophoneSpec;
 use crate::pipeline::control::{self, Entrance};
 use crate::protocol::discovery::Found;
@@ -74,12 +74,20 @@ pub struct Ready {
     pub joined_at: Timestamp,
 }
 
-/// The interface asked for, or the best one.
+/// The interface asked for, or the best one, with the address a conference started on it would have.
 ///
 /// # Errors
-/// Unknown name or address, or no interface at all.
+/// Unknown name or address, no interface at all, or none of the family that is asked for.
 pub fn choose_interface(config: &Config) -> Result<Interface, Error> {
-    Ok(Interface::choose(config.interface.as_deref())?)
+    let chosen = Interface::choose(config.interface.as_deref())?;
+    let v6 = config.group.map_or(config.ipv6 || chosen.addr.is_ipv6(), |group| group.is_ipv6());
+    Ok(of_family(&chosen, v6, config.scope)?)
+}
+
+/// The interface with an address of a conference's family and scope.
+fn of_family(interface: &Interface, v6: bool, scope: Scope) -> Result<Interface, net::Error> {
+    let routed = scope == Scope::Site;
+    if interface.addr.is_ipv6() == v6 { interface.for_scope(routed) } else { interface.in_family(v6, routed) }
 }
 
 /// Gathers everything. A new conference first listens for others.
@@ -87,7 +95,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     if let CameraSpec::File(path) = &config.camera {
         std::fs::metadata(path).map_err(|source| Error::Camera { path: path.clone(), source })?;
     }
-    let interface = choose_interface(config)?;
+    let mut interface = choose_interface(config)?;
     let mut notices = Vec::new();
     let mut random = Random::new(identity::random_seed()?);
     // A tool keeps no identity: it is nobody whom others should know again.
@@ -99,7 +107,8 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     let identity = Identity::from_seed(kept.seed());
     let (title, conference, plan, expected, open, secret, entrance) = match entry {
         Entry::Join { found, secret } => {
-            let plan = Plan { ttl: config.ttl, ..found.plan };
+            let plan = Plan { ttl: config.ttl.unwrap_or(found.plan.ttl), ..found.plan };
+            interface = of_family(&interface, plan.base.is_ipv6(), plan.scope)?;
             let entrance = Entrance { founding: None, epoch: found.epoch, locked: found.locked };
             (found.title, found.id, plan, found.participants, found.open, secret, entrance)
         }
@@ -123,7 +132,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     let of_past = past.iter_mut().flat_map(|past| past.notices.drain(..));
     notices.extend(of_past.map(|text| (NoticeKind::Warning, text)));
     let cname = roster::person::cname(&identity.id(), interface.addr);
-    let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
+    let socket = Arc::new(UdpSocket::unicast(&interface, plan.ttl)?);
     let sealing = EpochKeys::of(conference, &secret, entrance.epoch, &[]);
     Ok(Ready {
         title,
@@ -169,7 +178,7 @@ fn listen(config: &Config, interface: &Interface, clock: &Clock) -> Result<Vec<F
         return Ok(Vec::new());
     }
     let wait = std::time::Duration::from_millis(LISTEN_MS);
-    Ok(control::browse(interface, clock, (wait, wait), |_| false)?)
+    Ok(control::browse_with(interface, &config.peers, clock, (wait, wait), |_| false)?)
 }
 
 /// A warning when there are conferences of this title already: who joins by title could mean either.
@@ -185,7 +194,8 @@ fn namesakes(heard: &[Found], title: &str) -> Option<String> {
 fn choose_plan(config: &Config, interface: &Interface, heard: &[Found], id: &ConferenceId) -> Result<Plan, Error> {
     let heard: Vec<_> = heard.iter().map(|f| (f.plan.base, f.plan.port)).collect();
     let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
-    let chosen = Plan::choose(Scope::Link, Family::of(interface.addr), &heard, digest);
+    let chosen = Plan::choose(config.scope, Family::of(interface.addr), &heard, digest);
     let base = config.group.unwrap_or(chosen.base);
-    Ok(Plan { ttl: config.ttl, ..Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))? })
+    let plan = Plan::new(config.scope, base, config.port.unwrap_or(chosen.port))?;
+    Ok(Plan { ttl: config.ttl.unwrap_or(plan.ttl), ..plan })
 }

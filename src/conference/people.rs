@@ -6,10 +6,12 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::door::Rule;
 use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
 use super::view::{CameraView, PersonFigures, PersonView};
+use super::watching::Counted;
 use crate::limits::FOLLOWS_PER_S_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::ClockOffset;
@@ -26,6 +28,9 @@ use crate::wire::Layer;
 const DEPARTED_MAX: usize = 256;
 /// Pictures that stop for longer than this are told to have stopped.
 const FROZEN_AFTER_NS: u64 = 2_000_000_000;
+
+/// Seconds of stopped pictures after which the cause is looked for.
+const FROZEN_S: u64 = 4;
 
 /// A stream that is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,12 +122,51 @@ impl AddAssign for VoiceSums {
 pub struct VideoOf {
     /// What is subscribed, if anything.
     pub received: Option<(Layer, Received)>,
+    /// What is subscribed as well, to take its place once its first picture is there.
+    pub rising: Option<Rising>,
+    /// The layer chosen.
+    pub target: Option<Layer>,
+    /// Size of the tile when it was shown last.
+    pub tile: (usize, usize),
+    /// Since when no tile shows it.
+    pub hidden_since: Option<Timestamp>,
+    /// Counts at the last look, and when they were told last.
+    pub looked: Counted,
+    /// See `looked`.
+    pub told: Counted,
     /// Figures of the stream now received and of those before it.
     pub streams: Succession<VideoStats, VideoSums>,
     /// Pictures composed into the window.
     pub shown: u64,
     /// From capture to the window.
     pub latency: LatencyMeter,
+}
+
+impl VideoOf {
+    /// Whether this is received already, or about to be.
+    pub fn has(&self, layer: Layer, received: &Received) -> bool {
+        let now = self.received.as_ref().is_some_and(|(l, r)| (*l, r) == (layer, received));
+        now || self.rising.as_ref().is_some_and(|rising| (rising.layer, &rising.received) == (layer, received))
+    }
+
+    /// What was subscribed last is what is received from now on.
+    pub fn rise(&mut self) {
+        if let Some(Rising { layer, received, stats }) = self.rising.take() {
+            (self.looked, self.told) = Default::default();
+            self.streams.push(stats);
+            self.received = Some((layer, received));
+        }
+    }
+}
+
+/// A layer that is about to take the place of another one.
+pub struct Rising {
+    /// Which.
+    pub layer: Layer,
+    /// What is subscribed.
+    pub received: Received,
+    /// Its figures.
+    pub stats: Arc<VideoStats>,
 }
 
 /// One other person.
@@ -238,6 +282,12 @@ impl Other {
         }
     }
 
+    /// Whether pictures that are sent have stopped coming.
+    pub fn is_frozen(&self, now: Timestamp) -> bool {
+        self.person.camera == Camera::On
+            && matches!(self.camera(now), CameraView::Frozen(seconds) if seconds >= FROZEN_S)
+    }
+
     fn view(&self, now: Timestamp) -> PersonView {
         PersonView {
             key: self.key,
@@ -256,12 +306,15 @@ impl Other {
         }
     }
 
-    fn stats(&self) -> stats::Person {
+    fn stats(&self, rule: &Rule) -> stats::Person {
+        let watches = self.person.role == crate::protocol::roster::Role::Observer;
         stats::Person {
             id: self.person.id.to_string(),
             name: self.person.name.clone(),
+            role: if watches { "observer" } else { rule.role(&self.person.id) },
             address: self.person.address.ip().to_string(),
             present: self.present,
+            transport: self.person.reach.word(),
             video: (!self.video.streams.is_empty()).then(|| self.video_stats()),
             audio: (!self.talking.is_empty()).then(|| self.audio_stats()),
         }
@@ -355,6 +408,11 @@ impl People {
         self.all.iter().filter(|o| o.present)
     }
 
+    /// Those here now, to be changed.
+    pub fn here_mut(&mut self) -> impl Iterator<Item = &mut Other> {
+        self.all.iter_mut().filter(|o| o.present)
+    }
+
     /// Notes that the window shows a picture, at the own wall time `now`.
     pub fn shown(&mut self, key: u64, info: &PictureInfo, now: NtpTime) {
         let Some(other) = self.all.iter_mut().find(|o| o.key == key) else { return };
@@ -375,9 +433,9 @@ impl People {
         self.here().filter(shown).map(move |o| o.view(now))
     }
 
-    /// The statistics of everybody, those who left included.
-    pub fn stats(&self) -> Vec<stats::Person> {
-        self.all.iter().map(Other::stats).collect()
+    /// The statistics of everybody, those who left included; `rule` knows who may decide.
+    pub fn stats(&self, rule: &Rule) -> Vec<stats::Person> {
+        self.all.iter().map(|other| other.stats(rule)).collect()
     }
 
     /// Media packets refused, all people together.
@@ -401,11 +459,15 @@ mod tests {
             suffix: None,
             joined: NtpTime(0),
             address: "10.77.0.1:4000".parse().unwrap(),
+            reach: crate::protocol::transport::Reach::Groups,
+            direct: 0,
+            single: false,
             role: Role::Participant,
             slot: None,
             microphone: Microphone::On,
             camera: Camera::On,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         }
     }
@@ -425,7 +487,8 @@ mod tests {
         assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
-        assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+        assert_eq!(people.stats(&Rule::default())[0].role, "member");
+        assert_eq!(people.stats(&Rule::default())[0].video.as_ref().map(|v| v.frames_received), Some(7));
     }
 
     #[test]
@@ -445,6 +508,6 @@ mod tests {
             people.arrive(Person { id, ..person(0, 1) });
             assert!(people.depart(&id).is_some());
         }
-        assert_eq!(people.stats().len(), DEPARTED_MAX);
+        assert_eq!(people.stats(&Rule::default()).len(), DEPARTED_MAX);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Unless said otherwise, counts run from the moment of joining.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// The whole file.
@@ -33,13 +35,17 @@ pub struct Me {
     pub id: String,
     /// Name as others see it.
     pub name: String,
+    /// What reaches this participant: "groups", "single" (the control group alone) or "unicast".
+    pub transport: &'static str,
 }
 
 /// Sent since joining.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sent {
-    /// Pictures.
+    /// Pictures, all layers together.
     pub video: SentStream,
+    /// Of them each layer, by name.
+    pub layers: BTreeMap<&'static str, SentStream>,
     /// Sound; a frame is one packet's worth.
     pub audio: SentStream,
 }
@@ -62,10 +68,14 @@ pub struct Person {
     pub id: String,
     /// Name as shown.
     pub name: String,
+    /// `owner`, `moderator`, `member`, or `observer` for a tool that only watches.
+    pub role: &'static str,
     /// IP address.
     pub address: String,
     /// Whether the person is in the conference now.
     pub present: bool,
+    /// What reaches the person: "groups", "single" or "unicast".
+    pub transport: &'static str,
     /// Pictures; null when none were announced.
     pub video: Option<Video>,
     /// Sound; null when none was announced.

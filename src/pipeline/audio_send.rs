@@ -315,7 +315,7 @@ impl AudioSend {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let sent = self.egress.socket.send(destination, packet, Dscp::Audio);
+        let sent = self.egress.send(destination, packet, Dscp::Audio);
         match sent {
             Ok(()) => {
                 self.stats.packets.fetch_add(1, Ordering::Relaxed);
@@ -358,7 +358,7 @@ impl AudioSend {
         let Some(port) = destination.port().checked_add(1) else { return };
         destination.set_port(port);
         let packet = sealed(&mut self.protector, Protector::protect_control, &self.packet, &mut self.sealed);
-        if packet.is_none_or(|packet| self.egress.socket.send(destination, packet, Dscp::Audio).is_err()) {
+        if packet.is_none_or(|packet| self.egress.send(destination, packet, Dscp::Audio).is_err()) {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -3,6 +3,7 @@
 pub mod audio_receive;
 pub mod audio_send;
 pub mod control;
+pub mod doctor;
 pub mod egress;
 pub mod receive;
 pub mod repair;

@@ -1,11 +1,16 @@
 //! State machines without clocks, sockets, threads or randomness: time, packets and seeds are arguments.
 
+pub mod adaptation;
 pub mod chat;
 pub mod clock;
 pub mod discovery;
+pub mod doctor;
 pub mod door;
+pub mod interest;
 pub mod jitter;
 pub mod keys;
+pub mod layers;
+pub mod membership;
 pub mod packetizer;
 pub mod passphrase;
 pub mod rate;
@@ -15,3 +20,4 @@ pub mod roster;
 pub mod seal;
 pub mod session;
 pub mod srtp;
+pub mod transport;

@@ -97,6 +97,24 @@ pub enum Scope {
     Site,
 }
 
+impl std::str::FromStr for Scope {
+    type Err = UnknownScope;
+
+    /// From the word users write.
+    fn from_str(word: &str) -> Result<Self, UnknownScope> {
+        match word {
+            "lan" => Ok(Scope::Link),
+            "site" => Ok(Scope::Site),
+            _ => Err(UnknownScope),
+        }
+    }
+}
+
+/// Neither "lan" nor "site".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("lan or site is expected")]
+pub struct UnknownScope;
+
 impl Scope {
     /// TTL that goes with the scope.
     pub fn ttl(self) -> u8 {
@@ -252,6 +270,11 @@ impl Plan {
     /// The kind of its addresses.
     pub fn family(&self) -> Family {
         Family::of(self.base)
+    }
+
+    /// The block as networks are written: 239.255.4.0/23, ff12::8000:8000/119.
+    pub fn block_text(&self) -> String {
+        format!("{}/{}", self.base, if self.base.is_ipv4() { 23 } else { 119 })
     }
 
     /// Where it is asked for and announced.

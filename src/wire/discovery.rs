@@ -79,10 +79,10 @@ pub struct Announcement {
     /// No passphrase.
     #[prost(bool, tag = "3")]
     pub open: bool,
-    /// 4 for IPv4.
+    /// 4 for IPv4, 6 for IPv6.
     #[prost(uint32, tag = "4")]
     pub family: u32,
-    /// Base address of the /23.
+    /// Base address of the block, or the group id of an IPv6 one.
     #[prost(fixed32, tag = "5")]
     pub base: u32,
     /// Base port.
@@ -226,7 +226,7 @@ fn check(a: &Announcement) -> Result<(), Error> {
     if a.title.len() > TITLE_BYTES_MAX {
         return Err(Error::Field("title"));
     }
-    if a.family != 4 {
+    if !matches!(a.family, 4 | 6) {
         return Err(Error::Field("family"));
     }
     if a.port > u32::from(u16::MAX) {
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn fields_are_checked_at_their_edges() {
         type Change = fn(&mut Announcement);
-        let rows: [(&str, Change, bool); 9] = [
+        let rows: [(&str, Change, bool); 10] = [
             ("title of 96 bytes", |a| a.title = "x".repeat(96), true),
             ("title of 97 bytes", |a| a.title = "x".repeat(97), false),
             ("id of 15 bytes", |a| a.conference.truncate(15), false),
@@ -301,7 +301,8 @@ mod tests {
             ("key of 31 bytes", |a| a.announcer.truncate(31), false),
             ("port 65535", |a| a.port = 65_535, true),
             ("port 65536", |a| a.port = 65_536, false),
-            ("family 6", |a| a.family = 6, false),
+            ("family 6", |a| a.family = 6, true),
+            ("family 5", |a| a.family = 5, false),
             ("no participants", |a| a.participants = 0, true),
         ];
         for (what, change, accepted) in rows {

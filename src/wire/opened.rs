@@ -9,7 +9,9 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nack, Original, Packet, Repair};
 use crate::wire::door::{self, Chain, Rekey};
+use crate::wire::interest::{KIND_INTEREST, KIND_REPORT};
 use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
+use crate::wire::relay::Introduction;
 use crate::wire::repair::RepairRequest;
 
 const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
@@ -19,6 +21,7 @@ const KIND_REPAIR: u32 = 8;
 const KIND_REPAIR_REQUEST: u32 = 10;
 const KIND_PING: u32 = 20;
 const KIND_PONG: u32 = 21;
+const KIND_INTRODUCTION: u32 = 28;
 const KIND_HISTORY_REQUEST: u32 = 22;
 const KIND_HISTORY_ANSWER: u32 = 23;
 const KIND_KICK: u32 = door::KIND_BAN as u32;
@@ -69,10 +72,16 @@ pub enum Opened<'a> {
     Ping(Ping),
     /// The answer.
     Pong(Pong),
+    /// Where others are who hear no group.
+    Introduction(Introduction),
     /// Asks for parity of a video frame.
     RepairRequest(RepairRequest),
     /// Of the chat; this one is a copy.
     Chat(Packet),
+    /// Layers somebody wants, as [`Places`](super::interest::Places) reads them.
+    Interest(&'a [u8]),
+    /// How layers arrive, as [`Row`](super::interest::Row) reads them.
+    Report(&'a [u8]),
     /// Of the door; this one is a copy.
     Door(door::Packet),
 }
@@ -109,11 +118,14 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
         let known = match tag {
             KIND_PING => Opened::Ping(Ping::decode(field.bytes(tag)?)?),
             KIND_PONG => Opened::Pong(Pong::decode(field.bytes(tag)?)?),
+            KIND_INTRODUCTION => Opened::Introduction(Introduction::decode(field.bytes(tag)?)?),
             KIND_REPAIR_REQUEST => Opened::RepairRequest(RepairRequest::decode(field.bytes(tag)?)?),
             KIND_ORIGINAL => Opened::Chat(Packet::Chat(Original::decode(field.bytes(tag)?)?)),
             KIND_HEARTBEAT => Opened::Chat(Packet::Heartbeat(Heartbeat::decode(field.bytes(tag)?)?)),
             KIND_NACK => Opened::Chat(Packet::Nack(Nack::decode(field.bytes(tag)?)?)),
             KIND_REPAIR => Opened::Chat(Packet::Repair(Repair::decode(field.bytes(tag)?)?)),
+            KIND_INTEREST => Opened::Interest(only_field(field.bytes(tag)?)?),
+            KIND_REPORT => Opened::Report(only_field(field.bytes(tag)?)?),
             KIND_HISTORY_REQUEST => Opened::Chat(Packet::HistoryRequest(HistoryRequest::decode(field.bytes(tag)?)?)),
             KIND_HISTORY_ANSWER => Opened::Chat(Packet::HistoryAnswer(HistoryAnswer::decode(field.bytes(tag)?)?)),
             KIND_KICK => Opened::Door(door::Packet::Ban(message::Signed::decode(field.bytes(tag)?)?)),
@@ -130,6 +142,18 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Field 1 of a message that has no other; empty when it is left out.
+fn only_field(bytes: &[u8]) -> Result<&[u8], Error> {
+    let mut content: &[u8] = &[];
+    fields(bytes, |tag, field| {
+        if tag == 1 {
+            content = field.bytes(tag)?;
+        }
+        Ok(())
+    })?;
+    Ok(content)
 }
 
 fn signed(bytes: &[u8]) -> Result<Signed<'_>, Error> {
@@ -189,6 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::interest::{Interest, Report};
     use crate::wire::message::{Body, Kind, Message};
 
     fn owned(body: &[u8]) -> Result<Vec<Message>, Error> {
@@ -206,6 +231,9 @@ mod tests {
                 Opened::Signed(_, s) => Kind::Bye(signed(s)),
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
+                Opened::Introduction(introduction) => Kind::Introduction(introduction),
+                Opened::Interest(layers) => Kind::Interest(Interest { layers: layers.into() }),
+                Opened::Report(rows) => Kind::Report(Report { rows: rows.into() }),
                 Opened::RepairRequest(request) => Kind::RepairRequest(request),
                 Opened::Chat(packet) => packet.into(),
                 Opened::Door(packet) => packet.into(),
@@ -223,6 +251,7 @@ mod tests {
             Kind::Ping(Ping { nonce: 1, origin: 2 }),
             Kind::Join(signed(2)),
             Kind::Pong(Pong { nonce: 3, origin: 4, receive: 5, transmit: 6 }),
+            Kind::Introduction(Introduction::of(std::iter::once("10.0.0.1:9".parse().unwrap()))),
             Kind::Bye(message::Signed::default()),
             Kind::Chat(Original { signer: vec![3; 32], counter: 1, ..Original::default() }),
             Kind::Heartbeat(Heartbeat { run: 1, highest: 2, acks: vec![3; 8] }),
@@ -235,6 +264,8 @@ mod tests {
             Kind::Chain(Chain { founder: vec![8; 32], random: vec![9; 16], links: vec![signed(1)] }),
             Kind::Knock(signed(2)),
             Kind::Refusal(signed(3)),
+            Kind::Interest(Interest { layers: vec![1, 2] }),
+            Kind::Report(Report { rows: vec![0, 1, 2, 3] }),
         ];
         Body { messages: kinds.map(|kind| Message { kind: Some(kind) }).to_vec() }
     }

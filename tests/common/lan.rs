@@ -66,6 +66,30 @@ impl Lan {
         lan
     }
 
+    /// As [`up`](Self::up), with IPv6 on every host, and without IPv4 addresses where `only` holds.
+    pub fn up_ipv6(hosts: usize, only: impl Fn(usize) -> bool) -> Lan {
+        let lan = Self::up(hosts);
+        // Addresses are usable at once: nobody else can have them.
+        let enable = |of: &str| {
+            format!(
+                "echo 0 > /proc/sys/net/ipv6/conf/{of}/accept_dad; echo 0 > /proc/sys/net/ipv6/conf/{of}/disable_ipv6"
+            )
+        };
+        sh(&enable("br0"));
+        for h in 1..=hosts {
+            sh(&format!("ip netns exec h{h} sh -c '{}; {}'", enable("lo"), enable("eth0")));
+            if only(h) {
+                sh(&format!("ip -n h{h} -4 addr flush dev eth0"));
+            }
+        }
+        let socket = UdpSocket::bind("[::]:0").expect("socket of the switch");
+        lan.await_quiet(|| {
+            let sent = socket.send_to(&[0; 1_000], ("ff15::77:77", NOBODYS_GROUP.1));
+            sent.expect("send to a group");
+        });
+        lan
+    }
+
     /// The address of host `h`.
     pub fn address(h: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, u8::try_from(h).expect("few hosts"))
@@ -93,16 +117,72 @@ impl Lan {
         Counters { to_host: bytes("tx"), from_host: bytes("rx") }
     }
 
+    /// The switch forgets within half a minute who listens, because nobody on this LAN hears its queries: they are dropped
+    /// before they reach the hosts. Its querier stays on, without which it would flood.
+    pub fn drop_queries(&self) {
+        sh("ip link set br0 type bridge mcast_membership_interval 3000");
+        for h in 1..=self.hosts {
+            let rules = "table inet deaf { chain in { type filter hook input priority 0; \
+                         igmp type membership-query drop; icmpv6 type mld-listener-query drop; }; }";
+            sh(&format!("echo '{rules}' | ip netns exec h{h} nft -f -"));
+        }
+    }
+
+    /// Puts a router between host `h` and the others, which forwards unicast and the groups of site scope. The host is at
+    /// 10.78.0.`h` then. The router ends with the sandbox.
+    pub fn behind_router(&self, h: usize) {
+        sh(&format!(
+            "ip netns add rt && ip link add pr type veth peer name eth0 netns rt && ip link set pr master br0 up && \
+             ip link set pr type bridge_slave mcast_router 2 && ip link set p{h} nomaster && ip link set p{h} netns rt && \
+             ip -n rt link set p{h} name eth1 && ip -n rt link set lo up && ip -n rt link set eth0 up && \
+             ip -n rt link set eth1 up && ip -n rt addr add 10.77.0.253/24 dev eth0 && \
+             ip -n rt addr add 10.78.0.253/24 dev eth1 && \
+             ip netns exec rt sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; \
+             for i in all eth0 eth1; do echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter; done'"
+        ));
+        for near in (1..=self.hosts).filter(|&near| near != h) {
+            self.ip(near, "route add 10.78.0.0/24 via 10.77.0.253");
+        }
+        self.ip(h, "addr flush dev eth0");
+        self.ip(h, &format!("addr add 10.78.0.{h}/24 brd + dev eth0"));
+        self.ip(h, "route replace 224.0.0.0/4 dev eth0");
+        self.ip(h, "route add default via 10.78.0.253");
+        std::fs::write(
+            "/run/smcroute.conf",
+            "phyint eth0 enable\nphyint eth1 enable\nmroute from eth0 group 239.0.0.0/8 to eth1\n\
+             mroute from eth1 group 239.0.0.0/8 to eth0\n",
+        )
+        .expect("a file in the sandbox");
+        sh("ip netns exec rt smcrouted -N -f /run/smcroute.conf -i rt -P /run/smcroute.pid -u /run/smcroute.sock");
+    }
+
+    /// Lets a firewall on host `h` drop what comes in and is described so.
+    pub fn drop_incoming(&self, h: usize, what: &[&str]) {
+        let rules: String = what.iter().map(|what| format!("{what} drop; ")).collect();
+        let table = format!("table inet dropped {{ chain in {{ type filter hook input priority 0; {rules} }}; }}");
+        sh(&format!("echo '{table}' | ip netns exec h{h} nft -f -"));
+    }
+
+    /// Runs `ip` on host `h`.
+    pub fn ip(&self, h: usize, arguments: &str) {
+        sh(&format!("ip -n h{h} {arguments}"));
+    }
+
     /// Sends to a group nobody joined until none of it comes out of a port.
     fn await_snooping(&self) {
         let socket = UdpSocket::bind((SWITCH, 0)).expect("socket of the switch");
+        self.await_quiet(|| {
+            socket.send_to(&[0; 1_000], NOBODYS_GROUP).expect("send to a group");
+        });
+    }
+
+    /// Sends again and again until a port gets none of it.
+    fn await_quiet(&self, send: impl Fn()) {
         let in_force = poll(Duration::from_secs(20), || {
             let before = self.counters(1).to_host;
-            for _ in 0..20 {
-                socket.send_to(&[0; 1_000], NOBODYS_GROUP).expect("send to a group");
-            }
+            (0..20).for_each(|_| send());
             (self.counters(1).to_host - before < 5_000).then_some(())
         });
-        assert!(in_force.is_some(), "the switch floods: IGMP snooping is not in force");
+        assert!(in_force.is_some(), "the switch floods: snooping is not in force");
     }
 }

@@ -10,6 +10,7 @@
 //! `corpus/TARGET/`, where every run begins with it.
 
 mod chat;
+mod doctor;
 mod driver;
 mod machines;
 mod media;

@@ -11,14 +11,14 @@ use roundtable::limits::{CAMERA_TEXT_BYTES_MAX, DATAGRAM_BYTES_MAX, NAME_BYTES_M
 use roundtable::protocol::chat::envelope::Speaker;
 use roundtable::protocol::chat::{Content, Signer as _};
 use roundtable::protocol::keys::{EpochKeys, Identity, Secret};
-use roundtable::protocol::roster::{Camera, Microphone, Person, RepairInfo, Role, StreamInfo};
+use roundtable::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo};
 use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::protocol::session::{Arrival, Channel, Counters, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::StreamKind;
 use roundtable::wire::address::{Plan, Scope, host_to_wire};
 use roundtable::wire::chat::{Chat, Heartbeat};
 use roundtable::wire::discovery::Query;
+use roundtable::wire::interest::{Interest, Report};
 use roundtable::wire::message::{
     Beacon, Bye, ConferenceId, Join, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, ParticipantId, Ping, Pong,
     SignatureContext, Signed, Stream,
@@ -117,15 +117,7 @@ impl Table {
             silent: false,
         };
         table.act(|session, at, out| {
-            let stream = StreamInfo {
-                kind: StreamKind::Audio,
-                ssrc: 1,
-                width: 0,
-                height: 0,
-                fps_milli: 0,
-                position: 0,
-                repair: RepairInfo::default(),
-            };
+            let stream = StreamInfo::voice(1);
             session.set_streams(at, &[stream], out);
         });
         table.pass(Duration::from_secs(1));
@@ -226,7 +218,13 @@ impl Table {
             0 => self.pass(Duration::from_millis(u64::from(feed.u16()) % 9_000)),
             1 | 2 => {
                 let beacon = beacon(feed, address);
-                let signed = self.liars[n].signed(KIND_BEACON, beacon.encode_to_vec());
+                let mut signed = self.liars[n].signed(KIND_BEACON, beacon.encode_to_vec());
+                if beacon.since > 0 && act & 0x80 == 0 {
+                    signed.signer.clear();
+                }
+                if act & 0xc0 == 0xc0 {
+                    self.liars[n].sealer.reach(feed.u64() >> 8);
+                }
                 let datagram = self.liars[n].message(Kind::Beacon(signed));
                 self.hand(control, address, datagram);
             }
@@ -240,6 +238,15 @@ impl Table {
             4 => {
                 let signed = self.liars[n].signed(KIND_BYE, Bye { reason: 0 }.encode_to_vec());
                 let datagram = self.liars[n].message(Kind::Bye(signed));
+                self.hand(control, address, datagram);
+            }
+            5 if act & 0x20 != 0 => {
+                let bytes = feed.bytes(usize::from(who) / 3).to_vec();
+                let kind = match act & 0x40 {
+                    0 => Kind::Interest(Interest { layers: bytes }),
+                    _ => Kind::Report(Report { rows: bytes }),
+                };
+                let datagram = self.liars[n].message(kind);
                 self.hand(control, address, datagram);
             }
             5 => {
@@ -354,6 +361,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         height: feed.u16().into(),
         fps_milli: feed.u16().into(),
         position: feed.u64(),
+        active: flags & 0x80 != 0,
         repair_ssrc: feed.u8().into(),
         repair_position: feed.u64() >> (feed.u8() % 64),
     };
@@ -369,12 +377,17 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         streams: (0..flags >> 6).map(|_| stream(feed)).collect(),
         address: address_v4,
         address6,
+        reach: u32::from(flags) % 4,
+        direct: feed.u16().into(),
+        single: flags & 64 != 0,
         port: address.port().into(),
         suffix: u32::from(feed.u8() % 4),
         attention: u32::from(flags >> 2 & 7),
         answers: Vec::new(),
+        wireless: flags & 0x40 != 0,
         door: if flags & 4 == 0 { 0 } else { feed.u64() },
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
+        since: if flags & 0x18 == 0x18 { feed.u8().into() } else { 0 },
     }
 }
 

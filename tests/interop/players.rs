@@ -23,7 +23,10 @@ impl Drop for Running {
 /// Lets Ada send the known material, writes her SDP into a folder, and gives that and host 3 to `play`; then compares
 /// `v.raw` and `a.wav`, which `play` leaves there.
 fn played_by(play: impl FnOnce(&Lan, &Path)) {
-    let lan = Lan::up(4);
+    played_on(Lan::up(4), play);
+}
+
+fn played_on(lan: Lan, play: impl FnOnce(&Lan, &Path)) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (video, tone) = (video(folder.path(), 1), tone(folder.path()));
     let sources = ["--camera", &video.file.to_string_lossy(), "--microphone", &tone.to_string_lossy()];
@@ -95,6 +98,11 @@ pub fn ffmpeg(lan: &Lan, folder: &Path) {
 #[test]
 fn ffmpeg_plays_a_participant() {
     sandboxed("players::ffmpeg_plays_a_participant", || played_by(ffmpeg));
+}
+
+#[test]
+fn ffmpeg_plays_a_participant_over_ipv6() {
+    sandboxed("players::ffmpeg_plays_a_participant_over_ipv6", || played_on(Lan::up_ipv6(4, |_| true), ffmpeg));
 }
 
 #[test]

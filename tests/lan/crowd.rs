@@ -172,6 +172,7 @@ impl Attacker {
             height: 2_040,
             fps_milli: 1,
             position: 0,
+            active: true,
             repair: RepairInfo::default(),
         };
         let streams = [stream(StreamKind::Video(Layer::Full), round), stream(StreamKind::Audio, round + 1)];

@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::io;
-#[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 
 use socket2::Socket;
@@ -62,6 +61,31 @@ pub(super) fn allow_fragments(socket: &Socket, v6: bool) {
     };
     #[cfg(not(target_os = "linux"))]
     let _ = (socket, v6);
+}
+
+/// Lets other programs bind the same port, and keeps the groups they joined out.
+pub(super) fn share_port(socket: &Socket, v6: bool) -> io::Result<()> {
+    socket.set_reuse_address(true)?;
+    #[cfg(all(unix, not(target_os = "linux")))]
+    socket.set_reuse_port(true)?;
+    // Otherwise the groups other programs joined on this machine leak in.
+    #[cfg(target_os = "linux")]
+    if v6 {
+        socket.set_multicast_all_v6(false)?;
+    } else {
+        socket.set_multicast_all_v4(false)?;
+    }
+    Ok(())
+}
+
+/// Makes `socket` stand for what `by` is, under the number it has: whoever uses it uses the other from then on.
+pub(super) fn replace(socket: &Socket, by: &Socket) -> io::Result<()> {
+    // SAFETY: both numbers are those of open sockets that outlive the call; the old socket is closed by it, and its number
+    // at once that of the other, so that no other file can come by it in between.
+    let result = unsafe { libc::dup2(by.as_raw_fd(), socket.as_raw_fd()) };
+    // Nothing this process starts inherits it.
+    let close_on_exec = || socket.set_cloexec(true);
+    if result < 0 { Err(io::Error::last_os_error()) } else { close_on_exec() }
 }
 
 /// Datagrams the kernel dropped because the receive buffer was full, since the socket was opened.

@@ -9,15 +9,16 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, event};
 use quinn_udp::{UdpSockRef, UdpSocketState};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::counters::{Counts, add};
-use super::{Counters, Dscp, Error, Interface, ReceiveBuffer, options, segment};
+use super::{Counters, Dscp, Error, Interface, ReceiveBuffer, groups, options, segment};
 
 /// Bytes of a socket's receive buffer, and of a sender's send buffer, that are asked for; the system may grant less.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -29,6 +30,8 @@ enum Role {
     Unicast,
     Multicast,
     Broadcast,
+    /// Unicast to a port that others may share, of which one gets each datagram.
+    Answering,
 }
 
 /// How an attempt ended to send many datagrams in one call.
@@ -43,11 +46,12 @@ enum Joined {
 
 /// A non-blocking UDP socket on one interface. Sending takes `&self`, so threads may share it.
 pub struct UdpSocket {
-    socket: Socket,
+    socket: Arc<Socket>,
     receiver: UdpSocketState,
     role: Role,
-    bound: SocketAddr,
-    interface: u32,
+    bound: Mutex<SocketAddr>,
+    interface: AtomicU32,
+    ttl: u8,
     /// Segments up to this size fit the interface.
     segment_bytes_max: usize,
     /// Cleared for good when the system refuses segmentation.
@@ -63,8 +67,12 @@ impl UdpSocket {
     /// # Errors
     /// [`Error::Open`].
     pub fn unicast(interface: &Interface, ttl: u8) -> Result<Self, Error> {
-        let address = SocketAddr::from((interface.addr, 0));
-        Self::open(Role::Unicast, address, interface, |socket| {
+        Self::open_unicast(interface, ttl, 0)
+    }
+
+    fn open_unicast(interface: &Interface, ttl: u8, port: u16) -> Result<Self, Error> {
+        let address = SocketAddr::new(interface.addr, port);
+        let socket = Self::open(Role::Unicast, address, interface, |socket| {
             // A unicast datagram with TTL 0 would not even reach this machine.
             let unicast_ttl = ttl.max(1).into();
             match interface.addr {
@@ -84,7 +92,8 @@ impl UdpSocket {
             }
             options::ask_send_buffer(socket, SOCKET_BUFFER_BYTES);
             Ok(())
-        })
+        })?;
+        Ok(Self { ttl, ..socket })
     }
 
     /// Receives what is sent to `group` (address and port) on `interface`. The port is shared.
@@ -92,7 +101,8 @@ impl UdpSocket {
     /// # Errors
     /// [`Error::Open`], [`Error::Join`].
     pub fn multicast(group: SocketAddr, interface: &Interface) -> Result<Self, Error> {
-        let socket = Self::open(Role::Multicast, group, interface, |socket| share_port(socket, group.is_ipv6()))?;
+        let socket =
+            Self::open(Role::Multicast, group, interface, |socket| options::share_port(socket, group.is_ipv6()))?;
         socket.join()?;
         Ok(socket)
     }
@@ -109,7 +119,17 @@ impl UdpSocket {
             let source = io::ErrorKind::Unsupported.into();
             return Err(Error::Open { interface: interface.name.clone(), address, source });
         }
-        Self::open(Role::Broadcast, address, interface, |socket| share_port(socket, false))
+        Self::open(Role::Broadcast, address, interface, |socket| options::share_port(socket, false))
+    }
+
+    /// Receives unicast to a well-known `port` on the interface's address. The port is shared: of several sockets one gets
+    /// each datagram.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn answering(port: u16, interface: &Interface) -> Result<Self, Error> {
+        let address = SocketAddr::new(interface.addr, port);
+        Self::open(Role::Answering, address, interface, |socket| options::share_port(socket, address.is_ipv6()))
     }
 
     fn open(
@@ -132,11 +152,12 @@ impl UdpSocket {
             let bound = SocketAddr::new(bound.ip(), bound.port());
             Ok(Self {
                 segmentation: AtomicBool::new(receiver.max_gso_segments() > 1),
-                socket,
+                socket: Arc::new(socket),
                 receiver,
                 role,
-                bound,
-                interface: interface.index,
+                bound: Mutex::new(bound),
+                interface: AtomicU32::new(interface.index),
+                ttl: 1,
                 segment_bytes_max: interface.payload_bytes_max(),
                 counts: Counts::default(),
             })
@@ -146,7 +167,11 @@ impl UdpSocket {
 
     /// The address and port bound: for a unicast socket where it is reached, for a multicast one the group.
     pub fn local_addr(&self) -> SocketAddr {
-        self.bound
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index(&self) -> u32 {
+        self.interface.load(Ordering::Relaxed)
     }
 
     /// Sends one datagram.
@@ -174,7 +199,7 @@ impl UdpSocket {
 
     /// Sends everything in as few calls as it takes; an error comes with the bytes sent before it.
     fn send_each(&self, to: SocketAddr, bytes: &[u8], segment: usize, dscp: Dscp) -> Result<(), (usize, io::Error)> {
-        let to = scoped(to, self.interface);
+        let to = scoped(to, self.index());
         let mut sent = 0;
         loop {
             let rest = &bytes[sent..];
@@ -236,7 +261,7 @@ impl UdpSocket {
                 // Where another program may have joined the same group on another interface, or the port is bound for
                 // every interface, foreign datagrams arrive too.
                 if self.role == Role::Broadcast || (self.role == Role::Multicast && !cfg!(target_os = "linux")) {
-                    buffer.retain(|meta| meta.interface_index.is_none_or(|index| index == self.interface));
+                    buffer.retain(|meta| meta.interface_index.is_none_or(|index| index == self.index()));
                 }
                 Ok(datagrams)
             }
@@ -254,24 +279,43 @@ impl UdpSocket {
         if self.role != Role::Multicast {
             return Ok(());
         }
-        // It fails when the membership is gone already, and then there is nothing to leave.
-        let _ = match self.bound.ip() {
-            IpAddr::V4(group) => {
-                self.socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.interface))
-            }
-            IpAddr::V6(group) => self.socket.leave_multicast_v6(&group, self.interface),
-        };
-        self.join()
+        let (bound, interface) = (self.local_addr(), self.index());
+        groups::rejoin(&self.socket, bound.ip(), interface).map_err(|source| Error::Join {
+            interface,
+            group: bound,
+            source,
+        })
     }
 
     fn join(&self) -> Result<(), Error> {
-        let joined = match self.bound.ip() {
-            IpAddr::V4(group) => {
-                self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.interface))
-            }
-            IpAddr::V6(group) => self.socket.join_multicast_v6(&group, self.interface),
+        let (bound, interface) = (self.local_addr(), self.index());
+        groups::join(&self.socket, bound.ip(), interface).map_err(|source| Error::Join {
+            interface,
+            group: bound,
+            source,
+        })
+    }
+
+    /// Moves the socket to `interface` as it is now: another address, or another number after it was away. Everybody who
+    /// holds the socket uses it there. Its port stays where it is free. Registrations are to be made again.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::Join`]: it stays where it was, call again later.
+    pub fn renew(&self, interface: &Interface) -> Result<(), Error> {
+        let before = self.local_addr();
+        let renewed = match self.role {
+            Role::Unicast => Self::open_unicast(interface, self.ttl, before.port())
+                .or_else(|_| Self::open_unicast(interface, self.ttl, 0))?,
+            Role::Multicast => Self::multicast(before, interface)?,
+            Role::Broadcast => Self::broadcast(before.port(), interface)?,
+            Role::Answering => Self::answering(before.port(), interface)?,
         };
-        joined.map_err(|source| Error::Join { interface: self.interface, group: self.bound, source })
+        let failed = |source| Error::Open { interface: interface.name.clone(), address: before, source };
+        options::replace(&self.socket, &renewed.socket).map_err(failed)?;
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = renewed.local_addr();
+        self.interface.store(interface.index, Ordering::Relaxed);
+        // The membership is the renewed socket's own, which both now are: it is known under this one from now on.
+        if self.role == Role::Multicast { self.join() } else { Ok(()) }
     }
 
     /// Receive buffer granted, in bytes as they were asked for ([`SOCKET_BUFFER_BYTES`]).
@@ -319,20 +363,6 @@ fn scoped(address: SocketAddr, interface: u32) -> SocketAddr {
     }
 }
 
-fn share_port(socket: &Socket, v6: bool) -> io::Result<()> {
-    socket.set_reuse_address(true)?;
-    #[cfg(all(unix, not(target_os = "linux")))]
-    socket.set_reuse_port(true)?;
-    // Otherwise the groups other programs joined on this machine leak in.
-    #[cfg(target_os = "linux")]
-    if v6 {
-        socket.set_multicast_all_v6(false)?;
-    } else {
-        socket.set_multicast_all_v4(false)?;
-    }
-    Ok(())
-}
-
 impl event::Source for UdpSocket {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
         SourceFd(&self.socket.as_raw_fd()).register(registry, token, interests)
@@ -349,254 +379,9 @@ impl event::Source for UdpSocket {
 
 impl std::fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UdpSocket({:?} {} on interface number {})", self.role, self.bound, self.interface)
+        write!(f, "UdpSocket({:?} {} on interface number {})", self.role, self.local_addr(), self.index())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::time::NtpTime;
-
-    /// Longest wait for a packet that must come; reached only by a test that fails.
-    const DEADLINE: Duration = Duration::from_secs(5);
-
-    fn loopback() -> Interface {
-        Interface::choose(Some("127.0.0.1")).expect("every machine has a loopback")
-    }
-
-    /// The loopback, and the interface a conference would use.
-    fn usual_interfaces() -> Vec<Interface> {
-        let mut all = vec![loopback(), Interface::choose(None).expect("there is a loopback")];
-        all.dedup();
-        all
-    }
-
-    /// A sender whose multicast stays on this machine.
-    fn sender(interface: &Interface) -> UdpSocket {
-        UdpSocket::unicast(interface, 0).expect("a free port")
-    }
-
-    /// A group of this test alone: nobody else on this machine holds the port of `sender`.
-    fn group(sender: &UdpSocket, last: u8) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::new(239, 255, 200, last), sender.local_addr().port()))
-    }
-
-    /// Receives until a datagram equals `last`; returns all as (source, bytes).
-    #[track_caller]
-    fn receive_up_to(socket: &UdpSocket, last: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
-        let mut poll = mio::Poll::new().expect("a poll");
-        let mut events = mio::Events::with_capacity(4);
-        socket.register(poll.registry(), Token(0)).expect("registered");
-        let mut buffer = ReceiveBuffer::new();
-        let mut all = Vec::new();
-        loop {
-            while socket.receive(&mut buffer).expect("receiving") > 0 {
-                all.extend(buffer.datagrams().map(|d| (d.source, d.bytes.to_vec())));
-            }
-            if all.iter().any(|(_, bytes)| bytes == last) {
-                socket.deregister(poll.registry()).expect("deregistered");
-                return all;
-            }
-            poll.poll(&mut events, Some(DEADLINE)).expect("polling");
-            assert!(!events.is_empty(), "{socket:?}: only {} datagrams came", all.len());
-        }
-    }
-
-    /// `count` datagrams of `size` bytes and a short last one, each filled with its number.
-    fn numbered(count: u8, size: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
-        let mut each: Vec<Vec<u8>> = (0..count).map(|i| vec![i; size]).collect();
-        each.push(vec![count; size / 2]);
-        (each.concat(), each)
-    }
-
-    #[test]
-    fn every_member_gets_every_segment_once_with_the_senders_own_address() {
-        for interface in usual_interfaces() {
-            let sender = sender(&interface);
-            let group = group(&sender, 1);
-            let members = [(); 3].map(|()| UdpSocket::multicast(group, &interface).expect("joined"));
-            let (bytes, each) = numbered(100, 1_200);
-            sender.send_segments(group, &bytes, 1_200, Dscp::Video).expect("sent");
-            for member in &members {
-                let got = receive_up_to(member, &each[100]);
-                assert!(got.iter().all(|(source, _)| *source == sender.local_addr()), "{interface:?}");
-                let got: Vec<Vec<u8>> = got.into_iter().map(|(_, bytes)| bytes).collect();
-                assert_eq!(got, each, "{interface:?}");
-                assert_eq!(member.counters().datagrams_received, 101);
-            }
-            let counters = sender.counters();
-            assert_eq!((counters.datagrams_sent, counters.bytes_sent), (101, 120_600));
-            if sender.segments() {
-                assert_eq!(counters.send_calls, 2, "120,600 bytes are two calls on {interface:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_refusal_to_segment_is_remembered_and_nothing_is_lost() {
-        let sender = sender(&loopback());
-        let group = group(&sender, 2);
-        let member = UdpSocket::multicast(group, &loopback()).expect("joined");
-        #[cfg(target_os = "linux")]
-        {
-            // Linux refuses to segment where checksums are off, with EINVAL, as drivers without segmentation do.
-            options::set_int(&sender.socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).expect("checksums off");
-            assert!(sender.segments());
-        }
-        let (bytes, each) = numbered(20, 1_000);
-        sender.send_segments(group, &bytes, 1_000, Dscp::Video).expect("sent one by one");
-        assert!(!sender.segments());
-        let got: Vec<Vec<u8>> = receive_up_to(&member, &each[20]).into_iter().map(|(_, bytes)| bytes).collect();
-        assert_eq!(got, each);
-        assert_eq!(sender.counters().send_calls, 21);
-    }
-
-    #[test]
-    fn segments_too_large_for_the_interface_are_sent_one_by_one() {
-        let narrow = Interface { mtu: 1_027, ..loopback() };
-        let sender = sender(&narrow);
-        let group = group(&sender, 3);
-        let member = UdpSocket::multicast(group, &loopback()).expect("joined");
-        let (bytes, each) = numbered(5, 1_000);
-        sender.send_segments(group, &bytes, 1_000, Dscp::Video).expect("sent one by one");
-        let got: Vec<Vec<u8>> = receive_up_to(&member, &each[5]).into_iter().map(|(_, bytes)| bytes).collect();
-        assert_eq!((got, sender.counters().send_calls), (each, 6));
-    }
-
-    #[test]
-    fn other_groups_on_the_same_port_do_not_leak_in() {
-        let sender = sender(&loopback());
-        let (wanted, other) = (group(&sender, 4), group(&sender, 5));
-        let member = UdpSocket::multicast(wanted, &loopback()).expect("joined");
-        let _other_member = UdpSocket::multicast(other, &loopback()).expect("joined");
-        sender.send(other, b"other", Dscp::Default).expect("sent");
-        sender.send(wanted, b"wanted", Dscp::Default).expect("sent");
-        assert_eq!(receive_up_to(&member, b"wanted"), [(sender.local_addr(), b"wanted".to_vec())]);
-    }
-
-    #[test]
-    fn unicast_reaches_the_own_socket_and_comes_from_it() {
-        let (a, b) = (sender(&loopback()), sender(&loopback()));
-        assert_ne!(a.local_addr(), b.local_addr());
-        a.send(b.local_addr(), b"", Dscp::Default).expect("an empty datagram is one");
-        a.send(b.local_addr(), b"hello", Dscp::Audio).expect("sent");
-        assert_eq!(
-            receive_up_to(&b, b"hello"),
-            [(a.local_addr(), vec![]), (a.local_addr(), b"hello".to_vec())],
-            "the source tells the instance"
-        );
-        let mut buffer = ReceiveBuffer::new();
-        assert_eq!(a.receive(&mut buffer).expect("nothing waits"), 0);
-    }
-
-    #[test]
-    fn arrivals_carry_destination_and_wall_time() {
-        let sender = sender(&loopback());
-        let group = group(&sender, 6);
-        let member = UdpSocket::multicast(group, &loopback()).expect("joined");
-        sender.send(group, b"now", Dscp::Default).expect("sent");
-        let mut buffer = ReceiveBuffer::new();
-        // On the loopback a datagram is in the receiver's buffer when the call that sent it returns.
-        assert_eq!(member.receive(&mut buffer).expect("received"), 1);
-        let datagram = buffer.datagrams().next().expect("one datagram");
-        if cfg!(target_os = "linux") {
-            assert_eq!(datagram.destination, Some(group.ip()));
-            assert!(datagram.arrived > Some(NtpTime::from_unix(Duration::from_secs(1_700_000_000))));
-        }
-    }
-
-    #[test]
-    fn a_broadcast_reaches_every_listener_and_a_unicast_none() {
-        let interface = loopback();
-        let sender = sender(&interface);
-        let port = sender.local_addr().port();
-        let listeners = [(); 2].map(|()| UdpSocket::broadcast(port, &interface).expect("open"));
-        sender.send(SocketAddr::from((interface.addr, port)), b"unicast", Dscp::Default).expect("sent");
-        sender.send(SocketAddr::from((Ipv4Addr::BROADCAST, port)), b"all", Dscp::Default).expect("sent");
-        for listener in &listeners {
-            assert_eq!(receive_up_to(listener, b"all"), [(sender.local_addr(), b"all".to_vec())]);
-        }
-    }
-
-    #[test]
-    fn a_group_is_heard_after_rejoining() {
-        let sender = sender(&loopback());
-        let group = group(&sender, 7);
-        let member = UdpSocket::multicast(group, &loopback()).expect("joined");
-        member.rejoin().expect("rejoined");
-        sender.send(group, b"again", Dscp::Default).expect("sent");
-        assert_eq!(receive_up_to(&member, b"again").len(), 1);
-        sender.rejoin().expect("a socket without a group has nothing to do");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn dropping_a_socket_leaves_its_group() {
-        let sender = sender(&loopback());
-        // The port is unique to this test, so a group made of it is nearly so.
-        let [high, low] = sender.local_addr().port().to_be_bytes();
-        let group = SocketAddr::from((Ipv4Addr::new(239, 254, high, low), sender.local_addr().port()));
-        // The kernel prints the address as one number in its own byte order.
-        let entry = format!("{:08X}", u32::from_ne_bytes([239, 254, high, low]));
-        let joined = || std::fs::read_to_string("/proc/net/igmp").expect("readable").contains(&entry);
-        let member = UdpSocket::multicast(group, &loopback()).expect("joined");
-        assert!(joined());
-        drop(member);
-        assert!(!joined());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn each_send_carries_its_own_class_from_the_same_port() {
-        let sender = sender(&loopback());
-        let receiver = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
-        receiver.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bound");
-        receiver.set_recv_tos_v4(true).expect("set");
-        receiver.set_read_timeout(Some(DEADLINE)).expect("set");
-        let to = receiver.local_addr().expect("bound").as_socket().expect("IPv4");
-        for (dscp, tos) in [(Dscp::Audio, 0xb8), (Dscp::Video, 0x88), (Dscp::Files, 0x20), (Dscp::Default, 0)] {
-            sender.send_segments(to, &[0; 100], 50, dscp).expect("sent");
-            for _ in 0..2 {
-                assert_eq!(options::receive_with_tos(&receiver).expect("received"), (50, tos), "{dscp:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_failed_send_is_counted_and_tells_whether_to_try_again() {
-        let sender = sender(&loopback());
-        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        let error = sender.send(to, &vec![0; 70_000], Dscp::Default).expect_err("larger than UDP");
-        assert!(!error.is_transient(), "{error}");
-        let counters = sender.counters();
-        assert_eq!((counters.send_errors, counters.datagrams_sent, counters.bytes_sent), (1, 0, 0));
-        let transient = |raw| {
-            let source = io::Error::from_raw_os_error(raw);
-            Error::Send { destination: to, sent: 0, bytes: 1, source }.is_transient()
-        };
-        for raw in [libc::ENETDOWN, libc::ENETUNREACH, libc::ENOBUFS, libc::EAGAIN] {
-            assert!(transient(raw), "{raw}");
-        }
-        for raw in [libc::EBADF, libc::EACCES, libc::EMSGSIZE] {
-            assert!(!transient(raw), "{raw}");
-        }
-    }
-
-    #[test]
-    fn an_address_of_another_machine_cannot_be_opened() {
-        let elsewhere = Interface { addr: [192, 0, 2, 254].into(), name: "eth7".into(), ..loopback() };
-        let error = UdpSocket::unicast(&elsewhere, 1).expect_err("not an address of this machine");
-        assert!(error.to_string().contains("eth7"), "{error}");
-        let nowhere = Interface { index: 999_999, ..loopback() };
-        let group = SocketAddr::from((Ipv4Addr::new(239, 255, 200, 9), 20_000));
-        assert!(matches!(UdpSocket::multicast(group, &nowhere), Err(Error::Join { interface: 999_999, .. })));
-    }
-
-    #[test]
-    fn the_receive_buffer_granted_is_told() {
-        assert!(sender(&loopback()).receive_buffer_bytes() > 10_000);
-    }
-}
+mod tests;

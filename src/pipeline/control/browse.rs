@@ -1,6 +1,6 @@
 //! Listing the conferences of a network: a short-lived role of its own, before anything is joined.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -49,10 +49,12 @@ impl Ears {
         std::iter::once(&self.own).chain(&self.others)
     }
 
-    fn ask(&self, query: &[u8]) {
+    fn ask(&self, query: &[u8], peers: &[IpAddr]) {
         let broadcast = SocketAddr::from((Ipv4Addr::BROADCAST, DISCOVERY_PORT));
         let broadcast = self.broadcasts.then_some(broadcast);
-        for to in std::iter::once(self.scope.discovery(self.family)).chain(broadcast) {
+        let peers = peers.iter().filter(|&&peer| Family::of(peer) == self.family);
+        let peers = peers.map(|&peer| SocketAddr::new(peer, DISCOVERY_PORT));
+        for to in std::iter::once(self.scope.discovery(self.family)).chain(broadcast).chain(peers) {
             if let Err(error) = self.own.send(to, query, Dscp::Default) {
                 tracing::debug!(%error, "a query could not be sent");
             }
@@ -67,6 +69,20 @@ impl Ears {
 /// When sockets cannot be opened.
 pub fn browse(
     interface: &Interface,
+    clock: &Clock,
+    times: (Duration, Duration),
+    enough: impl FnMut(&[Found]) -> bool,
+) -> Result<Vec<Found>, Error> {
+    browse_with(interface, &[], clock, times, enough)
+}
+
+/// As [`browse`], and asks the machines at `peers` directly, for networks that carry neither multicast nor broadcasts.
+///
+/// # Errors
+/// As [`browse`].
+pub fn browse_with(
+    interface: &Interface,
+    peers: &[IpAddr],
     clock: &Clock,
     times: (Duration, Duration),
     mut enough: impl FnMut(&[Found]) -> bool,
@@ -88,7 +104,7 @@ pub fn browse(
             break;
         }
         if let Some(query) = browser.timeout(now) {
-            ears.iter().for_each(|e| e.ask(&query.to_bytes()));
+            ears.iter().for_each(|e| e.ask(&query.to_bytes(), peers));
         }
         let wake = browser.next_timeout().map_or(end, |at| at.min(end));
         poll_for(&mut poll, &mut events, if more { Duration::ZERO } else { wake.since(now) })?;

@@ -12,6 +12,7 @@
 //! [`Session`]: crate::protocol::session::Session
 
 mod browse;
+mod probes;
 mod role;
 mod sap;
 #[cfg(test)]
@@ -29,13 +30,15 @@ use mio::{Events, Poll, Token, Waker};
 use crate::device::clock::Clock;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
+use crate::pipeline::egress::Destination;
 use crate::protocol::chat::{Content, Kept};
 use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
+use crate::wire::interest::{Places, Row};
 use crate::wire::message::ParticipantId;
 
-pub use browse::browse;
+pub use browse::{browse, browse_with};
 pub use sap::describe;
 
 use role::Role;
@@ -119,6 +122,8 @@ pub struct LocalStream {
     pub position: Option<Arc<AtomicU64>>,
     /// The same of its repair.
     pub repair: Option<Arc<AtomicU64>>,
+    /// Where it is sent; nothing is while there is no destination.
+    pub to: Destination,
 }
 
 impl LocalStream {
@@ -126,7 +131,7 @@ impl LocalStream {
         let read = |p: &Option<Arc<AtomicU64>>, or| p.as_ref().map_or(or, |p| p.load(Ordering::Relaxed));
         let position = read(&self.position, self.info.position);
         let repair = RepairInfo { position: read(&self.repair, self.info.repair.position), ..self.info.repair };
-        StreamInfo { position, repair, ..self.info }
+        StreamInfo { position, active: self.to.current().is_some(), repair, ..self.info }
     }
 }
 
@@ -143,6 +148,10 @@ pub enum Command {
     Attention(Attention),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
+    /// Ask for these layers of others' pictures from now on, and no others.
+    Want(Places),
+    /// Tell how layers arrive here, as of now.
+    Reception(Vec<Row>),
     /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
     Say(Content, Vec<ParticipantId>),
     /// Lock the conference, or open it to whoever has the passphrase.
@@ -157,6 +166,16 @@ pub enum Command {
     Moderator(ParticipantId, bool),
     /// Make somebody the owner.
     HandOver(ParticipantId),
+    /// The network is back; the flag says that the own socket was renewed on another address or interface.
+    Network(Box<Interface>, bool),
+    /// A switch forgets groups: they are joined again and again.
+    Refresh,
+    /// Something came by a group of a stream.
+    GroupsFlow,
+    /// Groups of streams stay silent whatever is done.
+    StreamsFail,
+    /// The port that takes copies of streams.
+    Direct(u16),
     /// Say goodbye and end.
     Leave,
 }
@@ -184,7 +203,7 @@ impl Control {
         let figures = Arc::<Figures>::default();
         let poll = Poll::new().map_err(Error::Poll)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(Error::Poll)?);
-        let role = Role::open(config, event_in, Arc::clone(&figures))?;
+        let mut role = Role::open(config, event_in, Arc::clone(&figures))?;
         role.register(poll.registry()).map_err(Error::Poll)?;
         let sid = role.sid();
         let thread = std::thread::Builder::new()
@@ -269,7 +288,7 @@ fn run(mut role: Role, mut poll: Poll, commands: &Receiver<Command>) {
 }
 
 /// Waits for sockets for at most `wait`, rounded up so that a timer is due afterwards; an interruption is no error.
-fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
+pub(super) fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
     let whole = Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
     match poll.poll(events, Some(whole)) {
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::Poll(e)),

@@ -8,21 +8,30 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::{Registry, Token};
 
+use super::probes::Probes;
 use super::sap::{Announcer, describe};
 use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
-use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
+use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
+use crate::limits::CONTROL_COPIES_MAX;
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
+use crate::protocol::roster::Microphone;
+use crate::protocol::roster::{Person, Role as Part};
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
+use crate::protocol::transport::{self, Hearing, Reach};
 use crate::time::Timestamp;
+use crate::wire::StreamKind;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
+use crate::wire::probe;
 
 /// Silence of the others after which the groups are joined anew, in case a switch forgot them.
 const REJOIN_AFTER: Duration = Duration::from_secs(4);
 /// Longest gap between two attempts while nobody is heard.
 const REJOIN_GAP_MAX: Duration = Duration::from_secs(10);
 
+/// How often those who hear no group are told of each other.
+const INTRODUCE: Duration = Duration::from_secs(2);
 /// How often a reader who missed events is looked for.
 const CATCH_UP: Duration = Duration::from_millis(50);
 
@@ -53,8 +62,20 @@ pub(super) struct Role {
     behind: bool,
     out: Outputs,
     buffer: ReceiveBuffer,
+    probes: Probes,
     rejoin_at: Timestamp,
     rejoin_gap: Duration,
+    /// A switch forgets groups, whether others are heard or not.
+    refresh: bool,
+    hearing: Hearing,
+    /// Those who hear no group and are sent copies.
+    deaf: Vec<SocketAddr>,
+    /// Others who hear no group either, as somebody who hears them says.
+    introduced: Vec<SocketAddr>,
+    introduce_at: Timestamp,
+    /// Somebody who is here hears no groups but the control group.
+    single: bool,
+    registry: Option<Registry>,
     complaints: Rate,
 }
 
@@ -73,10 +94,17 @@ impl Role {
         if broadcasts {
             sockets.push(shared(UdpSocket::broadcast(DISCOVERY_PORT, &interface)?, Channel::Discovery));
         }
+        // Where somebody who hears neither groups nor broadcasts asks. Another conference on this machine may get it.
+        match UdpSocket::answering(DISCOVERY_PORT, &interface) {
+            Ok(socket) => sockets.push(shared(socket, Channel::Discovery)),
+            Err(error) => tracing::debug!(%error, "not to be found by address"),
+        }
         let at = Moment { now: clock.now(), wall: clock.wall() };
         let title = setup.title.clone();
         let sap = setup.open.then(|| Announcer::new(setup.address.ip(), plan.sap()));
+        let probes = Probes::new(setup.conference)?;
         let mut session = Session::new(at, setup);
+        session.set_wireless(interface.wireless);
         session.restore(at, log.restored);
         entrance.founding.into_iter().for_each(|random| session.found(random));
         session.arrive(at, entrance.epoch, entrance.locked);
@@ -98,14 +126,23 @@ impl Role {
             behind: false,
             out: Outputs::default(),
             buffer: ReceiveBuffer::new(),
+            probes,
             rejoin_at: at.now + REJOIN_AFTER,
             rejoin_gap: REJOIN_AFTER,
+            refresh: false,
+            hearing: Hearing::new(at.now),
+            deaf: Vec::new(),
+            introduced: Vec::new(),
+            introduce_at: at.now,
+            single: false,
+            registry: None,
             complaints: Rate::default(),
         })
     }
 
     /// Registers every socket with its index as token.
-    pub(super) fn register(&self, registry: &Registry) -> std::io::Result<()> {
+    pub(super) fn register(&mut self, registry: &Registry) -> std::io::Result<()> {
+        self.registry = Some(registry.try_clone()?);
         self.sockets.iter().enumerate().try_for_each(|(n, s)| s.socket.register(registry, Token(n)))
     }
 
@@ -142,6 +179,8 @@ impl Role {
                 let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
                 self.session.set_streams(at, &infos, out);
             }
+            Command::Want(places) => self.session.want(at, places, out),
+            Command::Reception(rows) => self.session.report_reception(at, rows),
             Command::Say(content, audience) => self.session.say(at, content, &audience, out),
             Command::Lock(on) => self.session.lock(at, on, out),
             Command::Kick(id) => self.session.kick(at, id, out),
@@ -149,6 +188,11 @@ impl Role {
             Command::Refuse(id) => self.session.refuse(at, id, out),
             Command::Moderator(id, on) => self.session.set_moderator(at, id, on, out),
             Command::HandOver(id) => self.session.hand_over(at, id, out),
+            Command::Network(interface, moved) => self.network(at, &interface, moved),
+            Command::Refresh => self.refresh = true,
+            Command::GroupsFlow => self.hearing.heard(at.now, true),
+            Command::StreamsFail => self.hearing.streams_fail(),
+            Command::Direct(port) => self.session.set_direct(at, port, out),
             Command::Leave => self.session.leave(at, out),
         }
         self.flush();
@@ -188,13 +232,26 @@ impl Role {
         let mut others = false;
         for datagram in self.buffer.datagrams() {
             let wall = self.clock.wall();
+            if channel != Channel::Control && probe::is_ours(datagram.bytes) {
+                let at = Moment { now, wall };
+                self.probes.answer(at, channel, &datagram, (&self.session, &self.plan), |to, bytes| {
+                    // Whoever asks sees what does not come.
+                    let _ = self.own.send(to, bytes, Dscp::Default);
+                });
+                continue;
+            }
             let from = Arrival { channel, source: datagram.source, wall: datagram.arrived.unwrap_or(wall) };
             others |= channel == Channel::Control && datagram.source != own;
+            let opened = self.session.counters().opened;
             self.session.handle(Moment { now, wall }, from, datagram.bytes, &mut self.out);
+            if self.session.counters().opened > opened && channel != Channel::Discovery {
+                self.hearing.heard(now, channel == Channel::Control);
+            }
         }
         if others {
             self.rejoin_gap = REJOIN_AFTER;
-            self.rejoin_at = now + REJOIN_AFTER;
+            // The refresh of a switch that forgets is not put off by hearing others: they are heard because of it.
+            self.rejoin_at = if self.refresh { self.rejoin_at.min(now + REJOIN_GAP_MAX) } else { now + REJOIN_AFTER };
         }
         self.flush();
     }
@@ -207,6 +264,7 @@ impl Role {
             self.session.timeout(at, &mut self.out);
             self.flush();
         }
+        self.mind_reach(at);
         self.catch_up();
         self.announce_streams(at.now);
         if self.rejoin_at <= at.now {
@@ -249,7 +307,9 @@ impl Role {
     fn positions(&mut self) {
         for stream in &self.streams {
             if let Some(position) = &stream.position {
-                self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed));
+                let silent = stream.info.kind == StreamKind::Audio && self.session.me().microphone != Microphone::On;
+                let active = stream.to.current().is_some() && !silent;
+                self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed), active);
             }
             if let Some(position) = &stream.repair {
                 self.session.set_repair_position(stream.info.kind, position.load(Ordering::Relaxed));
@@ -267,7 +327,10 @@ impl Role {
                 }
             };
             match to {
-                To::Control => send(self.plan.control()),
+                To::Control => {
+                    send(self.plan.control());
+                    self.deaf.iter().for_each(|&address| send(address));
+                }
                 To::Discovery => {
                     send(discovery);
                     if self.broadcasts {
@@ -281,10 +344,20 @@ impl Role {
             self.complain("cannot send", &error);
         }
         let mut unkept = false;
+        let mut people_changed = false;
         for event in self.out.events.drain(..) {
+            people_changed |= matches!(
+                event,
+                Event::PersonJoined(_) | Event::PersonChanged(_) | Event::PersonLeft(..) | Event::Joined { .. }
+            );
             let event = match event {
                 Event::Chat(chat::Event::Keep(kept)) => {
                     unkept |= self.keeper.as_ref().is_some_and(|keeper| keeper.try_send(kept).is_err());
+                    continue;
+                }
+                Event::Introduced(introduction) => {
+                    self.introduced = introduction.addresses().collect();
+                    people_changed = true;
                     continue;
                 }
                 other => other,
@@ -300,6 +373,9 @@ impl Role {
             }
         }
         self.out.clear();
+        if people_changed {
+            self.mind_the_deaf();
+        }
         self.figures.rejected.store(self.session.refused(), Ordering::Relaxed);
         if unkept && self.complaints.take(self.clock.now(), 1) {
             tracing::warn!("the disk is too slow: lines of the chat are not kept");
@@ -332,8 +408,80 @@ impl Role {
                 self.complain("cannot join the group again", &error);
             }
         }
-        self.rejoin_at = now + self.rejoin_gap;
+        self.rejoin_at = now + if self.refresh { REJOIN_GAP_MAX } else { self.rejoin_gap };
         self.rejoin_gap = (self.rejoin_gap * 2).min(REJOIN_GAP_MAX);
+    }
+
+    /// Who hears no group is sent copies; who hears none themselves sends copies to everybody, as what keeps groups from
+    /// coming often keeps them from going out.
+    fn mind_the_deaf(&mut self) {
+        let all = self.session.me().reach == Reach::Unicast;
+        let deaf = self.session.people().filter(|p| all || p.reach == Reach::Unicast);
+        self.deaf.clear();
+        self.deaf.extend(deaf.map(|p| p.address).take(CONTROL_COPIES_MAX));
+        let unknown: Vec<SocketAddr> =
+            self.introduced.iter().copied().filter(|at| all && !self.deaf.contains(at)).collect();
+        self.deaf.extend(unknown.into_iter().take(CONTROL_COPIES_MAX.saturating_sub(self.deaf.len())));
+        self.single = self.session.people().any(|p| p.reach == Reach::Single);
+    }
+
+    /// Those who hear no group cannot find each other: whoever relays for them tells them of each other.
+    fn introduce(&mut self, now: Timestamp) {
+        if now < self.introduce_at {
+            return;
+        }
+        self.introduce_at = now + INTRODUCE;
+        let me = self.session.me();
+        let hears = |p: &&Person| p.reach != Reach::Unicast && p.role == Part::Participant;
+        let able = self.session.people().chain(std::iter::once(me)).filter(hears).map(|p| p.id);
+        if self.deaf.len() > 1 && transport::relay(able) == Some(me.id) {
+            self.session.introduce(&self.deaf, &mut self.out);
+            self.flush();
+        }
+    }
+
+    /// Tells the others which groups are heard here, when that is different.
+    fn mind_reach(&mut self, at: Moment) {
+        self.introduce(at.now);
+        let reach = self.hearing.reach(at.now);
+        let single = self.single || reach == Reach::Single;
+        let me = self.session.me();
+        if (me.reach, me.single) != (reach, single) {
+            tracing::info!(reach = reach.word(), single, "another way to be reached");
+            self.session.set_reach(at, reach, single, &mut self.out);
+            self.mind_the_deaf();
+            self.flush();
+        }
+    }
+
+    /// The network is back. Other switches may be in it, which know of no groups; others learn the address by a beacon.
+    fn network(&mut self, at: Moment, interface: &Interface, moved: bool) {
+        for (n, s) in self.sockets.iter_mut().enumerate() {
+            s.ready = true;
+            let shared = s.channel != Channel::Unicast;
+            let renewed = if !moved {
+                s.socket.rejoin()
+            } else if shared {
+                s.socket.renew(interface)
+            } else {
+                Ok(())
+            };
+            if let Err(error) = renewed {
+                tracing::warn!(%error, "cannot listen on the changed network yet");
+            }
+            let registry = self.registry.as_ref().filter(|_| moved);
+            // The sockets are others under the numbers of those before.
+            if let Some(Err(error)) = registry.map(|registry| s.socket.register(registry, Token(n))) {
+                tracing::error!(%error, "cannot wait for a socket of the changed network");
+            }
+        }
+        self.hearing.network_changed(at.now);
+        self.session.set_address(at, self.own.local_addr(), &mut self.out);
+        if let Some(sap) = &mut self.sap {
+            sap.set_source(self.own.local_addr().ip());
+            self.me_changed = true;
+        }
+        (self.rejoin_gap, self.rejoin_at) = (Duration::from_secs(1), at.now + Duration::from_secs(1));
     }
 
     fn complain(&mut self, what: &str, error: &dyn std::error::Error) {

@@ -19,16 +19,16 @@ const GAP: Duration = Duration::from_secs(30);
 /// The session description of `person`'s voice and of their picture in `layer`, or with `None` in the best layer of the
 /// camera. `None` while they have no slot.
 pub fn describe(title: &str, plan: &Plan, person: &Person, layer: Option<Layer>, version: u64) -> Option<String> {
-    let slot = person.slot?;
+    person.slot?;
     let layers: &[Layer] = match &layer {
         Some(layer) => std::slice::from_ref(layer),
         None => &[Layer::Full, Layer::Medium, Layer::Thumb],
     };
     let video = layers.iter().find_map(|&layer| {
         let stream = person.stream(StreamKind::Video(layer))?;
-        Some(Video { address: plan.stream(slot, stream.kind), fps_milli: stream.fps_milli })
+        Some(Video { address: person.stream_address(plan, stream.kind)?, fps_milli: stream.fps_milli })
     });
-    let audio = person.stream(StreamKind::Audio).map(|stream| plan.stream(slot, stream.kind));
+    let audio = person.stream(StreamKind::Audio).and_then(|stream| person.stream_address(plan, stream.kind));
     let description = Description {
         cname: &person.cname(),
         session_id: person.sid,
@@ -56,6 +56,11 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn new(source: IpAddr, to: &'static [SocketAddr]) -> Self {
         Self { source, to, text: None, sent: 0, next: Timestamp(0), packet: Vec::new() }
+    }
+
+    /// Announces from another address from now on.
+    pub(super) fn set_source(&mut self, source: IpAddr) {
+        self.source = source;
     }
 
     /// Announces `text` from now on, or nothing; the one before is deleted.
@@ -108,6 +113,7 @@ impl Announcer {
 mod tests {
     use super::*;
     use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, Role, StreamInfo};
+    use crate::protocol::transport::Reach;
     use crate::time::NtpTime;
     use crate::wire::address::Scope;
     use crate::wire::message::ParticipantId;
@@ -120,6 +126,7 @@ mod tests {
             height: 1,
             fps_milli: 30_000,
             position: 0,
+            active: false,
             repair: RepairInfo::default(),
         };
         let audio = StreamInfo { kind: StreamKind::Audio, fps_milli: 0, ..video(Layer::Full) };
@@ -131,11 +138,15 @@ mod tests {
             suffix: None,
             joined: NtpTime(0),
             address: "10.77.0.1:4000".parse().unwrap(),
+            reach: Reach::Groups,
+            direct: 0,
+            single: false,
             role: Role::Participant,
             slot: Some(0),
             microphone: Microphone::On,
             camera: Camera::On,
             attention: Attention::default(),
+            wireless: false,
             streams: vec![video(Layer::Thumb), video(Layer::Full), audio],
         }
     }

@@ -5,8 +5,7 @@ use super::*;
 use crate::device::net::{Dscp, ReceiveBuffer};
 use crate::protocol::discovery::choose_plan;
 use crate::protocol::keys::{Identity, Secret, conference_id};
-use crate::protocol::roster::{Departure, RepairInfo, Role as Part};
-use crate::wire::StreamKind;
+use crate::protocol::roster::{Departure, Role as Part};
 use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::message::ConferenceId;
 
@@ -72,16 +71,13 @@ fn wait_for<T>(control: &Control, what: &str, mut wanted: impl FnMut(Event) -> O
 }
 
 fn voice() -> Command {
-    let info = StreamInfo {
-        kind: StreamKind::Audio,
-        ssrc: 7,
-        width: 0,
-        height: 0,
-        fps_milli: 0,
-        position: 0,
-        repair: RepairInfo::default(),
-    };
-    Command::Streams(vec![LocalStream { info, repair: None, position: Some(Arc::new(AtomicU64::new(70_000))) }])
+    let info = StreamInfo::voice(7);
+    Command::Streams(vec![LocalStream {
+        info,
+        position: Some(Arc::new(AtomicU64::new(70_000))),
+        repair: None,
+        to: Destination::default(),
+    }])
 }
 
 #[test]

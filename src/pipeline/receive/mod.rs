@@ -5,22 +5,24 @@
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
 //!            ├ repair ports ──> parity: Reassembler; requests: own streams are repaired, others' requests save the own
-//!            └ waker > commands: subscribe, unsubscribe, rejoin, stop
+//!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
+//!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
 //! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes and never waits for a
-//! decoder; all it sends is requests for repair, and the parity that others ask for. Packets that are malformed, from another address than the participant's socket, or of
-//! another SSRC cost a counter.
+//! decoder; all it sends is copies where it relays, requests for repair, and the parity that others ask for. Packets that
+//! are malformed, from another address than the participant's socket, or of another SSRC cost a counter.
 
 mod feedback;
 mod role;
 mod stream;
 mod video;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel as channel;
@@ -32,7 +34,7 @@ use stream::Stream;
 
 use crate::device::clock::Clock;
 use crate::device::net::{self, Interface, ReceiveBuffer, UdpSocket};
-use crate::limits::{SLOTS_MAX, STREAMS_PER_SLOT_MAX};
+use crate::limits::{RELAYED_MAX, SLOTS_MAX, STREAMS_PER_SLOT_MAX};
 use crate::pipeline::repair::Answering;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats};
@@ -40,9 +42,13 @@ use crate::protocol::keys::EpochKeys;
 use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 
+/// Copies are for those on this network, and for routed ones.
+const DIRECT_TTL: u8 = 16;
 /// Sockets told of by one poll; the others are told of by the next.
 const EVENTS: usize = 128;
 const WAKER: Token = Token(usize::MAX);
+/// The socket that takes copies.
+const DIRECT: Token = Token(usize::MAX - 1);
 /// More than there can be streams, twice: a full queue means that nobody reads it.
 const COMMANDS: usize = 2 * SLOTS_MAX * STREAMS_PER_SLOT_MAX;
 
@@ -152,6 +158,8 @@ enum Command {
     Crowd(usize),
     Repair(Box<OwnRepair>),
     Unrepair(u64),
+    Renew(Box<Interface>),
+    Relay(Option<SocketAddr>, Vec<SocketAddr>),
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -159,7 +167,11 @@ pub struct Receiver {
     commands: channel::Sender<Command>,
     waker: Arc<Waker>,
     interface: Interface,
+    /// Group of each subscription, and how much of it arrived.
+    arrivals: Mutex<BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>>,
+    direct_port: u16,
     refused: Arc<AtomicU64>,
+    overflows: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -172,7 +184,10 @@ impl Receiver {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (commands, receiver) = channel::bounded(COMMANDS);
-        let refused = Arc::new(AtomicU64::new(0));
+        let (refused, overflows) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let direct = UdpSocket::unicast(interface, DIRECT_TTL).map_err(io::Error::other)?;
+        direct.register(poll.registry(), DIRECT)?;
+        let direct_port = direct.local_addr().port();
         let mut role = Role {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -187,9 +202,23 @@ impl Receiver {
             feedback: Feedback::default(),
             own: Vec::new(),
             crowd: 1,
+            overflows: overflows.clone(),
+            overflows_looked: Default::default(),
+            direct,
+            relay: None,
+            relayed: Vec::with_capacity(RELAYED_MAX),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
-        Ok(Self { commands, waker, interface: interface.clone(), refused, thread: Some(thread) })
+        Ok(Self {
+            commands,
+            waker,
+            interface: interface.clone(),
+            arrivals: Mutex::default(),
+            direct_port,
+            refused,
+            overflows,
+            thread: Some(thread),
+        })
     }
 
     /// Joins the stream's group and receives it from now on; a stream of the same key is replaced.
@@ -198,6 +227,8 @@ impl Receiver {
     /// [`Error::Net`] may be transient, see there.
     pub fn subscribe(&self, subscription: Subscription) -> Result<(), Error> {
         let stream = Stream::open(subscription, &self.interface)?;
+        let arrival = (stream.rtp.local_addr().ip(), Arc::clone(&stream.arrived));
+        self.lock_arrivals().insert(stream.key, arrival);
         self.command(Command::Subscribe(Box::new(stream)))
     }
 
@@ -233,6 +264,7 @@ impl Receiver {
 
     /// Leaves the stream's group. Its slot keeps the last picture.
     pub fn unsubscribe(&self, key: u64) {
+        self.lock_arrivals().remove(&key);
         let _ = self.command(Command::Unsubscribe(key));
     }
 
@@ -241,9 +273,42 @@ impl Receiver {
         let _ = self.command(Command::Rejoin(key));
     }
 
+    /// Of each subscription: key, group, and how many of its source's datagrams arrived.
+    pub fn arrivals(&self) -> Vec<(u64, IpAddr, u64)> {
+        let of =
+            |(&key, (group, count)): (&u64, &(IpAddr, Arc<AtomicU64>))| (key, *group, count.load(Ordering::Relaxed));
+        self.lock_arrivals().iter().map(of).collect()
+    }
+
+    /// The port that takes copies of streams, for whoever hears no group.
+    pub fn direct_port(&self) -> u16 {
+        self.direct_port
+    }
+
+    /// Repeats everything received to `relayed`, the first [`RELAYED_MAX`] of them, and takes from `relay` what others sent.
+    pub fn relay(&self, relay: Option<SocketAddr>, mut relayed: Vec<SocketAddr>) {
+        relayed.truncate(RELAYED_MAX);
+        let _ = self.command(Command::Relay(relay, relayed));
+    }
+
+    /// Receives everything on `interface` as it is now, or on that one instead.
+    pub fn renew(&mut self, interface: Interface) {
+        self.interface = interface.clone();
+        let _ = self.command(Command::Renew(Box::new(interface)));
+    }
+
+    fn lock_arrivals(&self) -> MutexGuard<'_, BTreeMap<u64, (IpAddr, Arc<AtomicU64>)>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Packets that the system dropped because this machine did not take them in time.
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
     }
 
     /// Whether the thread has ended, which it does by itself only when something is broken.

@@ -1,26 +1,26 @@
 //! The receiving thread itself: waits, takes commands, reads.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel as channel;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use super::feedback::{Feedback, OwnRepair};
 use super::stream::Stream;
-use super::{AudioSink, Command, WAKER};
+use super::{AudioSink, Command, DIRECT, WAKER};
 use crate::device::clock::Clock;
-use crate::device::net::{ReceiveBuffer, UdpSocket};
+use crate::device::net::{Datagram, Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
 use crate::time::Timestamp;
 
-/// Sockets of a stream.
+/// Sockets of a stream, as far as tokens go: RTP, RTCP, repair.
 const PORTS: usize = 4;
 const RTP: usize = 0;
-const RTCP: usize = 1;
 const REPAIR: usize = 2;
 /// The first token of an own stream's repair port: more than there are streams.
 const OWN: usize = 1 << 30;
@@ -31,7 +31,7 @@ pub(super) struct Role {
     pub(super) events: Events,
     pub(super) commands: channel::Receiver<Command>,
     pub(super) buffer: ReceiveBuffer,
-    /// By token: a stream's sockets have [`PORTS`] times its index and their [`Port`].
+    /// By token: a stream's sockets have [`PORTS`] times its index, and which they are.
     pub(super) streams: Vec<Option<Box<Stream>>>,
     /// Tokens of sockets that may have more to read.
     pub(super) readable: Vec<usize>,
@@ -39,12 +39,24 @@ pub(super) struct Role {
     pub(super) decoders: Decoders,
     pub(super) audio: Box<dyn AudioSink>,
     pub(super) refused: Arc<AtomicU64>,
+    /// Where copies come for whoever hears no group, and where a relay sends from.
+    pub(super) direct: UdpSocket,
+    /// Who may send copies of others' streams.
+    pub(super) relay: Option<SocketAddr>,
+    /// To whom everything is repeated.
+    pub(super) relayed: Vec<SocketAddr>,
+    /// Packets the system dropped for want of room, and when they were counted last.
+    pub(super) overflows: Arc<AtomicU64>,
+    pub(super) overflows_looked: Timestamp,
     pub(super) feedback: Feedback,
     /// Repair ports of own streams, by token from [`OWN`] on.
     pub(super) own: Vec<Option<Box<OwnRepair>>>,
     /// How many receive each stream.
     pub(super) crowd: usize,
 }
+
+/// How often it is asked what the system dropped.
+const OVERFLOWS_EVERY: Duration = Duration::from_millis(200);
 
 impl Role {
     pub(super) fn run(&mut self) {
@@ -95,7 +107,21 @@ impl Role {
         readable.retain(|&token| self.read(token));
         self.readable = readable;
         self.settle();
+        self.count_overflows();
         true
+    }
+
+    fn count_overflows(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.overflows_looked) < OVERFLOWS_EVERY {
+            return;
+        }
+        self.overflows_looked = now;
+        for stream in self.streams.iter_mut().flatten() {
+            let dropped = stream.rtp.counters().receive_drops.unwrap_or(0);
+            let fresh = dropped.wrapping_sub(std::mem::replace(&mut stream.dropped, dropped));
+            self.overflows.fetch_add(fresh.into(), Ordering::Relaxed);
+        }
     }
 
     fn take_commands(&mut self) -> bool {
@@ -107,6 +133,11 @@ impl Role {
             match command {
                 Command::Subscribe(stream) => self.subscribe(stream),
                 Command::Unsubscribe(key) => self.unsubscribe(key),
+                Command::Rejoin(key) => {
+                    if let Some(stream) = self.streams.iter().flatten().find(|s| s.key == key) {
+                        stream.rejoin();
+                    }
+                }
                 Command::Link(link) => self.feedback.link = Some(*link),
                 Command::Crowd(people) => {
                     self.crowd = people;
@@ -114,11 +145,8 @@ impl Role {
                 }
                 Command::Repair(own) => self.repair(own),
                 Command::Unrepair(key) => self.unrepair(key),
-                Command::Rejoin(key) => {
-                    if let Some(stream) = self.streams.iter().flatten().find(|s| s.key == key) {
-                        stream.rejoin();
-                    }
-                }
+                Command::Renew(interface) => self.renew(&interface),
+                Command::Relay(relay, relayed) => (self.relay, self.relayed) = (relay, relayed),
             }
         }
     }
@@ -130,15 +158,32 @@ impl Role {
             self.streams.push(None);
             self.streams.len() - 1
         });
-        let registry = self.poll.registry();
-        let sockets = [Some(&stream.rtp), Some(&stream.rtcp), stream.repair.as_ref().map(|repair| &repair.socket)];
-        let mut sockets = sockets.into_iter().enumerate().filter_map(|(port, socket)| Some((port, socket?)));
-        let registered = sockets.try_for_each(|(port, socket)| socket.register(registry, Token(PORTS * index + port)));
-        drop(sockets);
-        if let Err(error) = registered {
-            tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
-        }
+        register(&stream, self.poll.registry(), index);
         self.streams[index] = Some(stream);
+    }
+
+    /// Everything on the interface as it is now.
+    fn renew(&mut self, interface: &Interface) {
+        for (index, stream) in self.streams.iter().enumerate().filter_map(|(n, s)| Some((n, s.as_ref()?))) {
+            stream.renew(interface);
+            register(stream, self.poll.registry(), index);
+        }
+        for (index, own) in self.own.iter().enumerate().filter_map(|(n, own)| Some((n, own.as_ref()?))) {
+            if let Err(error) = own.socket.renew(interface) {
+                tracing::warn!(%error, "cannot hear requests for repair on the changed network");
+            }
+            if let Err(error) = own.socket.register(self.poll.registry(), Token(OWN + index)) {
+                tracing::error!(%error, "cannot wait for requests for repair");
+            }
+        }
+        if let Err(error) = self.direct.renew(interface) {
+            tracing::warn!(%error, "cannot take copies of streams on the changed network");
+        }
+        if let Err(error) = self.direct.register(self.poll.registry(), DIRECT) {
+            tracing::error!(%error, "cannot wait for copies of streams");
+        }
+        // What waited is gone with the sockets it waited at.
+        self.readable.clear();
     }
 
     /// Closing its sockets leaves the groups and ends their registration.
@@ -174,55 +219,91 @@ impl Role {
 
     /// Reads one batch; whether there may be more.
     fn read(&mut self, token: usize) -> bool {
+        if token == DIRECT.0 {
+            return self.read_direct();
+        }
         let now = self.clock.now();
         if let Some(own) = token.checked_sub(OWN) {
             let Some(Some(own)) = self.own.get(own) else { return false };
-            return receive(&own.socket, &mut self.buffer) && {
+            let came = receive(&own.socket, &mut self.buffer);
+            if came {
                 let refused = self.feedback.answer(now, own, &self.buffer);
                 self.refused.fetch_add(refused, Ordering::Relaxed);
-                true
-            };
+            }
+            return came;
         }
         let Some(Some(stream)) = self.streams.get_mut(token / PORTS) else {
             return false;
         };
-        let refused = match token % PORTS {
-            RTP => {
-                if !receive(&stream.rtp, &mut self.buffer) {
-                    return false;
-                }
-                let refused = stream.media(now, &self.buffer, self.audio.as_mut());
-                stream.settle(now, &mut self.feedback, &self.decoders);
-                refused
-            }
-            RTCP => {
-                if !receive(&stream.rtcp, &mut self.buffer) {
-                    return false;
-                }
-                let source = stream.source;
-                let mut refused = 0;
-                for datagram in self.buffer.datagrams() {
-                    if source.is_none_or(|own| own == datagram.source) {
-                        stream.report(datagram.bytes);
-                    } else {
-                        refused += 1;
-                    }
-                }
-                refused
-            }
-            REPAIR => {
-                if !stream.repair.as_ref().is_some_and(|repair| receive(&repair.socket, &mut self.buffer)) {
-                    return false;
-                }
-                let refused = stream.parity(now, &self.buffer, &mut self.feedback, self.audio.as_mut());
-                stream.settle(now, &mut self.feedback, &self.decoders);
-                refused
-            }
-            _ => return false,
+        let Some((_, socket)) = stream.sockets().find(|(port, _)| *port == token % PORTS) else {
+            return false;
         };
+        if !receive(socket, &mut self.buffer) {
+            return false;
+        }
+        let mut refused = 0;
+        if token % PORTS == REPAIR {
+            refused += stream.parity(now, &self.buffer, &mut self.feedback, &mut *self.audio);
+        } else {
+            let source = stream.source;
+            let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
+            stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
+            for datagram in self.buffer.datagrams() {
+                refused += match token % PORTS {
+                    RTP => stream.media(now, &datagram, &mut *self.audio),
+                    _ => report(stream, &datagram),
+                };
+                if !self.relayed.is_empty() && own(&datagram) {
+                    self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
+                }
+            }
+        }
+        stream.settle(now, &mut self.feedback, &self.decoders);
         self.refused.fetch_add(refused, Ordering::Relaxed);
         true
     }
+
+    /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are.
+    fn read_direct(&mut self) -> bool {
+        if !self.direct.receive(&mut self.buffer).is_ok_and(|count| count > 0) {
+            return false;
+        }
+        let now = self.clock.now();
+        let mut refused = 0;
+        for datagram in self.buffer.datagrams() {
+            let Some((ssrc, is_report)) = ssrc_of(datagram.bytes) else {
+                refused += 1;
+                continue;
+            };
+            let relayed = self.relay == Some(datagram.source);
+            let is_of = |s: &&mut Box<Stream>| {
+                s.ssrc == Some(ssrc) && (relayed || s.source.is_some_and(|own| own == datagram.source))
+            };
+            let Some(stream) = self.streams.iter_mut().flatten().find(is_of) else {
+                refused += 1;
+                continue;
+            };
+            let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
+            if is_report {
+                refused += report(stream, &datagram);
+            } else {
+                refused += stream.media(now, &datagram, &mut *self.audio);
+            }
+        }
+        for stream in self.streams.iter_mut().flatten() {
+            stream.settle(now, &mut self.feedback, &self.decoders);
+        }
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+        true
+    }
+}
+
+/// The source of an RTP or RTCP packet, and whether it is the latter, on a port of both (RFC 5761 section 4).
+fn ssrc_of(bytes: &[u8]) -> Option<(u32, bool)> {
+    let is_report = (192..=223).contains(bytes.get(1)?);
+    let at = if is_report { 4 } else { 8 };
+    let ssrc = bytes.get(at..at + 4)?;
+    Some((u32::from_be_bytes(ssrc.try_into().ok()?), is_report))
 }
 
 /// Reads a batch; whether anything came.
@@ -233,5 +314,21 @@ fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer) -> bool {
             tracing::debug!(%error, socket = %socket.local_addr(), "cannot receive");
             false
         }
+    }
+}
+
+/// Takes a report of the stream; how many were refused.
+fn report(stream: &mut Stream, datagram: &Datagram<'_>) -> u64 {
+    if stream.source.is_some_and(|own| own != datagram.source) {
+        return 1;
+    }
+    stream.report(datagram.bytes);
+    0
+}
+
+fn register(stream: &Stream, registry: &Registry, index: usize) {
+    let mut sockets = stream.sockets();
+    if let Err(error) = sockets.try_for_each(|(port, socket)| socket.register(registry, Token(PORTS * index + port))) {
+        tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::feedback::{Feedback, is_request};
 use super::video::VideoPath;
@@ -53,6 +54,10 @@ pub(super) struct Stream {
     pub(super) opener: Opener,
     pub(super) kind: Kind,
     pub(super) repair: Option<RepairPort>,
+    /// Datagrams of its source, of both kinds.
+    pub(super) arrived: Arc<AtomicU64>,
+    /// Packets the system had dropped for want of room when that was asked last.
+    pub(super) dropped: u32,
 }
 
 /// Where a stream is repaired.
@@ -128,32 +133,37 @@ impl Stream {
             opener: Opener::new(opener),
             kind,
             repair,
+            arrived: Arc::default(),
+            dropped: 0,
         })
     }
 
-    /// Takes a batch of the stream's media; how many packets of a voice were refused.
-    pub(super) fn media(&mut self, now: Timestamp, buffer: &ReceiveBuffer, audio: &mut dyn AudioSink) -> u64 {
-        let mut refused = 0;
-        for datagram in buffer.datagrams() {
-            let source = pinned(&datagram, self.source, &mut self.ssrc);
-            let plain = match source {
-                Source::Own => self.opener.plain(datagram.bytes, Unprotector::open),
-                Source::Foreign | Source::Malformed => None,
-            };
-            match (&mut self.kind, plain) {
-                (Kind::Audio(mender), Some(bytes)) => {
-                    if let Ok((header, _)) = rtp::parse_header_only(bytes) {
-                        mender.packet(now, &header);
-                    }
-                    audio.packet(self.key, now, bytes);
+    /// Takes a packet of the stream; how many were refused without being counted elsewhere.
+    pub(super) fn media(&mut self, now: Timestamp, datagram: &Datagram<'_>, audio: &mut dyn AudioSink) -> u64 {
+        let source = pinned(datagram, self.source, &mut self.ssrc);
+        let plain = match source {
+            Source::Own => self.opener.plain(datagram.bytes, Unprotector::open),
+            Source::Foreign | Source::Malformed => None,
+        };
+        match (&mut self.kind, plain) {
+            (Kind::Audio(mender), Some(bytes)) => {
+                if let Ok((header, _)) = rtp::parse_header_only(bytes) {
+                    mender.packet(now, &header);
                 }
-                (Kind::Audio(_), None) => refused += 1,
-                (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &self.clock, &self.offset),
-                (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
-                (Kind::Video(video), None) => video.foreign += 1,
+                audio.packet(self.key, now, bytes);
             }
+            (Kind::Audio(_), None) => return 1,
+            (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &self.clock, &self.offset),
+            (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
+            (Kind::Video(video), None) => video.foreign += 1,
         }
-        refused
+        0
+    }
+
+    /// The stream's sockets, with what tells them apart.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (usize, &UdpSocket)> {
+        let repair = self.repair.as_ref().map(|repair| &repair.socket);
+        [Some(&self.rtp), Some(&self.rtcp), repair].into_iter().enumerate().filter_map(|(port, s)| Some((port, s?)))
     }
 
     /// Takes a batch of the stream's repair port: parity or repeats, and requests of others; how many datagrams were refused.
@@ -227,10 +237,17 @@ impl Stream {
         }
     }
 
+    /// All its sockets are of one group, which all sockets join again together.
     pub(super) fn rejoin(&self) {
-        for socket in [&self.rtp, &self.rtcp].into_iter().chain(self.repair.as_ref().map(|repair| &repair.socket)) {
-            if let Err(error) = socket.rejoin() {
-                tracing::warn!(%error, "cannot join a group again");
+        if let Err(error) = self.rtp.rejoin() {
+            tracing::debug!(%error, "cannot join a group again");
+        }
+    }
+
+    pub(super) fn renew(&self, interface: &Interface) {
+        for (_, socket) in self.sockets() {
+            if let Err(error) = socket.renew(interface) {
+                tracing::warn!(%error, "cannot receive a stream on the changed network");
             }
         }
     }

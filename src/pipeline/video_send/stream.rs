@@ -75,8 +75,6 @@ pub struct VideoSendStats {
     pub frames: AtomicU64,
     /// Of them, passed through from the camera as they were.
     pub frames_passed: AtomicU64,
-    /// Frames taken from the camera.
-    pub frames_captured: AtomicU64,
     /// Frames that could not be encoded or sent.
     pub frames_failed: AtomicU64,
     /// RTP packets handed to the system.
@@ -173,6 +171,11 @@ impl OutgoingVideo {
     /// Sets the JPEG quality, 1..=100, from the next frame on.
     pub fn set_quality(&mut self, quality: u8) {
         self.config.quality = quality.clamp(1, 100);
+    }
+
+    /// Whether there is anywhere to send to: without a destination nobody wants the stream.
+    pub fn is_wanted(&self) -> bool {
+        self.way.egress.destination.current().is_some()
     }
 
     /// Encodes and sends a picture captured at `captured`; `pause` waits for at most the time given. Nothing happens
@@ -299,7 +302,7 @@ impl OutgoingVideo {
             }
             report = &way.sealed_report;
         }
-        let outcome = way.egress.socket.send(to, report, Dscp::Video);
+        let outcome = way.egress.send(to, report, Dscp::Video);
         way.note(outcome);
     }
 }
@@ -343,7 +346,7 @@ impl Way {
             if wait > Duration::ZERO {
                 pause(wait);
             }
-            let outcome = self.egress.socket.send_segments(to, run, batch.segment, Dscp::Video);
+            let outcome = self.egress.send_segments(to, run, batch.segment, Dscp::Video);
             add(&self.stats.packets, run.len().div_ceil(batch.segment) as u64);
             add(&self.stats.bytes, run.len() as u64);
             self.note(outcome);

@@ -7,9 +7,10 @@ use crate::limits::{
     STREAMS_PER_SLOT_MAX,
 };
 use crate::protocol::roster::names;
+use crate::protocol::transport::Reach;
 use crate::time::NtpTime;
 use crate::wire::StreamKind;
-use crate::wire::address::{host_from_wire, host_to_wire};
+use crate::wire::address::{Plan, host_from_wire, host_to_wire};
 use crate::wire::message::{Beacon, ParticipantId, Stream};
 
 /// What somebody takes part as.
@@ -61,6 +62,8 @@ pub struct StreamInfo {
     pub fps_milli: u32,
     /// Roll-over counter << 16 | last sequence number, when the beacon was made.
     pub position: u64,
+    /// Packets are being sent now: somebody wants them.
+    pub active: bool,
     /// What is sent on its repair port.
     pub repair: RepairInfo,
 }
@@ -111,6 +114,12 @@ pub struct Person {
     pub joined: NtpTime,
     /// Their socket: everything is sent from it, and unicast goes to it.
     pub address: SocketAddr,
+    /// What they hear.
+    pub reach: Reach,
+    /// Port at their address that takes copies of streams; 0 none.
+    pub direct: u16,
+    /// Their streams go to the control group.
+    pub single: bool,
     /// What they take part as.
     pub role: Role,
     /// Place in the addressing plan; none while nothing is sent.
@@ -121,6 +130,8 @@ pub struct Person {
     pub camera: Camera,
     /// Hand raised, away.
     pub attention: Attention,
+    /// On a wireless network: what gets lost there says nothing of the others' networks.
+    pub wireless: bool,
     /// Everything they send.
     pub streams: Vec<StreamInfo>,
 }
@@ -145,6 +156,18 @@ impl Person {
     /// The canonical name in RTCP and SDP (RFC 3550 section 6.5.1): says nothing of the shown name, which may change.
     pub fn cname(&self) -> String {
         cname(&self.id, self.address.ip())
+    }
+
+    /// Where copies of streams reach them, when they hear no group.
+    pub fn direct(&self) -> Option<SocketAddr> {
+        let takes = self.reach == Reach::Unicast && self.direct != 0;
+        takes.then(|| SocketAddr::new(self.address.ip(), self.direct))
+    }
+
+    /// Group and port of one of their streams, while they have a slot.
+    pub fn stream_address(&self, plan: &Plan, kind: StreamKind) -> Option<SocketAddr> {
+        let own = plan.stream(self.slot?, kind);
+        Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
     }
 
     /// The stream of a kind.
@@ -173,6 +196,9 @@ impl Person {
             suffix: beacon.suffix.checked_sub(1),
             joined: NtpTime(beacon.joined),
             address: SocketAddr::new(host, port),
+            reach: Reach::from_wire(beacon.reach),
+            direct: u16::try_from(beacon.direct).map_err(|_| BadBeacon("direct"))?,
+            single: beacon.single,
             role: if beacon.role == 1 { Role::Observer } else { Role::Participant },
             slot: beacon.slot.checked_sub(1).map(|slot| slot as u8),
             microphone: match beacon.microphone {
@@ -186,6 +212,7 @@ impl Person {
                 _ => Camera::Off,
             },
             attention: Attention::from_wire(beacon.attention),
+            wireless: beacon.wireless,
             streams: streams_from(&beacon.streams)?,
         })
     }
@@ -219,19 +246,30 @@ impl Person {
             answers: answers.to_vec(),
             chat: None,
             attention: self.attention.to_wire(),
+            wireless: self.wireless,
             door: 0,
             address6,
+            reach: self.reach.to_wire(),
+            direct: self.direct.into(),
+            single: self.single,
+            since: 0,
         }
     }
 
     /// Whether anything but stream positions differs: what is worth telling.
     pub fn differs(&self, other: &Person) -> bool {
+        self.streams.iter().map(|s| s.active).ne(other.streams.iter().map(|s| s.active)) || self.differs_in_view(other)
+    }
+
+    /// Whether anything differs that people should know: not where streams are, nor whether somebody wants them.
+    pub fn differs_in_view(&self, other: &Person) -> bool {
         let streams_differ = self.streams.len() != other.streams.len()
-            || self.streams.iter().zip(&other.streams).any(|(a, b)| !a.is_same(b));
+            || !self.streams.iter().zip(&other.streams).all(|(a, b)| a.is_same(b));
         streams_differ
             || self.sid != other.sid
             || self.name != other.name
             || self.address != other.address
+            || (self.reach, self.direct, self.single) != (other.reach, other.direct, other.single)
             || self.role != other.role
             || self.slot != other.slot
             || self.microphone != other.microphone
@@ -241,16 +279,22 @@ impl Person {
 }
 
 impl StreamInfo {
-    /// Whether nothing but positions differs.
+    /// Somebody's voice, as it is when it begins.
+    pub fn voice(ssrc: u32) -> Self {
+        let repair = RepairInfo::default();
+        Self { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false, repair }
+    }
+
+    /// Whether nothing differs but positions, and whether somebody wants it.
     fn is_same(&self, other: &Self) -> bool {
         let repair = RepairInfo { position: other.repair.position, ..self.repair };
-        Self { position: other.position, repair, ..*self } == *other
+        Self { position: other.position, active: other.active, repair, ..*self } == *other
     }
 
     fn to_wire(self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position, repair } = self;
-        let (repair_ssrc, repair_position) = (repair.ssrc, repair.position);
-        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, repair_ssrc, repair_position }
+        let Self { kind, ssrc, width, height, fps_milli, position, active, repair } = self;
+        let RepairInfo { ssrc: repair_ssrc, position: repair_position } = repair;
+        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, active, repair_ssrc, repair_position }
     }
 }
 
@@ -270,9 +314,9 @@ fn streams_from(wire: &[Stream]) -> Result<Vec<StreamInfo>, BadBeacon> {
         if (s.position | s.repair_position) >> 48 != 0 {
             return Err(BadBeacon("position"));
         }
-        let Stream { ssrc, width, height, fps_milli, position, .. } = *s;
+        let Stream { ssrc, width, height, fps_milli, position, active, .. } = *s;
         let repair = RepairInfo { ssrc: s.repair_ssrc, position: s.repair_position };
-        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, repair });
+        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, active, repair });
     }
     Ok(streams)
 }
@@ -291,6 +335,7 @@ pub(super) mod tests {
             height: 0,
             fps_milli: 0,
             position: 70_000,
+            active: true,
             repair: RepairInfo::default(),
         };
         let video = StreamInfo {
@@ -300,6 +345,7 @@ pub(super) mod tests {
             height: 720,
             fps_milli: 30_000,
             position: 9,
+            active: false,
             repair: RepairInfo { ssrc: 7, position: 3 },
         };
         Person {
@@ -310,11 +356,15 @@ pub(super) mod tests {
             suffix: Some(0),
             joined: NtpTime(3),
             address: "10.77.0.1:4000".parse().unwrap(),
+            reach: Reach::Single,
+            direct: 4_001,
+            single: true,
             role: Role::Participant,
             slot: Some(123),
             microphone: Microphone::Muted,
             camera: Camera::Failed("unplugged".into()),
             attention: Attention { hand: true, away: false },
+            wireless: true,
             streams: vec![audio, video],
         }
     }

@@ -15,6 +15,8 @@
 //! kicks and epochs (`porch.rs`, `rule.rs`). A snapshot of the roster has its message number kept
 //! ([`crate::wire::message`]).
 
+mod beacons;
+mod interest;
 mod outputs;
 mod porch;
 mod receive;
@@ -24,6 +26,7 @@ mod streams;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,10 +37,12 @@ use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
 use crate::protocol::roster::{Attention, Camera, Microphone, Person, Report, Role, Roster, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
+use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
+pub use interest::{Reception, WantedLayers};
 pub use outputs::{ClockSample, Counters, DoorEvent, Event, Outputs, To, Unsaid};
 
 /// When JOIN goes out after the start.
@@ -46,13 +51,6 @@ const JOINS_MS: [u64; 3] = [0, 100, 400];
 const COLLECT: Duration = Duration::from_millis(250);
 /// How long when none comes at all: the second and third JOIN may be heard.
 const COLLECT_UNHEARD: Duration = Duration::from_millis(550);
-/// A change is told again after these times.
-const REPEATS: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(250)];
-/// Least time between beacons for changes, and between answers to Joins.
-const BEACON_GAP: Duration = Duration::from_millis(40);
-/// Up to so many Joins are answered by unicast, which reaches a newcomer whose membership the switch does not know yet;
-/// more, by one beacon for everybody.
-const UNICAST_ANSWERS_MAX: usize = 4;
 /// What each member adds to the time between two beacons for everybody with answers: 280 bytes at 1.6 Mb/s for all. A crowd
 /// that comes within seconds would else be answered by a flood.
 const ANSWER_PER_MEMBER: Duration = Duration::from_micros(1_400);
@@ -131,50 +129,6 @@ enum Stage {
     Left,
 }
 
-/// When beacons are due, and why.
-struct Beacons {
-    last: Timestamp,
-    regular: Option<Timestamp>,
-    change: Option<Timestamp>,
-    repeats: [Option<Timestamp>; 2],
-    answer: Option<Timestamp>,
-    answered: Timestamp,
-    /// Nonces of the Joins the next one answers, and who sent them.
-    answers: Vec<(u64, SocketAddr)>,
-}
-
-impl Beacons {
-    fn next(&self) -> Option<Timestamp> {
-        [self.regular, self.change, self.repeats[0], self.repeats[1], self.answer].into_iter().flatten().min()
-    }
-
-    fn changed(&mut self, now: Timestamp) {
-        let at = now.max(self.last + BEACON_GAP);
-        self.change = Some(self.change.map_or(at, |earlier| earlier.min(at)));
-        self.repeats = REPEATS.map(|after| Some(at + after));
-    }
-
-    /// Whether the next one is for everybody.
-    fn is_for_all(&self, now: Timestamp) -> bool {
-        let due = [self.regular, self.change, self.repeats[0], self.repeats[1]].into_iter().flatten();
-        self.answers.len() > UNICAST_ANSWERS_MAX || due.min().is_some_and(|due| due <= now)
-    }
-
-    fn answers_sent(&mut self, now: Timestamp) {
-        self.answered = now;
-        self.answer = None;
-        self.answers.clear();
-    }
-
-    fn sent_to_all(&mut self, now: Timestamp, next: Timestamp) {
-        self.last = now;
-        self.regular = Some(next);
-        for due in std::iter::once(&mut self.change).chain(&mut self.repeats) {
-            *due = due.filter(|&at| at > now);
-        }
-    }
-}
-
 /// A member of one conference.
 pub struct Session {
     title: String,
@@ -200,10 +154,12 @@ pub struct Session {
     newcomers: SourceRate,
     checked: Checked,
     pongs: Rate,
-    beacons: Beacons,
+    questions: Rate,
+    beacons: beacons::Beacons,
     /// The chat; an observer takes no part in it.
     talk: Option<talk::Talk>,
     porch: porch::Porch,
+    wishes: interest::Wishes,
     bye: Option<Signed>,
     counter: u64,
     counters: Counters,
@@ -229,11 +185,15 @@ impl Session {
             suffix: None,
             joined: at.wall,
             address: setup.address,
+            reach: Reach::Groups,
+            direct: 0,
+            single: false,
             role: setup.role,
             slot: None,
             microphone: Microphone::None,
             camera: Camera::Off,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
@@ -265,17 +225,11 @@ impl Session {
             newcomers: SourceRate::default(),
             checked: Checked::default(),
             pongs: Rate::default(),
-            beacons: Beacons {
-                last: Timestamp(0),
-                regular: None,
-                change: None,
-                repeats: [None; 2],
-                answer: None,
-                answered: Timestamp(0),
-                answers: Vec::new(),
-            },
+            questions: Rate::default(),
+            beacons: beacons::Beacons::default(),
             talk,
             porch,
+            wishes: interest::Wishes::default(),
             bye: None,
             counter: 0,
             counters: Counters::default(),
@@ -352,14 +306,6 @@ impl Session {
         }
     }
 
-    /// The instance's own socket has another address.
-    pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
-        if self.me.address != address {
-            self.me.address = address;
-            self.change(at, out);
-        }
-    }
-
     /// Says goodbye. [`is_finished`](Self::is_finished) once it has been said three times.
     pub fn leave(&mut self, at: Moment, out: &mut Outputs) {
         if self.stage == Stage::Knocking {
@@ -392,7 +338,8 @@ impl Session {
             _ => Some(self.announcer.next_timeout()),
         };
         let talk = self.talk.as_ref().filter(|_| self.stage == Stage::Joined).and_then(talk::Talk::next_timeout);
-        let others = [self.beacons.next(), self.roster.next_timeout(), talk, self.porch.next_timeout()];
+        let wishes = self.wishes.next_timeout().filter(|_| self.stage == Stage::Joined);
+        let others = [self.beacons.next(), self.roster.next_timeout(), talk, wishes, self.porch.next_timeout()];
         [stage, self.join_at()].into_iter().chain(others).flatten().min()
     }
 
@@ -420,7 +367,7 @@ impl Session {
             return;
         }
         if self.join_at().is_some_and(|due| due <= at.now) {
-            self.send_join(out);
+            self.send_join(To::Control, out);
             self.joins_sent += 1;
         }
         let mut due = std::mem::take(&mut self.due);
@@ -451,8 +398,13 @@ impl Session {
             if let Some(talk) = &mut self.talk {
                 talk.note(at.now, &report);
             }
-            if let Report::Joined(person) = &report {
-                came.push(person.id);
+            match &report {
+                Report::Joined(person) => came.push(person.id),
+                Report::Left(person, _) => self.opener.release(person.sid),
+                Report::Changed(_) => {}
+            }
+            if let Report::Joined(person) | Report::Changed(person) = &report {
+                self.opener.hold(person.sid);
             }
             out.events.push(match report {
                 Report::Joined(person) => Event::PersonJoined(person),
@@ -465,6 +417,7 @@ impl Session {
             self.end_knocks(out, |id, _| *id == came);
         }
         self.pump_talk(at, out);
+        self.pump_wishes(at, out);
     }
 
     /// When the next JOIN is due.

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::interest::{Reception, WantedLayers};
 use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::roster::{Departure, Person, StreamInfo};
 use crate::wire::message::ParticipantId;
+use crate::wire::relay::Introduction;
 
 /// Where a datagram goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,10 @@ pub enum Event {
     SlotsFull,
     /// A measurement of somebody's clock.
     ClockSample(ClockSample),
+    /// Others want these layers of the own picture now, and no others.
+    Wanted(WantedLayers),
+    /// Somebody tells how an own layer arrives.
+    Reception(Reception),
     /// Something in the chat. Of own lines the line comes before [`Event::Said`].
     Chat(chat::Event),
     /// A line was said; it is called so from now on.
@@ -85,6 +91,8 @@ pub enum Event {
     Unsaid(Content, Unsaid),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
+    /// Where others are who hear no group, as somebody says who hears them.
+    Introduced(Introduction),
     /// Something at the door.
     Door(DoorEvent),
     /// Everything as it is now, for a reader who missed events. A session itself never says so.
@@ -99,6 +107,8 @@ pub enum Event {
         authority: Option<(ParticipantId, Vec<ParticipantId>)>,
         /// Newcomers have to knock.
         locked: bool,
+        /// Layers of the own picture that others want.
+        wanted: WantedLayers,
     },
 }
 

@@ -2,6 +2,7 @@ mod door;
 mod forged;
 mod hostile;
 mod talk;
+mod wishes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,6 +30,7 @@ fn video() -> StreamInfo {
         height: 720,
         fps_milli: 30_000,
         position: 0,
+        active: false,
         repair: RepairInfo::default(),
     }
 }

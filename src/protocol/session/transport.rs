@@ -1,0 +1,42 @@
+//! What a session says of how it is reached, and does for those who hear no group.
+
+use std::net::SocketAddr;
+
+use super::{Moment, Outputs, Session, To};
+use crate::protocol::transport::Reach;
+use crate::wire::message::Kind;
+use crate::wire::relay::Introduction;
+
+impl Session {
+    /// The instance's own socket has another address.
+    pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
+        if self.me.address != address {
+            self.me.address = address;
+            self.change(at, out);
+        }
+    }
+
+    /// Others learn at once what this participant hears, and whether its streams go to the control group.
+    pub fn set_reach(&mut self, at: Moment, reach: Reach, single: bool, out: &mut Outputs) {
+        if (self.me.reach, self.me.single) != (reach, single) {
+            (self.me.reach, self.me.single) = (reach, single);
+            self.change(at, out);
+        }
+    }
+
+    /// Tells those who hear no group, at `deaf`, of each other.
+    pub fn introduce(&mut self, deaf: &[SocketAddr], out: &mut Outputs) {
+        for &to in deaf {
+            let others = deaf.iter().copied().filter(|&other| other != to);
+            self.post(To::Unicast(to), Kind::Introduction(Introduction::of(others)), out);
+        }
+    }
+
+    /// The port that takes copies of streams.
+    pub fn set_direct(&mut self, at: Moment, port: u16, out: &mut Outputs) {
+        if self.me.direct != port {
+            self.me.direct = port;
+            self.change(at, out);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The ladder from groups down to unicast, and groups that pass routers.
+
+use crate::common::lan::Lan;
+use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, await_all_meet, private, windows};
+use crate::common::sandbox::sandboxed;
+use serde_json::{Value, json};
+
+/// A firewall's words for multicast.
+const MULTICAST: &str = "meta l4proto udp ip daddr 224.0.0.0/4";
+
+fn listed(lan: &Lan, h: usize) -> Vec<Value> {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let mut command = lan.command(h, PROGRAM);
+    private(&mut command, &home);
+    let ran = command.args(["list", "--json"]).output().expect("start the program");
+    String::from_utf8_lossy(&ran.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn transport(peer: &Peer) -> Option<String> {
+    Some(peer.stats()?.0["me"]["transport"].as_str()?.to_owned())
+}
+
+/// Asserts that everybody shows `share` of the frames of everybody.
+fn assert_shown(peers: &[Peer], seconds: f64, share: f64) {
+    let all: Vec<&Peer> = peers.iter().collect();
+    let windows = windows(&all, seconds);
+    for (v, viewer) in peers.iter().enumerate() {
+        for (s, sender) in peers.iter().enumerate().filter(|(s, _)| *s != v) {
+            let shown = windows[v].shown_share(&sender.name, &windows[s], CAMERA_FPS);
+            println!("{} of {}: {:.1} %", viewer.name, sender.name, shown * 100.0);
+            assert!(shown >= share, "{} shows {:.1} % of {}", viewer.name, shown * 100.0, sender.name);
+        }
+    }
+}
+
+/// Ada, Bob and Cyd meet; Dee, on whose host a firewall drops `dropped`, joins with `options`.
+fn with_deaf_dee(lan: &Lan, dropped: &[&str], options: &[&str]) -> Vec<Peer> {
+    lan.drop_incoming(4, dropped);
+    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &[])];
+    peers.extend([(2, "Bob"), (3, "Cyd")].map(|(h, name)| Peer::join(lan.command(h, PROGRAM), name, "Standup", &[])));
+    await_all_meet(&peers.iter().collect::<Vec<_>>());
+    peers.push(Peer::join(lan.command(4, PROGRAM), "Dee", "Standup", options));
+    await_all_meet(&peers.iter().collect::<Vec<_>>());
+    peers
+}
+
+fn assert_talk(peers: &mut [Peer]) {
+    peers[3].tell(&json!({"do": "say", "text": "I hear no group"}));
+    for peer in &mut peers[..3] {
+        peer.await_event(SOON, |e| e["event"] == "message" && e["text"] == "I hear no group");
+    }
+    for n in 0..3 {
+        let text = format!("and you hear me, {n}");
+        peers[n].tell(&json!({"do": "say", "text": text}));
+        peers[3].await_event(SOON, |e| e["event"] == "message" && e["text"] == text);
+    }
+}
+
+#[test]
+fn whoever_hears_no_group_is_sent_copies() {
+    sandboxed("transport::whoever_hears_no_group_is_sent_copies", || {
+        let lan = Lan::up(4);
+        let mut peers = with_deaf_dee(&lan, &[MULTICAST], &[]);
+        assert_eq!(transport(&peers[3]).as_deref(), Some("unicast"));
+        assert_eq!(transport(&peers[0]).as_deref(), Some("groups"));
+        assert_talk(&mut peers);
+        assert_shown(&peers, 8.0, 0.9);
+    });
+}
+
+#[test]
+fn without_broadcasts_a_conference_is_found_by_the_address_of_somebody_in_it() {
+    sandboxed("transport::without_broadcasts_a_conference_is_found_by_the_address_of_somebody_in_it", || {
+        let lan = Lan::up(4);
+        let dropped = [MULTICAST, "meta l4proto udp ip daddr 255.255.255.255"];
+        let mut peers = with_deaf_dee(&lan, &dropped, &["--peer", "10.77.0.2"]);
+        assert_eq!(transport(&peers[3]).as_deref(), Some("unicast"));
+        assert_talk(&mut peers);
+    });
+}
+
+#[test]
+fn a_conference_of_the_site_passes_its_routers_and_one_of_the_lan_does_not() {
+    sandboxed("transport::a_conference_of_the_site_passes_its_routers_and_one_of_the_lan_does_not", || {
+        let lan = Lan::up(3);
+        lan.behind_router(3);
+        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &["--scope", "site"]);
+        let local = Peer::start(lan.command(2, PROGRAM), "Bob", "Lunch", &["--camera", "none"]);
+        let mut cyd = Peer::join(lan.command(3, PROGRAM), "Cyd", "Standup", &[]);
+        await_all_meet(&[&ada, &cyd]);
+        assert_eq!(listed(&lan, 2).len(), 2);
+        let far = listed(&lan, 3);
+        let told = (far.len(), far[0]["conference"].as_str(), far[0]["scope"].as_str());
+        assert_eq!(told, (1, Some("Standup"), Some("site")), "{far:?}");
+        cyd.tell(&json!({"do": "say", "text": "from afar"}));
+        ada.await_event(SOON, |e| e["event"] == "message" && e["text"] == "from afar");
+        drop(local);
+        assert_shown(&[ada, cyd], 6.0, 0.95);
+    });
+}
