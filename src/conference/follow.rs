@@ -58,9 +58,8 @@ struct Opening {
     key: u64,
     /// Participant and session, which the keys of their streams follow from.
     of: (ParticipantId, u64),
+    slot: Option<u8>,
     video: Option<(Layer, Received, StreamInfo)>,
-    /// Where both are repaired.
-    repairs: [Option<SocketAddr>; 2],
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
     offset: ClockOffset,
@@ -76,9 +75,8 @@ struct Opened {
 /// Where a stream of somebody's is received, and the stream; `None` while they send none.
 pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
-    let address = other.person.stream_address(plan, kind)?;
-    let received = Received { address, source: other.person.address, ssrc: stream.ssrc, repair: stream.repair.ssrc };
-    Some((received, *stream))
+    let (address, repair) = (other.person.stream_address(plan, kind)?, stream.repair.ssrc);
+    Some((Received { address, source: other.person.address, ssrc: stream.ssrc, repair }, *stream))
 }
 
 impl Director {
@@ -145,10 +143,7 @@ impl Director {
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
         let of = (other.person.id, other.person.sid);
-        let repaired = |kind| other.person.repair_address(&state.plan, kind);
-        let picture_kind = video.as_ref().map(|(layer, ..)| StreamKind::Video(*layer));
-        let repairs = [picture_kind.and_then(repaired), repaired(StreamKind::Audio)];
-        Some(Opening { key: other.key, of, video, repairs, voice, picture, offset })
+        Some(Opening { key: other.key, of, slot: other.person.slot, video, voice, picture, offset })
     }
 
     pub(super) fn again_after(&mut self, now: Timestamp) {
@@ -156,7 +151,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, of, video, repairs, voice, picture, offset } = opening;
+        let Opening { key, of, slot, video, voice, picture, offset } = opening;
         let mut opened = Opened::default();
         if let Some((layer, received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -166,8 +161,8 @@ impl Director {
                 true_size: Some((stream.width as usize, stream.height as usize)),
             };
             let opener = self.opener(of, &stream);
-            let repair = self.repair_source(of, repairs[0], &stream);
             let key = stream_key(key, StreamKind::Video(layer));
+            let repair = self.repair_source(of, slot, &received, &stream);
             if self.subscribe(now, key, &received, &offset, (opener, repair), sink) {
                 opened.video = Some(Rising { layer, received, stats });
             }
@@ -175,7 +170,7 @@ impl Director {
         if let Some((received, stream)) = voice {
             let key = stream_key(key, StreamKind::Audio);
             let opener = self.opener(of, &stream);
-            let repair = self.repair_source(of, repairs[1], &stream);
+            let repair = self.repair_source(of, slot, &received, &stream);
             match self.voices.add(key) {
                 Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, repair), Sink::Audio) => {
                     opened.voice = Some((received, stats));
@@ -202,11 +197,14 @@ impl Director {
     fn repair_source(
         &mut self,
         of: (ParticipantId, u64),
-        address: Option<SocketAddr>,
+        slot: Option<u8>,
+        received: &Received,
         stream: &StreamInfo,
     ) -> Option<RepairSource> {
         let RepairInfo { ssrc, position } = stream.repair;
-        let address = address?;
+        // In the group the stream itself is in, which may be one for all.
+        let port = self.shared.state().plan.repair(slot?, stream.kind).port();
+        let address = SocketAddr::new(received.address.ip(), port);
         let parity = StreamInfo { ssrc, position, ..*stream };
         let (opener, seed) = (self.opener(of, &parity), self.random.next_u64());
         (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed })

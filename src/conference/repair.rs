@@ -1,10 +1,11 @@
 //! Repair of the own streams: a source of parity for each, announced with it, heard on its repair port.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::director::Director;
+use crate::pipeline::egress::Destination;
 use crate::pipeline::repair::{Answering, OutgoingRedundancy, OutgoingRepair, RepairConfig};
 use crate::protocol::roster::RepairInfo;
 use crate::wire::StreamKind;
@@ -15,6 +16,8 @@ struct Repaired {
     ssrc: u32,
     position: Arc<AtomicU64>,
     outgoing: Answering,
+    /// Where the stream goes.
+    to: Destination,
     /// Where requests are heard.
     heard: Option<SocketAddr>,
 }
@@ -28,9 +31,9 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    fn add(&mut self, kind: StreamKind, config: RepairConfig, outgoing: Answering) {
+    fn add(&mut self, kind: StreamKind, config: RepairConfig, outgoing: Answering, to: &Destination) {
         let RepairConfig { ssrc, position, .. } = config;
-        self.all.push(Repaired { kind, ssrc, position, outgoing, heard: None });
+        self.all.push(Repaired { kind, ssrc, position, outgoing, to: to.clone(), heard: None });
     }
 
     /// What is announced of the repair of a stream.
@@ -47,10 +50,10 @@ impl Repairs {
 
 impl Director {
     /// What repairs the own stream of `kind` whose source is `of`: in place of what repaired the one before.
-    pub(super) fn repair_of(&mut self, kind: StreamKind, of: u32) -> OutgoingRepair {
+    pub(super) fn repair_of(&mut self, kind: StreamKind, of: u32, to: &Destination) -> OutgoingRepair {
         let config = self.repair_config(kind, of);
         let outgoing = OutgoingRepair::new(&config, Arc::clone(&self.socket));
-        self.repairs.add(kind, config, Answering::Video(outgoing.clone()));
+        self.repairs.add(kind, config, Answering::Video(outgoing.clone()), to);
         outgoing
     }
 
@@ -58,7 +61,8 @@ impl Director {
     pub(super) fn redundancy_of(&mut self, of: u32) -> OutgoingRedundancy {
         let config = self.repair_config(StreamKind::Audio, of);
         let outgoing = OutgoingRedundancy::new(&config, Arc::clone(&self.socket));
-        self.repairs.add(StreamKind::Audio, config, Answering::Voice(outgoing.clone()));
+        let to = self.audio_to.clone();
+        self.repairs.add(StreamKind::Audio, config, Answering::Voice(outgoing.clone()), &to);
         outgoing
     }
 
@@ -77,22 +81,19 @@ impl Director {
         }
     }
 
-    /// Sends parity, and hears requests for it, where the slot says.
+    /// Sends parity, and hears requests for it, in the group each stream goes to.
     pub(super) fn direct_repair(&mut self) {
         let state = self.shared.state();
         let (plan, crowd) = (state.plan, 1 + state.people.here().count());
         drop(state);
-        let to = |kind| {
-            let own = plan.repair(self.slot.filter(|_| self.is_sent(kind))?, kind);
-            Some(if self.network.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
-        };
-        let sent = StreamKind::ALL.map(|kind| (kind, to(kind)));
         // Oneself is no receiver of one's own streams, but of the others', as everybody else.
         if std::mem::replace(&mut self.repairs.crowd, crowd) != crowd {
             self.receiver.crowd(crowd.saturating_sub(1));
         }
         for repaired in &mut self.repairs.all {
-            let to = sent.iter().find(|(kind, _)| *kind == repaired.kind).and_then(|(_, to)| *to);
+            let group = repaired.to.current().map(|to| to.ip()).filter(IpAddr::is_multicast);
+            let port = self.slot.map(|slot| plan.repair(slot, repaired.kind).port());
+            let to = group.zip(port).map(|(group, port)| SocketAddr::new(group, port));
             if to == repaired.heard {
                 continue;
             }

@@ -55,16 +55,8 @@ impl OwnVideo {
             let fps_milli = layers::fps_milli(own.layer, native_milli, senders).min(own.tuning.fps_milli);
             let kind = StreamKind::Video(own.layer);
             let (width, height) = (width as u32, height as u32);
-            Some(StreamInfo {
-                kind,
-                ssrc: own.ssrc,
-                width,
-                height,
-                fps_milli,
-                position: 0,
-                active: false,
-                repair: RepairInfo::default(),
-            })
+            let repair = RepairInfo::default();
+            Some(StreamInfo { kind, ssrc: own.ssrc, width, height, fps_milli, position: 0, active: false, repair })
         };
         self.layers.iter().filter(|own| !own.withheld).filter_map(info).collect()
     }
@@ -91,7 +83,7 @@ impl Director {
         }
         if !on {
             self.video = None;
-            layers::CAMERA.into_iter().for_each(|layer| self.stop_repair(StreamKind::Video(layer)));
+            layers::CAMERA.iter().for_each(|&layer| self.stop_repair(StreamKind::Video(layer)));
             self.control.send(Ask::Camera(Camera::Off));
             self.announce_pictures();
             return;
@@ -122,15 +114,15 @@ impl Director {
 
     fn own_layer(&mut self, layer: Layer) -> (OwnLayer, LayerConfig) {
         let (ssrc, to, position) = (self.random.next_u64() as u32, Destination::default(), Arc::default());
-        let stream = self.picture_stream(layer, ssrc, &position);
+        let stream = self.picture_stream(layer, ssrc, &position, &to);
         let tuning = Tuning::full(stream.quality);
         let egress = Egress { socket: Arc::clone(&self.socket), destination: to.clone() };
         (OwnLayer { layer, ssrc, to, position, tuning, withheld: false }, LayerConfig { layer, stream, egress })
     }
 
-    fn picture_stream(&mut self, layer: Layer, ssrc: u32, position: &Arc<AtomicU64>) -> StreamConfig {
+    fn picture_stream(&mut self, layer: Layer, ssrc: u32, position: &Arc<AtomicU64>, to: &Destination) -> StreamConfig {
+        let repair = self.repair_of(StreamKind::Video(layer), ssrc, to);
         let fps_milli = layers::fps_milli(layer, 1_000 * self.config.camera_fps, 1);
-        let repair = Some(self.repair_of(StreamKind::Video(layer), ssrc));
         StreamConfig {
             ssrc,
             first_sequence: self.random.next_u64() as u16,
@@ -143,7 +135,7 @@ impl Director {
             seed: self.random.next_u64(),
             master: self.master(ssrc),
             position: Arc::clone(position),
-            repair,
+            repair: Some(repair),
         }
     }
 
@@ -180,11 +172,15 @@ impl Director {
     /// Tells the control role what is announced and where it is.
     pub(super) fn tell_streams(&self) {
         let layers = self.video.as_ref().map_or(&[][..], |video| &video.layers);
-        let local = |&info: &StreamInfo| {
-            let own = layers.iter().find(|own| StreamKind::Video(own.layer) == info.kind);
-            let (position, to) = own.map_or((&self.audio_position, &self.audio_to), |own| (&own.position, &own.to));
-            let repair = self.repairs.position(info.kind);
-            LocalStream { info, position: Some(Arc::clone(position)), repair, to: to.clone() }
+        let local = |&info: &StreamInfo| match layers.iter().find(|own| StreamKind::Video(own.layer) == info.kind) {
+            Some(own) => {
+                let (position, repair) = (Some(Arc::clone(&own.position)), self.repairs.position(info.kind));
+                LocalStream { info, position, repair, to: own.to.clone() }
+            }
+            None => {
+                let (position, repair) = (Some(Arc::clone(&self.audio_position)), self.repairs.position(info.kind));
+                LocalStream { info, position, repair, to: self.audio_to.clone() }
+            }
         };
         let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
@@ -212,14 +208,6 @@ impl Director {
         self.direct_repair();
     }
 
-    /// Whether an own stream is sent now.
-    pub(super) fn is_sent(&self, kind: StreamKind) -> bool {
-        let layers = self.video.iter().flat_map(|video| &video.layers);
-        let own = layers.into_iter().find(|own| StreamKind::Video(own.layer) == kind).map(|own| &own.to);
-        let to = if kind == StreamKind::Audio { Some(&self.audio_to) } else { own };
-        to.is_some_and(|to| to.current().is_some())
-    }
-
     /// What is sent of the picture goes on as other streams: of the sources given, or new ones.
     pub(super) fn renew_pictures(&mut self) {
         let Some(mut video) = self.video.take() else { return };
@@ -229,10 +217,9 @@ impl Director {
             let given = self.streams.iter().find(|s| s.kind == kind).map(|s| s.ssrc);
             own.ssrc = given.unwrap_or_else(|| self.random.next_u64() as u32);
             own.position = Arc::default();
-            streams.push((own.layer, self.picture_stream(own.layer, own.ssrc, &own.position)));
-        }
-        for stream in &mut self.streams {
-            stream.repair = self.repairs.info(stream.kind);
+            streams.push((own.layer, self.picture_stream(own.layer, own.ssrc, &own.position, &own.to)));
+            let repair = self.repairs.info(kind);
+            self.streams.iter_mut().filter(|s| s.kind == kind).for_each(|s| s.repair = repair);
         }
         video.sender.streams(streams);
         self.video = Some(video);

@@ -315,7 +315,8 @@ impl AudioSend {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        match self.egress.send(destination, packet, Dscp::Audio) {
+        let sent = self.egress.send(destination, packet, Dscp::Audio);
+        match sent {
             Ok(()) => {
                 self.stats.packets.fetch_add(1, Ordering::Relaxed);
                 self.stats.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);

@@ -120,10 +120,10 @@ pub struct LocalStream {
     pub info: StreamInfo,
     /// Roll-over counter << 16 | last sequence number, kept up to date by the sender.
     pub position: Option<Arc<AtomicU64>>,
-    /// Where it is sent; nothing is while there is no destination.
-    pub to: Destination,
     /// The same of its repair.
     pub repair: Option<Arc<AtomicU64>>,
+    /// Where it is sent; nothing is while there is no destination.
+    pub to: Destination,
 }
 
 impl LocalStream {
@@ -131,7 +131,7 @@ impl LocalStream {
         let read = |p: &Option<Arc<AtomicU64>>, or| p.as_ref().map_or(or, |p| p.load(Ordering::Relaxed));
         let position = read(&self.position, self.info.position);
         let repair = RepairInfo { position: read(&self.repair, self.info.repair.position), ..self.info.repair };
-        StreamInfo { position, repair, active: self.to.current().is_some(), ..self.info }
+        StreamInfo { position, active: self.to.current().is_some(), repair, ..self.info }
     }
 }
 

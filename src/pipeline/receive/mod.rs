@@ -4,14 +4,14 @@
 //!            ┌ RTP ──> own source only ──> video: Reassembler ──bands──> VideoStream, a decoder's turn
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
-//!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
 //!            ├ repair ports ──> parity: Reassembler; requests: own streams are repaired, others' requests save the own
+//!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
 //!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
 //! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes and never waits for a
-//! decoder; all it sends is requests for repair, and the parity that others ask for. Packets that are malformed, from another address than the participant's socket, or of
-//! another SSRC cost a counter.
+//! decoder; all it sends is copies where it relays, requests for repair, and the parity that others ask for. Packets that
+//! are malformed, from another address than the participant's socket, or of another SSRC cost a counter.
 
 mod feedback;
 mod role;
@@ -154,12 +154,12 @@ enum Command {
     Subscribe(Box<Stream>),
     Unsubscribe(u64),
     Rejoin(u64),
-    Renew(Box<Interface>),
-    Relay(Option<SocketAddr>, Vec<SocketAddr>),
     Link(Box<Link>),
     Crowd(usize),
     Repair(Box<OwnRepair>),
     Unrepair(u64),
+    Renew(Box<Interface>),
+    Relay(Option<SocketAddr>, Vec<SocketAddr>),
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -199,14 +199,14 @@ impl Receiver {
             decoders: Decoders::start(decoders, clock)?,
             audio,
             refused: refused.clone(),
+            feedback: Feedback::default(),
+            own: Vec::new(),
+            crowd: 1,
             overflows: overflows.clone(),
             overflows_looked: Default::default(),
             direct,
             relay: None,
             relayed: Vec::with_capacity(RELAYED_MAX),
-            feedback: Feedback::default(),
-            own: Vec::new(),
-            crowd: 1,
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
         Ok(Self {

@@ -18,10 +18,9 @@ use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
 use crate::time::Timestamp;
 
-/// Sockets of a stream.
+/// Sockets of a stream, as far as tokens go: RTP, RTCP, repair.
 const PORTS: usize = 4;
 const RTP: usize = 0;
-const RTCP: usize = 1;
 const REPAIR: usize = 2;
 /// The first token of an own stream's repair port: more than there are streams.
 const OWN: usize = 1 << 30;
@@ -32,7 +31,7 @@ pub(super) struct Role {
     pub(super) events: Events,
     pub(super) commands: channel::Receiver<Command>,
     pub(super) buffer: ReceiveBuffer,
-    /// By token: a stream's sockets have [`PORTS`] times its index and their [`Port`].
+    /// By token: a stream's sockets have [`PORTS`] times its index, and which they are.
     pub(super) streams: Vec<Option<Box<Stream>>>,
     /// Tokens of sockets that may have more to read.
     pub(super) readable: Vec<usize>,
@@ -134,6 +133,11 @@ impl Role {
             match command {
                 Command::Subscribe(stream) => self.subscribe(stream),
                 Command::Unsubscribe(key) => self.unsubscribe(key),
+                Command::Rejoin(key) => {
+                    if let Some(stream) = self.streams.iter().flatten().find(|s| s.key == key) {
+                        stream.rejoin();
+                    }
+                }
                 Command::Link(link) => self.feedback.link = Some(*link),
                 Command::Crowd(people) => {
                     self.crowd = people;
@@ -141,11 +145,6 @@ impl Role {
                 }
                 Command::Repair(own) => self.repair(own),
                 Command::Unrepair(key) => self.unrepair(key),
-                Command::Rejoin(key) => {
-                    if let Some(stream) = self.streams.iter().flatten().find(|s| s.key == key) {
-                        stream.rejoin();
-                    }
-                }
                 Command::Renew(interface) => self.renew(&interface),
                 Command::Relay(relay, relayed) => (self.relay, self.relayed) = (relay, relayed),
             }
@@ -170,10 +169,11 @@ impl Role {
             register(stream, self.poll.registry(), index);
         }
         for (index, own) in self.own.iter().enumerate().filter_map(|(n, own)| Some((n, own.as_ref()?))) {
-            let renewed = own.socket.renew(interface).map_err(std::io::Error::other);
-            let registry = self.poll.registry();
-            if let Err(error) = renewed.and_then(|()| own.socket.register(registry, Token(OWN + index))) {
+            if let Err(error) = own.socket.renew(interface) {
                 tracing::warn!(%error, "cannot hear requests for repair on the changed network");
+            }
+            if let Err(error) = own.socket.register(self.poll.registry(), Token(OWN + index)) {
+                tracing::error!(%error, "cannot wait for requests for repair");
             }
         }
         if let Err(error) = self.direct.renew(interface) {
@@ -225,34 +225,35 @@ impl Role {
         let now = self.clock.now();
         if let Some(own) = token.checked_sub(OWN) {
             let Some(Some(own)) = self.own.get(own) else { return false };
-            return receive(&own.socket, &mut self.buffer) && {
+            let came = receive(&own.socket, &mut self.buffer);
+            if came {
                 let refused = self.feedback.answer(now, own, &self.buffer);
                 self.refused.fetch_add(refused, Ordering::Relaxed);
-                true
-            };
+            }
+            return came;
         }
         let Some(Some(stream)) = self.streams.get_mut(token / PORTS) else {
             return false;
         };
-        let socket = match token % PORTS {
-            RTP => Some(&stream.rtp),
-            RTCP => Some(&stream.rtcp),
-            _ => stream.repair.as_ref().map(|repair| &repair.socket),
+        let Some((_, socket)) = stream.sockets().find(|(port, _)| *port == token % PORTS) else {
+            return false;
         };
-        if !socket.is_some_and(|socket| receive(socket, &mut self.buffer)) {
+        if !receive(socket, &mut self.buffer) {
             return false;
         }
-        let refused = match token % PORTS {
-            RTP => self.buffer.datagrams().map(|d| stream.media(now, &d, self.audio.as_mut())).sum(),
-            RTCP => self.buffer.datagrams().map(|d| stream.report(&d)).sum(),
-            _ => stream.parity(now, &self.buffer, &mut self.feedback, self.audio.as_mut()),
-        };
-        if token % PORTS != REPAIR {
+        let mut refused = 0;
+        if token % PORTS == REPAIR {
+            refused += stream.parity(now, &self.buffer, &mut self.feedback, &mut *self.audio);
+        } else {
             let source = stream.source;
             let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
             stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
-            if !self.relayed.is_empty() {
-                for datagram in self.buffer.datagrams().filter(own) {
+            for datagram in self.buffer.datagrams() {
+                refused += match token % PORTS {
+                    RTP => stream.media(now, &datagram, &mut *self.audio),
+                    _ => report(stream, &datagram),
+                };
+                if !self.relayed.is_empty() && own(&datagram) {
                     self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
                 }
             }
@@ -264,7 +265,7 @@ impl Role {
 
     /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are.
     fn read_direct(&mut self) -> bool {
-        if !receive(&self.direct, &mut self.buffer) {
+        if !self.direct.receive(&mut self.buffer).is_ok_and(|count| count > 0) {
             return false;
         }
         let now = self.clock.now();
@@ -283,10 +284,11 @@ impl Role {
                 continue;
             };
             let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
-            refused += match is_report {
-                true => stream.report(&datagram),
-                false => stream.media(now, &datagram, self.audio.as_mut()),
-            };
+            if is_report {
+                refused += report(stream, &datagram);
+            } else {
+                refused += stream.media(now, &datagram, &mut *self.audio);
+            }
         }
         for stream in self.streams.iter_mut().flatten() {
             stream.settle(now, &mut self.feedback, &self.decoders);
@@ -304,15 +306,6 @@ fn ssrc_of(bytes: &[u8]) -> Option<(u32, bool)> {
     Some((u32::from_be_bytes(ssrc.try_into().ok()?), is_report))
 }
 
-fn register(stream: &Stream, registry: &Registry, index: usize) {
-    let sockets = [Some(&stream.rtp), Some(&stream.rtcp), stream.repair.as_ref().map(|repair| &repair.socket)];
-    let mut sockets = sockets.into_iter().enumerate().filter_map(|(port, socket)| Some((port, socket?)));
-    let registered = sockets.try_for_each(|(port, socket)| socket.register(registry, Token(PORTS * index + port)));
-    if let Err(error) = registered {
-        tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
-    }
-}
-
 /// Reads a batch; whether anything came.
 fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer) -> bool {
     match socket.receive(buffer) {
@@ -321,5 +314,21 @@ fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer) -> bool {
             tracing::debug!(%error, socket = %socket.local_addr(), "cannot receive");
             false
         }
+    }
+}
+
+/// Takes a report of the stream; how many were refused.
+fn report(stream: &mut Stream, datagram: &Datagram<'_>) -> u64 {
+    if stream.source.is_some_and(|own| own != datagram.source) {
+        return 1;
+    }
+    stream.report(datagram.bytes);
+    0
+}
+
+fn register(stream: &Stream, registry: &Registry, index: usize) {
+    let mut sockets = stream.sockets();
+    if let Err(error) = sockets.try_for_each(|(port, socket)| socket.register(registry, Token(PORTS * index + port))) {
+        tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
     }
 }

@@ -53,11 +53,11 @@ pub(super) struct Stream {
     pub(super) offset: ClockOffset,
     pub(super) opener: Opener,
     pub(super) kind: Kind,
+    pub(super) repair: Option<RepairPort>,
     /// Datagrams of its source, of both kinds.
     pub(super) arrived: Arc<AtomicU64>,
     /// Packets the system had dropped for want of room when that was asked last.
     pub(super) dropped: u32,
-    pub(super) repair: Option<RepairPort>,
 }
 
 /// Where a stream is repaired.
@@ -132,13 +132,13 @@ impl Stream {
             offset,
             opener: Opener::new(opener),
             kind,
+            repair,
             arrived: Arc::default(),
             dropped: 0,
-            repair,
         })
     }
 
-    /// Takes a packet of the stream's media; how many packets of a voice were refused.
+    /// Takes a packet of the stream; how many were refused without being counted elsewhere.
     pub(super) fn media(&mut self, now: Timestamp, datagram: &Datagram<'_>, audio: &mut dyn AudioSink) -> u64 {
         let source = pinned(datagram, self.source, &mut self.ssrc);
         let plain = match source {
@@ -158,6 +158,12 @@ impl Stream {
             (Kind::Video(video), None) => video.foreign += 1,
         }
         0
+    }
+
+    /// The stream's sockets, with what tells them apart.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (usize, &UdpSocket)> {
+        let repair = self.repair.as_ref().map(|repair| &repair.socket);
+        [Some(&self.rtp), Some(&self.rtcp), repair].into_iter().enumerate().filter_map(|(port, s)| Some((port, s?)))
     }
 
     /// Takes a batch of the stream's repair port: parity or repeats, and requests of others; how many datagrams were refused.
@@ -231,30 +237,26 @@ impl Stream {
         }
     }
 
-    /// The sockets of media and reports are of one group, which all sockets join again together; so may be the repair's.
+    /// All its sockets are of one group, which all sockets join again together.
     pub(super) fn rejoin(&self) {
-        for socket in [&self.rtp].into_iter().chain(self.repair.as_ref().map(|repair| &repair.socket)) {
-            if let Err(error) = socket.rejoin() {
-                tracing::debug!(%error, "cannot join a group again");
-            }
+        if let Err(error) = self.rtp.rejoin() {
+            tracing::debug!(%error, "cannot join a group again");
         }
     }
 
     pub(super) fn renew(&self, interface: &Interface) {
-        let repair = self.repair.as_ref().map(|repair| &repair.socket);
-        for socket in [&self.rtp, &self.rtcp].into_iter().chain(repair) {
+        for (_, socket) in self.sockets() {
             if let Err(error) = socket.renew(interface) {
                 tracing::warn!(%error, "cannot receive a stream on the changed network");
             }
         }
     }
 
-    /// Takes a report; whether it was refused.
-    pub(super) fn report(&mut self, datagram: &Datagram<'_>) -> u64 {
-        if datagram.bytes.len() > DATAGRAM_BYTES_MAX || self.source.is_some_and(|own| own != datagram.source) {
-            return 1;
+    pub(super) fn report(&mut self, bytes: &[u8]) {
+        if bytes.len() > DATAGRAM_BYTES_MAX {
+            return;
         }
-        let Some(plain) = self.opener.plain(datagram.bytes, Unprotector::open_control) else { return 1 };
+        let Some(plain) = self.opener.plain(bytes, Unprotector::open_control) else { return };
         // A report that cannot be parsed says nothing, and the next one comes in a second.
         let _ = rtcp::parse(plain, |report| {
             if let rtcp::Report::Sender(report) = report
@@ -263,6 +265,5 @@ impl Stream {
                 self.clock.report(report.ntp, report.rtp_timestamp);
             }
         });
-        0
     }
 }

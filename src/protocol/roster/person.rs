@@ -170,12 +170,6 @@ impl Person {
         Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
     }
 
-    /// The same where it is repaired.
-    pub fn repair_address(&self, plan: &Plan, kind: StreamKind) -> Option<SocketAddr> {
-        let own = plan.repair(self.slot?, kind);
-        Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
-    }
-
     /// The stream of a kind.
     pub fn stream(&self, kind: StreamKind) -> Option<&StreamInfo> {
         self.streams.iter().find(|s| s.kind == kind)
@@ -269,9 +263,8 @@ impl Person {
 
     /// Whether anything differs that people should know: not where streams are, nor whether somebody wants them.
     pub fn differs_in_view(&self, other: &Person) -> bool {
-        let same = |a: &StreamInfo, b: &StreamInfo| StreamInfo { active: b.active, ..*a }.is_same(b);
         let streams_differ = self.streams.len() != other.streams.len()
-            || !self.streams.iter().zip(&other.streams).all(|(a, b)| same(a, b));
+            || !self.streams.iter().zip(&other.streams).all(|(a, b)| a.is_same(b));
         streams_differ
             || self.sid != other.sid
             || self.name != other.name
@@ -288,21 +281,20 @@ impl Person {
 impl StreamInfo {
     /// Somebody's voice, as it is when it begins.
     pub fn voice(ssrc: u32) -> Self {
-        let (kind, repair) = (StreamKind::Audio, RepairInfo::default());
-        Self { kind, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false, repair }
+        let repair = RepairInfo::default();
+        Self { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false, repair }
     }
 
-    /// Whether nothing but positions differs.
+    /// Whether nothing differs but positions, and whether somebody wants it.
     fn is_same(&self, other: &Self) -> bool {
         let repair = RepairInfo { position: other.repair.position, ..self.repair };
-        Self { position: other.position, repair, ..*self } == *other
+        Self { position: other.position, active: other.active, repair, ..*self } == *other
     }
 
     fn to_wire(self) -> Stream {
         let Self { kind, ssrc, width, height, fps_milli, position, active, repair } = self;
-        let kind = kind.to_wire();
-        let (repair_ssrc, repair_position) = (repair.ssrc, repair.position);
-        Stream { kind, ssrc, width, height, fps_milli, position, active, repair_ssrc, repair_position }
+        let RepairInfo { ssrc: repair_ssrc, position: repair_position } = repair;
+        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, active, repair_ssrc, repair_position }
     }
 }
 

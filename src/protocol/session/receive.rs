@@ -231,11 +231,11 @@ impl Session {
                 }
             }
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            // Has its own class and is heard where media is received.
+            Opened::RepairRequest(_) => {}
             Opened::Introduction(introduction) => out.events.push(Event::Introduced(introduction)),
             Opened::Interest(layers) => self.hear_interest(at, from, sid, layers),
             Opened::Report(rows) => self.hear_report(at, from, sid, rows, out),
-            // Has its own class and is heard where media is received.
-            Opened::RepairRequest(_) => {}
             Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());

@@ -20,16 +20,7 @@ impl Session {
         }
     }
 
-    /// Where a stream is, roll-over counter << 16 | last sequence number, and whether packets of it are being sent. Told by
-    /// the next beacon.
-    pub fn set_position(&mut self, kind: StreamKind, position: u64, active: bool) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.position = position & ((1 << 48) - 1);
-            stream.active = active;
-        }
-    }
-
-    /// Where its repair is, likewise.
+    /// Where the repair of a stream is: roll-over counter << 16 | last sequence number. Told by the next beacon.
     pub fn set_repair_position(&mut self, kind: StreamKind, position: u64) {
         if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
             stream.repair.position = position & ((1 << 48) - 1);
