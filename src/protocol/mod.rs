@@ -14,3 +14,4 @@ pub mod roster;
 pub mod seal;
 pub mod session;
 pub mod srtp;
+pub mod transfer;

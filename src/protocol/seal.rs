@@ -80,8 +80,18 @@ pub struct Sealer {
 impl Sealer {
     /// For session `sid`.
     pub fn new(keys: &EpochKeys, sid: u64) -> Self {
-        let header = Header { class: Class::Control, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
-        Self { header, cipher: Cipher::new(&keys.control(sid)) }
+        Self::of(keys, sid, Class::Control, &keys.control(sid))
+    }
+
+    /// For datagrams about one object: its symbols, or requests for them. `key` is the object's own, if it is for some
+    /// only. Two sealers of one conference must never have the same `sid`.
+    pub fn object(keys: &EpochKeys, sid: u64, class: Class, key: &[u8]) -> Self {
+        Self::of(keys, sid, class, &keys.object(sid, key))
+    }
+
+    fn of(keys: &EpochKeys, sid: u64, class: Class, key: &ControlKey) -> Self {
+        let header = Header { class, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
+        Self { header, cipher: Cipher::new(key) }
     }
 
     /// The session's id.
@@ -155,6 +165,8 @@ struct Live {
 /// Opens what others send.
 pub struct Opener {
     keys: EpochKeys,
+    /// Of an object: its own key, which may be empty. `None`: control datagrams are opened.
+    object: Option<Box<[u8]>>,
     live: BTreeMap<u64, Live>,
     failures: SourceRate,
 }
@@ -162,7 +174,12 @@ pub struct Opener {
 impl Opener {
     /// For the conference and epoch of `keys`.
     pub fn new(keys: EpochKeys) -> Self {
-        Self { keys, live: BTreeMap::new(), failures: SourceRate::default() }
+        Self { keys, object: None, live: BTreeMap::new(), failures: SourceRate::default() }
+    }
+
+    /// For what is sealed by [`Sealer::object`] with the same `key`, and nothing else.
+    pub fn object(keys: EpochKeys, key: &[u8]) -> Self {
+        Self { object: Some(key.into()), ..Self::new(keys) }
     }
 
     /// The keys it opens with.
@@ -195,7 +212,9 @@ impl Opener {
     ) -> Result<Header, Refusal> {
         body.clear();
         let header = Header::parse(datagram)?;
-        if header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
+        let control = header.class == Class::Control;
+        let ours = header.tag == self.keys.tag() && control == self.object.is_none();
+        if !ours || header.epoch != self.keys.epoch() as u16 {
             return Err(Refusal::Foreign);
         }
         let Header { sid, pn, .. } = header;
@@ -211,7 +230,10 @@ impl Opener {
             }
             None if is_throttled(&mut self.failures, now, source) => return Err(Refusal::Throttled),
             None => {
-                let cipher = Cipher::new(&self.keys.control(sid));
+                let cipher = Cipher::new(&match &self.object {
+                    None => self.keys.control(sid),
+                    Some(key) => self.keys.object(sid, key),
+                });
                 let opened = decrypt(&cipher, pn, datagram, body);
                 if opened {
                     self.remember(sid, pn, cipher, now);
@@ -304,6 +326,19 @@ mod tests {
         assert_eq!(second.len(), HEADER_BYTES + TAG_BYTES);
         assert_eq!(open(&mut opener, 0, SOURCE, &second).unwrap().0.pn, 2);
         assert_eq!(open(&mut Opener::new(keys(2)), 0, SOURCE, &second), Err(Refusal::Foreign));
+    }
+
+    #[test]
+    fn what_is_about_an_object_is_opened_with_its_key_and_by_nobody_else() {
+        let mut sealer = Sealer::object(&keys(1), 77, Class::Object, b"key");
+        let opened = |opener: Opener, datagram: &[u8]| open(&mut { opener }, 0, SOURCE, datagram).map(|o| o.0.class);
+        let datagram = sealed(&mut sealer, b"hello");
+        assert_eq!(opened(Opener::object(keys(1), b"key"), &datagram), Ok(Class::Object));
+        assert_eq!(opened(Opener::new(keys(1)), &datagram), Err(Refusal::Foreign));
+        let refused = opened(Opener::object(keys(1), b""), &datagram);
+        assert!(matches!(refused, Err(Refusal::NotAuthentic { .. })), "{refused:?}");
+        let control = sealed(&mut Sealer::new(&keys(1), 77), b"hello");
+        assert_eq!(opened(Opener::object(keys(1), b""), &control), Err(Refusal::Foreign));
     }
 
     #[test]

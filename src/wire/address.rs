@@ -12,6 +12,7 @@
 //!          base + 2                      everybody's audio            a port for each talker
 //!          base + 16 + 4 slot + layer    one layer of one publisher   slot 0..123, layer 0 thumb .. 3 screen
 //! ports:   P + 64 + 16 slot + 0 audio, + 2 thumb, + 4 medium, + 6 full, + 8 screen; RTCP one above each
+//! files:   base + 8 + f, f 0..7: data port P + 4 + 2 f, requests one above
 //! discovery: 239.255.42.99 (link) 239.195.255.99 (site), port 20478
 //! ```
 //! Ports are unique for each stream: two SSRCs on one port confuse other programs' receivers. No block shares its
@@ -171,6 +172,12 @@ impl Plan {
         }
     }
 
+    /// Where the symbols of file group `group` (0 to 7) go; requests for them go to the port above.
+    pub fn files(&self, group: u8) -> SocketAddrV4 {
+        let group = u16::from(group & 7);
+        SocketAddrV4::new(self.group(8 + u32::from(group)), self.port.wrapping_add(4 + 2 * group))
+    }
+
     fn group(&self, offset: u32) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.base).wrapping_add(offset))
     }
@@ -253,6 +260,11 @@ mod tests {
     fn no_two_streams_share_a_port_or_collide_with_control() {
         let plan = Plan::new(Scope::Site, ip("239.192.0.0"), 20_480).unwrap();
         let mut ports = vec![plan.control().port(), plan.control().port() + 1];
+        for group in 0..8 {
+            let data = plan.files(group);
+            ports.extend([data.port(), data.port() + 1]);
+            assert_eq!(u32::from(*data.ip()) - u32::from(plan.base), 8 + u32::from(group));
+        }
         for slot in 0..SLOTS_MAX as u8 {
             for number in 0..5 {
                 let rtp = plan.stream(slot, StreamKind::from_wire(number).unwrap());

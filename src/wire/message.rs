@@ -7,6 +7,7 @@
 //!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
+//!     Signed offer = 11;  Signed accept = 12;  Signed decline = 13;  Signed done = 15;     // see wire::object
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26; } } // wire::door
 //! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
 //!                   uint64 counter   = 2;                  // strictly increasing for each session id
@@ -41,8 +42,8 @@
 //! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
-//! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 10 repair request, 11 offer, 12 accept, 13 decline,
-//! 14 object nack, 15 done, 18 lock, 19 title.
+//! Numbers kept for later kinds of `Message`: 3 roster, 9 interest, 10 repair request, 18 lock, 19 title; 14 is spoken in
+//! datagrams of its own ([`super::object`]).
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:
@@ -128,7 +129,7 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 15, 16, 17, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: Option<Kind>,
 }
 
@@ -174,6 +175,18 @@ pub enum Kind {
     /// A part of the answer.
     #[prost(message, tag = "23")]
     HistoryAnswer(HistoryAnswer),
+    /// Somebody has a file to give ([`super::object`]).
+    #[prost(message, tag = "11")]
+    Offer(Signed),
+    /// Somebody wants it.
+    #[prost(message, tag = "12")]
+    Accept(Signed),
+    /// Somebody does not.
+    #[prost(message, tag = "13")]
+    Decline(Signed),
+    /// Somebody has it.
+    #[prost(message, tag = "15")]
+    Done(Signed),
     /// Somebody is put out, or may come in again.
     #[prost(message, tag = "16")]
     Kick(Signed),

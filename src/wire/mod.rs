@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod door;
 pub mod jpeg_payload;
 pub mod message;
+pub mod object;
 pub mod opened;
 pub mod rtcp;
 pub mod rtp;

@@ -11,8 +11,8 @@
 //!   24     ..    ciphertext: ChaCha20-Poly1305 (RFC 8439), nonce = iv XOR pn, these 24 bytes as associated data
 //!   n-16    16   its tag
 //! ```
-//! Numbers are in network order. Classes: 1 control ([`super::message`]); 2 object data, 3 feedback and
-//! 4 unicast handshake are kept free for their later use. What opens it is `protocol::seal`; nothing here is secret.
+//! Numbers are in network order. Classes: 1 control ([`super::message`]), 2 object data and 3 feedback about it
+//! ([`super::object`]); 4, unicast handshake, is kept free for its later use. What opens it is `protocol::seal`; nothing here is secret.
 
 use crate::limits::{DATAGRAM_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 
@@ -33,18 +33,26 @@ const BYTES_MAX: usize = BYTES_MIN + SEALED_BODY_BYTES_MAX;
 pub enum Class {
     /// Messages between members.
     Control,
+    /// Symbols of files.
+    Object,
+    /// Requests for them.
+    Feedback,
 }
 
 impl Class {
     fn to_wire(self) -> u8 {
         match self {
             Class::Control => 1,
+            Class::Object => 2,
+            Class::Feedback => 3,
         }
     }
 
     fn from_wire(number: u8) -> Option<Self> {
         match number {
             1 => Some(Class::Control),
+            2 => Some(Class::Object),
+            3 => Some(Class::Feedback),
             _ => None,
         }
     }
