@@ -288,6 +288,7 @@ impl Director {
                 self.catch_up(me, others);
                 self.catch_up_door(authority, locked);
             }
+            E::Object(..) => {}
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }

@@ -7,5 +7,6 @@ pub mod egress;
 pub mod receive;
 pub mod slot;
 pub mod tap;
+pub mod transfer;
 pub mod video_receive;
 pub mod video_send;

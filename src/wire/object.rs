@@ -586,10 +586,7 @@ mod tests {
         let last = (OBJECT_BLOCK_SYMBOLS + OBJECT_PARITY_SYMBOLS) as u16 - 1;
         let symbol = of(3, last, &bytes);
         assert_eq!(symbol.len(), SYMBOL_HEADER_BYTES + OBJECT_SYMBOL_BYTES);
-        assert_eq!(
-            Symbol::parse(&symbol).unwrap(),
-            Symbol { tag: *b"abcdefgh", block: 3, index: last, bytes: &bytes }
-        );
+        assert_eq!(Symbol::parse(&symbol).unwrap(), Symbol { tag: *b"abcdefgh", block: 3, index: last, bytes: &bytes });
         assert!(Symbol::parse(&of(END, 0, &[])).is_ok());
         for bad in [
             of(3, 0, &bytes[1..]),

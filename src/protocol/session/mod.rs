@@ -15,6 +15,7 @@
 //! kicks and epochs (`porch.rs`, `rule.rs`). A snapshot of the roster has its message number kept
 //! ([`crate::wire::message`]).
 
+mod files;
 mod outputs;
 mod porch;
 mod receive;

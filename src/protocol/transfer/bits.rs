@@ -17,7 +17,9 @@ impl Bits {
     /// All of `len` blocks.
     pub fn all(len: u32) -> Self {
         let mut bits = Self::none(len);
-        (0..len).for_each(|n| drop(bits.insert(n)));
+        for n in 0..len {
+            bits.insert(n);
+        }
         bits
     }
 

@@ -163,7 +163,7 @@ mod tests {
 
     /// Sends all it may for `ms`, with reports of `risen` each 100 ms.
     fn run(rate: &mut Rate, from_ms: u64, ms: u64, risen: bool) -> f64 {
-        let mut sent = 0;
+        let mut sent = 0_u64;
         for t in from_ms..from_ms + ms {
             let now = Timestamp::from_millis(t);
             if t % 100 == 0 {

@@ -124,13 +124,7 @@ pub struct Incoming {
 impl Incoming {
     /// Begins at `now`; `have`: blocks there are already, to be told by [`verified`](Self::verified) once the manifest is
     /// known. `seed` must be another one for everybody.
-    pub fn new(
-        now: Timestamp,
-        me: ParticipantId,
-        manifest_hash: [u8; 32],
-        layout: Layout,
-        seed: [u8; 32],
-    ) -> Self {
+    pub fn new(now: Timestamp, me: ParticipantId, manifest_hash: [u8; 32], layout: Layout, seed: [u8; 32]) -> Self {
         let blocks = layout.blocks();
         Self {
             id: manifest::object_id(&manifest_hash),

@@ -208,6 +208,11 @@ impl Outgoing {
         (self.offers, self.offer_at) = (0, self.offer_at.min(now));
     }
 
+    /// The offer is another one: everybody is told soon.
+    pub fn tell(&mut self, now: Timestamp) {
+        (self.offers, self.offer_at) = (0, self.offer_at.min(now));
+    }
+
     /// Somebody left.
     pub fn left(&mut self, now: Timestamp, id: &ParticipantId) {
         if let Some(member) = self.members.get_mut(id)
@@ -226,7 +231,9 @@ impl Outgoing {
         }
         let have = Bits::from_bytes(self.layout.blocks(), have);
         *member = Member { answer: Answer::Accepted, blocks: have.count(), ..Member::default() };
-        have.missing().for_each(|block| drop(self.to_send.insert(block)));
+        for block in have.missing() {
+            self.to_send.insert(block);
+        }
         self.manifest_next.get_or_insert(0);
         (self.ends, self.end_at) = (0, now);
         if self.start_at.is_none() {
@@ -260,7 +267,10 @@ impl Outgoing {
 
     fn consider_start(&mut self, now: Timestamp) {
         let asked = self.members.values().any(|m| m.answer == Answer::Asked);
-        if !self.started && !asked && let Some(at) = &mut self.start_at {
+        if !self.started
+            && !asked
+            && let Some(at) = &mut self.start_at
+        {
             *at = (*at).min(now + LEAD);
         }
     }
@@ -295,7 +305,8 @@ impl Outgoing {
 
     /// Finds out whether somebody loses much more than the others.
     fn watch(&mut self, id: &ParticipantId, packets: u32) {
-        let mut losses: Vec<f64> = self.members.values().filter(|m| m.answer == Answer::Accepted).map(|m| m.loss).collect();
+        let mut losses: Vec<f64> =
+            self.members.values().filter(|m| m.answer == Answer::Accepted).map(|m| m.loss).collect();
         losses.sort_unstable_by(f64::total_cmp);
         let several = losses.len() > 1;
         let median = losses.get((losses.len().max(1) - 1) / 2).copied().unwrap_or(0.0);
@@ -327,7 +338,9 @@ impl Outgoing {
             self.repairs.remove(&block);
             match block {
                 MANIFEST => self.manifest_next = Some(0),
-                _ => drop(self.to_send.insert(block)),
+                _ => {
+                    self.to_send.insert(block);
+                }
             }
         } else {
             (repair.owed, repair.served) = (deficit, deficit);
@@ -399,8 +412,12 @@ impl Outgoing {
         if self.offer_at > now {
             return None;
         }
-        let open: Vec<&ParticipantId> =
-            self.members.iter().filter(|(_, m)| matches!(m.answer, Answer::Asked | Answer::Accepted)).map(|(id, _)| id).collect();
+        let open: Vec<&ParticipantId> = self
+            .members
+            .iter()
+            .filter(|(_, m)| matches!(m.answer, Answer::Asked | Answer::Accepted))
+            .map(|(id, _)| id)
+            .collect();
         let again = if open.is_empty() { OFFER_QUIET } else { OFFER_AGAIN };
         self.offer_at = now + OFFERS.get(self.offers).copied().unwrap_or(again);
         self.offers += 1;

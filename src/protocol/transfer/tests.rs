@@ -280,7 +280,8 @@ fn who_loses_far_more_than_the_others_does_not_hold_them_up() {
     assert!(table.receivers[3].0.is_complete(), "once nobody else waits it is served as well");
     // Before the others had theirs, little was sent for the one alone.
     let last_source = table.pieces.iter().rposition(|p| p.block == 11 && p.index < 1_024).unwrap();
-    let parity = table.pieces[..last_source].iter().filter(|p| p.block != MANIFEST && p.block != END && p.index >= 1_024);
+    let parity =
+        table.pieces[..last_source].iter().filter(|p| p.block != MANIFEST && p.block != END && p.index >= 1_024);
     let parity = parity.count();
     assert!(parity < 4_000, "{parity} parity symbols before the others had all");
 }
