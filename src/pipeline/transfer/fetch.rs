@@ -8,7 +8,7 @@
 //! [`STALL`].
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ use crate::wire::sealed::Class;
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// Until more can be written or read.
 const STALL: Duration = Duration::from_secs(10);
+/// Who is connected need not be told apart by address.
+const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Symbols written at a time.
 const WRITE_SYMBOLS: usize = 64;
 
@@ -68,7 +70,7 @@ pub fn serve(
     let (mut datagram, mut body) = (Vec::new(), Vec::new());
     loop {
         read_frame(&mut stream, &mut datagram)?;
-        let opened = opener.open(clock.now(), Ipv4Addr::UNSPECIFIED, &datagram, &mut body);
+        let opened = opener.open(clock.now(), ANYWHERE, &datagram, &mut body);
         let request = opened.ok().and_then(|_| ObjectNack::parse(&body).ok()).filter(|r| r.object() == Some(id));
         let Some(request) = request else {
             return Ok(());
@@ -194,7 +196,7 @@ fn run(fetch: &Fetch, keys: &EpochKeys, clock: &Clock, out: &Sender<Fetched>, wa
         }
         datagram.resize(length, 0);
         stream.read_exact(&mut datagram)?;
-        opener.open(clock.now(), Ipv4Addr::UNSPECIFIED, &datagram, &mut body).map_err(io::Error::other)?;
+        opener.open(clock.now(), ANYWHERE, &datagram, &mut body).map_err(io::Error::other)?;
         let symbol = Symbol::parse(&body).map_err(io::Error::other)?;
         if symbol.tag != fetch.object.tag() || !blocks.iter().any(|(block, _)| *block == symbol.block) {
             return Err(io::ErrorKind::InvalidData.into());

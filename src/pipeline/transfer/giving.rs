@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{END, MANIFEST, ObjectId, ObjectNack, Offer, Symbol, Voice};
 use crate::wire::sealed::Class;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// Datagrams handed to the system in one call.
 const BATCH: usize = 16;
@@ -155,7 +155,7 @@ impl Giving {
     ///
     /// # Errors
     /// The file cannot be read any more, or is another one.
-    pub fn send(&mut self, now: Timestamp, socket: &UdpSocket, to: SocketAddrV4) -> Result<(), Error> {
+    pub fn send(&mut self, now: Timestamp, socket: &UdpSocket, to: SocketAddr) -> Result<(), Error> {
         let tag = self.object.tag();
         while let Some(piece) = self.out.next(now) {
             self.plain.clear();
@@ -177,7 +177,7 @@ impl Giving {
         Ok(())
     }
 
-    fn flush(&mut self, socket: &UdpSocket, to: SocketAddrV4) {
+    fn flush(&mut self, socket: &UdpSocket, to: SocketAddr) {
         // What the system does not take is lost, as on the way: it is asked for again.
         if !self.batch.is_empty()
             && let Err(error) = socket.send_segments(to, &self.batch, DATAGRAM_BYTES, Dscp::Files)

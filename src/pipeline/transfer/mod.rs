@@ -18,7 +18,7 @@ mod sockets;
 mod taking;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -89,7 +89,7 @@ pub enum Command {
     /// Somebody said something about a file.
     Heard(ParticipantId, Packet),
     /// Somebody is here, at this address; or is in another session now.
-    Here(ParticipantId, u64, Ipv4Addr),
+    Here(ParticipantId, u64, IpAddr),
     /// Somebody is gone.
     Gone(ParticipantId),
     /// Take what was offered, into this folder.

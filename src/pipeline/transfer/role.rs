@@ -1,7 +1,7 @@
 //! The transfer role without its thread: what is given and taken, and what others said about it.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use super::{Command, Config, Event, FETCHED, LISTENER, Progress, Recipient, WAKE
 use crate::device::clock::Clock;
 use crate::device::files;
 use crate::device::files::Source as FileSource;
-use crate::device::net::{Dscp, ReceiveBuffer};
+use crate::device::net::{Dscp, ReceiveBuffer, scoped};
 use crate::limits::{
     OBJECT_BLOCKS_IN_ASSEMBLY_MAX, OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX,
     OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX, OBJECTS_RECEIVED_MAX,
@@ -84,7 +84,7 @@ pub(super) struct Role {
     waker: Arc<Waker>,
     events: Sender<Event>,
     random: Random,
-    people: BTreeMap<ParticipantId, (u64, Ipv4Addr)>,
+    people: BTreeMap<ParticipantId, (u64, IpAddr)>,
     media: bool,
     giving: BTreeMap<ObjectId, Giving>,
     known: BTreeMap<ObjectId, Known>,
@@ -97,7 +97,7 @@ pub(super) struct Role {
     listening: bool,
     served: Arc<Mutex<BTreeMap<ObjectId, Served>>>,
     serving: Arc<AtomicUsize>,
-    serving_to: Arc<Mutex<BTreeMap<Ipv4Addr, usize>>>,
+    serving_to: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
     prepared: (Sender<Outcome>, Receiver<Outcome>),
     fetched: (Sender<Fetched>, Receiver<Fetched>),
     progress_at: Timestamp,
@@ -189,7 +189,7 @@ impl Role {
 
     // --- people ---
 
-    fn here(&mut self, now: Timestamp, id: ParticipantId, sid: u64, address: Ipv4Addr) {
+    fn here(&mut self, now: Timestamp, id: ParticipantId, sid: u64, address: IpAddr) {
         let before = self.people.insert(id, (sid, address));
         if before.is_some_and(|(old, _)| old == sid) {
             return;
@@ -700,7 +700,7 @@ impl Role {
             taking.fetching = true;
             known.fetch_at = now + FETCH_AGAIN;
             let fetch = fetch::Fetch {
-                from: SocketAddr::from((address, port)),
+                from: scoped(SocketAddr::from((address, port)), self.config.interface.index),
                 object: *object,
                 me: self.config.me,
                 key: taking.offer.key.clone(),
@@ -753,13 +753,13 @@ impl Role {
         let mut body = Vec::new();
         ears.read(&mut buffer, |group, batch| {
             for datagram in batch.datagrams() {
-                self.hear(now, group, *datagram.source.ip(), datagram.bytes, &mut body);
+                self.hear(now, group, datagram.source.ip(), datagram.bytes, &mut body);
             }
         });
         (self.ears, self.buffer) = (ears, buffer);
     }
 
-    fn hear(&mut self, now: Timestamp, group: u8, source: Ipv4Addr, datagram: &[u8], body: &mut Vec<u8>) {
+    fn hear(&mut self, now: Timestamp, group: u8, source: IpAddr, datagram: &[u8], body: &mut Vec<u8>) {
         let Ok(header) = Header::parse(datagram) else {
             return;
         };
@@ -770,7 +770,7 @@ impl Role {
         }
     }
 
-    fn hear_symbol(&mut self, now: Timestamp, source: Ipv4Addr, header: &Header, datagram: &[u8], body: &mut Vec<u8>) {
+    fn hear_symbol(&mut self, now: Timestamp, source: IpAddr, header: &Header, datagram: &[u8], body: &mut Vec<u8>) {
         // Only of sessions that somebody offered something in: all else costs a look.
         let meant = |known: &&mut Known| known.offer.sid == header.sid && matches!(known.mine, Mine::Taking(_));
         let Some(known) = self.known.values_mut().find(meant) else {
@@ -802,7 +802,7 @@ impl Role {
         &mut self,
         now: Timestamp,
         group: u8,
-        source: Ipv4Addr,
+        source: IpAddr,
         header: &Header,
         datagram: &[u8],
         body: &mut Vec<u8>,
@@ -870,7 +870,8 @@ impl Role {
     // --- those who fetch ---
 
     fn listen(&mut self) {
-        let address = SocketAddr::from((self.config.interface.addr, 0));
+        let interface = &self.config.interface;
+        let address = scoped(SocketAddr::from((interface.addr, 0)), interface.index);
         let opened = TcpListener::bind(address).and_then(|mut listener| {
             self.registry.register(&mut listener, LISTENER, Interest::READABLE)?;
             Ok(listener)
@@ -887,15 +888,13 @@ impl Role {
     fn accept_connections(&mut self) {
         while let Some(Ok((stream, from))) = self.listener.as_ref().map(TcpListener::accept) {
             let stream = std::net::TcpStream::from(stream);
-            let SocketAddr::V4(from) = from else {
-                continue;
-            };
-            let member = self.people.values().any(|(_, address)| address == from.ip());
-            if !member || !self.may_serve(*from.ip()) || stream.set_nonblocking(false).is_err() {
+            let from = from.ip();
+            let member = self.people.values().any(|(_, address)| *address == from);
+            if !member || !self.may_serve(from) || stream.set_nonblocking(false).is_err() {
                 continue;
             }
             let (keys, clock, sid) = (self.config.keys.clone(), self.clock.clone(), self.random.next_u64());
-            let (served, over) = (Arc::clone(&self.served), self.over(*from.ip()));
+            let (served, over) = (Arc::clone(&self.served), self.over(from));
             let work = move || {
                 let find = |id: &ObjectId| served.lock().unwrap_or_else(|e| e.into_inner()).get(id).cloned();
                 if let Err(error) = fetch::serve(stream, &keys, sid, &clock, find) {
@@ -908,7 +907,7 @@ impl Role {
         }
     }
 
-    fn may_serve(&self, from: Ipv4Addr) -> bool {
+    fn may_serve(&self, from: IpAddr) -> bool {
         let mut to = self.serving_to.lock().unwrap_or_else(|e| e.into_inner());
         let one = to.entry(from).or_default();
         if *one >= OBJECT_FETCHES_PER_PEER_MAX || self.serving.load(Ordering::Relaxed) >= OBJECT_FETCHES_MAX {
@@ -920,8 +919,8 @@ impl Role {
     }
 
     /// Counts a connection off when it is dropped.
-    fn over(&self, from: Ipv4Addr) -> impl Drop + Send + use<> {
-        struct Over(Arc<AtomicUsize>, Arc<Mutex<BTreeMap<Ipv4Addr, usize>>>, Ipv4Addr);
+    fn over(&self, from: IpAddr) -> impl Drop + Send + use<> {
+        struct Over(Arc<AtomicUsize>, Arc<Mutex<BTreeMap<IpAddr, usize>>>, IpAddr);
         impl Drop for Over {
             fn drop(&mut self) {
                 self.0.fetch_sub(1, Ordering::Relaxed);
