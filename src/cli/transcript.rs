@@ -6,6 +6,7 @@
 //! What others wrote is shown without control characters and marks that turn the direction of writing, and its further
 //! lines are indented: nobody can write into another's line or pass off a line as somebody else's.
 
+use super::files;
 use crate::conference::{Event, Message, PersonState};
 use crate::device::clock::{self, Clock, LocalTime};
 use crate::protocol::roster::names;
@@ -53,7 +54,7 @@ impl News {
                 (!news.is_empty()).then(|| format!("{} {news}", person.name))
             }
             Event::Door { text, .. } => (!text.is_empty()).then(|| text.clone()),
-            _ => None,
+            other => files::news(other),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::files::AcceptRule;
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
@@ -213,6 +214,12 @@ pub struct Config {
     pub text_only: bool,
     /// Whose streams go to other programs.
     pub tap: Option<Wish>,
+    /// Which files are taken without asking.
+    pub accept_files: AcceptRule,
+    /// Where files go.
+    pub download: PathBuf,
+    /// Files are never sent faster than so many Mb/s.
+    pub file_rate_mbit: Option<u32>,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -267,6 +274,9 @@ impl Config {
             hold: false,
             text_only: false,
             tap: None,
+            accept_files: layer.parse("accept_files", "ask, all or none")?,
+            download: download(layer.text("download")),
+            file_rate_mbit: Some(layer.number("file_rate", 0, 10_000)?).filter(|rate| *rate > 0),
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
         })
@@ -290,6 +300,17 @@ pub fn user_file() -> Option<PathBuf> {
         return Some(path.into());
     }
     directories::ProjectDirs::from("", "", "roundtable").map(|d| d.config_dir().join("roundtable.toml"))
+}
+
+/// The folder asked for, or where users expect downloads.
+fn download(text: &str) -> PathBuf {
+    if !text.trim().is_empty() {
+        return text.into();
+    }
+    let user = directories::UserDirs::new();
+    let usual = user
+        .and_then(|user| user.download_dir().map(Path::to_owned).or_else(|| Some(user.home_dir().join("Downloads"))));
+    usual.unwrap_or_else(|| ".".into())
 }
 
 fn name_or_login(text: &str) -> Result<String, String> {
@@ -366,6 +387,8 @@ mod tests {
             ("name", "\u{200b}\u{200d}"),
             ("name", &"x".repeat(65)),
             ("size", "0x0"),
+            ("accept_files", "some"),
+            ("file_rate", "-1"),
         ] {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");

@@ -154,8 +154,10 @@ impl Director {
             }
             DoorEvent::Epoch { keys, sid, streams } => {
                 if self.keys.is_some() {
-                    self.keys = Some(keys);
+                    self.keys = Some(keys.clone());
                 }
+                self.object_keys = keys;
+                self.renew_files();
                 self.sid = sid;
                 self.renew_streams(streams);
             }

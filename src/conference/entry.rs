@@ -36,6 +36,8 @@ pub struct Ready {
     pub entrance: Entrance,
     /// Keys of the streams; `None` in an open conference, whose streams any program may play.
     pub keys: Option<EpochKeys>,
+    /// Keys of files.
+    pub object_keys: EpochKeys,
     /// Addresses.
     pub plan: Plan,
     /// Participants announced; 0 for a new conference.
@@ -127,6 +129,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         open,
         conference,
         keys: (!open).then(|| EpochKeys::of(conference, &secret, entrance.epoch, &[])),
+        object_keys: EpochKeys::of(conference, &secret, entrance.epoch, &[]),
         entrance,
         secret,
         plan,

@@ -39,6 +39,8 @@ pub struct State {
     pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
+    /// Files that were offered, oldest first.
+    pub files: Vec<super::view::FileView>,
     /// What goes to other programs.
     pub tapped: Option<Tapped>,
     /// It is over.
@@ -66,6 +68,7 @@ impl State {
             control_rejected: 0,
             media_rejected: 0,
             summary: Vec::new(),
+            files: Vec::new(),
             tapped: None,
             ended: false,
             rule: super::door::Rule::default(),
@@ -87,6 +90,7 @@ impl State {
             attention: self.own.attention,
             notices: self.notices.shown(now),
             elapsed_s: now.since(self.joined_at).as_secs(),
+            files: self.files.clone(),
             summary: self.summary.clone(),
             ended: self.ended,
         }
