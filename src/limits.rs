@@ -214,8 +214,6 @@ pub const OBJECT_NACKS_PER_S_MAX: u32 = 2_000;
 pub const ARCHIVE_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a voice message that is taken unasked.
 pub const VOICE_BYTES_MAX: u64 = 2 << 20;
-/// Longest voice message.
-pub const VOICE_MS_MAX: u32 = 300_000;
 /// Steps of the picture of a voice message.
 pub const WAVEFORM_STEPS_MAX: usize = 64;
 

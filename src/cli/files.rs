@@ -80,7 +80,7 @@ pub fn listed(files: &[FileView]) -> String {
 }
 
 fn line(file: &FileView) -> String {
-    let percent = if file.size == 0 { 100 } else { 100 * file.bytes.min(file.size) / file.size };
+    let percent = (100 * file.bytes.min(file.size)).checked_div(file.size).unwrap_or(100);
     let state = match &file.state {
         FileState::Offered => "offered".to_owned(),
         FileState::Declined => "declined".to_owned(),

@@ -27,6 +27,29 @@ pub enum AcceptRule {
     None,
 }
 
+/// What becomes of an offer before anybody is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unasked {
+    /// Taken, to where files go.
+    Take,
+    /// Taken, to where voice messages go.
+    Hear,
+    Decline,
+    Ask,
+}
+
+impl AcceptRule {
+    fn decides(self, is_voice: bool, size: u64, trusted: bool) -> Unasked {
+        match self {
+            Self::All => Unasked::Take,
+            Self::None => Unasked::Decline,
+            Self::Ask if is_voice && size <= VOICE_BYTES_MAX => Unasked::Hear,
+            Self::Ask if trusted => Unasked::Take,
+            Self::Ask => Unasked::Ask,
+        }
+    }
+}
+
 impl std::str::FromStr for AcceptRule {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -271,16 +294,15 @@ impl Director {
                 let name = name::safe(&name);
                 let kind = names::clean(&kind, usize::MAX);
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
-                let is_voice = voice.is_some() && size <= VOICE_BYTES_MAX;
+                let is_voice = voice.is_some();
                 let trusted = self.trusted().contains(&from.to_string());
                 self.new_file(object, from, FileState::Offered, (name, size, kind), voice, private);
                 let id = object.to_string();
-                match self.config.accept_files {
-                    AcceptRule::All => self.take(&id, None),
-                    AcceptRule::None => self.decline_file(&id),
-                    AcceptRule::Ask if is_voice => self.take(&id, identity::home().ok().map(|home| home.join(VOICES))),
-                    AcceptRule::Ask if trusted => self.take(&id, None),
-                    AcceptRule::Ask => {}
+                match self.config.accept_files.decides(is_voice, size, trusted) {
+                    Unasked::Take => self.take(&id, None),
+                    Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(VOICES))),
+                    Unasked::Decline => self.decline_file(&id),
+                    Unasked::Ask => {}
                 }
             }
             E::Progress(progress) => self.file_progress(&progress),
@@ -466,7 +488,12 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_words() {
+    fn rules_are_words_and_voice_messages_are_heard_unasked() {
+        let ask = |is_voice, size, trusted| AcceptRule::Ask.decides(is_voice, size, trusted);
+        assert_eq!(ask(true, VOICE_BYTES_MAX, false), Unasked::Hear);
+        assert_eq!(ask(true, VOICE_BYTES_MAX + 1, false), Unasked::Ask);
+        assert_eq!((ask(false, 1, false), ask(false, 1, true)), (Unasked::Ask, Unasked::Take));
+        assert_eq!(AcceptRule::None.decides(true, 1, true), Unasked::Decline);
         assert_eq!("all".parse(), Ok(AcceptRule::All));
         assert_eq!("sometimes".parse::<AcceptRule>(), Err(()));
     }

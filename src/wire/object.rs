@@ -285,6 +285,7 @@ pub struct Want {
 
 /// What members say to everybody about an object. Within the bounds once [parsed](Packet::parse).
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "handed on one at a time")]
 pub enum Packet {
     /// Kind 11.
     Offer(Offer),

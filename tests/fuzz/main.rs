@@ -16,4 +16,5 @@ mod media;
 mod memory;
 mod session;
 mod texts;
+mod transfer;
 mod wire;

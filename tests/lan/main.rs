@@ -12,6 +12,7 @@ mod conference;
 mod crowd;
 mod demo;
 mod door;
+mod files;
 mod flood;
 mod hostile;
 mod protected;

@@ -4,4 +4,5 @@
 
 mod control;
 mod crowd;
+mod transfer;
 mod world;

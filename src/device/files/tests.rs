@@ -22,13 +22,13 @@ fn listed(folder: &Path) -> Vec<String> {
 fn a_part_is_found_again_and_takes_its_name_when_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (mut target, before) = Target::open(folder.path(), &part(25)).unwrap();
-    assert_eq!(before, []);
+    assert!(before.is_empty());
     target.write(2, b"klmno").unwrap();
     target.write(0, b"0123456789").unwrap();
     assert_eq!(listed(folder.path()), ["a.txt.0123.part", "a.txt.0123.part.blocks"], "nothing under the final name");
     // While one writes, another instance makes its own.
     let (other, before) = Target::open(folder.path(), &part(25)).unwrap();
-    assert_eq!(before, []);
+    assert!(before.is_empty());
     other.remove();
     drop(target);
     // A number that was being written when the program was killed counts nothing.

@@ -258,6 +258,12 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// What is asked goes to `commands`, for a test.
+    #[cfg(test)]
+    pub fn to(commands: Sender<Command>, waker: Arc<Waker>) -> Self {
+        Self { commands, waker }
+    }
+
     /// Asks for something. False when the role has ended or too much is asked at once.
     pub fn ask(&self, command: Command) -> bool {
         let sent = self.commands.try_send(command).is_ok();

@@ -139,7 +139,7 @@ impl Table {
         for (n, (incoming, content, rest)) in self.receivers.iter().enumerate() {
             assert!(incoming.is_complete(), "receiver {n} has {} blocks", incoming.have().count());
             assert!(*content == self.object.content, "receiver {n} has something else");
-            assert_eq!(rest, &[], "receiver {n}");
+            assert!(rest.is_empty(), "receiver {n}: {rest:?}");
         }
         assert!(self.sender.is_settled() && !self.sender.is_active());
     }
