@@ -8,7 +8,7 @@
 //! 5 ui            the window: app.rs = the whole window as a value; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
-//!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
+//!                 files.rs = files as people see them; chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
 //!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
@@ -30,6 +30,7 @@
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
+//! file > hashes > offer (signed) > symbols (sealed) > [multicast] > blocks > verified > disk   pipeline::transfer
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
 //! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
@@ -43,6 +44,7 @@
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
+//! transfer       files, once there are any     hash, fetch, serve   for as long as one file takes
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

@@ -13,21 +13,20 @@ use tar::{EntryType, Header};
 use super::Error;
 use super::source::Stretch;
 use crate::device::clock;
-use crate::limits::ARCHIVE_ENTRIES_MAX;
 
 const RECORD: u64 = 512;
 /// Longest name that stands in a header of its own.
 const NAME_BYTES_MAX: usize = 100;
 
-/// The archive of `folder`, in which everything stands below `name`.
-pub(super) fn layout(folder: &Path, name: &str) -> Result<Vec<Stretch>, Error> {
+/// The archive of `folder`, in which everything stands below `name`; of at most so many files and folders.
+pub(super) fn layout(folder: &Path, name: &str, most: usize) -> Result<Vec<Stretch>, Error> {
     let mut out = Vec::new();
     let mut entries = 0;
     let mut open = vec![(folder.to_owned(), name.to_owned())];
     while let Some((path, name)) = open.pop() {
         entries += 1;
-        if entries > ARCHIVE_ENTRIES_MAX {
-            return Err(Error::TooLarge { path: folder.into(), most: format!("{ARCHIVE_ENTRIES_MAX} files") });
+        if entries > most {
+            return Err(Error::TooLarge { path: folder.into(), most: format!("{most} files") });
         }
         let failed = |source| Error::Io { action: "read", path: path.clone(), source };
         let facts = fs::symlink_metadata(&path).map_err(failed)?;

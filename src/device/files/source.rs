@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Error, archive};
-use crate::limits::OBJECT_BYTES_MAX;
+use crate::limits::{ARCHIVE_ENTRIES_MAX, OBJECT_BYTES_MAX};
 
 /// One stretch of what is sent.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Source {
             if path.file_name().is_some() { path.to_owned() } else { fs::canonicalize(path).map_err(failed)? };
         let name = whole.file_name().map_or_else(|| "files".into(), |n| n.to_string_lossy().into_owned());
         let (name, stretches) = if facts.is_dir() {
-            (format!("{name}.tar"), archive::layout(&whole, &name)?)
+            (format!("{name}.tar"), archive::layout(&whole, &name, ARCHIVE_ENTRIES_MAX)?)
         } else if facts.is_file() {
             File::open(path).map_err(failed)?;
             (name, vec![Stretch::File(path.into(), facts.len())])

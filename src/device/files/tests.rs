@@ -2,6 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::limits::ARCHIVE_ENTRIES_MAX;
 
 fn part(size: u64) -> Part<'static> {
     Part { name: "a.txt", id: "0123", size, block_bytes: 10 }
@@ -143,5 +144,9 @@ fn a_folder_is_one_archive_that_is_the_same_each_time() {
         (format!("{deep}ä.txt"), "deep".into()),
     ];
     assert_eq!(entries, expected, "links are left out");
-    assert!(crate::limits::ARCHIVE_ENTRIES_MAX >= entries.len());
+    // The link was looked at, too.
+    assert!(archive::layout(&root, "docs", entries.len() + 1).is_ok());
+    let refused = archive::layout(&root, "docs", entries.len());
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+    assert!(archive::layout(&root, "docs", ARCHIVE_ENTRIES_MAX).is_ok());
 }

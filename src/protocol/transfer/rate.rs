@@ -25,8 +25,11 @@ const STALE: Duration = Duration::from_secs(1);
 const RISE: f64 = 0.02;
 /// Of so few packets loss says nothing.
 const PACKETS_MIN: u32 = 50;
-/// What may be sent at once after a pause.
+/// What may be sent at once after a pause, always.
 const BURST: Duration = Duration::from_millis(4);
+/// And what may after a longer one, as long as it is so few bytes: a busy machine wakes late.
+const LATE: Duration = Duration::from_millis(25);
+const LATE_BYTES_MAX: f64 = 96.0 * 1_400.0;
 /// At least so many bytes at once: one call of the system.
 const BURST_BYTES_MIN: f64 = 16.0 * 1_400.0;
 
@@ -110,7 +113,8 @@ impl Rate {
     /// Bytes that may be sent now.
     pub fn budget(&mut self, now: Timestamp) -> usize {
         self.step(now);
-        let most = (self.bytes_per_s() * BURST.as_secs_f64()).max(BURST_BYTES_MIN);
+        let late = (self.bytes_per_s() * LATE.as_secs_f64()).min(LATE_BYTES_MAX);
+        let most = (self.bytes_per_s() * BURST.as_secs_f64()).max(late).max(BURST_BYTES_MIN);
         self.tokens = (self.tokens + self.bytes_per_s() * now.since(self.filled).as_secs_f64()).min(most);
         self.filled = now;
         self.tokens.max(0.0) as usize

@@ -162,6 +162,11 @@ impl Incoming {
         &self.have
     }
 
+    /// Blocks in assembly, the manifest among them.
+    pub fn in_assembly(&self) -> usize {
+        self.parts.len()
+    }
+
     /// Whether all is had.
     pub fn is_complete(&self) -> bool {
         self.manifest.is_some() && self.have.is_full()

@@ -7,7 +7,7 @@ use super::code;
 use super::manifest::{BLOCK_BYTES, Hasher, Layout, Manifest, hash};
 use super::receiver::{Incoming, Output, Source};
 use super::sender::{Answer, Outgoing, Piece};
-use crate::limits::OBJECT_SYMBOL_BYTES;
+use crate::limits::{OBJECT_BLOCKS_IN_ASSEMBLY_MAX, OBJECT_SYMBOL_BYTES};
 use crate::protocol::keys::Random;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
@@ -254,6 +254,26 @@ fn a_sender_that_does_not_keep_to_its_manifest_is_given_up() {
         incoming.symbol(table.now, Source::Fetched, &symbol, out);
     }
     assert!(matches!(table.receivers[0].2[1], Output::Broken(_)), "{:?}", table.receivers[0].2);
+}
+
+#[test]
+fn so_many_blocks_are_in_assembly_and_the_rest_is_asked_for_later() {
+    let layout = Layout { size: 40 * BLOCK_BYTES as u64, manifest_bytes: 5_000 };
+    let mut incoming = Incoming::new(Timestamp(0), member(1), [1; 32], layout, [1; 32]);
+    let mut out = Vec::new();
+    let bytes = [0; OBJECT_SYMBOL_BYTES];
+    for block in (0..40).chain([MANIFEST]) {
+        let symbol = Symbol { tag: [0; 8], block, index: 0, bytes: &bytes };
+        incoming.symbol(Timestamp(0), Source::Group, &symbol, &mut out);
+    }
+    assert_eq!(incoming.in_assembly(), OBJECT_BLOCKS_IN_ASSEMBLY_MAX + 1, "and the manifest");
+    let end = Symbol { tag: [0; 8], block: END, index: 0, bytes: &[] };
+    incoming.symbol(Timestamp(0), Source::Group, &end, &mut out);
+    for ms in 0..100 {
+        incoming.timeout(Timestamp::from_millis(ms), &mut out);
+    }
+    let Some(Output::Nack(nack)) = out.first() else { panic!("{out:?}") };
+    assert!(nack.wants.len() <= OBJECT_BLOCKS_IN_ASSEMBLY_MAX + 1, "only what there is room for: {nack:?}");
 }
 
 #[test]

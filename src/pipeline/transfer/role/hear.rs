@@ -47,8 +47,13 @@ impl Role {
         let Some(known) = self.known.values_mut().find(meant) else {
             return;
         };
-        let key = known.offer.key.clone();
-        let opener = self.openers.entry(key).or_insert_with_key(|key| Opener::object(self.config.keys.clone(), key));
+        let key = known.offer.key.as_slice();
+        if !self.openers.contains_key(key) {
+            self.openers.insert(key.to_vec(), Opener::object(self.config.keys.clone(), key));
+        }
+        let Some(opener) = self.openers.get_mut(key) else {
+            return;
+        };
         if opener.open(now, source, datagram, body).is_err() {
             return;
         }

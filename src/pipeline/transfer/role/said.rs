@@ -86,6 +86,10 @@ impl Role {
         if offer.over {
             return self.withdrawn(object);
         }
+        let same = |a: &Offer, b: &Offer| (a.size, a.manifest_bytes, &a.key) == (b.size, b.manifest_bytes, &b.key);
+        if !same(&offer, &known.offer) {
+            return;
+        }
         known.take_over_at = None;
         known.from = from;
         if offer.asks(&self.config.me) && known.answer_at.is_none() {

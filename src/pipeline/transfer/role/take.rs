@@ -143,6 +143,10 @@ impl Role {
             };
             let address = self.people.get(&taking.from).map(|(_, address)| *address);
             let port = taking.offer.port as u16;
+            if port == 0 {
+                // Nobody serves it: the group is all there is.
+                known.fetch_only.drain(..).for_each(|block| taking.incoming.not_fetched(now, block));
+            }
             let (Some(address), false, true) = (address, taking.fetching || port == 0, known.fetch_at <= now) else {
                 continue;
             };
