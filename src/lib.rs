@@ -8,8 +8,11 @@
 //! 5 ui            the window: app.rs = the whole window as a value; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
-//!                 files.rs = files as people see them; chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
-//!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it
+//!                 files.rs = files as people see them; chat.rs = lines as people see them, history.rs = lines on disk;
+//!                 tap.rs = streams for other programs;
+//!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
+//!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
+//!                 door.rs = who may be here, as people decide and see it
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -22,7 +25,9 @@
 //!
 //! # Flows
 //! ```text
-//! camera > (fit) > jpeg bands > packetize > pace > [multicast]                      pipeline::video_send
+//! camera > (fit) > each layer wanted: (smaller) > jpeg bands > packetize > pace > [multicast]   pipeline::video_send
+//! tiles, offers, losses > a layer for each tile > join the group, Interest > sender        conference::watching
+//! reports, share of the rate, own load > quality, rate, size of `full`                     conference::adjusting
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
@@ -33,7 +38,8 @@
 //! file > hashes > offer (signed) > symbols (sealed) > [multicast] > blocks > verified > disk   pipeline::transfer
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
-//! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
+//! Only values flow backwards: interest and reports to the senders, the tile's size to the decoder, clock offsets to the
+//! receivers, commands to the director.
 //! Every JPEG stands alone, so nobody ever asks for a key frame.
 //!
 //! # Threads of one participant

@@ -9,6 +9,7 @@
 //! ```
 //! The director is one thread; the state it keeps is locked only to copy plain values in or out.
 
+mod adjusting;
 mod attention;
 mod chat;
 pub mod config;
@@ -23,12 +24,14 @@ mod latency;
 mod notices;
 mod own;
 mod people;
+mod sending;
 mod state;
 pub mod stats;
 mod succession;
 pub mod tap;
 mod troubles;
 pub mod view;
+mod watching;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -317,7 +317,7 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
         }
         peer::await_all_meet(&peers.iter().collect::<Vec<_>>());
         let before = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
-        let content = noise(30_000_000);
+        let content = noise(15_000_000);
         let path = write(folder.path(), "a.bin", &content);
         send(&mut peers[0], &path);
         peers[1].await_event(SOON, |e| e["event"] == "progress");

@@ -15,6 +15,7 @@ mod door;
 mod files;
 mod flood;
 mod hostile;
+mod layers;
 mod protected;
 mod stranger;
 mod switch;

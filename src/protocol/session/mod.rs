@@ -16,6 +16,7 @@
 //! ([`crate::wire::message`]).
 
 mod files;
+mod interest;
 mod outputs;
 mod porch;
 mod receive;
@@ -37,10 +38,10 @@ use crate::protocol::roster::{
 };
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::StreamKind;
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
+pub use interest::{Reception, WantedLayers};
 pub use outputs::{ClockSample, Counters, DoorEvent, Event, Outputs, To, Unsaid};
 
 /// When JOIN goes out after the start.
@@ -207,6 +208,7 @@ pub struct Session {
     /// The chat; an observer takes no part in it.
     talk: Option<talk::Talk>,
     porch: porch::Porch,
+    wishes: interest::Wishes,
     bye: Option<Signed>,
     counter: u64,
     counters: Counters,
@@ -237,6 +239,7 @@ impl Session {
             microphone: Microphone::None,
             camera: Camera::Off,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
@@ -279,6 +282,7 @@ impl Session {
             },
             talk,
             porch,
+            wishes: interest::Wishes::default(),
             bye: None,
             counter: 0,
             counters: Counters::default(),
@@ -370,13 +374,6 @@ impl Session {
         }
     }
 
-    /// Where a stream is: roll-over counter << 16 | last sequence number. Told by the next beacon.
-    pub fn set_position(&mut self, kind: StreamKind, position: u64) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.position = position & ((1 << 48) - 1);
-        }
-    }
-
     /// The instance's own socket has another address.
     pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
         if self.me.address != address {
@@ -417,7 +414,8 @@ impl Session {
             _ => Some(self.announcer.next_timeout()),
         };
         let talk = self.talk.as_ref().filter(|_| self.stage == Stage::Joined).and_then(talk::Talk::next_timeout);
-        let others = [self.beacons.next(), self.roster.next_timeout(), talk, self.porch.next_timeout()];
+        let wishes = self.wishes.next_timeout().filter(|_| self.stage == Stage::Joined);
+        let others = [self.beacons.next(), self.roster.next_timeout(), talk, wishes, self.porch.next_timeout()];
         [stage, self.join_at()].into_iter().chain(others).flatten().min()
     }
 
@@ -490,6 +488,7 @@ impl Session {
             self.end_knocks(out, |id, _| *id == came);
         }
         self.pump_talk(at, out);
+        self.pump_wishes(at, out);
     }
 
     /// When the next JOIN is due.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::interest::{Reception, WantedLayers};
 use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
@@ -78,6 +79,10 @@ pub enum Event {
     SlotsFull,
     /// A measurement of somebody's clock.
     ClockSample(ClockSample),
+    /// Others want these layers of the own picture now, and no others.
+    Wanted(WantedLayers),
+    /// Somebody tells how an own layer arrives.
+    Reception(Reception),
     /// Something in the chat. Of own lines the line comes before [`Event::Said`].
     Chat(chat::Event),
     /// A line was said; it is called so from now on.
@@ -103,6 +108,8 @@ pub enum Event {
         authority: Option<(ParticipantId, Vec<ParticipantId>)>,
         /// Newcomers have to knock.
         locked: bool,
+        /// Layers of the own picture that others want.
+        wanted: WantedLayers,
     },
 }
 
