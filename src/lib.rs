@@ -9,7 +9,7 @@
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
-//!                 network.rs = the network goes, comes back and forgets;
+//!                 files.rs = files as people see them; network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
 //!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen
@@ -38,6 +38,7 @@
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
 //! interface, arrivals, what senders say > groups joined again, sockets renewed            conference::network
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
+//! file > hashes > offer (signed) > symbols (sealed) > [multicast] > blocks > verified > disk   pipeline::transfer
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
 //! Only values flow backwards: interest and reports to the senders, the tile's size to the decoder, clock offsets to the
@@ -53,6 +54,7 @@
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
 //! doctor         for seconds: why somebody is not seen
+//! transfer       files, once there are any     hash, fetch, serve   for as long as one file takes
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

@@ -228,6 +228,49 @@ pub const PROBE_CROWD_MAX: usize = 32;
 pub const PROBE_PEERS_MAX: usize = 64;
 /// Bytes of another program's report that is read (`nft -j list ruleset`).
 pub const SYSTEM_REPORT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a file that is sent.
+pub const OBJECT_BYTES_MAX: u64 = 4 << 30;
+/// Bytes of one symbol of a file.
+pub const OBJECT_SYMBOL_BYTES: usize = 1_280;
+/// Source symbols of a block, but for the last one's.
+pub const OBJECT_BLOCK_SYMBOLS: usize = 1_024;
+/// Parity symbols a block may have.
+pub const OBJECT_PARITY_SYMBOLS: usize = 1_024;
+/// Blocks of a file.
+pub const OBJECT_BLOCKS_MAX: usize =
+    OBJECT_BYTES_MAX.div_ceil((OBJECT_BLOCK_SYMBOLS * OBJECT_SYMBOL_BYTES) as u64) as usize;
+/// Bytes of a manifest: a hash for each block, and a little.
+pub const OBJECT_MANIFEST_BYTES_MAX: usize = 32 * OBJECT_BLOCKS_MAX + 512;
+/// Bytes of a file's name (UTF-8).
+pub const OBJECT_NAME_BYTES_MAX: usize = 200;
+/// Bytes of a file's media type.
+pub const OBJECT_KIND_BYTES_MAX: usize = 64;
+/// Blocks asked for at a time.
+pub const OBJECT_WANTS_MAX: usize = 32;
+/// People asked at a time whether they have it.
+pub const OBJECT_ASKS_MAX: usize = 64;
+/// People a file may be sealed to.
+pub const OBJECT_AUDIENCE_MAX: usize = 12;
+/// Blocks of one file that may be in assembly at once.
+pub const OBJECT_BLOCKS_IN_ASSEMBLY_MAX: usize = 16;
+/// Files known at once, offered by oneself or others.
+pub const OBJECTS_MAX: usize = 256;
+/// Files of one member known at once.
+pub const OBJECTS_PER_MEMBER_MAX: usize = 64;
+/// Files received at once; more wait.
+pub const OBJECTS_RECEIVED_MAX: usize = 4;
+/// Connections over which files are fetched, from one member and in all.
+pub const OBJECT_FETCHES_PER_PEER_MAX: usize = 4;
+/// See [`OBJECT_FETCHES_PER_PEER_MAX`].
+pub const OBJECT_FETCHES_MAX: usize = 16;
+/// Requests for symbols answered per second.
+pub const OBJECT_NACKS_PER_S_MAX: u32 = 2_000;
+/// Files of a folder that is sent as one archive.
+pub const ARCHIVE_ENTRIES_MAX: usize = 100_000;
+/// Bytes of a voice message that is taken unasked.
+pub const VOICE_BYTES_MAX: u64 = 2 << 20;
+/// Steps of the picture of a voice message.
+pub const WAVEFORM_STEPS_MAX: usize = 64;
 
 /// Tiles shown at once; more people go to further pages.
 pub const TILES_MAX: usize = 49;
@@ -246,3 +289,6 @@ const _: () = assert!(CHAT_TEXT_BYTES_MAX + NAME_BYTES_MAX + 64 <= CHAT_PIECES_M
 const _: () = assert!(CHAT_SEALED_BYTES_MAX + 16 * CHAT_RECIPIENTS_MAX + 128 <= CHAT_PIECES_MAX * CHAT_PIECE_BYTES_MAX);
 const _: () = assert!(CHAT_WINDOW as usize <= CHAT_LOG_PIECES_MAX);
 const _: () = assert!(CHAT_LOG_PIECES_MAX <= CHAT_HOLES_MAX);
+const _: () = assert!(OBJECT_SYMBOL_BYTES + 14 <= SEALED_BODY_BYTES_MAX);
+const _: () = assert!(OBJECT_MANIFEST_BYTES_MAX <= OBJECT_BLOCK_SYMBOLS * OBJECT_SYMBOL_BYTES);
+const _: () = assert!(OBJECT_BLOCKS_MAX.div_ceil(8) + 256 <= SEALED_BODY_BYTES_MAX);

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that stand for a device, a codec or a cipher, and in how many files each may be named; tests may name them too.
 const ONE_PLACE: &[(&str, usize)] = &[
     ("alsa", 1),
+    ("blake3", 1),
     ("chacha20poly1305", 1),
     ("cpal", 2),
     ("ed25519_dalek", 1),
@@ -43,9 +44,10 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("nokhwa", 1),
     ("opus", 1),
     ("quinn_udp", 2),
-    ("reed_solomon_simd", 1),
+    ("reed_solomon_simd", 3),
     ("rubato", 1),
     ("rusqlite", 1),
+    ("tar", 1),
     ("turbojpeg", 1),
     ("y4m", 1),
 ];

@@ -21,12 +21,14 @@ pub const LAST_LINES: Duration = Duration::from_secs(5);
 pub const EXAMPLES: &str = r#"In a terminal: Tab completes names, commands and emoji (:tea), Up points at a line to answer, PgUp and PgDn scroll,
 Ctrl-Up brings earlier lines again, Alt-Enter begins another line, Ctrl-C leaves; --plain goes line by line instead.
 Typed lines are said to everybody, and /help lists what else can be typed.
-From a pipe all lines are said as they are, except /me, /msg, /hand, /away, /back, /who, /help and /quit, and
+From a pipe all lines are said as they are, except /me, /msg, /send, /accept, /decline, /files, /hand, /away, /back, /who, /help and /quit, and
 the commands of the owner and moderators: /lock, /unlock, /admit NAME, /refuse NAME, /kick NAME, and of the owner alone:
 /moderator NAME, /moderator NAME off, /owner NAME.
 With --json:
   {"do":"say","text":"tea?"}   with "to":"Bob" or "to":["Bob","Cyd"] privately, with "reply":ID in reply to the message of that id
   {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
+  {"do":"send","path":"a.pdf"}   with "to" as above;  {"do":"accept","offer":ID}   with "folder":PATH or "always":true
+  {"do":"decline","offer":ID}    events tell of offer, progress, file, sent, file_failed
   {"do":"lock","on":true}   {"do":"admit","who":"Bob"}   {"do":"refuse","who":"Bob"}   {"do":"kick","who":"Bob"}
   {"do":"moderator","who":"Bob","on":true}   {"do":"owner","who":"Bob"}
 

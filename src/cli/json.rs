@@ -3,12 +3,13 @@
 //! What cannot be understood becomes an error event and nothing else.
 
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::conference::view::{Command, Decision};
-use crate::conference::{DoorNews, Event, Outcome};
+use crate::conference::{DoorNews, Event, FileRecipient, Outcome};
 use crate::device::clock;
 
 /// Longest line read from stdin, bytes.
@@ -25,19 +26,64 @@ enum Names {
 #[derive(Deserialize, Debug)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Say { text: String, to: Option<Names>, reply: Option<String> },
-    React { emoji: String, line: String },
-    Mute { on: bool },
-    Camera { on: bool },
-    Hand { on: bool },
-    Away { on: bool },
-    Lock { on: bool },
-    Kick { who: String },
-    Admit { who: String },
-    Refuse { who: String },
-    Moderator { who: String, on: bool },
-    Owner { who: String },
-    Doctor { who: Option<String> },
+    Say {
+        text: String,
+        to: Option<Names>,
+        reply: Option<String>,
+    },
+    React {
+        emoji: String,
+        line: String,
+    },
+    Send {
+        path: PathBuf,
+        to: Option<Names>,
+    },
+    Accept {
+        #[serde(default)]
+        offer: String,
+        folder: Option<PathBuf>,
+        #[serde(default)]
+        always: bool,
+    },
+    Decline {
+        #[serde(default)]
+        offer: String,
+    },
+    Mute {
+        on: bool,
+    },
+    Camera {
+        on: bool,
+    },
+    Hand {
+        on: bool,
+    },
+    Away {
+        on: bool,
+    },
+    Lock {
+        on: bool,
+    },
+    Kick {
+        who: String,
+    },
+    Admit {
+        who: String,
+    },
+    Refuse {
+        who: String,
+    },
+    Moderator {
+        who: String,
+        on: bool,
+    },
+    Owner {
+        who: String,
+    },
+    Doctor {
+        who: Option<String>,
+    },
     Pause {},
     Leave {},
 }
@@ -54,6 +100,12 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Say { to: Some(_), reply: Some(_), .. }) => {
             Err("not said: it has both \"to\" and \"reply\"".into())
         }
+        Ok(Request::Send { path, to: None }) => Ok(Command::Send(path, Vec::new())),
+        Ok(Request::Send { path, to: Some(Names::One(name)) }) => Ok(Command::Send(path, vec![name])),
+        Ok(Request::Send { path, to: Some(Names::Some(names)) }) => Ok(Command::Send(path, names)),
+        Ok(Request::Accept { offer, folder: None, always: true }) => Ok(Command::AcceptAlways(offer)),
+        Ok(Request::Accept { offer, folder, .. }) => Ok(Command::Accept(offer, folder)),
+        Ok(Request::Decline { offer }) => Ok(Command::Decline(offer)),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
@@ -150,6 +202,52 @@ enum Line<'a> {
     Unheard {
         id: &'a str,
     },
+    Offer {
+        offer: &'a str,
+        from: &'a str,
+        name: &'a str,
+        size: u64,
+        kind: &'a str,
+        private: bool,
+        own: bool,
+        /// Length of a voice message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        voice_ms: Option<u32>,
+    },
+    Progress {
+        offer: &'a str,
+        name: &'a str,
+        own: bool,
+        bytes: u64,
+        size: u64,
+        bits_per_s: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remaining_s: Option<u64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        people: Vec<Recipient<'a>>,
+    },
+    File {
+        offer: &'a str,
+        from: &'a str,
+        name: &'a str,
+        path: &'a Path,
+        size: u64,
+        blake3: &'a str,
+    },
+    /// Everybody has answered and, if they want it, has it.
+    Sent {
+        offer: &'a str,
+        name: &'a str,
+        people: Vec<Recipient<'a>>,
+        packets: u64,
+        packets_min: u64,
+    },
+    FileFailed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offer: Option<&'a str>,
+        name: &'a str,
+        text: &'a str,
+    },
     /// One waits to be let in.
     Waiting {
         text: &'a str,
@@ -203,6 +301,53 @@ struct Me<'a> {
     name: &'a str,
 }
 
+#[derive(Serialize)]
+struct Recipient<'a> {
+    name: &'a str,
+    id: &'a str,
+    state: &'a str,
+    part: f32,
+}
+
+fn recipients(all: &[FileRecipient]) -> Vec<Recipient<'_>> {
+    all.iter().map(|r| Recipient { name: &r.name, id: &r.id, state: r.state, part: r.part }).collect()
+}
+
+/// The line of what happens with files.
+fn file_line(event: &Event) -> Option<Line<'_>> {
+    Some(match event {
+        Event::Offer(o) => Line::Offer {
+            offer: &o.offer,
+            from: &o.from,
+            name: &o.name,
+            size: o.size,
+            kind: &o.kind,
+            private: o.private,
+            own: o.own,
+            voice_ms: o.voice.as_ref().map(|voice| voice.ms),
+        },
+        Event::Progress(p) => Line::Progress {
+            offer: &p.offer,
+            name: &p.name,
+            own: p.own,
+            bytes: p.bytes,
+            size: p.size,
+            bits_per_s: p.bits_per_s as u64,
+            remaining_s: p.remaining_s,
+            people: recipients(&p.recipients),
+        },
+        Event::File { offer, from, name, path, blake3, size, .. } => {
+            Line::File { offer, from, name, path, size: *size, blake3 }
+        }
+        Event::FileSettled { offer, name, recipients: people, packets, packets_min } => {
+            let (packets, packets_min) = (*packets, *packets_min);
+            Line::Sent { offer, name, people: recipients(people), packets, packets_min }
+        }
+        Event::FileFailed { offer, name, why } => Line::FileFailed { offer: offer.as_deref(), name, text: why },
+        _ => return None,
+    })
+}
+
 /// The JSON line of an event, without its line end; none for what the events around it tell.
 pub fn event_line(event: &Event) -> Option<String> {
     let not_said;
@@ -240,6 +385,11 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Delivered { id, have, present } => Line::Delivered { id, have: *have, present: *present },
         Event::Unheard { id, .. } => Line::Unheard { id },
         Event::Notice { text, .. } => Line::Notice { text },
+        Event::Offer(_)
+        | Event::Progress(_)
+        | Event::File { .. }
+        | Event::FileSettled { .. }
+        | Event::FileFailed { .. } => file_line(event)?,
         Event::Door { news, text } => door_line(news, text),
         Event::Doctor { about, report } => return Some(super::doctor::event_line(about.as_deref(), report)),
     };
@@ -315,6 +465,15 @@ mod tests {
         assert_eq!(parse(r#"{"do":"say","text":"hi","to":"Bob"}"#), whisper(&["Bob"]));
         assert_eq!(parse(r#"{"do":"say","text":"hi","to":["Bob","Cyd"]}"#), whisper(&["Bob", "Cyd"]));
         assert!(parse(r#"{"do":"say","text":"hi","to":"Bob","reply":"1-2"}"#).is_err());
+        assert_eq!(parse(r#"{"do":"send","path":"/a b"}"#), Ok(Command::Send("/a b".into(), vec![])));
+        assert_eq!(parse(r#"{"do":"send","path":"a","to":"Bob"}"#), Ok(Command::Send("a".into(), vec!["Bob".into()])));
+        assert_eq!(parse(r#"{"do":"accept","offer":"01"}"#), Ok(Command::Accept("01".into(), None)));
+        assert_eq!(
+            parse(r#"{"do":"accept","offer":"01","folder":"/d"}"#),
+            Ok(Command::Accept("01".into(), Some("/d".into())))
+        );
+        assert_eq!(parse(r#"{"do":"accept","offer":"01","always":true}"#), Ok(Command::AcceptAlways("01".into())));
+        assert_eq!(parse(r#"{"do":"decline","offer":"01"}"#), Ok(Command::Decline("01".into())));
         for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
@@ -338,6 +497,33 @@ mod tests {
         message.action = true;
         assert!(event_line(&Event::Message(message)).unwrap().contains(r#""action":true"#));
         assert_eq!(event_line(&Event::Said { id: "1".into() }), None);
+    }
+
+    #[test]
+    fn files_are_told_with_all_a_script_needs() {
+        let (offer, name) = ("01".to_owned(), "a.txt".to_owned());
+        let line = |event| event_line(&event).unwrap();
+        assert_eq!(
+            line(Event::File {
+                offer: offer.clone(),
+                from: "Ada".into(),
+                name: name.clone(),
+                path: "/d/a.txt".into(),
+                blake3: "af".into(),
+                size: 3,
+                voice: None,
+            }),
+            r#"{"event":"file","offer":"01","from":"Ada","name":"a.txt","path":"/d/a.txt","size":3,"blake3":"af"}"#
+        );
+        assert_eq!(
+            line(Event::FileFailed { offer: None, name: name.clone(), why: "words".into() }),
+            r#"{"event":"file_failed","name":"a.txt","text":"words"}"#
+        );
+        let people = vec![FileRecipient { name: "Bob".into(), id: "2".into(), state: "has it", why: "", part: 1.0 }];
+        assert_eq!(
+            line(Event::FileSettled { offer, name, recipients: people, packets: 12, packets_min: 10 }),
+            r#"{"event":"sent","offer":"01","name":"a.txt","people":[{"name":"Bob","id":"2","state":"has it","part":1.0}],"packets":12,"packets_min":10}"#
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod devices;
 pub mod doctor;
 pub mod failure;
+mod files;
 pub mod history;
 pub mod invite;
 pub mod json;
@@ -19,6 +20,7 @@ mod qr;
 pub mod report;
 mod room;
 pub mod sdp;
+pub mod send;
 pub mod tap;
 mod transcript;
 mod typed;
@@ -41,6 +43,7 @@ Examples:
   roundtable join Standup --camera none    join without a camera
   roundtable doctor                        find out why it does not work
   roundtable chat Standup                  join in the terminal, to read and write
+  roundtable send report.pdf Standup       send a file to everybody there
   roundtable tap Ada --sdp ada.sdp         play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
 
 Settings can be kept in a file and in the environment too; `roundtable devices` names devices and that file.
@@ -136,6 +139,9 @@ enum Subcommands {
     /// What was said and is kept on this machine
     #[command(after_help = history::EXAMPLES)]
     History(history::Options),
+    /// Send files and folders to everybody in a conference, or to some
+    #[command(after_help = send::EXAMPLES)]
+    Send(send::Options),
     /// Send somebody's streams to programs on this machine, out of a protected conference, too
     #[command(after_help = tap::EXAMPLES)]
     Tap(tap::Options),
@@ -188,6 +194,12 @@ pub struct ParticipantOptions {
     /// Pin the ports: an even base port up to 63488
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
+    /// Files that are taken without asking: ask (only voice messages, and from people you always accept from), all, none
+    #[arg(long, value_name = "ask|all|none")]
+    pub accept_files: Option<String>,
+    /// Where files go
+    #[arg(long, value_name = "FOLDER")]
+    pub download: Option<String>,
     /// No window; everything is received, decoded and composed as with one
     #[arg(long)]
     pub headless: bool,
@@ -247,6 +259,8 @@ impl ParticipantOptions {
             ("group", &self.group),
             ("port", &self.port),
             ("size", &self.size),
+            ("accept_files", &self.accept_files),
+            ("download", &self.download),
         ];
         for (key, value) in texts {
             if let Some(value) = value {
@@ -289,6 +303,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::Doctor(options)) => doctor::run(&options),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
         Some(Subcommands::History(options)) => history::run(&options),
+        Some(Subcommands::Send(options)) => send::run(&options),
         Some(Subcommands::Tap(options)) => tap::run(&options),
         Some(Subcommands::Demo { people, options }) => demo::run(people, &options),
     };

@@ -172,6 +172,16 @@ fn no_picture(error: ui::Error) -> Failure {
     Failure::new(code::DEVICE, error).hint(hint)
 }
 
+/// Set by SIGINT and SIGTERM, for what stays without a loop of its own; a second one ends the process at once.
+pub fn interrupted() -> Result<Arc<AtomicBool>, Failure> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    Ok(asked)
+}
+
 /// SIGINT and SIGTERM leave as the leave button does; a second one ends the process at once.
 fn stop_on_signals(conference: &Arc<Conference>) -> Result<(), Failure> {
     const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];

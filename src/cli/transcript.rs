@@ -7,6 +7,7 @@
 //! lines are indented: nobody can write into another's line or pass off a line as somebody else's.
 
 use super::doctor;
+use super::files;
 use crate::conference::{Event, Message, PersonState};
 use crate::device::clock::{self, Clock, LocalTime};
 use crate::protocol::roster::names;
@@ -54,7 +55,7 @@ impl News {
                 (!news.is_empty()).then(|| format!("{} {news}", person.name))
             }
             Event::Door { text, .. } => (!text.is_empty()).then(|| text.clone()),
-            _ => None,
+            other => files::news(other),
         }
     }
 }

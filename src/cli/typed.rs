@@ -1,22 +1,30 @@
 //! What is typed in a chat: lines to say, and commands that begin with a slash.
 
+use std::path::PathBuf;
+
+use super::files;
 use crate::conference::Conference;
 use crate::conference::view::{Command, Decision};
 
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
                     /msg NAME TEXT tells one person alone, /msg NAME, NAME: TEXT some; \
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
+                    /send PATH sends a file or folder to everybody, /send PATH to NAME, NAME to some; /accept [FILE] takes the newest file or the one of that number or name, \
+                    /accept always everything from that person, /decline [FILE] does not or takes one's own back; /files lists them; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
                     /moderator NAME [off] and /owner NAME for the owner; \
                     /doctor examines the network, and /doctor NAME tells why that person is not seen; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 17] = [
+pub const COMMANDS: [&str; 21] = [
+    "/accept",
     "/admit",
     "/away",
     "/back",
+    "/decline",
     "/doctor",
+    "/files",
     "/hand",
     "/help",
     "/kick",
@@ -29,6 +37,7 @@ pub const COMMANDS: [&str; 17] = [
     "/react",
     "/refuse",
     "/reply",
+    "/send",
     "/unlock",
 ];
 
@@ -47,6 +56,16 @@ pub enum Typed<'a> {
     Hand(bool),
     /// Away or back.
     Away(bool),
+    /// A file to send, and whom to: still in one.
+    Send(&'a str),
+    /// A file to take; empty: the newest.
+    Accept(&'a str),
+    /// The newest, and whatever comes from that person.
+    AcceptAlways,
+    /// A file not to take.
+    Decline(&'a str),
+    /// Which files are there?
+    Files,
     /// Who may be here.
     Door(Decision),
     /// Examine the network.
@@ -80,6 +99,9 @@ impl<'a> Typed<'a> {
         let line = line.trim_end();
         if let Some(decision) = decision(line) {
             return Self::Door(decision);
+        }
+        if let Some(file) = file(line) {
+            return file;
         }
         match line {
             "/who" => Self::Who,
@@ -126,6 +148,14 @@ impl<'a> Typed<'a> {
             Self::React(emoji) => about(Command::React, emoji),
             Self::Hand(on) => Meaning::Ask(Command::Hand(on)),
             Self::Away(on) => Meaning::Ask(Command::Away(on)),
+            Self::Send(rest) => match sent(rest) {
+                Ok((path, names)) => Meaning::Ask(Command::Send(path, names)),
+                Err(why) => Meaning::Refuse(why),
+            },
+            Self::Accept(which) => Meaning::Ask(Command::Accept(which.to_owned(), None)),
+            Self::AcceptAlways => Meaning::Ask(Command::AcceptAlways(String::new())),
+            Self::Decline(which) => Meaning::Ask(Command::Decline(which.to_owned())),
+            Self::Files => Meaning::Answer(files::listed(&conference.view().files)),
             Self::Door(decision) => Meaning::Ask(Command::Door(decision)),
             Self::Doctor(name) => Meaning::Ask(Command::Doctor((!name.is_empty()).then(|| name.to_owned()))),
             Self::Who => Meaning::Answer(who(conference)),
@@ -136,6 +166,45 @@ impl<'a> Typed<'a> {
             }
         }
     }
+}
+
+/// What is typed about files, by people and programs alike.
+fn file(line: &str) -> Option<Typed<'_>> {
+    let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match (command, rest.trim()) {
+        ("/files", "") => Some(Typed::Files),
+        ("/accept", "always") => Some(Typed::AcceptAlways),
+        ("/accept", which) => Some(Typed::Accept(which)),
+        ("/decline", which) => Some(Typed::Decline(which)),
+        ("/send", rest) if !rest.is_empty() => Some(Typed::Send(rest)),
+        _ => None,
+    }
+}
+
+/// "PATH", or "PATH to NAME, NAME"; quotes around the path and "~/" in front are understood. A path that is there wins over
+/// names.
+fn sent(rest: &str) -> Result<(PathBuf, Vec<String>), String> {
+    let whole = path(rest);
+    if whole.exists() {
+        return Ok((whole, Vec::new()));
+    }
+    let Some((before, names)) = rest.rsplit_once(" to ") else {
+        return Err(format!("there is no file {}", whole.display()));
+    };
+    let found = path(before);
+    if !found.exists() {
+        return Err(format!("there is no file {}", found.display()));
+    }
+    let names: Vec<String> = names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+    if names.is_empty() { Err("to whom? /send PATH to NAME".to_owned()) } else { Ok((found, names)) }
+}
+
+fn path(text: &str) -> PathBuf {
+    let text = text.trim();
+    let quoted = ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.strip_suffix(*q));
+    let plain = quoted.unwrap_or(text);
+    let home = plain.strip_prefix("~/").zip(directories::UserDirs::new());
+    home.map_or_else(|| plain.into(), |(rest, user)| user.home_dir().join(rest))
 }
 
 /// What somebody decides about who may be here.
@@ -245,6 +314,28 @@ mod tests {
             assert_eq!(Typed::parse(line, true), by_hand);
             assert_eq!(Typed::parse(line, false), program);
         }
+    }
+
+    #[test]
+    fn files_are_meant_by_path_and_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("one to Bob");
+        std::fs::write(&to, "").unwrap();
+        let (to, text) = (to.clone(), to.display().to_string());
+        assert_eq!(sent(&text), Ok((to.clone(), vec![])), "a path that is there wins");
+        assert_eq!(sent(&format!("\"{text}\" to Cyd, Bob (1)")), Ok((to, vec!["Cyd".into(), "Bob (1)".into()])));
+        assert!(sent("/no/such/file").is_err() && sent(&format!("{text} to ,")).is_err());
+        for (line, typed) in [
+            ("/send a b", Typed::Send("a b")),
+            ("/accept", Typed::Accept("")),
+            ("/accept 3", Typed::Accept("3")),
+            ("/accept always", Typed::AcceptAlways),
+            ("/decline a.txt", Typed::Decline("a.txt")),
+            ("/files", Typed::Files),
+        ] {
+            assert_eq!(Typed::parse(line, true), typed);
+        }
+        assert_eq!(Typed::parse("/send", true), Typed::Unknown("/send"));
     }
 
     #[test]

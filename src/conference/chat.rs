@@ -133,7 +133,7 @@ impl Director {
     }
 
     /// Who of those here has this name.
-    fn called(&self, name: &str) -> Result<ParticipantId, String> {
+    pub(super) fn called(&self, name: &str) -> Result<ParticipantId, String> {
         let state = self.shared.state();
         let found = state.people.here().find(|o| o.person.name.to_lowercase() == name.to_lowercase());
         found.map(|o| o.person.id).ok_or_else(|| format!("nobody here is called {name:?}"))

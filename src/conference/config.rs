@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::files::AcceptRule;
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
@@ -220,6 +221,12 @@ pub struct Config {
     pub text_only: bool,
     /// Whose streams go to other programs.
     pub tap: Option<Wish>,
+    /// Which files are taken without asking.
+    pub accept_files: AcceptRule,
+    /// Where files go.
+    pub download: PathBuf,
+    /// Files are never sent faster than so many Mb/s.
+    pub file_rate_mbit: Option<u32>,
     /// Whose picture is kept wanted, in which layer, though it is not received here.
     pub keep: Option<(String, crate::wire::Layer)>,
     /// Whose picture is received in full whatever the size of its tile.
@@ -292,6 +299,9 @@ impl Config {
             hold: false,
             text_only: !layer.parse::<bool>("pictures", "true or false")?,
             tap: None,
+            accept_files: layer.parse("accept_files", "ask, all or none")?,
+            download: download(layer.text("download")),
+            file_rate_mbit: Some(layer.number("file_rate", 0, 10_000)?).filter(|rate| *rate > 0),
             keep: None,
             focus: Some(names::clean(layer.text("focus"), usize::MAX)).filter(|name| !name.is_empty()),
             conference_mbit: layer.number("conference_mbit", 1, 100_000)?,
@@ -327,6 +337,17 @@ fn addresses(text: &str) -> Result<Vec<IpAddr>, &'static str> {
     let all: Result<Vec<IpAddr>, _> = words.map(str::parse).collect();
     let all = all.map_err(|_| "addresses such as 10.77.0.1 are expected")?;
     if all.len() > limits::PEERS_MAX { Err("so many are not asked") } else { Ok(all) }
+}
+
+/// The folder asked for, or where users expect downloads.
+fn download(text: &str) -> PathBuf {
+    if !text.trim().is_empty() {
+        return text.into();
+    }
+    let user = directories::UserDirs::new();
+    let usual = user
+        .and_then(|user| user.download_dir().map(Path::to_owned).or_else(|| Some(user.home_dir().join("Downloads"))));
+    usual.unwrap_or_else(|| ".".into())
 }
 
 fn name_or_login(text: &str) -> Result<String, String> {
@@ -411,6 +432,8 @@ mod tests {
             ("name", "\u{200b}\u{200d}"),
             ("name", &"x".repeat(65)),
             ("size", "0x0"),
+            ("accept_files", "some"),
+            ("file_rate", "-1"),
         ] {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");

@@ -16,6 +16,7 @@ use super::config::Config;
 use super::doctor::Examination;
 use super::door::Knocks;
 use super::entry::Ready;
+use super::files::Files;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::network::Network;
@@ -27,6 +28,7 @@ use super::watching::Watch;
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
+use crate::device::net::Interface;
 use crate::pipeline::audio_receive::AudioReceiver;
 use crate::pipeline::audio_send::AudioSender;
 use crate::pipeline::control::{self, Control};
@@ -69,6 +71,10 @@ pub struct Director {
     /// The own session; another one in each epoch.
     pub(super) sid: u64,
     pub(super) knocks: Knocks,
+    pub(super) files: Files,
+    /// Keys of what is said about files and of files themselves.
+    pub(super) object_keys: EpochKeys,
+    pub(super) interface: Interface,
     /// The stream's source and its thread.
     pub(super) audio: Option<(u32, AudioSender)>,
     /// The own camera while it is on.
@@ -152,11 +158,14 @@ impl Director {
             voices,
             follows: Follows::default(),
             repairs: Repairs::default(),
-            network: Network::new(ready.interface, config.interface.is_some()),
+            network: Network::new(ready.interface.clone(), config.interface.is_some()),
             keys: ready.keys,
             me: ready.id,
             sid,
             knocks: Knocks::default(),
+            files: Files::default(),
+            object_keys: ready.sealing,
+            interface: ready.interface,
             audio: None,
             video: None,
             audio_to: Destination::default(),
@@ -213,6 +222,10 @@ impl Director {
                     Ok(Command::Whisper(names, text)) => self.whisper(&names, text),
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
+                    Ok(Command::Send(path, to)) => self.send_file(path, &to, None),
+                    Ok(Command::Accept(which, folder)) => self.accept_file(&which, folder, false),
+                    Ok(Command::AcceptAlways(which)) => self.accept_file(&which, None, true),
+                    Ok(Command::Decline(which)) => self.decline_file(&which),
                     Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Doctor(about)) => self.examine(about),
                     Ok(Command::Leave) | Err(_) => break,
@@ -235,6 +248,7 @@ impl Director {
 
     /// Devices first, so that BYE is the last that others hear.
     fn stop(mut self) {
+        self.stop_files();
         self.video = None;
         self.audio = None;
         self.shared.state().control_rejected = self.control.rejected();
@@ -321,6 +335,7 @@ impl Director {
             }
             // Control has taken it.
             E::Introduced(_) => {}
+            E::Object(from, packet) => self.about_file(from, packet),
             E::Displaced => {
                 self.say(NoticeKind::Warning, "this name's identity joined from another place; others follow that one");
             }
@@ -377,6 +392,7 @@ impl Director {
 
     fn arrived(&mut self, person: Person) {
         self.tell(&person, PersonState::Joined, "joined");
+        self.here_for_files(&person);
         if person.role == Role::Participant && self.now().since(self.shared.state().joined_at) > SECOND {
             self.say(NoticeKind::Info, &format!("{} joined", person.name));
         }
@@ -393,6 +409,7 @@ impl Director {
         if is_news {
             self.tell(&person, PersonState::Changed, news);
         }
+        self.here_for_files(&person);
         if person.role == Role::Participant && !news.is_empty() {
             self.say(NoticeKind::Info, &format!("{} {news}", person.name));
         }
@@ -406,6 +423,7 @@ impl Director {
             Departure::Removed => (PersonState::Removed, "was removed"),
         };
         self.tell(person, state, words);
+        self.gone_for_files(person.id);
         // Who was removed is told with the name of whom it was by.
         if person.role == Role::Participant && departure != Departure::Removed {
             self.say(NoticeKind::Info, &format!("{} {words}", person.name));
@@ -434,6 +452,7 @@ impl Director {
         while let Some(text) = self.keeper.as_ref().and_then(Keeper::notice) {
             self.say(NoticeKind::Warning, &text);
         }
+        self.tick_files();
         let now = self.now();
         self.mind_network(now);
         self.direct(now);
@@ -451,6 +470,7 @@ impl Director {
     fn roll(&mut self, now: Timestamp) {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
+        self.watch_media();
         self.adjust(seconds);
         if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
             self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");

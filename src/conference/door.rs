@@ -155,8 +155,10 @@ impl Director {
             DoorEvent::Epoch { keys, sid, streams } => {
                 self.receiver.feedback(&self.socket, &keys, sid);
                 if self.keys.is_some() {
-                    self.keys = Some(keys);
+                    self.keys = Some(keys.clone());
                 }
+                self.object_keys = keys;
+                self.renew_files();
                 self.sid = sid;
                 self.renew_streams(streams);
             }

@@ -36,7 +36,7 @@ pub struct Ready {
     pub entrance: Entrance,
     /// Keys of the streams; `None` in an open conference, whose streams any program may play.
     pub keys: Option<EpochKeys>,
-    /// What requests for repair are sealed with, in open conferences too.
+    /// What requests for repair and files are sealed with, in open conferences too.
     pub sealing: EpochKeys,
     /// Addresses.
     pub plan: Plan,

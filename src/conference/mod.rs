@@ -18,6 +18,7 @@ mod director;
 mod doctor;
 mod door;
 mod entry;
+pub mod files;
 mod follow;
 pub mod history;
 mod latency;
@@ -251,6 +252,67 @@ pub struct Reaction {
     pub line: Quoted,
 }
 
+/// A file that is offered, by somebody else or oneself. Each comes once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOffer {
+    /// Counts files from 1, for people to type.
+    pub number: u64,
+    /// Names it.
+    pub offer: String,
+    /// Its sender's name.
+    pub from: String,
+    /// Its sender's participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// File name, fit to be shown and to be stored under.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Media type; may be empty.
+    pub kind: String,
+    /// For some only.
+    pub private: bool,
+    /// It is a voice message.
+    pub voice: Option<view::Voice>,
+}
+
+/// How far somebody is with a file of one's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileRecipient {
+    /// Name, as shown.
+    pub name: String,
+    /// Participant id, hexadecimal.
+    pub id: String,
+    /// "asked", "receives", "behind", "declined", "has it" or "left".
+    pub state: &'static str,
+    /// Why it was declined, to follow the name; else empty.
+    pub why: &'static str,
+    /// Share of it that they have, 0 to 1.
+    pub part: f32,
+}
+
+/// How far a file is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileProgress {
+    /// Names it.
+    pub offer: String,
+    /// File name.
+    pub name: String,
+    /// It is one's own.
+    pub own: bool,
+    /// Bytes had, or sent.
+    pub bytes: u64,
+    /// Of so many.
+    pub size: u64,
+    /// At present.
+    pub bits_per_s: f64,
+    /// Seconds to go, as far as can be told.
+    pub remaining_s: Option<u64>,
+    /// Of one's own: everybody it is offered to.
+    pub recipients: Vec<FileRecipient>,
+}
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -306,6 +368,49 @@ pub enum Event {
         about: Option<String>,
         /// What was found.
         report: Arc<Report>,
+    },
+    /// A file is offered.
+    Offer(FileOffer),
+    /// How a file goes.
+    Progress(FileProgress),
+    /// A file is here, whole and verified.
+    File {
+        /// Names it.
+        offer: String,
+        /// Its sender's name.
+        from: String,
+        /// File name.
+        name: String,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// BLAKE3 of it, hexadecimal.
+        blake3: String,
+        /// Bytes.
+        size: u64,
+        /// It is a voice message.
+        voice: Option<view::Voice>,
+    },
+    /// Everybody who is here has answered one's own offer, and has the file if they want it.
+    FileSettled {
+        /// Names it.
+        offer: String,
+        /// File name.
+        name: String,
+        /// What became of it.
+        recipients: Vec<FileRecipient>,
+        /// Datagrams it took.
+        packets: u64,
+        /// The least it could have taken.
+        packets_min: u64,
+    },
+    /// A file is not sent or received, and will not be.
+    FileFailed {
+        /// Names it; `None` when it never was an offer.
+        offer: Option<String>,
+        /// File name, or what the user called it.
+        name: String,
+        /// Why.
+        why: String,
     },
     /// Something about who may be here.
     Door {

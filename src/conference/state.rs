@@ -42,6 +42,8 @@ pub struct State {
     pub media_rejected: u64,
     /// Lines for the overlay.
     pub summary: Vec<String>,
+    /// Files that were offered, oldest first.
+    pub files: Vec<super::view::FileView>,
     /// What goes to other programs.
     pub tapped: Option<Tapped>,
     /// What the last examination found.
@@ -71,6 +73,7 @@ impl State {
             control_rejected: 0,
             media_rejected: 0,
             summary: Vec::new(),
+            files: Vec::new(),
             tapped: None,
             examined: None,
             ended: false,
@@ -93,6 +96,7 @@ impl State {
             attention: self.own.attention,
             notices: self.notices.shown(now),
             elapsed_s: now.since(self.joined_at).as_secs(),
+            files: self.files.clone(),
             summary: self.summary.clone(),
             examined: self.examined.clone(),
             ended: self.ended,

@@ -111,12 +111,73 @@ pub struct View {
     pub notices: Vec<Notice>,
     /// Seconds since joining.
     pub elapsed_s: u64,
+    /// Files that were offered, oldest first.
+    pub files: Vec<FileView>,
     /// Lines for the statistics overlay beside those of the people (process, sent, network).
     pub summary: Vec<String>,
     /// What the last examination found.
     pub examined: Option<Arc<Report>>,
     /// Set when the conference is over (left, failed): the window closes.
     pub ended: bool,
+}
+
+/// What a voice message is like before it is heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Voice {
+    /// Milliseconds.
+    pub ms: u32,
+    /// Loudness in steps of equal length, 0 to 255; at most 64.
+    pub waveform: Vec<u8>,
+}
+
+/// How far a file is, for oneself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// Somebody offers it: to be accepted or declined.
+    Offered,
+    /// Not wanted.
+    Declined,
+    /// Wanted; it comes, or will.
+    Receiving,
+    /// Here.
+    Here(std::path::PathBuf),
+    /// One's own.
+    Sending,
+    /// It is over; why.
+    Failed(String),
+}
+
+/// A file that was offered here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileView {
+    /// Counts files from 1, for people to type.
+    pub number: u64,
+    /// Names it.
+    pub offer: String,
+    /// Its sender's name.
+    pub from: String,
+    /// Its sender's participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// File name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Media type; may be empty.
+    pub kind: String,
+    /// For some only.
+    pub private: bool,
+    /// It is a voice message.
+    pub voice: Option<Voice>,
+    /// How far it is.
+    pub state: FileState,
+    /// Bytes had, or of one's own sent.
+    pub bytes: u64,
+    /// At present.
+    pub bits_per_s: f64,
+    /// Of one's own: everybody it is offered to.
+    pub recipients: Vec<super::FileRecipient>,
 }
 
 /// What the window, a script or a signal asks of the conference.
@@ -140,6 +201,14 @@ pub enum Command {
     Reply(String, String),
     /// Put an emoji under the line of this id.
     React(String, String),
+    /// Offer a file or folder to the people of these names, or to everybody when none is named.
+    Send(std::path::PathBuf, Vec<String>),
+    /// Take what was offered: its id, number or name, or the newest when that is empty; where to, if not where files go.
+    Accept(String, Option<std::path::PathBuf>),
+    /// The same, and everything else this person will offer.
+    AcceptAlways(String),
+    /// Do not take it, stop taking it, or take one's own back.
+    Decline(String),
     /// Decide who may be here.
     Door(Decision),
     /// Examine the network: why is this person not seen, or why does it not work?

@@ -9,5 +9,6 @@ pub mod receive;
 pub mod repair;
 pub mod slot;
 pub mod tap;
+pub mod transfer;
 pub mod video_receive;
 pub mod video_send;

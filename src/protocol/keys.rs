@@ -5,6 +5,7 @@
 //!           Argon2id(NFKC(passphrase), salt = conference id, 64 MiB, 3 passes, 4 lanes)
 //! PRK_e   = HKDF-SHA256-Extract(salt "roundtable/1" || conference id || epoch (4), K_pw || R_epoch); R_0 empty
 //! control = Expand(PRK_e, "ctl" || sid (8), 44): ChaCha20-Poly1305 key (32), iv (12)
+//! object  = Expand(PRK_e, "obj" || own key of the object (0 or 32) || sid (8), 44)
 //! srtp    = Expand(PRK_e, "srtp" || participant id (16) || sid (8) || ssrc (4), 30): SRTP master key (16), salt (14)
 //! check   = first 8 bytes of HMAC-SHA256(Extract("roundtable/1 check" || conference id, K_pw), nonce (8) || epoch (4))
 //! tag     = first 4 bytes of SHA-256("tag" || conference id)
@@ -182,17 +183,22 @@ impl EpochKeys {
 
     /// Key of the control packets of session `sid`.
     pub fn control(&self, sid: u64) -> ControlKey {
-        self.sealing(b"ctl", sid)
+        self.sealing(&[b"ctl", &sid.to_be_bytes()])
     }
 
     /// Key of the requests for repair of session `sid`: their packet numbers are counted apart.
     pub fn feedback(&self, sid: u64) -> ControlKey {
-        self.sealing(b"fbk", sid)
+        self.sealing(&[b"fbk", &sid.to_be_bytes()])
     }
 
-    fn sealing(&self, label: &[u8], sid: u64) -> ControlKey {
+    /// Key of the packets about an object that are sealed in session `sid`; `key` is the object's own.
+    pub fn object(&self, sid: u64, key: &[u8]) -> ControlKey {
+        self.sealing(&[b"obj", key, &sid.to_be_bytes()])
+    }
+
+    fn sealing(&self, info: &[&[u8]]) -> ControlKey {
         let mut okm = [0; 44];
-        let expanded = self.prk.expand_multi_info(&[label, &sid.to_be_bytes()], &mut okm);
+        let expanded = self.prk.expand_multi_info(info, &mut okm);
         debug_assert!(expanded.is_ok(), "44 bytes are far below the limit of 255 blocks");
         let mut control = ControlKey { key: [0; 32], iv: [0; 12] };
         control.key.copy_from_slice(&okm[..32]);

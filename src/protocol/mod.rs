@@ -20,4 +20,5 @@ pub mod roster;
 pub mod seal;
 pub mod session;
 pub mod srtp;
+pub mod transfer;
 pub mod transport;

@@ -80,6 +80,7 @@ fn key(class: Class, keys: &EpochKeys, sid: u64) -> ControlKey {
     match class {
         Class::Control => keys.control(sid),
         Class::Feedback => keys.feedback(sid),
+        Class::Object => keys.object(sid, &[]),
     }
 }
 
@@ -98,8 +99,18 @@ impl Sealer {
     /// What session `sid` sends of `class`. A class has keys of its own: two sealers of one class and session would use
     /// packet numbers twice.
     pub fn of(class: Class, keys: &EpochKeys, sid: u64) -> Self {
+        Self::with(keys, sid, class, &key(class, keys, sid))
+    }
+
+    /// For datagrams about one object: its symbols, or requests for them. `key` is the object's own, if it is for some
+    /// only. Two sealers of one conference must never have the same `sid`.
+    pub fn object(keys: &EpochKeys, sid: u64, class: Class, key: &[u8]) -> Self {
+        Self::with(keys, sid, class, &keys.object(sid, key))
+    }
+
+    fn with(keys: &EpochKeys, sid: u64, class: Class, key: &ControlKey) -> Self {
         let header = Header { class, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
-        Self { header, cipher: Cipher::new(&key(class, keys, sid)) }
+        Self { header, cipher: Cipher::new(key) }
     }
 
     /// The session's id.
@@ -194,6 +205,8 @@ struct Live {
 pub struct Opener {
     class: Class,
     keys: EpochKeys,
+    /// Of an object: its own key, which may be empty. `None`: control datagrams are opened.
+    object: Option<Box<[u8]>>,
     live: BTreeMap<u64, Live>,
     /// Sessions that are not held, in the order in which they came or were released.
     strangers: BTreeMap<u64, u64>,
@@ -210,7 +223,12 @@ impl Opener {
     /// For datagrams of `class` only.
     pub fn of(class: Class, keys: EpochKeys) -> Self {
         let (live, strangers) = (BTreeMap::new(), BTreeMap::new());
-        Self { class, keys, live, strangers, places: 0, failures: SourceRate::default() }
+        Self { class, keys, object: None, live, strangers, places: 0, failures: SourceRate::default() }
+    }
+
+    /// For what is sealed by [`Sealer::object`] with the same `key`, and nothing else.
+    pub fn object(keys: EpochKeys, key: &[u8]) -> Self {
+        Self { object: Some(key.into()), ..Self::of(Class::Object, keys) }
     }
 
     /// The keys it opens with.
@@ -243,7 +261,11 @@ impl Opener {
     ) -> Result<Header, Refusal> {
         body.clear();
         let header = Header::parse(datagram)?;
-        if header.class != self.class || header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
+        let ours = match self.object {
+            None => header.class == self.class,
+            Some(_) => header.class != Class::Control,
+        };
+        if !ours || header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
             return Err(Refusal::Foreign);
         }
         let Header { sid, pn, .. } = header;
@@ -258,7 +280,10 @@ impl Opener {
             }
             None if is_throttled(&mut self.failures, now, source) => return Err(Refusal::Throttled),
             None => {
-                let cipher = Cipher::new(&key(self.class, &self.keys, sid));
+                let cipher = Cipher::new(&match &self.object {
+                    None => key(self.class, &self.keys, sid),
+                    Some(key) => self.keys.object(sid, key),
+                });
                 let opened = decrypt(&cipher, pn, datagram, body);
                 if opened {
                     self.remember(sid, pn, cipher);
@@ -393,6 +418,19 @@ mod tests {
         assert_eq!(second.len(), HEADER_BYTES + TAG_BYTES);
         assert_eq!(open(&mut opener, 0, SOURCE, &second).unwrap().0.pn, 2);
         assert_eq!(open(&mut Opener::new(keys(2)), 0, SOURCE, &second), Err(Refusal::Foreign));
+    }
+
+    #[test]
+    fn what_is_about_an_object_is_opened_with_its_key_and_by_nobody_else() {
+        let mut sealer = Sealer::object(&keys(1), 77, Class::Object, b"key");
+        let opened = |opener: Opener, datagram: &[u8]| open(&mut { opener }, 0, SOURCE, datagram).map(|o| o.0.class);
+        let datagram = sealed(&mut sealer, b"hello");
+        assert_eq!(opened(Opener::object(keys(1), b"key"), &datagram), Ok(Class::Object));
+        assert_eq!(opened(Opener::new(keys(1)), &datagram), Err(Refusal::Foreign));
+        let refused = opened(Opener::object(keys(1), b""), &datagram);
+        assert!(matches!(refused, Err(Refusal::NotAuthentic { .. })), "{refused:?}");
+        let control = sealed(&mut Sealer::new(&keys(1), 77), b"hello");
+        assert_eq!(opened(Opener::object(keys(1), b""), &control), Err(Refusal::Foreign));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //!          base + 16 + 4 slot + layer    one layer of one publisher   slot 0..123, layer 0 thumb .. 3 screen
 //! ports:   P + 64 + 16 slot + 0 audio, + 2 thumb, + 4 medium, + 6 full, + 8 screen; RTCP one above each;
 //!          + 10 redundancy of the audio, + 11 repair of thumb, + 12 of medium, + 13 of full, + 14 of screen
+//! files:   base + 8 + f, f 0..7: data port P + 4 + 2 f, requests one above
 //! discovery: 239.255.42.99, ff12::8000:2a63 (link), 239.195.255.99, ff15::8000:2a63 (site), port 20478
 //! ```
 //! Ports are unique for each stream: two SSRCs on one port confuse other programs' receivers. No block shares its
@@ -317,6 +318,12 @@ impl Plan {
         SocketAddr::new(media.ip(), first.wrapping_add(10 + kind.to_wire() as u16))
     }
 
+    /// Where the symbols of file group `group` (0 to 7) go; requests for them go to the port above.
+    pub fn files(&self, group: u8) -> SocketAddr {
+        let group = u16::from(group & 7);
+        SocketAddr::new(self.group(8 + u32::from(group)), self.port.wrapping_add(4 + 2 * group))
+    }
+
     fn group(&self, offset: u32) -> IpAddr {
         match self.base {
             IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(offset)).into(),
@@ -435,6 +442,11 @@ mod tests {
     fn no_two_streams_share_a_port_or_collide_with_control() {
         let plan = Plan::new(Scope::Site, ip("239.192.0.0"), 20_480).unwrap();
         let mut ports = vec![plan.control().port(), plan.control().port() + 1];
+        for group in 0..8 {
+            let data = plan.files(group);
+            ports.extend([data.port(), data.port() + 1]);
+            assert_eq!(data.ip(), plan.group(8 + u32::from(group)));
+        }
         for slot in 0..SLOTS_MAX as u8 {
             for number in 0..5 {
                 let rtp = plan.stream(slot, StreamKind::from_wire(number).unwrap());

@@ -9,6 +9,7 @@
 //!     RepairRequest repair_request = 10;                   // see wire::repair
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
+//!     Signed offer = 11;  Signed accept = 12;  Signed decline = 13;  Signed done = 15;     // see wire::object
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26;    // wire::door
 //!     Introduction introduction = 28; } }                  // see wire::relay
 //! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes; left out where said
@@ -55,8 +56,8 @@
 //! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
-//! Numbers kept for later kinds of `Message`: 3 roster, 11 offer, 12 accept, 13 decline,
-//! 14 object nack, 15 done, 18 lock, 19 title; 30 and 31 stay free for [`super::probe`].
+//! Numbers kept for later kinds of `Message`: 3 roster, 18 lock, 19 title; 14 is spoken in datagrams of its own
+//! ([`super::object`]), and so are 30 and 31 ([`super::probe`]).
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:
@@ -144,7 +145,10 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 9, 10, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
+    #[prost(
+        oneof = "Kind",
+        tags = "1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+    )]
     pub kind: Option<Kind>,
 }
 
@@ -199,6 +203,18 @@ pub enum Kind {
     /// A part of the answer.
     #[prost(message, tag = "23")]
     HistoryAnswer(HistoryAnswer),
+    /// Somebody has a file to give ([`super::object`]).
+    #[prost(message, tag = "11")]
+    Offer(Signed),
+    /// Somebody wants it.
+    #[prost(message, tag = "12")]
+    Accept(Signed),
+    /// Somebody does not.
+    #[prost(message, tag = "13")]
+    Decline(Signed),
+    /// Somebody has it.
+    #[prost(message, tag = "15")]
+    Done(Signed),
     /// Somebody is put out, or may come in again.
     #[prost(message, tag = "16")]
     Kick(Signed),

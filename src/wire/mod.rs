@@ -7,6 +7,7 @@ pub mod door;
 pub mod interest;
 pub mod jpeg_payload;
 pub mod message;
+pub mod object;
 pub mod opened;
 pub mod probe;
 pub mod relay;

@@ -11,6 +11,7 @@ use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nac
 use crate::wire::door::{self, Chain, Rekey};
 use crate::wire::interest::{KIND_INTEREST, KIND_REPORT};
 use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
+use crate::wire::object::{KIND_ACCEPT, KIND_DECLINE, KIND_DONE, KIND_OFFER};
 use crate::wire::relay::Introduction;
 use crate::wire::repair::RepairRequest;
 
@@ -66,7 +67,8 @@ pub struct Signed<'a> {
 /// One message of a body.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Opened<'a> {
-    /// A Beacon, Join or Bye, told apart by its number ([`KIND_BEACON`], [`KIND_JOIN`], [`KIND_BYE`]).
+    /// A Beacon, Join, Bye, or something about a file, told apart by its number ([`KIND_BEACON`], [`KIND_JOIN`],
+    /// [`KIND_BYE`], those of [`super::object`]).
     Signed(u8, Signed<'a>),
     /// Asks for an answer.
     Ping(Ping),
@@ -134,7 +136,9 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
             KIND_KNOCK => Opened::Door(door::Packet::Knock(message::Signed::decode(field.bytes(tag)?)?)),
             KIND_REFUSAL => Opened::Door(door::Packet::Refusal(message::Signed::decode(field.bytes(tag)?)?)),
             _ => match u8::try_from(tag) {
-                Ok(kind @ (KIND_BEACON | KIND_JOIN | KIND_BYE)) => Opened::Signed(kind, signed(field.bytes(tag)?)?),
+                Ok(
+                    kind @ (KIND_BEACON | KIND_JOIN | KIND_BYE | KIND_OFFER | KIND_ACCEPT | KIND_DECLINE | KIND_DONE),
+                ) => Opened::Signed(kind, signed(field.bytes(tag)?)?),
                 _ => return Ok(()),
             },
         };
@@ -228,7 +232,8 @@ mod tests {
             let kind = match opened {
                 Opened::Signed(KIND_BEACON, s) => Kind::Beacon(signed(s)),
                 Opened::Signed(KIND_JOIN, s) => Kind::Join(signed(s)),
-                Opened::Signed(_, s) => Kind::Bye(signed(s)),
+                Opened::Signed(KIND_BYE, s) => Kind::Bye(signed(s)),
+                Opened::Signed(kind, s) => crate::wire::object::Packet::signed(kind, signed(s)).expect("a known kind"),
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
                 Opened::Introduction(introduction) => Kind::Introduction(introduction),
@@ -260,6 +265,10 @@ mod tests {
             Kind::HistoryRequest(HistoryRequest { nonce: 1, known: vec![] }),
             Kind::HistoryAnswer(HistoryAnswer { nonce: 1, index: 2, last: true, ..HistoryAnswer::default() }),
             Kind::Kick(signed(4)),
+            Kind::Offer(message::Signed::default()),
+            Kind::Accept(message::Signed::default()),
+            Kind::Decline(message::Signed::default()),
+            Kind::Done(message::Signed::default()),
             Kind::Rekey(Rekey { turn: Some(signed(5)), ephemeral: vec![6; 32], boxes: vec![7; 56] }),
             Kind::Chain(Chain { founder: vec![8; 32], random: vec![9; 16], links: vec![signed(1)] }),
             Kind::Knock(signed(2)),

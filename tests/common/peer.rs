@@ -67,6 +67,22 @@ impl Peer {
         Peer::run(command, &["chat", conference, "--name", name, "--json"], name, folder())
     }
 
+    /// As [`Peer::chat`], with more options.
+    pub fn chat_with(command: Command, name: &str, conference: &str, more: &[&str]) -> Peer {
+        let arguments = [&["chat", conference, "--name", name, "--json"], more].concat();
+        Peer::run(command, &arguments, name, folder())
+    }
+
+    /// As [`Peer::chat_again`], with more options.
+    pub fn come_back(self, command: Command, conference: &str, more: &[&str]) -> Peer {
+        let (mut ended, name) = (self, String::new());
+        ended.await_end(SOON);
+        let name = std::mem::replace(&mut ended.name, name);
+        let folder = std::mem::replace(&mut ended.folder, folder());
+        let arguments = [&["chat", conference, "--name", &name, "--json"], more].concat();
+        Peer::run(command, &arguments, &name, folder)
+    }
+
     /// Makes `command` join with text alone as the same person, with what the one that ended has kept.
     pub fn chat_again(self, command: Command, conference: &str) -> Peer {
         let (mut ended, name) = (self, String::new());

@@ -18,4 +18,5 @@ mod memory;
 mod repair;
 mod session;
 mod texts;
+mod transfer;
 mod wire;

@@ -14,6 +14,7 @@ mod damage;
 mod demo;
 mod doctor;
 mod door;
+mod files;
 mod flood;
 mod hostile;
 mod ipv6;

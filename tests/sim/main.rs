@@ -5,4 +5,5 @@
 mod control;
 mod crowd;
 mod repair;
+mod transfer;
 mod world;

@@ -86,6 +86,7 @@ pub fn view(count: usize) -> View {
         camera_on: true,
         has_camera: true,
         notices: Vec::new(),
+        files: Vec::new(),
         elapsed_s: 754,
         summary: Vec::new(),
         examined: None,

@@ -37,7 +37,7 @@ pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
 pub use ports::FreePorts;
 pub use segment::Dscp;
-pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket};
+pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket, scoped};
 pub use watch::{Change, Watch};
 
 /// What can go wrong with interfaces and sockets.

@@ -354,7 +354,7 @@ impl UdpSocket {
 }
 
 /// Addresses that mean something on one link only are told which: those of a link, and groups.
-fn scoped(address: SocketAddr, interface: u32) -> SocketAddr {
+pub fn scoped(address: SocketAddr, interface: u32) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() || v6.ip().is_multicast() => {
             SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface).into()

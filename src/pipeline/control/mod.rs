@@ -37,6 +37,7 @@ use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
 use crate::wire::interest::{Places, Row};
 use crate::wire::message::ParticipantId;
+use crate::wire::object::Packet;
 
 pub use browse::{browse, browse_with};
 pub use sap::describe;
@@ -154,6 +155,8 @@ pub enum Command {
     Reception(Vec<Row>),
     /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
     Say(Content, Vec<ParticipantId>),
+    /// Say something about a file, sealed to those named when there are any.
+    Object(Packet, Vec<ParticipantId>),
     /// Lock the conference, or open it to whoever has the passphrase.
     Lock(bool),
     /// Put somebody out.
@@ -225,9 +228,12 @@ impl Control {
 
     /// Asks for something. False when the role has ended or too much is asked at once.
     pub fn send(&self, command: Command) -> bool {
-        let sent = self.commands.try_send(command).is_ok();
-        // Without a wake-up the command waits for the next timer.
-        sent && self.waker.wake().is_ok()
+        self.asker().ask(command)
+    }
+
+    /// Lets another thread ask.
+    pub fn asker(&self) -> Asker {
+        Asker { commands: self.commands.clone(), waker: Arc::clone(&self.waker) }
     }
 
     /// What happens, in order.
@@ -264,6 +270,28 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Asks the role for things, from any thread.
+#[derive(Clone)]
+pub struct Asker {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+impl Asker {
+    /// What is asked goes to `commands`, for a test.
+    #[cfg(test)]
+    pub fn to(commands: Sender<Command>, waker: Arc<Waker>) -> Self {
+        Self { commands, waker }
+    }
+
+    /// Asks for something. False when the role has ended or too much is asked at once.
+    pub fn ask(&self, command: Command) -> bool {
+        let sent = self.commands.try_send(command).is_ok();
+        // Without a wake-up the command waits for the next timer.
+        sent && self.waker.wake().is_ok()
     }
 }
 

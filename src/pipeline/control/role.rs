@@ -182,6 +182,7 @@ impl Role {
             Command::Want(places) => self.session.want(at, places, out),
             Command::Reception(rows) => self.session.report_reception(at, rows),
             Command::Say(content, audience) => self.session.say(at, content, &audience, out),
+            Command::Object(packet, audience) => self.session.say_of_object(at, packet, &audience, out),
             Command::Lock(on) => self.session.lock(at, on, out),
             Command::Kick(id) => self.session.kick(at, id, out),
             Command::Admit(id) => self.session.admit(at, id, out),

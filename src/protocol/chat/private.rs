@@ -38,6 +38,19 @@ pub fn seal(
     content: &Content,
     random: &mut Random,
 ) -> Option<Content> {
+    let words = Zeroizing::new(content.to_wire(name).encode_to_vec());
+    let (recipients, sealed) = seal_words(conference, author, audience, words, random)?;
+    Some(Content { body: Body::Sealed { recipients, sealed }, to: None })
+}
+
+/// As [`seal`], of any words; and whom they are sealed to.
+pub fn seal_words(
+    conference: ConferenceId,
+    author: &Identity,
+    audience: &[[u8; 32]],
+    mut words: Zeroizing<Vec<u8>>,
+    random: &mut Random,
+) -> Option<(Vec<ParticipantId>, Vec<u8>)> {
     let (ephemeral, key) = (Identity::from_seed(&drawn(random)), drawn(random));
     let mut keys = vec![*author.public()];
     for public in audience.iter().filter(|public| *public != author.public()) {
@@ -52,11 +65,10 @@ pub fn seal(
     for public in &keys {
         sealed.extend(parcel::seal(conference, &ephemeral, public, &key)?);
     }
-    let mut words = Zeroizing::new(content.to_wire(name).encode_to_vec());
     let tag = seal_once(&key, &bound(&author.id(), &recipients), &mut words)?;
     sealed.extend_from_slice(&words);
     sealed.extend(tag);
-    Some(Content { body: Body::Sealed { recipients, sealed }, to: None })
+    Some((recipients, sealed))
 }
 
 /// What `author` said to `recipients`, if `me` is one of them and it is whole.
@@ -67,6 +79,20 @@ pub fn open(
     recipients: &[ParticipantId],
     sealed: &[u8],
 ) -> Option<Content> {
+    let words = open_words(conference, me, author, recipients, sealed)?;
+    let (_, content) = Content::from_wire(wire::Content::parse(&words).ok()?)?;
+    // A seal in a seal would be a way to say what the outer one does not tell.
+    (!matches!(content.body, Body::Sealed { .. })).then_some(content)
+}
+
+/// What [`seal_words`] sealed, as [`open`].
+pub fn open_words(
+    conference: ConferenceId,
+    me: &Identity,
+    author: &ParticipantId,
+    recipients: &[ParticipantId],
+    sealed: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
     let place = recipients.iter().position(|id| *id == me.id())?;
     let (ephemeral, rest) = sealed.split_first_chunk::<PUBLIC_BYTES>()?;
     let commitment = rest.first_chunk::<COMMITMENT_BYTES>()?;
@@ -74,12 +100,7 @@ pub fn open(
     let key = parcel::open(conference, me, ephemeral, commitment, mine)?;
     let (words, tag) = sealed.get(BOXES_AT + recipients.len() * BOX_BYTES..)?.split_last_chunk::<TAG_BYTES>()?;
     let mut words = Zeroizing::new(words.to_vec());
-    if !open_once(&key, &bound(author, recipients), &mut words, tag) {
-        return None;
-    }
-    let (_, content) = Content::from_wire(wire::Content::parse(&words).ok()?)?;
-    // A seal in a seal would be a way to say what the outer one does not tell.
-    (!matches!(content.body, Body::Sealed { .. })).then_some(content)
+    open_once(&key, &bound(author, recipients), &mut words, tag).then_some(words)
 }
 
 fn drawn(random: &mut Random) -> Zeroizing<[u8; 32]> {

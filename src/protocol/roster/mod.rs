@@ -245,6 +245,13 @@ impl Roster {
         Ok(true)
     }
 
+    /// A signed message of `sid` that is no Beacon was taken in: none before it is taken any more.
+    pub fn spoke(&mut self, sid: u64, counter: u64) {
+        if let Some(member) = self.by_sid.get_mut(&sid) {
+            member.counter = member.counter.max(counter);
+        }
+    }
+
     /// Keys and ids of everybody who is here.
     pub fn keys(&self) -> impl Iterator<Item = (ParticipantId, &[u8; 32])> {
         self.by_sid.values().filter(|m| m.state == State::Present).map(|m| (m.person.id, &m.key))

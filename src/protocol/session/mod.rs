@@ -16,6 +16,7 @@
 //! ([`crate::wire::message`]).
 
 mod beacons;
+mod files;
 mod interest;
 mod outputs;
 mod porch;

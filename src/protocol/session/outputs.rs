@@ -9,6 +9,7 @@ use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::roster::{Departure, Person, StreamInfo};
 use crate::wire::message::ParticipantId;
+use crate::wire::object;
 use crate::wire::relay::Introduction;
 
 /// Where a datagram goes.
@@ -54,7 +55,7 @@ pub enum Unsaid {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Those who are here have answered, or time is up. Comes once.
     Joined {
@@ -89,6 +90,9 @@ pub enum Event {
     Said(LineId, Content),
     /// A line was not said.
     Unsaid(Content, Unsaid),
+    /// Somebody who is here said something about a file. What was sealed to oneself is open; what was sealed to others
+    /// alone is not told.
+    Object(ParticipantId, object::Packet),
     /// The same identity joined from elsewhere, later: others follow that one.
     Displaced,
     /// Where others are who hear no group, as somebody says who hears them.

@@ -25,6 +25,7 @@ use crate::time::{NtpTime, Timestamp};
 use crate::wire::chat::Packet;
 use crate::wire::discovery::{self, Datagram, SignedAnnouncement};
 use crate::wire::message::{Beacon, Join, KIND_ANNOUNCE, KIND_BYE, KIND_JOIN, Pong, SignatureContext};
+use crate::wire::object::{KIND_ACCEPT, KIND_DECLINE, KIND_DONE, KIND_OFFER};
 use crate::wire::opened::{self, Opened, Signed};
 use crate::wire::sealed::Header;
 
@@ -319,6 +320,9 @@ impl Session {
                 }
                 true
             }),
+            KIND_OFFER | KIND_ACCEPT | KIND_DECLINE | KIND_DONE => {
+                self.hear_object(sid, signed.counter, kind, signed.payload, out)
+            }
             // Whoever says the same again need not be understood again.
             _ if known && self.roster.hear_again(at.now, sid, source, signed.counter, signed.payload) => true,
             _ => Beacon::decode(signed.payload).is_ok_and(|beacon| {

@@ -1,0 +1,145 @@
+//! Datagrams of file groups.
+
+use std::net::IpAddr;
+
+use super::{Known, Mine, Role};
+use crate::limits::OBJECT_NACKS_PER_S_MAX;
+use crate::protocol::seal::Opener;
+use crate::protocol::transfer::receiver::Source;
+use crate::time::Timestamp;
+use crate::wire::object::{self, ObjectNack, Symbol};
+use crate::wire::sealed::{Class, Header};
+
+impl Role {
+    pub(in crate::pipeline::transfer) fn receive(&mut self) {
+        let (mut ears, mut buffer) = (std::mem::take(&mut self.ears), std::mem::take(&mut self.buffer));
+        let now = self.clock.now();
+        let mut body = Vec::new();
+        ears.read(&mut buffer, |group, batch| {
+            for datagram in batch.datagrams() {
+                self.hear(now, group, datagram.source.ip(), datagram.bytes, &mut body);
+            }
+        });
+        (self.ears, self.buffer) = (ears, buffer);
+    }
+
+    pub(super) fn hear(&mut self, now: Timestamp, group: u8, source: IpAddr, datagram: &[u8], body: &mut Vec<u8>) {
+        let Ok(header) = Header::parse(datagram) else {
+            return;
+        };
+        match header.class {
+            Class::Object => self.hear_symbol(now, source, &header, datagram, body),
+            Class::Feedback => self.hear_feedback(now, group, source, &header, datagram, body),
+            Class::Control => {}
+        }
+    }
+
+    pub(super) fn hear_symbol(
+        &mut self,
+        now: Timestamp,
+        source: IpAddr,
+        header: &Header,
+        datagram: &[u8],
+        body: &mut Vec<u8>,
+    ) {
+        // Only of sessions that somebody offered something in: all else costs a look.
+        let meant = |known: &&mut Known| known.offer.sid == header.sid && matches!(known.mine, Mine::Taking(_));
+        let Some(known) = self.known.values_mut().find(meant) else {
+            return;
+        };
+        let key = known.offer.key.as_slice();
+        if !self.openers.contains_key(key) {
+            self.openers.insert(key.to_vec(), Opener::object(self.config.keys.clone(), key));
+        }
+        let Some(opener) = self.openers.get_mut(key) else {
+            return;
+        };
+        if opener.open(now, source, datagram, body).is_err() {
+            return;
+        }
+        let Ok(symbol) = Symbol::parse(body) else {
+            return;
+        };
+        let Mine::Taking(taking) = &mut known.mine else {
+            return;
+        };
+        let object = taking.object;
+        if symbol.tag != object.tag() {
+            return;
+        }
+        known.heard = now;
+        taking.incoming.heard(now, header.sid, header.pn);
+        let mut steps = Vec::new();
+        taking.symbol(now, Source::Group, &symbol, &mut steps);
+        self.work_off(now, &object, &mut steps);
+    }
+
+    pub(super) fn hear_feedback(
+        &mut self,
+        now: Timestamp,
+        group: u8,
+        source: IpAddr,
+        header: &Header,
+        datagram: &[u8],
+        body: &mut Vec<u8>,
+    ) {
+        if self.is_own(header.sid) || !self.nacks.take(now, OBJECT_NACKS_PER_S_MAX) {
+            return;
+        }
+        let mut keys: Vec<Vec<u8>> = self.giving.values().filter(|g| g.group == group).map(|g| g.key.clone()).collect();
+        keys.extend(self.known.values().filter(|k| k.offer.group == u32::from(group)).map(|k| k.offer.key.clone()));
+        keys.sort_unstable();
+        keys.dedup();
+        let opened = keys.into_iter().any(|key| {
+            let opener =
+                self.openers.entry(key).or_insert_with_key(|key| Opener::object(self.config.keys.clone(), key));
+            opener.open(now, source, datagram, body).is_ok()
+        });
+        let Some(nack) = opened.then(|| ObjectNack::parse(body).ok()).flatten() else {
+            return;
+        };
+        let (Some(object), Some(member)) = (nack.object(), nack.member()) else {
+            return;
+        };
+        // Whoever says it must be where that member is.
+        if self.people.get(&member).is_none_or(|(_, address)| *address != source) {
+            return;
+        }
+        if let Some(giving) = self.giving.get_mut(&object) {
+            giving.out.nack(now, &member, &nack);
+        }
+        if let Some(known) = self.known.get_mut(&object)
+            && let Mine::Taking(taking) = &mut known.mine
+        {
+            if !nack.fetch.is_empty() && member == taking.from {
+                taking.incoming.set_alone(object::named(&nack.fetch, &self.config.me));
+            } else {
+                taking.incoming.overheard(now, &nack);
+            }
+        }
+    }
+
+    pub(super) fn is_own(&self, sid: u64) -> bool {
+        let given = self.giving.values().any(|giving| giving.sids().contains(&sid));
+        given || self.known.values().any(|known| matches!(&known.mine, Mine::Taking(taking) if taking.sid() == sid))
+    }
+
+    pub(super) fn open_ears(&mut self) {
+        let mut wanted: Vec<(u8, bool)> = self.giving.values().map(|giving| (giving.group, false)).collect();
+        for known in self.known.values().filter(|known| matches!(known.mine, Mine::Taking(_))) {
+            let group = known.offer.group as u8;
+            wanted.extend([(group, true), (group, false)]);
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        let (plan, interface) = (&self.config.plan, &self.config.interface);
+        if let Err(error) = self.ears.set(&wanted, plan, interface, &self.registry)
+            && self.complaints.take(self.clock.now(), 1)
+        {
+            tracing::warn!(%error, "cannot hear a file group");
+        }
+        if !self.giving.is_empty() && !std::mem::replace(&mut self.listening, true) {
+            self.listen();
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The transfer role without its thread: what is given and taken, and what others said about it.
+
+mod give;
+mod hear;
+mod said;
+mod serve;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::net::TcpListener;
+use mio::{Registry, Token, Waker};
+
+use super::fetch::{Fetched, Served};
+use super::giving::Giving;
+use super::prepare::{self, Outcome};
+use super::sockets::Ears;
+use super::taking::Taking;
+use super::{Command, Config, Event, FETCHED, LISTENER, Progress, Recipient, WAKE};
+use crate::device::clock::Clock;
+use crate::device::files::Source as FileSource;
+use crate::device::net::ReceiveBuffer;
+use crate::pipeline::control;
+use crate::protocol::keys::{EpochKeys, Random, order_hash};
+use crate::protocol::rate::Rate;
+use crate::protocol::seal::Opener;
+use crate::protocol::transfer::manifest::Manifest;
+use crate::protocol::transfer::sender::Answer;
+use crate::time::Timestamp;
+use crate::wire::message::ParticipantId;
+use crate::wire::object::{ObjectId, Offer, Packet, Reason};
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// How often those who lose too much are told to fetch.
+const TELL_ALONE: Duration = Duration::from_millis(500);
+/// After one who gave a file has left: until the first of those who have it goes on, and each further one.
+const TAKE_OVER: Duration = Duration::from_millis(300);
+const TAKE_OVER_EACH: Duration = Duration::from_millis(400);
+/// Answers of a crowd are spread by so much for each.
+const ANSWER_EACH: Duration = Duration::from_millis(1);
+/// Silence on the group after which it is joined anew, in case a switch forgot it.
+const REJOIN: Duration = Duration::from_secs(4);
+/// Between two attempts to fetch.
+const FETCH_AGAIN: Duration = Duration::from_secs(1);
+
+/// What one made of somebody's offer.
+enum Mine {
+    /// It is the user's turn.
+    Undecided,
+    /// Wanted, but others come first.
+    Waiting(PathBuf),
+    Declined(Reason),
+    Taking(Box<Taking>),
+    /// Whole, and where.
+    Held(PathBuf, Manifest),
+}
+
+/// An object somebody else offered.
+struct Known {
+    offer: Offer,
+    from: ParticipantId,
+    /// Who is known to want it and not have it (false), or to have it (true).
+    others: BTreeMap<ParticipantId, bool>,
+    mine: Mine,
+    answer_at: Option<Timestamp>,
+    take_over_at: Option<Timestamp>,
+    fetch_at: Timestamp,
+    fetch_only: Vec<u32>,
+    heard: Timestamp,
+}
+
+pub(super) struct Role {
+    clock: Clock,
+    config: Config,
+    registry: Registry,
+    waker: Arc<Waker>,
+    events: Sender<Event>,
+    random: Random,
+    people: BTreeMap<ParticipantId, (u64, IpAddr)>,
+    media: bool,
+    giving: BTreeMap<ObjectId, Giving>,
+    known: BTreeMap<ObjectId, Known>,
+    openers: BTreeMap<Vec<u8>, Opener>,
+    ears: Ears,
+    buffer: ReceiveBuffer,
+    nacks: Rate,
+    complaints: Rate,
+    listener: Option<TcpListener>,
+    listening: bool,
+    served: Arc<Mutex<BTreeMap<ObjectId, Served>>>,
+    serving: Arc<AtomicUsize>,
+    serving_to: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    prepared: (Sender<Outcome>, Receiver<Outcome>),
+    fetched: (Sender<Fetched>, Receiver<Fetched>),
+    progress_at: Timestamp,
+    alone_at: Timestamp,
+    told: BTreeMap<ObjectId, u64>,
+}
+
+impl Role {
+    pub(super) fn new(config: Config, events: Sender<Event>, registry: Registry, waker: Arc<Waker>) -> Self {
+        let now = config.clock.now();
+        Self {
+            clock: config.clock.clone(),
+            random: Random::new(config.seed),
+            registry,
+            waker,
+            events,
+            people: BTreeMap::new(),
+            media: false,
+            giving: BTreeMap::new(),
+            known: BTreeMap::new(),
+            openers: BTreeMap::new(),
+            ears: Ears::default(),
+            buffer: ReceiveBuffer::new(),
+            nacks: Rate::default(),
+            complaints: Rate::default(),
+            listener: None,
+            listening: false,
+            served: Arc::default(),
+            serving: Arc::default(),
+            serving_to: Arc::default(),
+            prepared: bounded(64),
+            fetched: bounded(FETCHED),
+            progress_at: now,
+            alone_at: now,
+            told: BTreeMap::new(),
+            config,
+        }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            tracing::warn!("nobody reads what the transfers tell");
+        }
+    }
+
+    fn say(&self, packet: Packet, audience: Vec<ParticipantId>) {
+        // Refused when the control role is busy: whoever needs it asks again.
+        self.config.asker.ask(control::Command::Object(packet, audience));
+    }
+
+    pub(super) fn mark_ready(&mut self, which: Token) {
+        match which {
+            LISTENER => self.accept_connections(),
+            WAKE => {}
+            group => self.ears.mark_ready(group),
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Send(ticket, path, audience, voice) => {
+                let (done, waker) = (self.prepared.0.clone(), Arc::clone(&self.waker));
+                prepare::begin(ticket, path, audience, voice, done, waker);
+            }
+            Command::Heard(from, packet) => self.heard(now, from, packet),
+            Command::Here(id, sid, address) => self.here(now, id, sid, address),
+            Command::Gone(id) => self.gone(now, &id),
+            Command::Accept(object, folder) => {
+                if let Some(known) = self.known.get_mut(&object)
+                    && matches!(known.mine, Mine::Undecided | Mine::Declined(_))
+                {
+                    known.mine = Mine::Waiting(folder);
+                }
+            }
+            Command::Decline(object, reason) => self.decline(now, &object, reason),
+            Command::Cancel(object) => self.cancel(&object, "it was taken back"),
+            Command::Media(on) => {
+                self.media = on;
+                self.giving.values_mut().for_each(|giving| giving.out.set_media(on));
+            }
+            Command::Keys(keys) => self.renew(now, keys),
+        }
+    }
+
+    // --- people ---
+
+    fn here(&mut self, now: Timestamp, id: ParticipantId, sid: u64, address: IpAddr) {
+        let before = self.people.insert(id, (sid, address));
+        if before.is_some_and(|(old, _)| old == sid) {
+            return;
+        }
+        for giving in self.giving.values_mut() {
+            if giving.audience.is_empty() || giving.audience.contains(&id) {
+                giving.out.came(now, id);
+                giving.settled = false;
+            }
+        }
+    }
+
+    fn gone(&mut self, now: Timestamp, id: &ParticipantId) {
+        self.people.remove(id);
+        self.giving.values_mut().for_each(|giving| giving.out.left(now, id));
+        let mut lost = Vec::new();
+        for (object, known) in &mut self.known {
+            known.others.remove(id);
+            if known.from == *id {
+                match &known.mine {
+                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if known.others.values().all(|has| !has) => {
+                        lost.push(*object);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for object in lost {
+            self.known.remove(&object);
+            let why = "whoever offered it left".to_owned();
+            self.tell(Event::Failed { object, why, resumes: false });
+        }
+        self.consider_taking_over(now);
+    }
+
+    /// Those who have what its giver no longer gives go on with it, one of them.
+    fn consider_taking_over(&mut self, now: Timestamp) {
+        let me = self.config.me;
+        for (object, known) in &mut self.known {
+            let orphaned = !self.people.contains_key(&known.from) && !self.giving.contains_key(object);
+            let wanted = known.others.values().any(|has| !has);
+            if !orphaned || !wanted || !matches!(known.mine, Mine::Held(..)) || !known.offer.audience.is_empty() {
+                known.take_over_at = None;
+                continue;
+            }
+            if known.take_over_at.is_none() {
+                let place = |id: &ParticipantId| order_hash(&[&object.0, &id.0]);
+                let others = known.others.iter().filter(|(_, has)| **has).map(|(id, _)| id);
+                let before = others.filter(|id| place(id) < place(&me)).count();
+                known.take_over_at = Some(now + TAKE_OVER + TAKE_OVER_EACH * before as u32);
+            }
+        }
+    }
+
+    fn renew(&mut self, now: Timestamp, keys: EpochKeys) {
+        self.config.keys = keys;
+        self.openers.clear();
+        for giving in self.giving.values_mut() {
+            giving.renew(&self.config.keys, &mut self.random);
+            giving.out.tell(now);
+        }
+        for known in self.known.values_mut() {
+            if let Mine::Taking(taking) = &mut known.mine {
+                taking.renew(&self.config.keys, self.random.next_u64());
+            }
+        }
+    }
+
+    // --- time ---
+
+    /// Does what is due, and tells when there is more to do.
+    pub(super) fn step(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        while let Ok(outcome) = self.prepared.1.try_recv() {
+            self.begin_giving(now, outcome);
+        }
+        self.take_fetched(now);
+        self.send(now);
+        self.take_steps(now);
+        self.answers(now);
+        self.begin_taking(now);
+        self.open_ears();
+        if self.progress_at <= now {
+            self.progress_at = now + PROGRESS;
+            self.tell_progress();
+        }
+        if self.alone_at <= now {
+            self.alone_at = now + TELL_ALONE;
+            self.tell_alone();
+        }
+        self.next_timeout(now)
+    }
+
+    fn next_timeout(&self, now: Timestamp) -> Timestamp {
+        let reading = self.known.values().any(|k| matches!(&k.mine, Mine::Taking(t) if t.has_to_read()));
+        if self.ears.is_ready() || reading {
+            return now;
+        }
+        let busy = !self.giving.is_empty() || !self.known.is_empty();
+        let idle = now + if busy { PROGRESS } else { super::SLEEP_MAX };
+        let giving = self.giving.values().map(|giving| giving.out.next_timeout());
+        let taking = self.known.values().flat_map(|known| {
+            let machine = match &known.mine {
+                Mine::Taking(taking) => taking.incoming.next_timeout(),
+                _ => None,
+            };
+            [machine, known.answer_at, known.take_over_at]
+        });
+        giving.chain(taking.flatten()).fold(idle, Timestamp::min)
+    }
+
+    fn send(&mut self, now: Timestamp) {
+        let mut failed = Vec::new();
+        let port = self.port();
+        for (object, giving) in &mut self.giving {
+            if let Some(asks) = giving.out.offer(now) {
+                let packet = Packet::Offer(giving.offer(asks, port, false));
+                self.config.asker.ask(control::Command::Object(packet, giving.audience.clone()));
+            }
+            let to = self.config.plan.files(giving.group);
+            if let Err(error) = giving.send(now, &self.config.socket, to) {
+                failed.push((*object, error.to_string()));
+            }
+            if giving.out.is_settled() && !std::mem::replace(&mut giving.settled, true) && !giving.inherited {
+                let settled = Event::Settled {
+                    object: *object,
+                    recipients: recipients(giving),
+                    sent: giving.out.sent(),
+                    packets_min: giving.layout().all_symbols(),
+                };
+                let _ = self.events.try_send(settled);
+            }
+        }
+        failed.into_iter().for_each(|(object, why)| self.cancel(&object, &why));
+    }
+
+    fn answers(&mut self, now: Timestamp) {
+        let mut due = Vec::new();
+        let mut inherit = Vec::new();
+        for (object, known) in &mut self.known {
+            if known.answer_at.take_if(|at| *at <= now).is_some() {
+                due.push(*object);
+            }
+            if known.take_over_at.take_if(|at| *at <= now).is_some() {
+                inherit.push(*object);
+            }
+        }
+        for object in due {
+            if let Some(known) = self.known.get(&object) {
+                self.answer(&object, known);
+            }
+        }
+        for object in inherit {
+            let Some(Known { mine: Mine::Held(path, manifest), offer, .. }) = self.known.get(&object) else {
+                continue;
+            };
+            let (path, manifest, voice, key) = (path.clone(), manifest.clone(), offer.voice.clone(), offer.key.clone());
+            match FileSource::open(&path) {
+                Ok(source) if source.size() == manifest.size => {
+                    tracing::info!("going on with a file whose giver left");
+                    self.give(now, source, manifest, Vec::new(), voice, key, true);
+                }
+                _ => tracing::warn!("cannot go on with a file: it is not where it was"),
+            }
+        }
+    }
+
+    // --- telling ---
+
+    fn tell_alone(&mut self) {
+        let me = self.config.me;
+        let said: Vec<(u8, Vec<u8>)> =
+            self.giving.values_mut().filter_map(|g| Some((g.group, g.tell_alone(me)?))).collect();
+        said.iter().for_each(|(group, datagram)| self.feed_back(*group, datagram));
+    }
+
+    fn tell_progress(&mut self) {
+        let mut all = Vec::new();
+        for (object, giving) in &self.giving {
+            if giving.out.is_active() && !giving.inherited {
+                let sent = giving.out.sent().source * crate::limits::OBJECT_SYMBOL_BYTES as u64;
+                all.push(Progress {
+                    object: *object,
+                    bytes: sent.min(giving.manifest.size),
+                    size: giving.manifest.size,
+                    bits_per_s: giving.out.bits_per_s(),
+                    recipients: Some(recipients(giving)),
+                });
+            }
+        }
+        for (object, known) in &self.known {
+            if let Mine::Taking(taking) = &known.mine {
+                let (bytes, size) = (taking.bytes(), taking.offer.size);
+                let before = self.told.insert(*object, bytes).unwrap_or(bytes);
+                let bits_per_s = 8.0 * bytes.saturating_sub(before) as f64 / PROGRESS.as_secs_f64();
+                all.push(Progress { object: *object, bytes, size, bits_per_s, recipients: None });
+            }
+        }
+        self.told.retain(|object, _| self.known.contains_key(object));
+        all.into_iter().for_each(|progress| self.tell(Event::Progress(progress)));
+    }
+
+    /// The end: what is given is taken back, so that nobody waits for it; parts stay where they are.
+    pub(super) fn close(&mut self) {
+        self.giving.clear();
+    }
+}
+
+fn recipients(giving: &Giving) -> Vec<Recipient> {
+    let blocks = giving.layout().blocks();
+    let of = |(id, member): (&ParticipantId, &crate::protocol::transfer::sender::Member)| Recipient {
+        id: *id,
+        answer: member.answer,
+        part: match member.answer {
+            Answer::Done => 1.0,
+            _ => member.blocks as f32 / blocks.max(1) as f32,
+        },
+        alone: member.alone,
+    };
+    giving.out.members().map(of).collect()
+}

@@ -1,0 +1,101 @@
+//! What is said about files: signed like a Beacon, and sealed to those it is for when that is not everybody.
+
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use super::{Event, Moment, Outputs, Session, Stage, To};
+use crate::limits::OBJECT_AUDIENCE_MAX;
+use crate::protocol::chat::private;
+use crate::wire::message::ParticipantId;
+use crate::wire::object::{Offer, Packet};
+
+impl Session {
+    /// Says something about a file. An offer to some is sealed to them; its key, name, size and kind are for nobody else.
+    /// Nothing is said before one has joined, nor when somebody it is for is not here: it will be said again.
+    pub fn say_of_object(&mut self, at: Moment, packet: Packet, audience: &[ParticipantId], out: &mut Outputs) {
+        if self.stage != Stage::Joined {
+            return;
+        }
+        let packet = match packet {
+            Packet::Offer(offer) if !audience.is_empty() => self.sealed_offer(offer, audience).map(Packet::Offer),
+            other => Some(other),
+        };
+        if let Some(packet) = packet {
+            let signed = self.signed(packet.kind(), packet.to_bytes());
+            if let Some(kind) = Packet::signed(packet.kind(), signed) {
+                self.post(To::Control, kind, out);
+            }
+        }
+        self.pump(at, out);
+    }
+
+    fn sealed_offer(&mut self, offer: Offer, audience: &[ParticipantId]) -> Option<Offer> {
+        // Who left needs no box; who comes back is offered it again.
+        let keys: Vec<[u8; 32]> =
+            audience.iter().filter_map(|id| self.roster.key(id).copied()).take(OBJECT_AUDIENCE_MAX).collect();
+        let conference = self.opener.keys().conference();
+        let inner = Offer {
+            name: offer.name,
+            size: offer.size,
+            kind: offer.kind,
+            voice: offer.voice,
+            key: offer.key,
+            ..Offer::default()
+        };
+        let words = Zeroizing::new(inner.encode_to_vec());
+        let (ids, sealed) = private::seal_words(conference, &self.identity, &keys, words, &mut self.random)?;
+        let audience = ids.iter().flat_map(|id| id.0).collect();
+        Some(Offer {
+            audience,
+            sealed,
+            name: String::new(),
+            size: 0,
+            kind: String::new(),
+            voice: None,
+            key: Vec::new(),
+            ..offer
+        })
+    }
+
+    /// A signed message of somebody who is here. Whether it could be understood.
+    pub(super) fn hear_object(&mut self, sid: u64, counter: u64, kind: u8, payload: &[u8], out: &mut Outputs) -> bool {
+        let Some(from) = self.roster.member(sid).map(|person| person.id) else {
+            self.counters.strangers += 1;
+            return true;
+        };
+        self.roster.spoke(sid, counter);
+        match Packet::parse(kind, payload) {
+            Ok(Packet::Offer(offer)) if !offer.sealed.is_empty() => {
+                let opened = self.opened_offer(&from, offer);
+                out.events.extend(opened.map(|offer| Event::Object(from, Packet::Offer(offer))));
+                true
+            }
+            // A key that everybody can read is none.
+            Ok(Packet::Offer(offer)) if !offer.key.is_empty() => false,
+            Ok(packet) => {
+                out.events.push(Event::Object(from, packet));
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// An offer sealed to some, if oneself is one of them.
+    fn opened_offer(&self, from: &ParticipantId, offer: Offer) -> Option<Offer> {
+        let conference = self.opener.keys().conference();
+        let words = private::open_words(conference, &self.identity, from, &offer.audience(), &offer.sealed)?;
+        let inner = Offer::decode(words.as_slice()).ok()?;
+        let open = Offer {
+            name: inner.name,
+            size: inner.size,
+            kind: inner.kind,
+            voice: inner.voice,
+            key: inner.key,
+            sealed: Vec::new(),
+            ..offer
+        };
+        // Bounds once more, of what was sealed.
+        let bounds = Packet::Offer(Offer { audience: Vec::new(), ..open.clone() });
+        Packet::parse(bounds.kind(), &bounds.to_bytes()).is_ok().then_some(open)
+    }
+}

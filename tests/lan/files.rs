@@ -1,0 +1,366 @@
+//! Files reach everybody who wants them, whole: through loss, kills and departures, beside voice and video, and nobody else's disk
+//! is touched.
+
+use crate::common::lan::Lan;
+use crate::common::peer::{self, PROGRAM, Peer, SOON};
+use crate::common::poll;
+use crate::common::random::Random;
+use crate::common::sandbox::{sandboxed, sh};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "Hal", "Ivy"];
+/// How long a transfer may take on a machine that does everything at once.
+const DELIVERY: Duration = Duration::from_secs(240);
+
+/// Megabytes sent, and to how many. The environment says otherwise for a run that takes minutes: `FILES=200x8`.
+fn load() -> (usize, usize) {
+    let said = std::env::var("FILES").unwrap_or_else(|_| "6x4".to_owned());
+    let numbers: Vec<usize> = said.split('x').map(|n| n.parse().expect("MEGABYTESxRECEIVERS")).collect();
+    let [megabytes, receivers] = numbers[..] else { panic!("MEGABYTESxRECEIVERS, not {said}") };
+    assert!((2..NAMES.len()).contains(&receivers), "2 to {} receivers", NAMES.len() - 1);
+    (megabytes, receivers)
+}
+
+/// Bytes that nothing shortens.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    Random::seeded().fill(&mut all, bytes);
+    all
+}
+
+/// Ada, Bob, .. each on a host of their own, with text alone; what Bob and those after him are given goes to `folder`/NAME.
+fn meeting(lan: &Lan, people: usize, folder: &Path, accept: &str) -> Vec<Peer> {
+    let place = |h: usize| folder.join(NAMES[h - 1]).to_string_lossy().into_owned();
+    let silent = ["--camera", "none", "--microphone", "none", "--accept-files", accept, "--download", &place(1)];
+    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &silent)];
+    for h in 2..=people {
+        let options = ["--accept-files", accept, "--download", &place(h)];
+        let mut peer = Peer::chat_with(lan.command(h, PROGRAM), NAMES[h - 1], "Standup", &options);
+        peer.await_joined();
+        peers.push(peer);
+    }
+    for name in &NAMES[1..people] {
+        peers[0].await_person(SOON, name, "joined");
+    }
+    peers
+}
+
+/// Loses a share of the datagrams that come to host `h`.
+fn lose(h: usize, percent: usize) {
+    sh(&format!(
+        "ip netns exec h{h} nft -f - <<'END'\n\
+         table ip lossy\ndelete table ip lossy\n\
+         table ip lossy {{ chain input {{ type filter hook input priority 0; \
+         meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
+    ));
+}
+
+fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, content).expect("a file to send");
+    path
+}
+
+fn send(peer: &mut Peer, path: &Path) {
+    peer.tell(&json!({"do": "send", "path": path}));
+}
+
+/// Waits until the file called `name` is there, and returns where.
+#[track_caller]
+fn await_file(peer: &mut Peer, name: &str) -> PathBuf {
+    let (_, event) = peer.await_event(DELIVERY, |e| e["event"] == "file" && e["name"] == name);
+    PathBuf::from(event["path"].as_str().expect("a path"))
+}
+
+#[track_caller]
+fn assert_same(path: &Path, content: &[u8]) {
+    let got = std::fs::read(path).expect("the file that came");
+    assert!(got == content, "{} has {} bytes of {}, and others", path.display(), got.len(), content.len());
+}
+
+/// Names of what is in a folder; empty when there is none.
+fn listed(folder: &Path) -> Vec<String> {
+    let Ok(all) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut all: Vec<String> = all.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
+    sandboxed("files::one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes", || {
+        let (megabytes, receivers) = load();
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(receivers + 1);
+        let mut peers = meeting(&lan, receivers + 1, folder.path(), "all");
+        let content = noise(megabytes * 1_000_000);
+        for (percent, most) in [(0, 1.02), (1, 1.05), (5, 1.15)] {
+            (2..=receivers + 1).for_each(|h| lose(h, percent));
+            let name = format!("{percent}.bin");
+            let path = write(folder.path(), &name, &content);
+            let began = Instant::now();
+            send(&mut peers[0], &path);
+            let (_, sent) = peers[0].await_event(DELIVERY, |e| e["event"] == "sent" && e["name"] == name.as_str());
+            let took = began.elapsed();
+            for peer in &mut peers[1..] {
+                assert_same(&await_file(peer, &name), &content);
+            }
+            let (packets, least) =
+                (sent["packets"].as_f64().expect("a number"), sent["packets_min"].as_f64().expect("one"));
+            println!(
+                "{megabytes} MB to {receivers} at {percent} % loss: {packets} packets, least {least}: {:+.2} %, {:.2} s",
+                100.0 * (packets / least - 1.0),
+                took.as_secs_f64()
+            );
+            // A machine that stops for a second loses more than the network.
+            assert!(packets / least <= most + 0.1, "{percent} %: {packets} of {least}");
+            assert!(sent["people"].as_array().expect("people").iter().all(|p| p["state"] == "has it"), "{sent}");
+        }
+    });
+}
+
+#[test]
+fn people_decide_what_they_take_and_nothing_is_overwritten() {
+    sandboxed("files::people_decide_what_they_take_and_nothing_is_overwritten", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan, 3, folder.path(), "ask");
+        let bobs = folder.path().join("Bob");
+        std::fs::create_dir(&bobs).expect("folder");
+        write(&bobs, "note.txt", b"Bob's own");
+        let path = write(folder.path(), "note.txt", b"hello");
+        send(&mut peers[0], &path);
+        for peer in &mut peers[1..] {
+            let (_, offer) = peer.await_event(SOON, |e| e["event"] == "offer");
+            assert_eq!(
+                (&offer["name"], &offer["size"], &offer["from"]),
+                (&json!("note.txt"), &json!(5), &json!("Ada"))
+            );
+            let answer = if peer.name == "Bob" { "accept" } else { "decline" };
+            peer.tell(&json!({"do": answer, "offer": offer["offer"]}));
+        }
+        assert_eq!(await_file(&mut peers[1], "note.txt"), bobs.join("note (1).txt"));
+        assert_same(&bobs.join("note.txt"), b"Bob's own");
+        assert_same(&bobs.join("note (1).txt"), b"hello");
+        let (_, sent) = peers[0].await_event(SOON, |e| e["event"] == "sent");
+        let states: Vec<&Value> = sent["people"].as_array().expect("people").iter().map(|p| &p["state"]).collect();
+        assert!(states.contains(&&json!("has it")) && states.contains(&&json!("declined")), "{sent}");
+        assert_eq!(listed(&folder.path().join("Cyd")), [""; 0], "who declined has nothing on disk");
+        // An empty file, and one that is not there.
+        let empty = write(folder.path(), "empty", b"");
+        send(&mut peers[0], &empty);
+        peers[1].await_event(SOON, |e| e["event"] == "offer" && e["name"] == "empty");
+        peers[1].tell(&json!({"do": "accept"}));
+        assert_same(&await_file(&mut peers[1], "empty"), b"");
+        send(&mut peers[0], Path::new("/no/such/file"));
+        peers[0].await_event(SOON, |e| e["event"] == "file_failed");
+        // For one alone: the other learns nothing of it.
+        let secret = write(folder.path(), "secret.txt", b"between us");
+        peers[0].tell(&json!({"do": "send", "path": secret, "to": "Bob"}));
+        let (_, offer) = peers[1].await_event(SOON, |e| e["event"] == "offer" && e["name"] == "secret.txt");
+        assert_eq!(offer["private"], true);
+        peers[1].tell(&json!({"do": "accept", "offer": offer["offer"], "always": true}));
+        assert_same(&await_file(&mut peers[1], "secret.txt"), b"between us");
+        // From now on everything of hers is taken.
+        let more = write(folder.path(), "more.txt", b"more");
+        send(&mut peers[0], &more);
+        assert_same(&await_file(&mut peers[1], "more.txt"), b"more");
+        let seen = peers[2].drain_events();
+        assert!(!seen.iter().any(|e| e["name"] == "secret.txt"), "Cyd was told of what was for Bob");
+    });
+}
+
+#[test]
+fn a_folder_comes_as_one_archive_by_the_command_line() {
+    sandboxed("files::a_folder_comes_as_one_archive_by_the_command_line", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan, 2, folder.path(), "all");
+        let docs = folder.path().join("docs");
+        std::fs::create_dir_all(docs.join("deep")).expect("folders");
+        write(&docs, "a.txt", b"a");
+        write(&docs.join("deep"), "b.txt", b"b");
+        let home = tempfile::tempdir().expect("temporary folder");
+        let run = |arguments: &[&str]| {
+            let mut command = lan.command(3, PROGRAM);
+            peer::private(&mut command, &home);
+            command.arg("send").args(arguments).args(["--name", "Zoe"]).output().expect("run send")
+        };
+        let sent = run(&[docs.to_str().expect("a path"), "Standup"]);
+        let (out, errors) = (String::from_utf8_lossy(&sent.stdout), String::from_utf8_lossy(&sent.stderr));
+        assert_eq!(sent.status.code(), Some(0), "{out}{errors}");
+        assert!(out.contains("docs.tar: all 2 have it"), "{out}");
+        let archive = await_file(&mut peers[1], "docs.tar");
+        let listing = std::process::Command::new("tar").arg("tf").arg(&archive).output().expect("tar");
+        assert_eq!(String::from_utf8_lossy(&listing.stdout), "docs/\ndocs/a.txt\ndocs/deep/\ndocs/deep/b.txt\n");
+        assert_eq!(run(&["/no/such/file", "Standup"]).status.code(), Some(6));
+        assert_eq!(run(&[docs.to_str().expect("a path"), "Standup", "--to", "Nobody"]).status.code(), Some(6));
+    });
+}
+
+#[test]
+fn who_is_killed_goes_on_where_it_ended_and_so_does_who_sends() {
+    sandboxed("files::who_is_killed_goes_on_where_it_ended_and_so_does_who_sends", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan, 3, folder.path(), "all");
+        let mut random = Random::seeded();
+        let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+        for round in 0..rounds {
+            let name = format!("{round}.bin");
+            let content = noise(25_000_000 + round);
+            let path = write(folder.path(), &name, &content);
+            send(&mut peers[0], &path);
+            let killed = if round % 2 == 0 { 1 } else { 0 };
+            let part = random.below(60) as u64 * 200_000 + 1_500_000;
+            let under_way =
+                |e: &Value| e["event"] == "progress" && e["name"] == name.as_str() && e["bytes"].as_u64() >= Some(part);
+            peers[1].await_event(DELIVERY, under_way);
+            let before = listed(&folder.path().join("Bob"));
+            assert!(!before.contains(&name), "not whole, and under its name: {before:?}");
+            peers[killed].signal("KILL");
+            let options = ["--accept-files", "all", "--download"];
+            let place = folder.path().join(NAMES[killed]).to_string_lossy().into_owned();
+            let again = [&options[..], &[&place]].concat();
+            let blocks = blocks_had(&folder.path().join("Bob"));
+            let old = peers.remove(killed);
+            let mut back = old.come_back(lan.command(killed + 1, PROGRAM), "Standup", &again);
+            back.await_joined();
+            peers.insert(killed, back);
+            if killed == 0 {
+                // Who sends again the same file offers the same object.
+                send(&mut peers[0], &path);
+            }
+            for n in [1, 2] {
+                assert_same(&await_file(&mut peers[n], &name), &content);
+            }
+            println!("round {round}: killed {} with {blocks} blocks at Bob's; whole", NAMES[killed]);
+            assert!(!listed(&folder.path().join("Bob")).iter().any(|f| f.contains(".part")), "nothing is left over");
+        }
+    });
+}
+
+/// Blocks that are noted as written.
+fn blocks_had(folder: &Path) -> u64 {
+    let list = listed(folder).into_iter().find(|name| name.ends_with(".blocks"));
+    list.map_or(0, |name| std::fs::metadata(folder.join(name)).map_or(0, |facts| facts.len() / 4))
+}
+
+#[test]
+fn another_who_has_it_goes_on_when_the_sender_left() {
+    sandboxed("files::another_who_has_it_goes_on_when_the_sender_left", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan, 3, folder.path(), "ask");
+        let content = noise(3_000_000);
+        let path = write(folder.path(), "a.bin", &content);
+        send(&mut peers[0], &path);
+        for peer in &mut peers[1..] {
+            peer.await_event(SOON, |e| e["event"] == "offer");
+        }
+        peers[1].tell(&json!({"do": "accept"}));
+        assert_same(&await_file(&mut peers[1], "a.bin"), &content);
+        peers[0].tell(&json!({"do": "leave"}));
+        peers[2].await_person(SOON, "Ada", "left");
+        peers[2].tell(&json!({"do": "accept", "offer": "a.bin"}));
+        assert_same(&await_file(&mut peers[2], "a.bin"), &content);
+    });
+}
+
+#[test]
+fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
+    sandboxed("files::one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(5);
+        let mut peers = meeting(&lan, 5, folder.path(), "all");
+        let content = noise(15_000_000);
+        let mut times = Vec::new();
+        for (name, percent) in [("good.bin", 0), ("bad.bin", 30)] {
+            lose(5, percent);
+            let path = write(folder.path(), name, &content);
+            let began = Instant::now();
+            send(&mut peers[0], &path);
+            let last = peers[1..4].iter_mut().map(|peer| {
+                let (at, event) = peer.await_event(DELIVERY, |e| e["event"] == "file" && e["name"] == name);
+                assert_same(Path::new(event["path"].as_str().expect("a path")), &content);
+                at
+            });
+            times.push(last.max().expect("three").duration_since(began));
+            assert_same(&await_file(&mut peers[4], name), &content);
+        }
+        let slower = times[1].as_secs_f64() / times[0].as_secs_f64();
+        println!(
+            "three on good links: {:?} beside one of the same, {:?} beside one at 30 % loss: {slower:.2}",
+            times[0], times[1]
+        );
+        assert!(slower < 2.5, "{times:?}");
+    });
+}
+
+#[test]
+fn voice_and_video_go_on_while_a_file_is_sent() {
+    sandboxed("files::voice_and_video_go_on_while_a_file_is_sent", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(4);
+        let place = |h: usize| folder.path().join(NAMES[h - 1]).to_string_lossy().into_owned();
+        let mut peers = Vec::new();
+        for h in 1..=4 {
+            let folder = place(h);
+            let more = ["--accept-files", "all", "--download", folder.as_str()];
+            let command = lan.command(h, PROGRAM);
+            peers.push(match h {
+                1 => Peer::start(command, NAMES[0], "Standup", &more),
+                _ => Peer::join(command, NAMES[h - 1], "Standup", &more),
+            });
+        }
+        peer::await_all_meet(&peers.iter().collect::<Vec<_>>());
+        let before = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
+        let content = noise(15_000_000);
+        let path = write(folder.path(), "a.bin", &content);
+        send(&mut peers[0], &path);
+        peers[1].await_event(SOON, |e| e["event"] == "progress");
+        let during = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
+        for peer in &mut peers[1..] {
+            assert_same(&await_file(peer, "a.bin"), &content);
+        }
+        for (n, window) in during.iter().enumerate() {
+            for (other, name) in NAMES[..4].iter().enumerate().filter(|(other, _)| *other != n) {
+                let shown = window.shown_share(name, &during[other], peer::CAMERA_FPS);
+                let was = before[n].shown_share(name, &before[other], peer::CAMERA_FPS);
+                let concealed = window.concealed_share(name);
+                println!(
+                    "{} sees {:.1} % of {name}'s frames ({:.1} % before), {:.1} % of the voice made up",
+                    NAMES[n],
+                    100.0 * shown,
+                    100.0 * was,
+                    100.0 * concealed
+                );
+                // With room for a machine that does everything at once: the figures stand above.
+                assert!(shown >= 0.95 * was.min(1.0) - 0.15, "{} sees {shown} of {name}'s frames", NAMES[n]);
+                assert!(concealed <= 0.1, "{} hears {concealed} of {name}'s voice made up", NAMES[n]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_disk_without_room_declines_and_says_so() {
+    sandboxed("files::a_disk_without_room_declines_and_says_so", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(2);
+        let small = folder.path().join("Bob");
+        std::fs::create_dir(&small).expect("folder");
+        sh(&format!("mount -t tmpfs -o size=3m none {}", small.display()));
+        let mut peers = meeting(&lan, 2, folder.path(), "all");
+        let path = write(folder.path(), "big.bin", &noise(5_000_000));
+        send(&mut peers[0], &path);
+        let (_, failed) = peers[1].await_event(SOON, |e| e["event"] == "file_failed");
+        assert!(failed["text"].as_str().is_some_and(|t| t.contains("no room")), "{failed}");
+        let (_, sent) = peers[0].await_event(SOON, |e| e["event"] == "sent");
+        assert_eq!(sent["people"][0]["state"], "declined", "{sent}");
+        assert_eq!(listed(&small), [""; 0], "nothing stays behind");
+        assert!(poll(SOON, || peers[1].runs().then_some(())).is_some());
+    });
+}
