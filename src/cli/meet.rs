@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
-use super::invite::{self, Invite};
+use crate::conference::invite::{self, Invite};
 use super::passphrase::{self, Trial};
 use super::{ParticipantOptions, json, list, participate, qr, report};
 use crate::conference::config::Config;

@@ -7,7 +7,6 @@ pub mod demo;
 pub mod devices;
 pub mod failure;
 pub mod history;
-pub mod invite;
 pub mod json;
 pub mod list;
 pub mod meet;

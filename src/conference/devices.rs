@@ -156,7 +156,7 @@ impl Director {
     }
 
     /// Replaces the announced stream of a kind, or takes it out.
-    fn announce(&mut self, kind: StreamKind, stream: Option<StreamInfo>) {
+    pub(super) fn announce(&mut self, kind: StreamKind, stream: Option<StreamInfo>) {
         let before = self.streams.iter().find(|s| s.kind == kind);
         if before == stream.as_ref() {
             return;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::director::Director;
 use super::people::{Other, Received};
 use super::tap::Taps;
+use super::view::Hearing;
 use crate::device::sound::SpeakerSpec;
 use crate::limits::SLOTS_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
@@ -61,6 +62,7 @@ struct Opening {
     video: Option<(Received, StreamInfo)>,
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
+    hearing: Hearing,
     offset: ClockOffset,
 }
 
@@ -145,7 +147,7 @@ impl Director {
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
         let of = (other.person.id, other.person.sid);
-        Some(Opening { key: other.key, of, video, voice, picture, offset })
+        Some(Opening { key: other.key, of, video, voice, picture, hearing: other.hearing, offset })
     }
 
     pub(super) fn again_after(&mut self, now: Timestamp) {
@@ -153,7 +155,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, of, video, voice, picture, offset } = opening;
+        let Opening { key, of, video, voice, picture, hearing, offset } = opening;
         let mut opened = Opened::default();
         if let Some((received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -172,6 +174,7 @@ impl Director {
             let opener = self.opener(of, &stream);
             match self.voices.add(key) {
                 Ok(stats) if self.subscribe(now, key, &received, &offset, opener, Sink::Audio) => {
+                    self.voices.set_volume(key, hearing.gain());
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -229,6 +232,6 @@ impl Director {
 }
 
 /// The key of one of a person's streams: eight of them a person.
-fn stream_key(person: u64, kind: StreamKind) -> u64 {
+pub(super) fn stream_key(person: u64, kind: StreamKind) -> u64 {
     person * 8 + u64::from(kind.to_wire())
 }

@@ -1,12 +1,16 @@
 //! What the director knows, as others see it.
 
+use std::sync::Arc;
+
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
 use super::tap::Tapped;
-use super::view::View;
+use super::invite::Invite;
+use super::talk::Talk;
+use super::view::{DevicesView, Knock, PersonView, View};
 use crate::pipeline::control;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
@@ -43,6 +47,16 @@ pub struct State {
     pub tapped: Option<Tapped>,
     /// It is over.
     pub ended: bool,
+    /// Who waits at the door.
+    pub knocks: Vec<Knock>,
+    /// One's own knock is not answered yet.
+    pub waiting: bool,
+    /// What was said, for the window.
+    pub talk: Talk,
+    /// What others are invited with.
+    pub invite: Arc<Invite>,
+    /// Devices in use.
+    pub devices: DevicesView,
     /// Who decides.
     pub rule: super::door::Rule,
     /// Others decided so.
@@ -68,6 +82,11 @@ impl State {
             summary: Vec::new(),
             tapped: None,
             ended: false,
+            knocks: Vec::new(),
+            waiting: false,
+            talk: Talk::default(),
+            invite: Arc::new(ready.invite.clone()),
+            devices: ready.devices.clone(),
             rule: super::door::Rule::default(),
             outcome: None,
             cpu_before_s: 0.0,
@@ -76,10 +95,20 @@ impl State {
 
     /// As the window shows it.
     pub fn view(&mut self, now: Timestamp) -> View {
+        let rank = self.rule.rank(&self.own.id);
+        let own = self.own.view().map(|me| PersonView { rank, ..me });
         View {
             title: self.title.clone(),
             open: self.open,
-            people: self.own.view().into_iter().chain(self.people.views(now)).collect(),
+            me: self.own.name.clone(),
+            rank,
+            locked: self.rule.locked,
+            waiting: self.waiting,
+            knocks: self.knocks.clone(),
+            invite: Some(Arc::clone(&self.invite)),
+            talk: self.talk.clone(),
+            devices: self.devices.clone(),
+            people: own.into_iter().chain(self.people.views(now, &self.rule)).collect(),
             muted: self.own.muted,
             has_microphone: self.own.has_microphone,
             camera_on: self.own.camera_on,
