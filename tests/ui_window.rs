@@ -38,6 +38,9 @@ fn program(name: &str) -> bool {
 fn view() -> View {
     let me = PersonView {
         key: 1,
+        id: "1".into(),
+        rank: Default::default(),
+        hearing: Default::default(),
         name: "Ada".into(),
         me: true,
         muted: false,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
-use crate::conference::invite::{self, Invite};
 use super::passphrase::{self, Trial};
 use super::{ParticipantOptions, json, list, participate, qr, report};
 use crate::conference::config::Config;
+use crate::conference::invite::{self, Invite};
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
 use crate::device::net::Interface;

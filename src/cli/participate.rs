@@ -18,6 +18,8 @@ use crate::conference::view::{Command, NoticeKind};
 use crate::conference::{Conference, Entry, Event, Role};
 use crate::pipeline::slot::PictureInfo;
 use crate::ui;
+use crate::ui::look::Preferences;
+use crate::ui::words::Language;
 
 /// How long the last events may take to be written once the conference is left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -144,6 +146,8 @@ fn show(
         title: format!("{} - Roundtable", conference.title()),
         size: (config.size.width, config.size.height),
         scale: config.scale,
+        preferences: preferences(config),
+        next: (config.quality, config.interface.clone().unwrap_or_default()),
         screenshot: options.screenshot.clone(),
         ..ui::Options::default()
     };
@@ -162,6 +166,19 @@ fn show(
         ui::window::run(feed, conference.commands(), shown, clock, &setup)
     };
     result.map_err(no_picture)
+}
+
+/// What the settings say of the window.
+pub fn preferences(config: &Config) -> Preferences {
+    let locale =
+        || ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let language = config.language.clone().or_else(locale).unwrap_or_default();
+    Preferences {
+        light: config.light,
+        language: Language::of_locale(&language),
+        crop: config.fill_tiles,
+        text_percent: config.scale.map(|scale| (scale * 100.0).round() as u16),
+    }
 }
 
 fn no_picture(error: ui::Error) -> Failure {

@@ -21,6 +21,7 @@ mod follow;
 mod hearing;
 pub mod history;
 pub mod invite;
+pub mod kept;
 mod latency;
 mod notices;
 mod own;

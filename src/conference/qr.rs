@@ -31,7 +31,8 @@ mod tests {
     #[test]
     fn a_code_has_its_finders_and_a_book_has_no_code() {
         let code = Code::of("roundtable:Standup").unwrap();
-        let corner = |x, y| (0..7).all(|i| code.is_dark(x + i, y) && code.is_dark(x, y + i)) && !code.is_dark(x + 1, y + 1);
+        let corner =
+            |x, y| (0..7).all(|i| code.is_dark(x + i, y) && code.is_dark(x, y + i)) && !code.is_dark(x + 1, y + 1);
         assert!(corner(0, 0) && corner(code.side - 7, 0) && corner(0, code.side - 7));
         assert!(!code.is_dark(code.side, 0) && !code.is_dark(0, code.side));
         assert_eq!(Code::of(&"x".repeat(5_000)), None);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::entry::Ready;
+use super::invite::Invite;
 use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
-use super::tap::Tapped;
-use super::invite::Invite;
 use super::talk::Talk;
+use super::tap::Tapped;
 use super::view::{DevicesView, Knock, PersonView, View};
 use crate::pipeline::control;
 use crate::time::Timestamp;

@@ -19,11 +19,14 @@ use crate::device::clock::Clock;
 use crate::pipeline::slot::{PictureInfo, Waker};
 use crate::time::Timestamp;
 use crate::ui::app::{self, App, FrameOutput};
+use crate::ui::clipboard::Clipboard;
+use crate::ui::devices::Lists;
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
+use crate::ui::keeper::Keeper;
 use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
-use crate::ui::{Error, Options, locale, theme};
+use crate::ui::{Error, Options, browser, locale};
 
 /// Time between looks at mouse and keys: shorter than any click where clicks can happen.
 const LOOK_MOUSE: Duration = Duration::from_millis(8);
@@ -112,6 +115,8 @@ struct Shell {
     app: App,
     pace: Pace,
     waker: Arc<Waker>,
+    clipboard: Clipboard,
+    keeper: Keeper,
     opened: Timestamp,
     looked: Timestamp,
     shown: Timestamp,
@@ -125,17 +130,23 @@ impl Shell {
         let mut window = open_window(options)?;
         // The loop keeps its own pace; minifb's would be a second one.
         window.set_target_fps(0);
-        let [_, r, g, b] = theme::STAGE.to_be_bytes();
+        let [_, r, g, b] = options.preferences.look().colours.stage_pixel().to_be_bytes();
         window.set_background_color(r, g, b);
         let waker = Arc::new(Waker::default());
         let scale = options.scale.unwrap_or_else(desktop_scale);
-        let app = App::new(options.size, app::Options { scale, waker: waker.clone() });
+        let preferences = options.preferences;
+        let setup = app::Options { scale, waker: waker.clone(), preferences, system_fonts: true };
+        let mut app = App::new(options.size, setup);
+        app.set_devices(Lists::of_system(Arc::clone(&waker)));
+        app.set_next(options.next.0, &options.next.1);
         Ok(Self {
             input: Input::new(&mut window),
             window,
             events: Vec::new(),
             app,
             pace: Pace::new(options.fps),
+            keeper: Keeper::new(Arc::clone(&waker)),
+            clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
             opened: now,
             looked: now,
@@ -154,15 +165,30 @@ impl Shell {
             focused: self.input.focused(),
             ..Default::default()
         };
-        self.app.frame(view, input, now)
+        let mut output = self.app.frame(view, input, now);
+        if let Some(text) = output.copied.take() {
+            self.clipboard.copy(text);
+        }
+        self.keeper.keep(std::mem::take(&mut output.settings));
+        if let Some(outcome) = self.keeper.outcome() {
+            self.app.kept(outcome);
+        }
+        if let Some(address) = output.opened.take() {
+            browser::open(&address);
+        }
+        output
     }
 
     /// Gives the display the frame when it differs from what it has, or may have lost.
     fn hand_over(&mut self, output: &FrameOutput, now: Timestamp, clock: &Clock) -> Result<(), Error> {
         if output.cursor != self.cursor {
             self.cursor = output.cursor;
-            let hand = output.cursor == egui::CursorIcon::PointingHand;
-            self.window.set_cursor_style(if hand { CursorStyle::OpenHand } else { CursorStyle::Arrow });
+            self.window.set_cursor_style(match output.cursor {
+                egui::CursorIcon::PointingHand => CursorStyle::OpenHand,
+                egui::CursorIcon::Text => CursorStyle::Ibeam,
+                egui::CursorIcon::ResizeHorizontal => CursorStyle::ResizeLeftRight,
+                _ => CursorStyle::Arrow,
+            });
         }
         let refresh = if now.since(self.opened) < NEW { REFRESH_NEW } else { REFRESH };
         if !output.changed && now.since(self.shown) < refresh {
@@ -188,6 +214,10 @@ impl Shell {
             self.looked = now;
             self.input.collect(&self.window, self.app.pixels_per_point(), &mut self.events);
         }
+        if self.input.wants_paste() {
+            self.clipboard.paste();
+        }
+        self.events.extend(self.clipboard.pasted().map(egui::Event::Paste));
         if !self.events.is_empty() || self.window.get_size() != self.size {
             return self.pace.rest(now);
         }

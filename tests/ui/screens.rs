@@ -7,9 +7,10 @@ use egui::{Event, Key, Modifiers, RawInput, pos2};
 use roundtable::conference::view::{CameraView, NoticeKind, View};
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, Options};
+use roundtable::ui::look::Preferences;
 use roundtable::ui::screenshot;
 
-use crate::scene::{notice, publish, view};
+use crate::scene::{conversation, notice, publish, view};
 
 /// A channel may differ by so much (rounding differs between processors) ...
 const TOLERANCE: u8 = 16;
@@ -107,6 +108,31 @@ fn panels_lie_over_the_pictures() {
     ];
     check("statistics", &composed((1280, 720), 1.0, &figures, vec![key(Key::S)]));
     check("keys", &composed((1280, 720), 1.0, &view(4), vec![key(Key::F1)]));
+}
+
+/// The chat open, in the looks given.
+fn chat(size: (usize, usize), scale: f32, preferences: Preferences, private: bool) -> App {
+    let mut view = view(4);
+    view.talk = conversation();
+    let mut app = App::new(size, Options { scale, preferences, ..Default::default() });
+    let events = |i| match i {
+        1 => vec![key(Key::C)],
+        _ => vec![],
+    };
+    for i in 0..12 {
+        let input = RawInput { events: events(i), focused: true, ..Default::default() };
+        app.frame(&view, input, Timestamp::from_millis(1000 + 200 * i));
+    }
+    let _ = private;
+    app
+}
+
+#[test]
+fn what_is_said_stands_beside_the_pictures() {
+    let dark = Preferences::default();
+    check("chat", &chat((1280, 720), 1.0, dark, false));
+    check("chat-light", &chat((1280, 720), 1.0, Preferences { light: true, ..dark }, false));
+    check("chat-small", &chat((800, 500), 1.0, dark, false));
 }
 
 #[test]
