@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench frame_latency [-- SECONDS]`
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -117,7 +117,7 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
         .map(|n| {
             let socket = Arc::new(UdpSocket::unicast(&interface, 0).expect("a free port"));
             let port = socket.local_addr().port() & !1;
-            let rtp = SocketAddrV4::new(Ipv4Addr::new(239, 255, 202, n as u8), port);
+            let rtp = SocketAddr::from((Ipv4Addr::new(239, 255, 202, n as u8), port));
             let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
             slot.want(pictures[0].width, pictures[0].height);
             let sink = Sink::Video { slot, stats: stats.clone(), true_size: None };
@@ -149,7 +149,7 @@ fn send(
     pictures: &[Yuv],
     clock: &Clock,
     socket: Arc<UdpSocket>,
-    rtp: SocketAddrV4,
+    rtp: SocketAddr,
     n: u32,
     streams: u32,
     seconds: u32,

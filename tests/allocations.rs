@@ -4,7 +4,7 @@
 //! Counts every allocation of the process; what C libraries allocate among themselves does not pass here.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,9 +78,9 @@ fn loopback() -> Interface {
 }
 
 /// The way out to a group of this test alone.
-fn egress(interface: &Interface, last: u8) -> (Egress, SocketAddrV4) {
+fn egress(interface: &Interface, last: u8) -> (Egress, SocketAddr) {
     let socket = Arc::new(UdpSocket::unicast(interface, 0).expect("a free port"));
-    let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 203, last), socket.local_addr().port() & !1);
+    let group = SocketAddr::from((Ipv4Addr::new(239, 255, 203, last), socket.local_addr().port() & !1));
     let destination = Destination::default();
     destination.set(Some(group));
     (Egress { socket, destination }, group)
@@ -138,7 +138,7 @@ fn taps() -> u64 {
     let (egress, rtp) = egress(&interface, 3);
     let player = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     player.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
-    let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, player.local_addr().expect("bound").port());
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, player.local_addr().expect("bound").port()));
     let out = Arc::new(UdpSocket::unicast(&interface, 0).expect("a free port"));
     let source = tap::Source {
         rtp,
@@ -236,14 +236,14 @@ fn moment(ms: u64) -> Moment {
     Moment { now: Timestamp::from_millis(1_000 + ms), wall: NtpTime::from_unix(Duration::from_millis(1_000 + ms)) }
 }
 
-fn address(n: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1 + n as u8), 4_000)
+fn address(n: usize) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1 + n as u8), 4_000))
 }
 
 impl Pair {
     fn new() -> Self {
         let conference = ConferenceId([7; 16]);
-        let plan = Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("legal");
+        let plan = Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).expect("legal");
         let stream = |kind| StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 };
         let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];
         let mut out = [Outputs::default(), Outputs::default()];

@@ -1,7 +1,7 @@
 //! RTP/JPEG of FFmpeg and GStreamer is received as our own is, and they receive ours. Skipped, with a message, where they
 //! are not installed.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -67,11 +67,11 @@ fn start(program: &str, arguments: Vec<String>) -> Peer {
 
 /// Socket and group of one test alone: nobody else on this machine holds the socket's port as long as it lives. The
 /// group's port is another one, below those the system hands out, as GStreamer binds it for every address.
-fn group(last: u8) -> (Interface, UdpSocket, SocketAddrV4) {
+fn group(last: u8) -> (Interface, UdpSocket, SocketAddr) {
     let interface = Interface::choose(Some("127.0.0.1")).expect("every machine has a loopback");
     let socket = UdpSocket::unicast(&interface, 0).expect("a free port");
     let rtp =
-        SocketAddrV4::new(Ipv4Addr::new(239, 255, 203, last), 10_000 + socket.local_addr().port() % 20_000 / 2 * 2);
+        SocketAddr::from((Ipv4Addr::new(239, 255, 203, last), 10_000 + socket.local_addr().port() % 20_000 / 2 * 2));
     (interface, socket, rtp)
 }
 
@@ -91,7 +91,7 @@ fn planes() -> Vec<u8> {
 
 /// Receives what `program`, given the group, sends of the scene in a file, and compares it with the scene.
 #[track_caller]
-fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddrV4) -> Vec<String>) {
+fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddr) -> Vec<String>) {
     if !is_installed(program) {
         return;
     }
@@ -132,7 +132,7 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddrV4) -> Vec
     assert_eq!(stats.rejected.load(Ordering::Relaxed), 0, "{stats:?}");
 }
 
-fn ffmpeg(scene: &Path, rtp: SocketAddrV4, extra: &[&str]) -> Vec<String> {
+fn ffmpeg(scene: &Path, rtp: SocketAddr, extra: &[&str]) -> Vec<String> {
     let size = format!("{WIDTH}x{HEIGHT}");
     let input = scene.display().to_string();
     let to = format!("rtp://{rtp}?ttl=0&pkt_size=1400&localaddr=127.0.0.1");
@@ -155,7 +155,7 @@ fn ffmpeg_with_one_table_for_both_is_received() {
     check("ffmpeg", 2, |scene, rtp| ffmpeg(scene, rtp, &[]));
 }
 
-fn gstreamer(scene: &Path, rtp: SocketAddrV4, payloader: &str) -> Vec<String> {
+fn gstreamer(scene: &Path, rtp: SocketAddr, payloader: &str) -> Vec<String> {
     let bytes = WIDTH * HEIGHT * 3 / 2;
     format!(
         "-q multifilesrc location={} loop=true blocksize={bytes} \
@@ -191,7 +191,7 @@ fn check_receiver(
     program: &str,
     last: u8,
     master: Option<&Master>,
-    arguments: impl Fn(&Path, &Path, SocketAddrV4) -> Vec<String>,
+    arguments: impl Fn(&Path, &Path, SocketAddr) -> Vec<String>,
 ) {
     if !is_installed(program) {
         return;

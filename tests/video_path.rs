@@ -1,6 +1,6 @@
 //! The way of a picture over real multicast on the loopback: encoder, packets, sockets, reassembly, decoder, slot.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -54,11 +54,11 @@ impl Lan {
     }
 
     /// A group of this test alone: nobody else on this machine holds the port of its socket.
-    fn group(&self, last: u8) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(239, 255, 201, last), self.socket.local_addr().port() & !1)
+    fn group(&self, last: u8) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::new(239, 255, 201, last), self.socket.local_addr().port() & !1))
     }
 
-    fn outgoing(&self, to: SocketAddrV4, quality: u8) -> (OutgoingVideo, Destination, Arc<VideoSendStats>) {
+    fn outgoing(&self, to: SocketAddr, quality: u8) -> (OutgoingVideo, Destination, Arc<VideoSendStats>) {
         let destination = Destination::default();
         destination.set(Some(to));
         let stats = Arc::new(VideoSendStats::default());
@@ -67,7 +67,7 @@ impl Lan {
         (outgoing.expect("an encoder"), destination, stats)
     }
 
-    fn camera(&self, to: SocketAddrV4, camera: CameraSpec) -> (VideoSend, Arc<PictureSlot>) {
+    fn camera(&self, to: SocketAddr, camera: CameraSpec) -> (VideoSend, Arc<PictureSlot>) {
         let destination = Destination::default();
         destination.set(Some(to));
         let egress = Egress { socket: self.socket.clone(), destination };
@@ -101,7 +101,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn subscription(rtp: SocketAddrV4, true_size: Option<(usize, usize)>) -> (Self, Subscription) {
+    fn subscription(rtp: SocketAddr, true_size: Option<(usize, usize)>) -> (Self, Subscription) {
         let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
         let offset = ClockOffset::unknown();
         offset.set(Some(0));
@@ -286,7 +286,7 @@ fn packets_of_strangers_and_bytes_that_are_no_packets_change_nothing() {
     receiver.subscribe(subscription).expect("joined");
     let mut stranger = vec![0x80, 0x9a, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9];
     stranger.extend_from_slice(&[0, 0, 0, 0, 1, 50, 2, 2, 1, 2, 3]);
-    let rtcp = SocketAddrV4::new(*group.ip(), group.port() + 1);
+    let rtcp = SocketAddr::from((group.ip(), group.port() + 1));
     for n in 0..100u8 {
         lan.socket.send(group, &stranger, Dscp::Video).expect("sent");
         lan.socket.send(group, &[n; 40], Dscp::Video).expect("sent");
@@ -330,7 +330,7 @@ fn an_impostor_with_the_streams_ssrc_costs_no_frame_and_no_clock() {
     shown.slot.want(320, 240);
     receiver.subscribe(Subscription { source: Some(lan.socket.local_addr()), ..subscription }).expect("joined");
     let stranger = UdpSocket::unicast(&lan.interface, 0).expect("a free port");
-    let rtcp = SocketAddrV4::new(*group.ip(), group.port() + 1);
+    let rtcp = SocketAddr::from((group.ip(), group.port() + 1));
     let scene = scene(320, 240, Chroma::C420, 0);
     let figure = |f: &AtomicU64| f.load(Ordering::Relaxed);
     for frame in 0..20 {

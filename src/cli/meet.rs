@@ -1,7 +1,7 @@
 //! `start` and `join`: a conference of one's own, or one of those on this network.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -43,7 +43,7 @@ pub fn start(title: Option<String>, open: bool, options: &ParticipantOptions) ->
     let pinned = config.group.is_some() || config.port.is_some();
     let plan = conference.plan();
     let invite =
-        Invite { title, id: conference.id(), at: pinned.then(|| SocketAddrV4::new(plan.base, plan.port)), key: made };
+        Invite { title, id: conference.id(), at: pinned.then(|| SocketAddr::from((plan.base, plan.port))), key: made };
     welcome(&invite, open, &conference.interface_name(), options.json)?;
     participate::stay(conference, &config, options).map(drop)
 }
@@ -126,7 +126,7 @@ pub fn resolve(title: &str, config: &Config, trial: &mut Trial) -> Result<Found,
     trial.invite(invite.key.take());
     let interface = conference::choose_interface(config)?;
     let meant =
-        |f: &Found| f.id == invite.id && invite.at.is_none_or(|at| (f.plan.base, f.plan.port) == (*at.ip(), at.port()));
+        |f: &Found| f.id == invite.id && invite.at.is_none_or(|at| (f.plan.base, f.plan.port) == (at.ip(), at.port()));
     // One entry is enough: the id is no name that two could have.
     let times = (Duration::ZERO, Duration::from_millis(SEARCH_MS));
     let found = look(&interface, times, |found| found.iter().any(&meant))?;

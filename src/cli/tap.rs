@@ -1,7 +1,7 @@
 //! `tap`: somebody's streams as plain RTP on this machine, for programs that cannot open a protected conference.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,7 +171,7 @@ struct Exported<'a> {
 #[derive(Serialize)]
 struct Key {
     kind: &'static str,
-    group: Ipv4Addr,
+    group: IpAddr,
     port: u16,
     ssrc: u32,
     payload_type: u8,
@@ -195,7 +195,7 @@ fn exported(conference: &str, name: &str, streams: &[TappedStream]) -> Zeroizing
         let (master, roc) = (stream.master.as_ref()?, stream.rollovers());
         Some(Key {
             kind: if stream.kind == StreamKind::Audio { "audio" } else { "video" },
-            group: *stream.group.ip(),
+            group: stream.group.ip(),
             port: stream.group.port(),
             ssrc: stream.ssrc,
             payload_type: tap::payload_type(stream.kind),

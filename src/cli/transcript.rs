@@ -268,7 +268,7 @@ mod tests {
                 camera: "off",
                 attention: Attention::default(),
                 role: "member",
-                address: std::net::Ipv4Addr::LOCALHOST,
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
             })
         };
         let mut does = |state, news| transcript.lines(&event("Bob", state, news)).map(|line| line[9..].to_owned());

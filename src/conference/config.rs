@@ -4,7 +4,7 @@
 //! is checked once, naming the source of a bad value. Unknown keys are errors that name the nearest known one.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -207,7 +207,7 @@ pub struct Config {
     /// Multicast TTL.
     pub ttl: u8,
     /// Pinned /23 base.
-    pub group: Option<Ipv4Addr>,
+    pub group: Option<IpAddr>,
     /// Pinned base port.
     pub port: Option<u16>,
     /// JPEG quality.

@@ -295,7 +295,7 @@ impl Director {
                     let (sid, streams) = (me.sid, me.streams.clone());
                     self.at_the_door(DoorEvent::Epoch { keys, sid, streams });
                 }
-                self.catch_up(me, others);
+                self.catch_up(*me, others);
                 self.catch_up_door(authority, locked);
             }
             E::Displaced => {
@@ -349,7 +349,7 @@ impl Director {
             },
             attention: person.attention,
             role: self.shared.state().rule.role(&person.id),
-            address: *person.address.ip(),
+            address: person.address.ip(),
         };
         self.tell_event(Event::Person(event));
     }

@@ -18,7 +18,7 @@ use crate::protocol::discovery::Found;
 use crate::protocol::keys::{self, EpochKeys, Identity, Random, Secret};
 use crate::protocol::roster::{self, Role};
 use crate::time::Timestamp;
-use crate::wire::address::{Plan, Scope};
+use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::message::{ConferenceId, ParticipantId};
 
 /// How long a new conference listens for others, to keep out of their groups.
@@ -114,7 +114,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
             let conference = keys::conference_id(identity.public(), &salt);
             let heard = listen(config, &interface, clock)?;
             notices.extend(namesakes(&heard, &title).map(|text| (NoticeKind::Warning, text)));
-            let plan = choose_plan(config, &heard, &conference)?;
+            let plan = choose_plan(config, &interface, &heard, &conference)?;
             let secret = match &passphrase {
                 Some(passphrase) => Secret::from_passphrase(passphrase, &conference)?,
                 None => Secret::open(&conference),
@@ -192,10 +192,10 @@ fn namesakes(heard: &[Found], title: &str) -> Option<String> {
 }
 
 /// Groups and ports nobody else is heard on, or those the user pinned.
-fn choose_plan(config: &Config, heard: &[Found], id: &ConferenceId) -> Result<Plan, Error> {
+fn choose_plan(config: &Config, interface: &Interface, heard: &[Found], id: &ConferenceId) -> Result<Plan, Error> {
     let heard: Vec<_> = heard.iter().map(|f| (f.plan.base, f.plan.port)).collect();
     let digest = |attempt: u32| keys::sha256(&[&id.0, &attempt.to_be_bytes()]);
-    let chosen = Plan::choose(Scope::Link, &heard, digest);
+    let chosen = Plan::choose(Scope::Link, Family::of(interface.addr), &heard, digest);
     let base = config.group.unwrap_or(chosen.base);
     Ok(Plan { ttl: config.ttl, ..Plan::new(Scope::Link, base, config.port.unwrap_or(chosen.port))? })
 }

@@ -10,7 +10,7 @@
 //! command line, which every user of the machine can read.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -34,7 +34,7 @@ pub struct Invite {
     /// The conference.
     pub id: ConferenceId,
     /// Groups and port it was pinned to.
-    pub at: Option<SocketAddrV4>,
+    pub at: Option<SocketAddr>,
     /// What opens it.
     pub key: Option<Passphrase>,
 }
@@ -204,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(title in "[^\\p{C}\\s]{1,24}", key in "\\S{1,80}", base: [u8; 4], port: u16) {
-            let at = Some(SocketAddrV4::new(base.into(), port));
+            let at = Some(SocketAddr::from((base, port)));
             let invite = Invite { title, key: key.parse().ok(), at, ..standup() };
             prop_assert_eq!(invite.to_line().parse::<Invite>(), Ok(invite));
         }

@@ -35,7 +35,7 @@ pub mod tap;
 mod troubles;
 pub mod view;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -192,7 +192,7 @@ pub struct PersonEvent {
     /// "owner", "moderator" or "member".
     pub role: &'static str,
     /// Where they are.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// A line of the chat, one's own included. Each comes once.

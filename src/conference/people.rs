@@ -32,9 +32,9 @@ const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Group and port, source: another one is another subscription.
-    pub address: std::net::SocketAddrV4,
+    pub address: std::net::SocketAddr,
     /// The socket it is sent from.
-    pub source: std::net::SocketAddrV4,
+    pub source: std::net::SocketAddr,
     /// RTP source.
     pub ssrc: u32,
 }

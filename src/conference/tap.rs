@@ -7,7 +7,7 @@
 //! The first person of the name is tapped, and whoever else takes the name later only once that one has gone.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,7 +56,7 @@ pub struct TappedStream {
     /// Picture or voice.
     pub kind: StreamKind,
     /// Its group and RTP port.
-    pub group: SocketAddrV4,
+    pub group: SocketAddr,
     /// Its SSRC.
     pub ssrc: u32,
     /// SRTP master key (16 bytes) and salt (14); `None` in an open conference.
@@ -229,9 +229,9 @@ impl Director {
     }
 }
 
-fn local(wish: &Wish, kind: StreamKind) -> SocketAddrV4 {
+fn local(wish: &Wish, kind: StreamKind) -> SocketAddr {
     let above = if kind == StreamKind::Audio { 2 } else { 0 };
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, wish.port.saturating_add(above))
+    SocketAddr::from((Ipv4Addr::LOCALHOST, wish.port.saturating_add(above)))
 }
 
 fn describe(title: &str, wish: &Wish, person: &Person, streams: &[TappedStream]) -> String {
@@ -242,7 +242,7 @@ fn describe(title: &str, wish: &Wish, person: &Person, streams: &[TappedStream])
         cname: &person.cname(),
         session_id: person.sid,
         version: 1,
-        origin: Ipv4Addr::LOCALHOST,
+        origin: Ipv4Addr::LOCALHOST.into(),
         title,
         name: &person.name,
         ttl: 0,

@@ -452,7 +452,7 @@ mod tests {
     use crate::device::net::{Interface, ReceiveBuffer, UdpSocket};
     use crate::pipeline::egress::Destination;
     use crate::wire::rtp;
-    use std::net::SocketAddrV4;
+    use std::net::SocketAddr;
 
     fn config() -> Config {
         Config {
@@ -570,7 +570,7 @@ mod tests {
         // RTCP goes to the port above: listen there by making that port the media port of the destination.
         let rtcp_port = rig.media.local_addr().port();
         let start = rig.clock.wall();
-        rig.role.egress.destination.set(Some(SocketAddrV4::new(*rig.media.local_addr().ip(), rtcp_port - 1)));
+        rig.role.egress.destination.set(Some(SocketAddr::from((rig.media.local_addr().ip(), rtcp_port - 1))));
         let reports = rig.run(2_500);
         assert_eq!(reports.len(), 3, "one with the first packet, then one a second");
         for (i, bytes) in reports.iter().enumerate() {

@@ -11,7 +11,7 @@
 //! Must never: send anything beyond the loopback; what it sends is in clear.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -44,9 +44,9 @@ pub enum Error {
 /// A stream that is sent on.
 pub struct Source {
     /// Group and port of its RTP; RTCP is on the port above.
-    pub rtp: SocketAddrV4,
+    pub rtp: SocketAddr,
     /// The socket its participant sends everything from.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// Its SSRC.
     pub ssrc: u32,
     /// Units of its RTP time in a second.
@@ -73,7 +73,7 @@ pub struct Tap {
     stop: Arc<Waker>,
     thread: Option<JoinHandle<Relay>>,
     out: Arc<UdpSocket>,
-    to: SocketAddrV4,
+    to: SocketAddr,
     index: Arc<AtomicU64>,
 }
 
@@ -87,11 +87,11 @@ impl Tap {
         source: Source,
         interface: &Interface,
         out: Arc<UdpSocket>,
-        to: SocketAddrV4,
+        to: SocketAddr,
         before: Option<Last>,
         clock: &Clock,
     ) -> Result<Self, Error> {
-        let above = |a: SocketAddrV4| SocketAddrV4::new(*a.ip(), a.port().saturating_add(1));
+        let above = |a: SocketAddr| SocketAddr::from((a.ip(), a.port().saturating_add(1)));
         let sockets =
             [UdpSocket::multicast(source.rtp, interface)?, UdpSocket::multicast(above(source.rtp), interface)?];
         let poll = Poll::new()?;
@@ -138,7 +138,7 @@ struct Role {
     relay: Relay,
     out: Arc<UdpSocket>,
     /// RTP and RTCP.
-    to: [SocketAddrV4; 2],
+    to: [SocketAddr; 2],
     clock: Clock,
 }
 
@@ -180,7 +180,7 @@ impl Role {
 
 /// What becomes of the packets, without sockets.
 struct Relay {
-    source: SocketAddrV4,
+    source: SocketAddr,
     ssrc: u32,
     rate: u32,
     opener: Option<Unprotector>,

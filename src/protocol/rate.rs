@@ -1,7 +1,7 @@
 //! A limit of so many a second, for work that strangers can cause.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::time::Timestamp;
 
@@ -30,12 +30,12 @@ impl Rate {
 pub struct SourceRate {
     second: u64,
     total: u32,
-    by_source: BTreeMap<Ipv4Addr, u32>,
+    by_source: BTreeMap<IpAddr, u32>,
 }
 
 impl SourceRate {
     /// Whether `source` has used up its share of this second, or all together theirs.
-    pub fn is_used_up(&mut self, now: Timestamp, source: Ipv4Addr, per_source: u32, total: u32) -> bool {
+    pub fn is_used_up(&mut self, now: Timestamp, source: IpAddr, per_source: u32, total: u32) -> bool {
         let second = now.0 / 1_000_000_000;
         if second != self.second {
             *self = Self { second, ..Self::default() };
@@ -44,7 +44,7 @@ impl SourceRate {
     }
 
     /// Whether one more is allowed this second; if so it is counted.
-    pub fn take(&mut self, now: Timestamp, source: Ipv4Addr, per_source: u32, total: u32) -> bool {
+    pub fn take(&mut self, now: Timestamp, source: IpAddr, per_source: u32, total: u32) -> bool {
         let allowed = !self.is_used_up(now, source, per_source, total);
         if allowed {
             self.total += 1;
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn one_source_cannot_use_up_what_the_others_may() {
         let mut rate = SourceRate::default();
-        let source = |n| Ipv4Addr::new(10, 0, 0, n);
+        let source = |n| IpAddr::from([10, 0, 0, n]);
         let mut take = |ms, n| rate.take(Timestamp::from_millis(ms), source(n), 2, 5);
         assert_eq!([1, 1, 1, 1].map(|n| take(0, n)), [true, true, false, false]);
         assert_eq!([2, 2, 3, 4].map(|n| take(0, n)), [true, true, true, false], "five in all");

@@ -10,7 +10,7 @@
 //! whoever spoofs addresses cannot silence members.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
@@ -176,12 +176,12 @@ impl Opener {
     }
 
     /// Whether the source may still cause costly work this second.
-    pub fn is_throttled(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
+    pub fn is_throttled(&mut self, now: Timestamp, source: IpAddr) -> bool {
         is_throttled(&mut self.failures, now, source)
     }
 
     /// Counts a failure found later, such as a forged signature, like one to open.
-    pub fn count_failure(&mut self, now: Timestamp, source: Ipv4Addr) {
+    pub fn count_failure(&mut self, now: Timestamp, source: IpAddr) {
         self.failures.take(now, source, FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX);
     }
 
@@ -189,7 +189,7 @@ impl Opener {
     pub fn open(
         &mut self,
         now: Timestamp,
-        source: Ipv4Addr,
+        source: IpAddr,
         datagram: &[u8],
         body: &mut Vec<u8>,
     ) -> Result<Header, Refusal> {
@@ -239,7 +239,7 @@ impl Opener {
     }
 }
 
-fn is_throttled(failures: &mut SourceRate, now: Timestamp, source: Ipv4Addr) -> bool {
+fn is_throttled(failures: &mut SourceRate, now: Timestamp, source: IpAddr) -> bool {
     failures.is_used_up(now, source, FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX)
 }
 
@@ -274,7 +274,7 @@ mod tests {
     use crate::protocol::keys::Secret;
     use crate::wire::message::ConferenceId;
 
-    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
     fn keys(conference: u8) -> EpochKeys {
         let id = ConferenceId([conference; 16]);
@@ -287,7 +287,7 @@ mod tests {
         out
     }
 
-    fn open(opener: &mut Opener, ms: u64, source: Ipv4Addr, datagram: &[u8]) -> Result<(Header, Vec<u8>), Refusal> {
+    fn open(opener: &mut Opener, ms: u64, source: IpAddr, datagram: &[u8]) -> Result<(Header, Vec<u8>), Refusal> {
         let mut body = vec![1, 2];
         let header = opener.open(Timestamp::from_millis(ms), source, datagram, &mut body);
         assert!(header.is_ok() || body.is_empty(), "nothing of a refused packet is handed on");
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(open(&mut opener, 999, SOURCE, &stranger), Err(Refusal::Throttled));
         assert!(open(&mut opener, 999, SOURCE, &sealed(&mut member, b"still here")).is_ok());
         let other = sealed(&mut Sealer::new(&keys(1), 1_001), b"from elsewhere");
-        assert!(open(&mut opener, 999, Ipv4Addr::new(10, 0, 0, 2), &other).is_ok());
+        assert!(open(&mut opener, 999, [10, 0, 0, 2].into(), &other).is_ok());
         assert!(open(&mut opener, 1_000, SOURCE, &stranger).is_ok(), "the next second");
     }
 
@@ -422,7 +422,7 @@ mod tests {
     fn so_many_failures_a_second_in_all_silence_all_strangers() {
         let mut opener = Opener::new(keys(1));
         for n in 0..FAILED_OPENINGS_TOTAL_PER_S_MAX {
-            let source = Ipv4Addr::from(n / 40);
+            let source = IpAddr::from((n / 40_u32).to_be_bytes());
             assert!(matches!(open(&mut opener, 0, source, &garbage(n.into())), Err(Refusal::NotAuthentic { .. })));
         }
         let stranger = sealed(&mut Sealer::new(&keys(1), 5_000), b"hello");

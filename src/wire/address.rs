@@ -1,23 +1,27 @@
 //! Addressing: which multicast group and port a conference, a slot and a stream have.
 //!
-//! A conference owns one /23 of multicast groups and one window of 2,048 ports. Both are plain values in its
-//! ANNOUNCE, so pinned ones (`--group`, `--port`) are expressed as well as chosen ones.
+//! A conference owns one block of 512 multicast groups and one window of 2,048 ports. Both are plain values in its
+//! ANNOUNCE, so pinned ones (`--group`, `--port`) are expressed as well as chosen ones. It has one family of addresses.
 //!
 //! ```text
 //! site scope   block b = 0..510           239.(192 + b >> 7).((b & 127) * 2).0 /23      TTL 16
 //! link scope   block b = 0..126, not 21   239.255.(2 b).0 /23                           TTL 1
+//! IPv6         h = 64..4,194,303          group id 0x80000000 | h << 9 | offset, under ff15:: (site), ff12:: (link)
 //! window       w = 0..3                   P = 20480 + 2048 w
 //!
 //! groups:  base + 1                      control                      port P
 //!          base + 2                      everybody's audio            a port for each talker
 //!          base + 16 + 4 slot + layer    one layer of one publisher   slot 0..123, layer 0 thumb .. 3 screen
 //! ports:   P + 64 + 16 slot + 0 audio, + 2 thumb, + 4 medium, + 6 full, + 8 screen; RTCP one above each
-//! discovery: 239.255.42.99 (link) 239.195.255.99 (site), port 20478
+//! discovery: 239.255.42.99, ff12::8000:2a63 (link), 239.195.255.99, ff15::8000:2a63 (site), port 20478
 //! ```
 //! Ports are unique for each stream: two SSRCs on one port confuse other programs' receivers. No block shares its
-//! Ethernet address with 224.0.0.x, which switches always flood.
+//! Ethernet address with 224.0.0.x, which switches always flood; group ids are from the range for whoever wants one
+//! (RFC 3307 section 4.3), and no two of them share an Ethernet address.
+//!
+//! Addresses in the program carry no IPv6 scope id: everything happens on one interface, whose sockets add it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::limits::SLOTS_MAX;
 use crate::wire::StreamKind;
@@ -28,11 +32,14 @@ pub const DISCOVERY_PORT: u16 = 20_478;
 pub const BASE_PORT_MAX: u16 = 63_488;
 /// Lowest base port that may be pinned: those below need rights.
 pub const BASE_PORT_MIN: u16 = 1_024;
-/// Where SAP announcements go (RFC 2974 section 3): the global and the local-scope group.
-pub const SAP: [SocketAddrV4; 2] = [
-    SocketAddrV4::new(Ipv4Addr::new(224, 2, 127, 254), 9_875),
-    SocketAddrV4::new(Ipv4Addr::new(239, 255, 255, 255), 9_875),
+/// Where SAP announcements go over IPv4 (RFC 2974 section 3): the global and the local-scope group.
+const SAP_V4: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 2, 127, 254)), SAP_PORT),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 255, 255, 255)), SAP_PORT),
 ];
+/// And over IPv6: ff0X::2:7ffe in the conference's own scope.
+const SAP_V6: [[SocketAddr; 1]; 2] = [sap_v6(LINK_V6), sap_v6(SITE_V6)];
+const SAP_PORT: u16 = 9_875;
 
 const BLOCK_MASK: u32 = !0x1ff;
 const WINDOWS: u32 = 4;
@@ -40,6 +47,44 @@ const FIRST_WINDOW: u16 = 20_480;
 const WINDOW_PORTS: u16 = 2_048;
 /// Digests tried before giving up on finding something unheard; finds the last of 126 blocks nearly always.
 const TRIES: u32 = 1_024;
+
+/// First 16 bits of IPv6 groups: transient, of the scope of one link or of a site (RFC 4291 section 2.7).
+const LINK_V6: u16 = 0xff12;
+const SITE_V6: u16 = 0xff15;
+/// Group ids at will have this bit.
+const DYNAMIC_V6: u32 = 0x8000_0000;
+/// Numbers of IPv6 blocks; those below the first are kept for groups with a meaning of their own, as discovery's.
+const BLOCKS_V6: std::ops::Range<u32> = 64..1 << 22;
+const DISCOVERY_V6: u32 = 0x8000_2a63;
+
+const fn group_v6(prefix: u16, id: u32) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(prefix, 0, 0, 0, 0, 0, (id >> 16) as u16, id as u16))
+}
+
+const fn sap_v6(prefix: u16) -> [SocketAddr; 1] {
+    // Without the flag of transient groups: SAP's is a permanent one.
+    [SocketAddr::new(group_v6(prefix & 0xff0f, 0x2_7ffe), SAP_PORT)]
+}
+
+/// Which kind of addresses a conference has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both, the usual one first.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// That of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
 
 /// How far a conference reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,28 +106,42 @@ impl Scope {
     }
 
     /// Where QUERY and ANNOUNCE of this scope go.
-    pub fn discovery(self) -> SocketAddrV4 {
-        let group = match self {
-            Scope::Link => Ipv4Addr::new(239, 255, 42, 99),
-            Scope::Site => Ipv4Addr::new(239, 195, 255, 99),
+    pub fn discovery(self, family: Family) -> SocketAddr {
+        let group = match (family, self) {
+            (Family::V4, Scope::Link) => Ipv4Addr::new(239, 255, 42, 99).into(),
+            (Family::V4, Scope::Site) => Ipv4Addr::new(239, 195, 255, 99).into(),
+            (Family::V6, _) => group_v6(self.prefix_v6(), DISCOVERY_V6),
         };
-        SocketAddrV4::new(group, DISCOVERY_PORT)
+        SocketAddr::new(group, DISCOVERY_PORT)
     }
 
-    /// Number of blocks to choose from.
-    fn blocks(self) -> u32 {
+    fn prefix_v6(self) -> u16 {
         match self {
-            Scope::Link => 126,
-            Scope::Site => 511,
+            Scope::Link => LINK_V6,
+            Scope::Site => SITE_V6,
         }
     }
 
-    /// Base address of the `index`th block, `index < blocks()`.
-    fn block(self, index: u32) -> Ipv4Addr {
-        match self {
+    /// Number of blocks to choose from.
+    fn blocks(self, family: Family) -> u32 {
+        match (family, self) {
+            (Family::V4, Scope::Link) => 126,
+            (Family::V4, Scope::Site) => 511,
+            (Family::V6, _) => BLOCKS_V6.end - BLOCKS_V6.start,
+        }
+    }
+
+    /// Base address of the `index`th block, `index < blocks(family)`.
+    fn block(self, family: Family, index: u32) -> IpAddr {
+        match (family, self) {
             // Block 21 holds the discovery group.
-            Scope::Link => Ipv4Addr::new(239, 255, (2 * (index + u32::from(index >= 21))) as u8, 0),
-            Scope::Site => Ipv4Addr::new(239, (192 + (index >> 7)) as u8, ((index & 127) * 2) as u8, 0),
+            (Family::V4, Scope::Link) => {
+                Ipv4Addr::new(239, 255, (2 * (index + u32::from(index >= 21))) as u8, 0).into()
+            }
+            (Family::V4, Scope::Site) => {
+                Ipv4Addr::new(239, (192 + (index >> 7)) as u8, ((index & 127) * 2) as u8, 0).into()
+            }
+            (Family::V6, _) => group_v6(self.prefix_v6(), DYNAMIC_V6 | (BLOCKS_V6.start + index) << 9),
         }
     }
 }
@@ -92,16 +151,24 @@ impl Scope {
 pub enum Error {
     /// Outside 224.0.0.0/4.
     #[error("{0} is not a multicast address (use one of 239.0.0.0 to 239.255.254.0)")]
-    NotMulticast(Ipv4Addr),
+    NotMulticast(IpAddr),
     /// Not the first address of a /23.
     #[error("{0} is not the base of a block of 512 groups (its third number must be even and its fourth 0)")]
-    NotBlock(Ipv4Addr),
+    NotBlock(IpAddr),
+    /// Not a block of the conference's scope over IPv6.
+    #[error("{given} is not the base of a block of 512 groups ({} to {}, in steps of 200 hexadecimal)", .scope.block(Family::V6, 0), .scope.block(Family::V6, BLOCKS_V6.end - BLOCKS_V6.start - 1))]
+    NotBlockV6 {
+        /// What was given.
+        given: IpAddr,
+        /// The conference's.
+        scope: Scope,
+    },
     /// Switches flood these groups to every port.
     #[error("every switch floods groups near {0} to all ports: choose another block")]
-    Flooded(Ipv4Addr),
+    Flooded(IpAddr),
     /// The block holds a group with a meaning of its own.
     #[error("the block of {0} holds a well-known group (discovery or SAP): choose another block")]
-    Reserved(Ipv4Addr),
+    Reserved(IpAddr),
     /// An odd port: RTP has the even ones.
     #[error("port {0} is odd: RTP uses even ports")]
     OddPort(u16),
@@ -113,8 +180,8 @@ pub enum Error {
 /// The addresses of one conference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
-    /// First address of the /23.
-    pub base: Ipv4Addr,
+    /// First address of the block.
+    pub base: IpAddr,
     /// First port of the window.
     pub port: u16,
     /// How far it reaches; says where it is announced.
@@ -124,21 +191,48 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan from a base address and port given by the user or by an ANNOUNCE.
-    pub fn new(scope: Scope, base: Ipv4Addr, port: u16) -> Result<Self, Error> {
-        check_base(base)?;
+    /// A plan from a base address and port given by the user.
+    pub fn new(scope: Scope, base: IpAddr, port: u16) -> Result<Self, Error> {
+        match base {
+            IpAddr::V4(v4) => check_base(v4)?,
+            IpAddr::V6(_) => check_base_v6(scope, base)?,
+        }
         check_port(port)?;
         Ok(Self { base, port, scope, ttl: scope.ttl() })
     }
 
+    /// A plan from the numbers of an ANNOUNCE, as [`base_to_wire`](Self::base_to_wire) has them; `None` when there is no
+    /// such plan.
+    pub fn from_wire(scope: Scope, family: u32, base: u32, port: u32) -> Option<Self> {
+        let base = match family {
+            4 => Ipv4Addr::from(base).into(),
+            6 => group_v6(scope.prefix_v6(), base),
+            _ => return None,
+        };
+        Self::new(scope, base, u16::try_from(port).ok()?).ok()
+    }
+
+    /// Family (4 or 6) and base in an ANNOUNCE: the address, or the group id under the scope's prefix.
+    pub fn base_to_wire(&self) -> (u32, u32) {
+        match self.base {
+            IpAddr::V4(base) => (4, base.into()),
+            IpAddr::V6(base) => (6, u128::from(base) as u32),
+        }
+    }
+
     /// Chooses a block and window: the first unheard block with an unheard window, else the first unheard block, in
     /// the order given by `digest(try)` = SHA-256(conference id || try). `heard` = bases and ports of others.
-    pub fn choose(scope: Scope, heard: &[(Ipv4Addr, u16)], mut digest: impl FnMut(u32) -> [u8; 32]) -> Self {
+    pub fn choose(
+        scope: Scope,
+        family: Family,
+        heard: &[(IpAddr, u16)],
+        mut digest: impl FnMut(u32) -> [u8; 32],
+    ) -> Self {
         let mut second_best = None;
         for attempt in 0..TRIES {
             let d = digest(attempt);
             let number = u32::from_be_bytes([d[0], d[1], d[2], d[3]]);
-            let base = scope.block(number % scope.blocks());
+            let base = scope.block(family, number % scope.blocks(family));
             let port = FIRST_WINDOW + WINDOW_PORTS * (u32::from(d[4]) % WINDOWS) as u16;
             let plan = Self { base, port, scope, ttl: scope.ttl() };
             if heard.iter().any(|h| h.0 == base) {
@@ -150,30 +244,70 @@ impl Plan {
                 second_best = Some((0, plan));
             }
         }
-        second_best.map_or(Self { base: scope.block(0), port: FIRST_WINDOW, scope, ttl: scope.ttl() }, |(_, plan)| plan)
+        let first = Self { base: scope.block(family, 0), port: FIRST_WINDOW, scope, ttl: scope.ttl() };
+        second_best.map_or(first, |(_, plan)| plan)
+    }
+
+    /// The kind of its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.base)
+    }
+
+    /// Where it is asked for and announced.
+    pub fn discovery(&self) -> SocketAddr {
+        self.scope.discovery(self.family())
+    }
+
+    /// Where its streams are announced to other programs.
+    pub fn sap(&self) -> &'static [SocketAddr] {
+        match (self.family(), self.scope) {
+            (Family::V4, _) => &SAP_V4,
+            (Family::V6, Scope::Link) => &SAP_V6[0],
+            (Family::V6, Scope::Site) => &SAP_V6[1],
+        }
     }
 
     /// Group and port of everything sealed: roster, chat, interest.
-    pub fn control(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.group(1), self.port)
+    pub fn control(&self) -> SocketAddr {
+        SocketAddr::new(self.group(1), self.port)
     }
 
     /// RTP address of a stream of the publisher in `slot` (below [`SLOTS_MAX`]); its RTCP goes to the port above.
-    pub fn stream(&self, slot: u8, kind: StreamKind) -> SocketAddrV4 {
+    pub fn stream(&self, slot: u8, kind: StreamKind) -> SocketAddr {
         debug_assert!(usize::from(slot) < SLOTS_MAX);
         let first = self.port.wrapping_add(64).wrapping_add(16 * u16::from(slot));
         match kind {
-            StreamKind::Audio => SocketAddrV4::new(self.group(2), first),
+            StreamKind::Audio => SocketAddr::new(self.group(2), first),
             StreamKind::Video(layer) => {
                 let group = self.group(16 + 4 * u32::from(slot) + layer as u32);
-                SocketAddrV4::new(group, first.wrapping_add(2 + 2 * layer as u16))
+                SocketAddr::new(group, first.wrapping_add(2 + 2 * layer as u16))
             }
         }
     }
 
-    fn group(&self, offset: u32) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.base).wrapping_add(offset))
+    fn group(&self, offset: u32) -> IpAddr {
+        match self.base {
+            IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(offset)).into(),
+            IpAddr::V6(base) => Ipv6Addr::from(u128::from(base).wrapping_add(offset.into())).into(),
+        }
     }
+}
+
+/// A host's address as Beacon and Knock carry it: four bytes as a number, or sixteen bytes.
+pub fn host_to_wire(host: IpAddr) -> (u32, Vec<u8>) {
+    match host {
+        IpAddr::V4(v4) => (v4.into(), Vec::new()),
+        IpAddr::V6(v6) => (0, v6.octets().to_vec()),
+    }
+}
+
+/// The address of [`host_to_wire`]; `None` when the bytes are no IPv6 address, or one that stands for an IPv4 address.
+pub fn host_from_wire(v4: u32, v6: &[u8]) -> Option<IpAddr> {
+    if v6.is_empty() {
+        return Some(Ipv4Addr::from(v4).into());
+    }
+    let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(v6).ok()?);
+    v6.to_ipv4_mapped().is_none().then_some(v6.into())
 }
 
 fn windows_overlap(a: u16, b: u16) -> bool {
@@ -182,18 +316,34 @@ fn windows_overlap(a: u16, b: u16) -> bool {
 
 fn check_base(base: Ipv4Addr) -> Result<(), Error> {
     if !base.is_multicast() {
-        return Err(Error::NotMulticast(base));
+        return Err(Error::NotMulticast(base.into()));
     }
     let number = u32::from(base);
     if number & !BLOCK_MASK != 0 {
-        return Err(Error::NotBlock(base));
+        return Err(Error::NotBlock(base.into()));
     }
     // Only 23 bits of a group reach its Ethernet address, so 32 groups share each, those of 224.0.0.x too.
     if number & 0x7f_ffff & BLOCK_MASK == 0 {
-        return Err(Error::Flooded(base));
+        return Err(Error::Flooded(base.into()));
     }
-    let well_known = [*Scope::Link.discovery().ip(), *Scope::Site.discovery().ip(), *SAP[0].ip(), *SAP[1].ip()];
-    if well_known.iter().any(|&g| u32::from(g) & BLOCK_MASK == number) {
+    let discovery = [Scope::Link, Scope::Site].map(|scope| scope.discovery(Family::V4));
+    let mut well_known = discovery.iter().chain(&SAP_V4).map(SocketAddr::ip);
+    if well_known.any(|group| matches!(group, IpAddr::V4(v4) if u32::from(v4) & BLOCK_MASK == number)) {
+        return Err(Error::Reserved(base.into()));
+    }
+    Ok(())
+}
+
+fn check_base_v6(scope: Scope, base: IpAddr) -> Result<(), Error> {
+    let IpAddr::V6(v6) = base else {
+        return Err(Error::NotBlockV6 { given: base, scope });
+    };
+    let id = u128::from(v6) as u32;
+    let block = (id & !DYNAMIC_V6) >> 9;
+    if group_v6(scope.prefix_v6(), id) != base || id & DYNAMIC_V6 == 0 || id & !BLOCK_MASK != 0 {
+        return Err(Error::NotBlockV6 { given: base, scope });
+    }
+    if !BLOCKS_V6.contains(&block) {
         return Err(Error::Reserved(base));
     }
     Ok(())
@@ -214,11 +364,11 @@ mod tests {
     use super::*;
     use crate::wire::Layer;
 
-    fn ip(text: &str) -> Ipv4Addr {
+    fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn at(text: &str) -> SocketAddrV4 {
+    fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
 
@@ -257,7 +407,7 @@ mod tests {
             for number in 0..5 {
                 let rtp = plan.stream(slot, StreamKind::from_wire(number).unwrap());
                 ports.extend([rtp.port(), rtp.port() + 1]);
-                assert_eq!(u32::from(*rtp.ip()) & BLOCK_MASK, u32::from(plan.base));
+                assert_eq!(Plan { base: rtp.ip(), ..plan }.base_to_wire().1 & BLOCK_MASK, plan.base_to_wire().1);
             }
         }
         let count = ports.len();
@@ -307,21 +457,64 @@ mod tests {
             (Scope::Site, 510, "239.195.252.0"),
         ];
         for (scope, index, expected) in rows {
-            assert_eq!(scope.block(index), ip(expected));
+            assert_eq!(scope.block(Family::V4, index), ip(expected));
         }
         for scope in [Scope::Link, Scope::Site] {
-            for index in 0..scope.blocks() {
-                assert_eq!(check_base(scope.block(index)), Ok(()), "every block may also be pinned");
+            for index in 0..scope.blocks(Family::V4) {
+                assert!(
+                    Plan::new(scope, scope.block(Family::V4, index), 20_480).is_ok(),
+                    "every block may also be pinned"
+                );
             }
         }
+    }
+
+    #[test]
+    fn blocks_of_ipv6_lie_under_the_prefix_of_their_scope() {
+        let plan = Plan::new(Scope::Link, ip("ff12::8000:8000"), 20_480).unwrap();
+        assert_eq!(plan.control(), at("[ff12::8000:8001]:20480"));
+        assert_eq!(plan.stream(123, StreamKind::Video(Layer::Screen)), at("[ff12::8000:81ff]:22520"));
+        assert_eq!(plan.discovery(), at("[ff12::8000:2a63]:20478"));
+        assert_eq!(plan.sap(), [at("[ff02::2:7ffe]:9875")]);
+        for (scope, first, last) in
+            [(Scope::Link, "ff12::8000:8000", "ff12::ffff:fe00"), (Scope::Site, "ff15::8000:8000", "ff15::ffff:fe00")]
+        {
+            let count = scope.blocks(Family::V6);
+            assert_eq!((scope.block(Family::V6, 0), scope.block(Family::V6, count - 1)), (ip(first), ip(last)));
+            for base in [first, last] {
+                let plan = Plan::new(scope, ip(base), 20_480).expect("every block may also be pinned");
+                let (family, number) = plan.base_to_wire();
+                assert_eq!(Plan::from_wire(scope, family, number, 20_480), Some(plan));
+            }
+            let chosen = Plan::choose(scope, Family::V6, &[], |_| [0xff; 32]);
+            assert!(Plan::new(scope, chosen.base, chosen.port).is_ok(), "{chosen:?}");
+        }
+        let refused = |base: &str| Plan::new(Scope::Link, ip(base), 20_480).unwrap_err();
+        for base in ["ff15::8000:8000", "ff12::8000:8001", "ff12::0:8000", "ff12:1::8000:8000", "fe80::8000:8000"] {
+            assert_eq!(refused(base), Error::NotBlockV6 { given: ip(base), scope: Scope::Link });
+        }
+        assert!(refused("ff15::8000:8000").to_string().contains("(ff12::8000:8000 to ff12::ffff:fe00"));
+        assert_eq!(refused("ff12::8000:2a00"), Error::Reserved(ip("ff12::8000:2a00")));
+        assert_eq!(Plan::from_wire(Scope::Link, 5, 0x8000_8000, 20_480), None);
+        assert_eq!(Plan::from_wire(Scope::Link, 6, 0x8000_8000, 70_000), None);
+    }
+
+    #[test]
+    fn hosts_of_both_families_travel() {
+        for host in ["10.0.0.1", "fe80::1", "fd00::2"].map(ip) {
+            let (v4, v6) = host_to_wire(host);
+            assert_eq!(host_from_wire(v4, &v6), Some(host));
+        }
+        assert_eq!(host_from_wire(0, &[0; 15]), None);
+        assert_eq!(host_from_wire(0, &"::ffff:10.0.0.1".parse::<Ipv6Addr>().unwrap().octets()), None);
     }
 
     /// A digest that proposes block `attempt` and window `attempt / blocks`, so that tests see the order.
     fn in_order(scope: Scope) -> impl FnMut(u32) -> [u8; 32] {
         move |attempt| {
             let mut d = [0; 32];
-            d[..4].copy_from_slice(&(attempt % scope.blocks()).to_be_bytes());
-            d[4] = (attempt / scope.blocks()) as u8;
+            d[..4].copy_from_slice(&(attempt % scope.blocks(Family::V4)).to_be_bytes());
+            d[4] = (attempt / scope.blocks(Family::V4)) as u8;
             d
         }
     }
@@ -329,19 +522,24 @@ mod tests {
     #[test]
     fn an_unheard_block_with_an_unheard_window_is_preferred() {
         let s = Scope::Link;
-        let pick = |heard: &[(Ipv4Addr, u16)]| {
-            let p = Plan::choose(s, heard, in_order(s));
+        let pick = |heard: &[(IpAddr, u16)]| {
+            let p = Plan::choose(s, Family::V4, heard, in_order(s));
             (p.base, p.port)
         };
         assert_eq!(pick(&[]), (ip("239.255.0.0"), 20_480));
         // Window 0 is heard: nothing before block 0 comes round again in window 1, which is free.
         assert_eq!(pick(&[(ip("239.255.8.0"), 20_480)]), (ip("239.255.0.0"), 22_528));
         // All windows heard: the first unheard block.
-        let all = [(s.block(0), 20_480), (s.block(1), 22_528), (s.block(2), 24_576), (s.block(3), 26_624)];
-        assert_eq!(pick(&all), (s.block(4), 20_480));
+        let all = [
+            (s.block(Family::V4, 0), 20_480),
+            (s.block(Family::V4, 1), 22_528),
+            (s.block(Family::V4, 2), 24_576),
+            (s.block(Family::V4, 3), 26_624),
+        ];
+        assert_eq!(pick(&all), (s.block(Family::V4, 4), 20_480));
         // A pinned window that straddles two of ours makes both of them heard.
         assert_eq!(pick(&[(ip("239.1.2.0"), 21_000)]), (ip("239.255.0.0"), 24_576));
-        let every: Vec<_> = (0..s.blocks()).map(|i| (s.block(i), 20_480)).collect();
-        assert_eq!(pick(&every).0, s.block(0), "everything heard: share");
+        let every: Vec<_> = (0..s.blocks(Family::V4)).map(|i| (s.block(Family::V4, i), 20_480)).collect();
+        assert_eq!(pick(&every).0, s.block(Family::V4, 0), "everything heard: share");
     }
 }

@@ -16,8 +16,8 @@
 //!     bytes   conference   = 1;    // 16 bytes
 //!     string  title        = 2;    // at most 96 bytes
 //!     bool    open         = 3;    // anyone on the network can watch
-//!     uint32  family       = 4;    // 4 = IPv4
-//!     fixed32 base         = 5;    // base address of the /23
+//!     uint32  family       = 4;    // 4 = IPv4, 6 = IPv6
+//!     fixed32 base         = 5;    // base address of the block; IPv6: its last four bytes
 //!     uint32  port         = 6;    // base port
 //!     uint32  epoch        = 7;
 //!     uint32  participants = 8;    // 0: over, forget it

@@ -18,7 +18,8 @@
 //! message Knock   { fixed64 nonce = 1; string name = 2;    // name at most 64 bytes
 //!                   fixed32 address = 3; uint32 port = 4;  // of the own socket: the answers go there
 //!                   uint32 tries = 5;
-//!                   bool   inside = 6; }                   // a member who missed a Turn
+//!                   bool   inside = 6;                     // a member who missed a Turn
+//!                   bytes  address6 = 7; }                 // IPv6, 16 bytes; `address` is 0 then
 //! message Refusal { fixed64 nonce = 1; }                   // of the Knock
 //! ```
 //! All of these are sealed with the key of epoch 0, which everybody has who knows the passphrase. Charter, Ban, Turn and
@@ -134,6 +135,9 @@ pub struct Knock {
     /// A member who missed a Turn.
     #[prost(bool, tag = "6")]
     pub inside: bool,
+    /// IPv6 address of the own socket; empty when it has an IPv4 one.
+    #[prost(bytes = "vec", tag = "7")]
+    pub address6: Vec<u8>,
 }
 
 /// Somebody is not let in.
@@ -312,7 +316,8 @@ mod tests {
         ] {
             assert_eq!(written(packet)[2..], [key, &[0]].concat());
         }
-        let knock = Knock { nonce: 1, name: "a".into(), address: 2, port: 3, tries: 4, inside: true };
+        let knock =
+            Knock { nonce: 1, name: "a".into(), address: 2, port: 3, tries: 4, inside: true, address6: Vec::new() };
         let expected = [9, 1, 0, 0, 0, 0, 0, 0, 0, 0x12, 1, b'a', 0x1d, 2, 0, 0, 0, 0x20, 3, 0x28, 4, 0x30, 1];
         assert_eq!(knock.encode_to_vec(), expected);
         let turn = Turn { epoch: 1, commitment: vec![2], removed: vec![3] };

@@ -26,7 +26,8 @@
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
 //!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
-//!                   fixed64 door        = 15; }            // digest of what is known of wire::door; 0 nothing
+//!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
+//!                   bytes   address6    = 16; }            // its IPv6 address, 16 bytes; `address` is 0 then
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -281,6 +282,9 @@ pub struct Beacon {
     /// Digest of what is known of [`super::door`]; 0 nothing.
     #[prost(fixed64, tag = "15")]
     pub door: u64,
+    /// IPv6 address of the sender's own socket; empty when it has an IPv4 one.
+    #[prost(bytes = "vec", tag = "16")]
+    pub address6: Vec<u8>,
 }
 
 /// One stream of a publisher.

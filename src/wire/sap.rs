@@ -1,16 +1,16 @@
 //! Session announcements (SAP, RFC 2974): a description sent to a well-known group, so that players list it.
 //!
 //! ```text
-//!  0  1  version 1 (3 bits) | A address type 0 = IPv4 | R 0 | T 0 announce, 1 delete | E 0 | C 0
+//!  0  1  version 1 (3 bits) | A address type 0 = IPv4, 1 = IPv6 | R 0 | T 0 announce, 1 delete | E 0 | C 0
 //!  1  1  length of the authentication data, in 32-bit words: 0
 //!  2  2  message id hash: another one whenever the description changed
-//!  4  4  originating source
+//!  4  4  originating source; 16 bytes for IPv6, and what follows is 12 bytes later
 //!  8 16  "application/sdp" and a zero byte
 //! 24 ..  announcement: the description; deletion: its o= line
 //! ```
-//! Sent to [`super::address::SAP`]. Nothing is authenticated: only open conferences use it.
+//! Sent to [`sap`](super::address::Plan::sap). Nothing is authenticated: only open conferences use it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::limits::{DATAGRAM_BYTES_MAX, SDP_BYTES_MAX};
 
@@ -24,7 +24,7 @@ pub struct Packet<'a> {
     /// With the source, names this version of this description; never 0.
     pub id_hash: u16,
     /// Who announces.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// The description, or the `o=` line of the one deleted.
     pub sdp: &'a str,
 }
@@ -38,7 +38,7 @@ pub enum Error {
     /// Another version.
     #[error("SAP version {0}, expected 1")]
     Version(u8),
-    /// IPv6, encrypted or compressed.
+    /// Encrypted or compressed.
     #[error("SAP packet with unsupported flags {0:#04x}")]
     Flags(u8),
     /// Not SDP, or not text.
@@ -58,12 +58,16 @@ impl<'a> Packet<'a> {
     /// does not fit a datagram.
     pub fn write(&self, out: &mut Vec<u8>) -> bool {
         out.clear();
-        if 8 + PAYLOAD_TYPE.len() + self.sdp.len() > DATAGRAM_BYTES_MAX {
+        let (v6, address_bytes) = (self.source.is_ipv6(), if self.source.is_ipv6() { 16 } else { 4 });
+        if 4 + address_bytes + PAYLOAD_TYPE.len() + self.sdp.len() > DATAGRAM_BYTES_MAX {
             return false;
         }
-        out.extend_from_slice(&[if self.delete { 0x24 } else { 0x20 }, 0]);
+        out.extend_from_slice(&[0x20 | u8::from(v6) << 4 | u8::from(self.delete) << 2, 0]);
         out.extend_from_slice(&self.id_hash.to_be_bytes());
-        out.extend_from_slice(&self.source.octets());
+        match self.source {
+            IpAddr::V4(source) => out.extend_from_slice(&source.octets()),
+            IpAddr::V6(source) => out.extend_from_slice(&source.octets()),
+        }
         out.extend_from_slice(PAYLOAD_TYPE);
         out.extend_from_slice(self.sdp.as_bytes());
         true
@@ -72,7 +76,7 @@ impl<'a> Packet<'a> {
     /// Takes a packet apart.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Error> {
         let length = Error::Length(datagram.len());
-        let Some((&[flags, words, high, low, a, b, c, d], rest)) = datagram.split_first_chunk::<8>() else {
+        let Some((&[flags, words, high, low], rest)) = datagram.split_first_chunk::<4>() else {
             return Err(length);
         };
         if datagram.len() > SDP_BYTES_MAX {
@@ -81,9 +85,16 @@ impl<'a> Packet<'a> {
         if flags >> 5 != 1 {
             return Err(Error::Version(flags >> 5));
         }
-        if flags & 0x13 != 0 {
+        if flags & 3 != 0 {
             return Err(Error::Flags(flags));
         }
+        let (source, rest) = if flags & 0x10 == 0 {
+            let (source, rest) = rest.split_first_chunk::<4>().ok_or(length)?;
+            (IpAddr::from(*source), rest)
+        } else {
+            let (source, rest) = rest.split_first_chunk::<16>().ok_or(length)?;
+            (IpAddr::from(*source), rest)
+        };
         let payload = rest.get(4 * usize::from(words)..).ok_or(length)?;
         // The payload type may be left out when the payload is SDP.
         let text = match payload.strip_prefix(PAYLOAD_TYPE) {
@@ -93,7 +104,7 @@ impl<'a> Packet<'a> {
         };
         let sdp = std::str::from_utf8(text).map_err(|_| Error::Payload)?;
         let id_hash = u16::from_be_bytes([high, low]);
-        Ok(Self { delete: flags & 4 != 0, id_hash, source: Ipv4Addr::new(a, b, c, d), sdp })
+        Ok(Self { delete: flags & 4 != 0, id_hash, source, sdp })
     }
 }
 
@@ -101,8 +112,12 @@ impl<'a> Packet<'a> {
 mod tests {
     use super::*;
 
-    const PACKET: Packet<'static> =
-        Packet { delete: false, id_hash: 0x1234, source: Ipv4Addr::new(10, 77, 0, 1), sdp: "v=0\r\ns=x\r\n" };
+    const PACKET: Packet<'static> = Packet {
+        delete: false,
+        id_hash: 0x1234,
+        source: IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 1)),
+        sdp: "v=0\r\ns=x\r\n",
+    };
 
     #[test]
     fn packets_round_trip_in_the_layout_of_the_table() {
@@ -133,8 +148,8 @@ mod tests {
             Packet::parse(&b).map(|_| ())
         };
         assert_eq!(with(0, 0x40), Err(Error::Version(2)));
-        for flags in [0x30, 0x22, 0x21] {
-            assert_eq!(with(0, flags), Err(Error::Flags(flags)), "IPv6, encrypted, compressed");
+        for flags in [0x32, 0x22, 0x21] {
+            assert_eq!(with(0, flags), Err(Error::Flags(flags)), "encrypted, compressed");
         }
         assert_eq!(with(1, 255), Err(Error::Length(ok.len())));
         assert_eq!(with(8, b'b'), Err(Error::Payload));

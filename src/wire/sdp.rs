@@ -16,11 +16,11 @@
 //! a=fmtp:111 sprop-stereo=0;useinbandfec=1
 //! a=ptime:20
 //! ```
-//! Played by FFmpeg and by GStreamer's sdpdemux. RTCP is on the port above each. Text from people loses its control
+//! Over IPv6 the lines say IP6, and groups have no TTL. Played by FFmpeg and by GStreamer's sdpdemux. RTCP is on the port above each. Text from people loses its control
 //! characters, so that no name adds a line.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::SDP_BYTES_MAX;
 
@@ -28,7 +28,7 @@ use crate::limits::SDP_BYTES_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Video {
     /// Group and RTP port.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Pictures in 1,000 seconds; 0 = unknown.
     pub fps_milli: u32,
 }
@@ -43,7 +43,7 @@ pub struct Description<'a> {
     /// Greater whenever the description changed.
     pub version: u64,
     /// Address of the sender.
-    pub origin: Ipv4Addr,
+    pub origin: IpAddr,
     /// Title of the conference.
     pub title: &'a str,
     /// Name of the participant.
@@ -53,7 +53,7 @@ pub struct Description<'a> {
     /// The picture in one layer.
     pub video: Option<Video>,
     /// Group and RTP port of the voice.
-    pub audio: Option<SocketAddrV4>,
+    pub audio: Option<SocketAddr>,
 }
 
 impl Description<'_> {
@@ -73,7 +73,7 @@ impl Description<'_> {
         line(format_args!("a=recvonly"));
         if let Some(video) = self.video {
             line(format_args!("m=video {} RTP/AVP 26", video.address.port()));
-            line(format_args!("c=IN IP4 {}", connection(video.address, self.ttl)));
+            line(format_args!("c=IN {}", connection(video.address, self.ttl)));
             line(format_args!("a=rtpmap:26 JPEG/90000"));
             if video.fps_milli > 0 {
                 line(format_args!("a=framerate:{}", f64::from(video.fps_milli) / 1_000.0));
@@ -81,7 +81,7 @@ impl Description<'_> {
         }
         if let Some(audio) = self.audio {
             line(format_args!("m=audio {} RTP/AVP 111", audio.port()));
-            line(format_args!("c=IN IP4 {}", connection(audio, self.ttl)));
+            line(format_args!("c=IN {}", connection(audio, self.ttl)));
             line(format_args!("a=rtpmap:111 opus/48000/2"));
             line(format_args!("a=fmtp:111 sprop-stereo=0;useinbandfec=1"));
             line(format_args!("a=ptime:20"));
@@ -93,13 +93,18 @@ impl Description<'_> {
     pub fn origin_line(&self) -> String {
         let cname = text(self.cname).replace(' ', "_");
         let cname = if cname.is_empty() { "-" } else { &cname };
-        format!("o={cname} {} {} IN IP4 {}\r\n", self.session_id, self.version, self.origin)
+        format!("o={cname} {} {} IN {} {}\r\n", self.session_id, self.version, family(self.origin), self.origin)
     }
 }
 
-/// A group has a TTL, a single address must have none (RFC 8866 section 5.7).
-fn connection(address: SocketAddrV4, ttl: u8) -> String {
-    if address.ip().is_multicast() { format!("{}/{ttl}", address.ip()) } else { address.ip().to_string() }
+fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IP4" } else { "IP6" }
+}
+
+/// A group of IPv4 has a TTL; one of IPv6 and a single address must have none (RFC 8866 section 5.7).
+fn connection(address: SocketAddr, ttl: u8) -> String {
+    let (family, host) = (family(address.ip()), address.ip());
+    if host.is_multicast() && host.is_ipv4() { format!("{family} {host}/{ttl}") } else { format!("{family} {host}") }
 }
 
 /// Longest text taken over from a person or a title: three of them and the fixed lines stay below the bound.
@@ -127,7 +132,7 @@ mod tests {
             cname: "ada@10.77.0.1",
             session_id: 17,
             version: 2,
-            origin: Ipv4Addr::new(10, 77, 0, 1),
+            origin: [10, 77, 0, 1].into(),
             title: "Standup",
             name: "Ada (1)",
             ttl: 16,

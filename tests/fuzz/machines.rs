@@ -1,6 +1,6 @@
 //! State machines that packets drive: reassembly, jitter buffer, SRTP, sealing, the list of conferences.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use roundtable::limits::{
@@ -265,7 +265,7 @@ fn sealed_datagrams_open_as_they_were_and_once() {
                 _ => {}
             }
             now = now + Duration::from_millis(u64::from(act >> 2));
-            let result = opener.open(now, Ipv4Addr::new(10, 0, 0, act >> 6), &datagram, &mut body);
+            let result = opener.open(now, [10, 0, 0, act >> 6].into(), &datagram, &mut body);
             if result.is_ok() {
                 assert_eq!(body, sent[which].0, "only what was sent");
                 assert!(!std::mem::replace(&mut opened[which], true), "and only once");
@@ -311,7 +311,7 @@ fn the_list_of_conferences() {
                 datagram[at] ^= feed.u8();
             }
             now = now + Duration::from_millis(u64::from(act) * 4);
-            let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, who), 5_000);
+            let source = SocketAddr::from((Ipv4Addr::new(10, 0, 0, who), 5_000));
             accepted += u64::from(browser.handle(now, Scope::Link, source, &datagram));
             while browser.timeout(now).is_some() {}
             assert!(browser.next_timeout().is_none_or(|next| next > now), "it asks to be called again at once");

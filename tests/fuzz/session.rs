@@ -2,7 +2,7 @@
 //! not, the roster stays within its bounds and what it tells adds up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::protocol::session::{Arrival, Channel, Counters, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::StreamKind;
-use roundtable::wire::address::{Plan, Scope};
+use roundtable::wire::address::{Plan, Scope, host_to_wire};
 use roundtable::wire::chat::{Chat, Heartbeat};
 use roundtable::wire::discovery::Query;
 use roundtable::wire::message::{
@@ -38,7 +38,7 @@ fn keys() -> EpochKeys {
 }
 
 fn plan() -> Plan {
-    Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("a good block")
+    Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).expect("a good block")
 }
 
 /// Somebody who knows the conference's key.
@@ -47,13 +47,13 @@ struct Liar {
     sealer: Sealer,
     sid: u64,
     counter: u64,
-    address: SocketAddrV4,
+    address: SocketAddr,
     opener: Opener,
 }
 
 impl Liar {
     fn new(n: u8, identity: Rc<Identity>, sid: u64) -> Self {
-        let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2 + n), PORT);
+        let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 2 + n), PORT));
         Self { identity, sealer: Sealer::new(&keys(), sid), sid, counter: 0, address, opener: Opener::new(keys()) }
     }
 
@@ -83,7 +83,7 @@ struct Table {
     liars: Vec<Liar>,
     now: Timestamp,
     /// Everything sent to the victim so far, as far as it is remembered.
-    sent: Vec<(Channel, SocketAddrV4, Vec<u8>)>,
+    sent: Vec<(Channel, SocketAddr, Vec<u8>)>,
     /// Who is here, by what the victim told.
     present: BTreeMap<ParticipantId, u64>,
     kinds: BTreeSet<u64>,
@@ -103,7 +103,7 @@ impl Table {
             seed: [5; 32],
             name: "Ada".into(),
             role: Role::Participant,
-            address: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), PORT),
+            address: SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), PORT)),
             expected: Some(0),
         };
         let liars = identities.iter().zip(0..).map(|(i, n)| Liar::new(n, i.clone(), 100 + u64::from(n))).collect();
@@ -166,7 +166,7 @@ impl Table {
         let To::Unicast(address) = to else { return };
         let Some(liar) = self.liars.iter_mut().find(|l| l.address == address) else { return };
         let (mut body, mut nonce) = (Vec::new(), None);
-        let victim = Ipv4Addr::new(10, 0, 0, 1);
+        let victim = [10, 0, 0, 1].into();
         if self.silent || liar.opener.open(self.now, victim, bytes, &mut body).is_err() {
             return;
         }
@@ -182,7 +182,7 @@ impl Table {
         }
     }
 
-    fn hand(&mut self, channel: Channel, source: SocketAddrV4, datagram: Vec<u8>) {
+    fn hand(&mut self, channel: Channel, source: SocketAddr, datagram: Vec<u8>) {
         let before = self.victim.counters();
         let takes_part = !self.victim.is_finished();
         let arrival = Arrival { channel, source, wall: moment(self.now).wall };
@@ -319,7 +319,7 @@ impl Table {
             10 => session.set_microphone(at, Microphone::On, out),
             11 => session.set_camera(at, Camera::Failed(text), out),
             12 => session.set_streams(at, &[], out),
-            13 => session.set_address(at, SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), PORT + 1), out),
+            13 => session.set_address(at, SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), PORT + 1)), out),
             14 => session.timeout(at, out),
             _ => session.leave(at, out),
         });
@@ -338,7 +338,7 @@ fn arrivals(c: &Counters) -> u64 {
     c.opened + c.own + c.foreign + c.replayed + c.not_authentic + c.throttled
 }
 
-fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
+fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
     let flags = feed.u8();
     let stream = |feed: &mut Feed<'_>| Stream {
         kind: u32::from(feed.u8() % 7),
@@ -348,6 +348,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
         fps_milli: feed.u16().into(),
         position: feed.u64(),
     };
+    let (address_v4, address6) = host_to_wire(address.ip());
     Beacon {
         name: feed.text(),
         joined: feed.u64(),
@@ -357,7 +358,8 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddrV4) -> Beacon {
         camera: u32::from(flags >> 3 & 3),
         camera_text: if flags & 0x20 == 0 { String::new() } else { feed.text() },
         streams: (0..flags >> 6).map(|_| stream(feed)).collect(),
-        address: u32::from(*address.ip()),
+        address: address_v4,
+        address6,
         port: address.port().into(),
         suffix: u32::from(feed.u8() % 4),
         attention: u32::from(flags >> 2 & 7),

@@ -1,6 +1,6 @@
 //! Texts from people, scripts and files: settings, JSON lines, names.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use roundtable::cli::json;
@@ -66,12 +66,12 @@ fn names_and_descriptions() {
         assert!(!cleaned.is_empty() && cleaned.len() <= NAME_BYTES_MAX);
         assert!(!cleaned.chars().any(|c| c.is_control() || names::is_hidden(c)));
         assert_eq!(names::clean_name(&cleaned, NAME_BYTES_MAX), cleaned, "cleaning twice changes nothing");
-        let address = SocketAddrV4::new(Ipv4Addr::new(239, 255, 4, 16), 20_544);
+        let address = SocketAddr::from((Ipv4Addr::new(239, 255, 4, 16), 20_544));
         let text = Description {
             cname: &cname,
             session_id: feed.u64(),
             version: feed.u64(),
-            origin: Ipv4Addr::LOCALHOST,
+            origin: Ipv4Addr::LOCALHOST.into(),
             title: &title,
             name: &name,
             ttl: 1,

@@ -246,7 +246,7 @@ fn discovery_datagrams() {
 
 #[test]
 fn sap_packets() {
-    let packet = |delete| sap::Packet { delete, id_hash: 7, source: Ipv4Addr::LOCALHOST, sdp: "v=0\r\ns=x\r\n" };
+    let packet = |delete| sap::Packet { delete, id_hash: 7, source: Ipv4Addr::LOCALHOST.into(), sdp: "v=0\r\ns=x\r\n" };
     let mut seeds = vec![Vec::new(), Vec::new()];
     assert!(packet(false).write(&mut seeds[0]) && packet(true).write(&mut seeds[1]));
     fuzz("sap", MEMORY, seeds, |bytes| {

@@ -15,7 +15,6 @@ use roundtable::protocol::discovery::Found;
 use roundtable::protocol::keys::{Identity, Secret, participant_id};
 use roundtable::protocol::roster::{Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
-use roundtable::wire::address::Scope;
 use roundtable::wire::discovery::{Announcement, write_announce};
 use roundtable::wire::message::{ConferenceId, KIND_ANNOUNCE, SignatureContext};
 use roundtable::wire::{Layer, StreamKind};
@@ -184,7 +183,7 @@ impl Attacker {
         for (to, bytes) in self.out.sends() {
             let to = match to {
                 To::Control => self.conference.plan.control(),
-                To::Discovery => Scope::Link.discovery(),
+                To::Discovery => self.conference.plan.discovery(),
                 To::Unicast(address) => address,
             };
             // A full queue is no reason to stop.
@@ -203,7 +202,7 @@ impl Attacker {
             title: "Standin".into(),
             open: true,
             family: 4,
-            base: u32::from(self.conference.plan.base),
+            base: self.conference.plan.base_to_wire().1,
             port: self.conference.plan.port.into(),
             epoch: 0,
             participants: 5,
@@ -219,7 +218,7 @@ impl Attacker {
         let context = SignatureContext { kind: KIND_ANNOUNCE, conference, epoch: 0, signer, sid, counter: 1 };
         let scratch = &mut self.scratch;
         write_announce(&announcement, &mut self.announced, |body| identity.sign(&context, body, scratch));
-        let _ = self.loud.send(Scope::Link.discovery(), &self.announced, Dscp::Default);
+        let _ = self.loud.send(self.conference.plan.discovery(), &self.announced, Dscp::Default);
     }
 }
 

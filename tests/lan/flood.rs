@@ -17,7 +17,7 @@ use roundtable::pipeline::control::browse;
 use roundtable::protocol::discovery::Found;
 use roundtable::protocol::keys::{EpochKeys, Identity, Secret, participant_id};
 use roundtable::protocol::seal::{Opener, Sealer};
-use roundtable::wire::address::Scope;
+use roundtable::wire::address::{Family, Scope, host_to_wire};
 use roundtable::wire::chat::{Body, Chat, Content, HistoryRequest, KIND_CHAT, Nack, Original, Want};
 use roundtable::wire::discovery::{Announcement, Query, write_announce};
 use roundtable::wire::door::{Ban, Chain, KIND_BAN, KIND_KNOCK, Knock};
@@ -27,7 +27,7 @@ use roundtable::wire::message::{
 };
 use roundtable::wire::opened::{self, Opened};
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ fn a_thousand_clients_worth_of_hostile_packets_disturbs_nobody() {
         peers.extend((2..=4).map(|h| Peer::join(program(h), NAMES[h - 1], "Standup", &[])));
         let all: Vec<&Peer> = peers.iter().collect();
         await_all_meet(&all);
-        let mut attacker = Attacker::new(open_ports(&lan, 4));
+        let mut attacker = Attacker::new(open_ports(&lan, 4).into_iter().map(SocketAddr::from).collect());
         attacker.come_in(&all);
         assert_all_show(&all, WATCHED_S, SHOWN_MIN);
         let before: Vec<u64> = all.iter().map(|p| p.memory_bytes("VmRSS")).collect();
@@ -185,7 +185,7 @@ struct Liar {
     counter: u64,
 }
 
-type Packet = (SocketAddrV4, Vec<u8>);
+type Packet = (SocketAddr, Vec<u8>);
 
 /// The attacker's machine. It is a member of the conference as well, so that what it says in the chat is looked at.
 struct Attacker {
@@ -198,12 +198,12 @@ struct Attacker {
     eve: Liar,
     random: Random,
     /// Everything open at the others.
-    ports: Vec<SocketAddrV4>,
+    ports: Vec<SocketAddr>,
     beaconed: Instant,
 }
 
 impl Attacker {
-    fn new(ports: Vec<SocketAddrV4>) -> Self {
+    fn new(ports: Vec<SocketAddr>) -> Self {
         let (clock, interface) = (Clock::system(), Interface::choose(Some(&SWITCH.to_string())).expect("the switch"));
         let found = browse(&interface, &clock, (Duration::ZERO, SOON), |all| !all.is_empty()).expect("sockets");
         let conference = found.into_iter().next().expect("the conference is announced");
@@ -246,7 +246,7 @@ impl Attacker {
 
     fn beacon(&self, name: &str) -> Beacon {
         let own = self.socket.local_addr();
-        let (address, port) = (u32::from(*own.ip()), own.port().into());
+        let (address, port) = (host_to_wire(own.ip()).0, own.port().into());
         Beacon { name: name.into(), joined: self.clock.wall().0, address, port, ..Beacon::default() }
     }
 
@@ -255,7 +255,7 @@ impl Attacker {
         while self.socket.receive(&mut self.buffer).is_ok_and(|n| n > 0) {
             for datagram in self.buffer.datagrams() {
                 let (mut body, mut asked) = (Vec::new(), None);
-                if self.opener.open(self.clock.now(), *datagram.source.ip(), datagram.bytes, &mut body).is_ok() {
+                if self.opener.open(self.clock.now(), datagram.source.ip(), datagram.bytes, &mut body).is_ok() {
                     let _ = opened::read(&body, |m| {
                         if let Opened::Ping(ping) = m {
                             asked = Some(ping)
@@ -309,7 +309,7 @@ impl Attacker {
             while control.receive(&mut buffer).is_ok_and(|n| n > 0) {
                 for datagram in buffer.datagrams() {
                     let mut body = Vec::new();
-                    let opened = opener.open(self.clock.now(), *datagram.source.ip(), datagram.bytes, &mut body);
+                    let opened = opener.open(self.clock.now(), datagram.source.ip(), datagram.bytes, &mut body);
                     let Ok(header) = opened else { continue };
                     let _ = opened::read(&body, |m| {
                         if let Opened::Signed(KIND_BEACON, signed) = m
@@ -364,9 +364,9 @@ impl Attacker {
         match flood {
             Flood::Discovery if n.is_multiple_of(2) => {
                 let query = Query { unicast: n.is_multiple_of(4), nonce: self.random.next() };
-                (Scope::Link.discovery(), query.to_bytes().to_vec())
+                (Scope::Link.discovery(Family::V4), query.to_bytes().to_vec())
             }
-            Flood::Discovery => (Scope::Link.discovery(), self.announcement()),
+            Flood::Discovery => (Scope::Link.discovery(Family::V4), self.announcement()),
             // Each somebody else.
             Flood::Joins => {
                 let join = Join { nonce: self.random.next(), beacon: Some(self.beacon("Mal")), known: Vec::new() };
@@ -392,8 +392,16 @@ impl Attacker {
             }
             Flood::Door => {
                 let own = self.socket.local_addr();
-                let (address, port, nonce) = (u32::from(*own.ip()), own.port().into(), self.random.next());
-                let knock = Knock { nonce, name: "Mal".into(), address, port, tries: 9, inside: n.is_multiple_of(2) };
+                let (address, port, nonce) = (host_to_wire(own.ip()).0, own.port().into(), self.random.next());
+                let knock = Knock {
+                    nonce,
+                    name: "Mal".into(),
+                    address,
+                    port,
+                    tries: 9,
+                    inside: n.is_multiple_of(2),
+                    address6: vec![],
+                };
                 let mut liar = Liar::new(&self.keys, &mut self.random);
                 let signed = liar.signed(&self.conference, KIND_KNOCK, knock.encode_to_vec());
                 (control, liar.seal(if n % 4 == 1 { Kind::Kick(signed) } else { Kind::Knock(signed) }))
@@ -452,7 +460,7 @@ impl Attacker {
             title: "Standup".into(),
             open: true,
             family: 4,
-            base: u32::from(plan.base),
+            base: plan.base_to_wire().1,
             port: plan.port.into(),
             epoch: 0,
             participants: 0,

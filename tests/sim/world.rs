@@ -1,7 +1,7 @@
 //! Members on a simulated network, driven from one moment at which something is due to the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use roundtable::device::net::memory::{MemoryLan, Profile};
@@ -11,7 +11,7 @@ use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::StreamKind;
-use roundtable::wire::address::{DISCOVERY_PORT, Plan, Scope};
+use roundtable::wire::address::{DISCOVERY_PORT, Family, Plan, Scope};
 use roundtable::wire::message::ConferenceId;
 
 /// Nothing a test does takes this many steps: a livelock fails instead of hanging.
@@ -30,7 +30,7 @@ pub struct Node {
     /// Bytes it sent to the control group, with IP and UDP headers.
     pub control_bytes: u64,
     pub publishes: bool,
-    pub host: Ipv4Addr,
+    pub host: IpAddr,
     alive: bool,
     due: Option<Timestamp>,
     /// What its wall clock is ahead.
@@ -60,7 +60,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, profile: Profile) -> Self {
         println!("seed {seed}");
-        let plan = Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).expect("a good block");
+        let plan = Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).expect("a good block");
         Self {
             lan: MemoryLan::new(seed),
             nodes: Vec::new(),
@@ -80,9 +80,9 @@ impl World {
     /// A new member with `name`; `expected` as announced. Returns its number.
     pub fn enter(&mut self, name: &str, expected: Option<u32>, publishes: bool) -> usize {
         let n = self.nodes.len();
-        let host = Ipv4Addr::from(0x0a00_0001 + n as u32);
+        let host = IpAddr::from((0x0a00_0001 + n as u32).to_be_bytes());
         self.lan.set_host(host, self.profile.clone());
-        for group in [self.plan.control(), Scope::Link.discovery()] {
+        for group in [self.plan.control(), Scope::Link.discovery(Family::V4)] {
             self.lan.join(host, group);
         }
         let mut seed = [7; 32];
@@ -99,7 +99,7 @@ impl World {
             seed,
             name: name.into(),
             role: Role::Participant,
-            address: SocketAddrV4::new(host, PORT),
+            address: SocketAddr::from((host, PORT)),
             expected,
         };
         let at = moment(self.now, wall_nanos);
@@ -168,7 +168,10 @@ impl World {
         self.steps += 1;
         assert!(self.steps < self.steps_max, "livelock");
         while let Some(delivery) = self.lan.poll(self.now) {
-            let n = (u32::from(delivery.host) - 0x0a00_0001) as usize;
+            let IpAddr::V4(host) = delivery.host else {
+                continue;
+            };
+            let n = (u32::from(host) - 0x0a00_0001) as usize;
             let channel = match delivery.destination {
                 d if d == self.plan.control() => Channel::Control,
                 d if d.port() == DISCOVERY_PORT => Channel::Discovery,
@@ -207,12 +210,12 @@ impl World {
             self.dues.extend(next.map(|next| (next, n)));
             node.due = next;
         }
-        let source = SocketAddrV4::new(node.host, PORT);
+        let source = SocketAddr::from((node.host, PORT));
         for (to, bytes) in out.sends() {
-            let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT);
+            let broadcast = SocketAddr::from((Ipv4Addr::BROADCAST, DISCOVERY_PORT));
             let destinations = match to {
                 To::Control => vec![self.plan.control()],
-                To::Discovery => vec![Scope::Link.discovery(), broadcast],
+                To::Discovery => vec![Scope::Link.discovery(Family::V4), broadcast],
                 To::Unicast(address) => vec![address],
             };
             for destination in destinations {

@@ -7,7 +7,7 @@
 //! One buffer serves any number of sockets of its thread. Its pages are touched only as far as messages reach.
 
 use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta};
 
@@ -21,10 +21,10 @@ const MESSAGE_BYTES: usize = 1 << 16;
 pub struct Datagram<'a> {
     /// The UDP payload.
     pub bytes: &'a [u8],
-    /// Who sent it.
-    pub source: SocketAddrV4,
+    /// Who sent it; IPv6 without scope id and flow.
+    pub source: SocketAddr,
     /// The address it was sent to, where the system tells.
-    pub destination: Option<Ipv4Addr>,
+    pub destination: Option<IpAddr>,
     /// The kernel's wall-clock time of its arrival, where the system tells.
     pub arrived: Option<NtpTime>,
 }
@@ -85,21 +85,16 @@ fn datagrams_in(meta: &RecvMeta) -> usize {
 }
 
 fn split<'a>(bytes: &'a [u8], meta: &'a RecvMeta) -> impl Iterator<Item = Datagram<'a>> {
-    let source = match meta.addr {
-        SocketAddr::V4(source) => Some(source),
-        SocketAddr::V6(_) => None,
-    };
-    let destination = match meta.dst_ip {
-        Some(IpAddr::V4(address)) => Some(address),
-        _ => None,
-    };
+    let source = SocketAddr::new(meta.addr.ip(), meta.addr.port());
+    let destination = meta.dst_ip;
     let arrived = meta.timestamp.map(NtpTime::from_unix);
     let stride = meta.stride.max(1);
     let len = meta.len.min(bytes.len());
-    let count = if source.is_some() { datagrams_in(meta) } else { 0 };
+    // A message not kept has no sender.
+    let count = if source.ip().is_unspecified() { 0 } else { datagrams_in(meta) };
     (0..count).filter_map(move |i| {
         let bytes = bytes.get(i * stride..len.min((i + 1) * stride))?;
-        Some(Datagram { bytes, source: source?, destination, arrived })
+        Some(Datagram { bytes, source, destination, arrived })
     })
 }
 
@@ -107,11 +102,11 @@ fn split<'a>(bytes: &'a [u8], meta: &'a RecvMeta) -> impl Iterator<Item = Datagr
 mod tests {
     use super::*;
 
-    const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 2), 40_000);
+    const SOURCE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 77, 0, 2)), 40_000);
 
     fn meta(len: usize, stride: usize) -> RecvMeta {
         let mut meta = RecvMeta::default();
-        meta.addr = SOURCE.into();
+        meta.addr = SOURCE;
         meta.len = len;
         meta.stride = stride;
         meta

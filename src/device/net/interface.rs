@@ -3,11 +3,12 @@
 //! Order of preference: a wired one, Wi-Fi, then virtual ones (bridges of containers and virtual machines, tunnels), and
 //! the loopback when there is nothing else, so that a conference on one machine works without a network.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::Error;
+use super::socket::IP_AND_UDP_HEADER_BYTES;
 
-/// One IPv4 address of a network interface.
+/// One address of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// The system's name for it, e.g. `eth0`.
@@ -15,7 +16,7 @@ pub struct Interface {
     /// The system's number for it.
     pub index: u32,
     /// The address; an interface with several stands in the list once for each.
-    pub addr: Ipv4Addr,
+    pub addr: IpAddr,
     /// Bits of the network part of the address.
     pub prefix: u8,
     /// Reaches this machine only.
@@ -41,18 +42,55 @@ impl Interface {
         pick(interfaces()?, wanted)
     }
 
-    /// Largest UDP payload that is not fragmented on this interface.
-    pub fn payload_bytes_max(&self) -> usize {
-        self.mtu.saturating_sub(super::socket::IP_AND_UDP_HEADER_BYTES)
+    /// The same interface, for a conference that is to pass routers (`routed`) or not.
+    ///
+    /// # Errors
+    /// [`Error::List`].
+    pub fn for_scope(&self, routed: bool) -> Result<Interface, Error> {
+        let fits = self.addr.is_ipv4() || !routed || !self.is_link_local();
+        if fits { Ok(self.clone()) } else { self.in_family(true, routed).or_else(|_| Ok(self.clone())) }
     }
 
-    /// Lower is preferred.
-    fn rank(&self) -> u8 {
+    /// The same interface with an address of IPv6, or of IPv4. Of IPv6 that of the link, which every host has and which
+    /// does not change, unless `routed`: such addresses pass no router.
+    ///
+    /// # Errors
+    /// [`Error::NoFamily`] when it has none, and [`Error::List`].
+    pub fn in_family(&self, v6: bool, routed: bool) -> Result<Interface, Error> {
+        let mine = interfaces()?.into_iter().filter(|i| i.index == self.index && i.addr.is_ipv6() == v6);
+        let best = mine.min_by_key(|i| v6 && i.is_link_local() == routed);
+        best.ok_or_else(|| Error::NoFamily { interface: self.name.clone(), family: if v6 { "IPv6" } else { "IPv4" } })
+    }
+
+    /// Largest UDP payload that is not fragmented on this interface.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.mtu.saturating_sub(IP_AND_UDP_HEADER_BYTES[usize::from(self.addr.is_ipv6())])
+    }
+
+    /// Lower is preferred: IPv4 goes before IPv6 on interfaces of the same kind.
+    fn rank(&self) -> (u8, bool) {
+        (self.kind_rank(), self.addr.is_ipv6())
+    }
+
+    /// Among the addresses of one interface: IPv4, then that of the link, which reaches all who have IPv6.
+    fn rank_within(&self) -> (bool, bool) {
+        (self.addr.is_ipv6(), self.is_link_local() != self.addr.is_ipv6())
+    }
+
+    /// Nobody assigned the address: it reaches one link.
+    pub fn is_link_local(&self) -> bool {
+        match self.addr {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        }
+    }
+
+    fn kind_rank(&self) -> u8 {
         match self {
             i if i.loopback => 4,
             i if !i.running || !i.multicast => 5,
             // Addresses nobody assigned: a cable to nowhere, mostly.
-            i if i.addr.is_link_local() => 3,
+            i if i.is_link_local() => 3,
             i if i.software => 2,
             i if i.wireless => 1,
             _ => 0,
@@ -60,7 +98,7 @@ impl Interface {
     }
 }
 
-/// Every interface with an IPv4 address, once for each address, in the system's order.
+/// Every interface with an address, once for each of them, in the system's order.
 ///
 /// # Errors
 /// [`Error::List`].
@@ -72,11 +110,15 @@ pub fn interfaces() -> Result<Vec<Interface>, Error> {
 fn pick(all: Vec<Interface>, wanted: Option<&str>) -> Result<Interface, Error> {
     let Some(wanted) = wanted else {
         // `min_by_key` takes the first of equals: the system's order decides among them.
-        return all.into_iter().min_by_key(Interface::rank).ok_or(Error::NoInterface);
+        let best = all.iter().min_by_key(|i| i.rank()).map(|i| i.index).ok_or(Error::NoInterface)?;
+        let of_best = all.into_iter().filter(|i| i.index == best);
+        return of_best.min_by_key(Interface::rank_within).ok_or(Error::NoInterface);
     };
-    let address: Option<Ipv4Addr> = wanted.parse().ok();
-    match all.iter().position(|i| i.name == wanted || Some(i.addr) == address) {
-        Some(at) => Ok(all.into_iter().nth(at).ok_or(Error::NoInterface)?),
+    let address: Option<IpAddr> = wanted.parse().ok();
+    let exact = all.iter().find(|i| Some(i.addr) == address);
+    let named = all.iter().filter(|i| i.name == wanted).min_by_key(|i| i.rank_within());
+    match exact.or(named) {
+        Some(found) => Ok(found.clone()),
         None => {
             let existing: Vec<String> = all.iter().map(|i| format!("{} ({})", i.name, i.addr)).collect();
             Err(Error::UnknownInterface { wanted: wanted.to_owned(), existing: existing.join(", ") })
@@ -86,15 +128,16 @@ fn pick(all: Vec<Interface>, wanted: Option<&str>) -> Result<Interface, Error> {
 
 fn describe(found: if_addrs::Interface) -> Option<Interface> {
     let loopback = found.is_loopback();
-    let if_addrs::IfAddr::V4(v4) = &found.addr else {
-        return None;
+    let (addr, prefix) = match &found.addr {
+        if_addrs::IfAddr::V4(v4) => (v4.ip.into(), v4.prefixlen),
+        if_addrs::IfAddr::V6(v6) => (v6.ip.into(), v6.prefixlen),
     };
     let index = found.index?;
     let (multicast, mtu) = multicast_and_mtu(&found.name, loopback);
     Some(Interface {
         index,
-        addr: v4.ip,
-        prefix: v4.prefixlen,
+        addr,
+        prefix,
         loopback,
         wireless: is_wireless(&found.name),
         software: found.is_p2p() || is_software(&found.name),
@@ -172,7 +215,7 @@ mod tests {
         Interface {
             name: name.to_owned(),
             index: u32::from(last),
-            addr: Ipv4Addr::new(10, 77, 0, last),
+            addr: [10, 77, 0, last].into(),
             prefix: 24,
             loopback: false,
             wireless: false,
@@ -184,7 +227,7 @@ mod tests {
     }
 
     fn all() -> Vec<Interface> {
-        let lo = Interface { loopback: true, multicast: false, addr: Ipv4Addr::LOCALHOST, ..interface("lo", 1) };
+        let lo = Interface { loopback: true, multicast: false, addr: [127, 0, 0, 1].into(), ..interface("lo", 1) };
         let unplugged = Interface { running: false, ..interface("eth9", 2) };
         let wifi = Interface { wireless: true, ..interface("wlan0", 4) };
         let second = Interface { index: 5, ..interface("eth0", 6) };
@@ -194,7 +237,10 @@ mod tests {
     #[track_caller]
     fn check(all: Vec<Interface>, wanted: Option<&str>, name: &str, last: u8) {
         let chosen = pick(all, wanted).expect("an interface");
-        assert_eq!((chosen.name.as_str(), chosen.addr.octets()[3]), (name, last));
+        assert_eq!(
+            (chosen.name.as_str(), chosen.addr.to_string().rsplit(['.', ':']).next().unwrap()),
+            (name, last.to_string().as_str())
+        );
     }
 
     #[test]

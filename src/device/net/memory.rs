@@ -4,12 +4,12 @@
 //! send ──> switch ──┬── profile of host A ──> queue ──> poll
 //!                   └── profile of host B ──> queue ──> poll      partitions and pulled cables stop here
 //! ```
-//! A host is an IPv4 address; it hears its own address, broadcasts, and the groups it joined, its own packets included
+//! A host is an address; it hears its own address, broadcasts, and the groups it joined, its own packets included
 //! (those meet no fault, as on a real machine). The same seed and the same calls give the same deliveries. It owns no
 //! clock and no thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,11 +50,11 @@ pub struct Delivery {
     /// When.
     pub at: Timestamp,
     /// The host that gets it.
-    pub host: Ipv4Addr,
+    pub host: IpAddr,
     /// The sender's address and port.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// What it was sent to: the host, a group, or the broadcast address.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// The UDP payload.
     pub bytes: Arc<[u8]>,
 }
@@ -80,7 +80,7 @@ pub struct Totals {
 
 #[derive(Debug, Default)]
 struct Host {
-    groups: BTreeSet<SocketAddrV4>,
+    groups: BTreeSet<SocketAddr>,
     profile: Profile,
     in_burst: bool,
     /// Packets that keep the order do not arrive before this.
@@ -94,7 +94,7 @@ struct Host {
 /// The network.
 #[derive(Debug)]
 pub struct MemoryLan {
-    hosts: BTreeMap<Ipv4Addr, Host>,
+    hosts: BTreeMap<IpAddr, Host>,
     /// By time of arrival, then in the order of sending.
     queue: BTreeMap<(Timestamp, u64), Delivery>,
     serial: u64,
@@ -115,46 +115,46 @@ impl MemoryLan {
     }
 
     /// Adds a host, or gives the one that has this address another profile.
-    pub fn set_host(&mut self, host: Ipv4Addr, profile: Profile) {
+    pub fn set_host(&mut self, host: IpAddr, profile: Profile) {
         self.hosts.entry(host).or_default().profile = profile;
     }
 
     /// Removes a host and what is on its way to it.
-    pub fn remove_host(&mut self, host: Ipv4Addr) {
+    pub fn remove_host(&mut self, host: IpAddr) {
         self.hosts.remove(&host);
         self.queue.retain(|_, delivery| delivery.host != host);
     }
 
     /// `host` hears `group` (address and port) from now on.
-    pub fn join(&mut self, host: Ipv4Addr, group: SocketAddrV4) {
+    pub fn join(&mut self, host: IpAddr, group: SocketAddr) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.groups.insert(group);
         }
     }
 
     /// `host` does not hear `group` any more; what is on its way still arrives.
-    pub fn leave(&mut self, host: Ipv4Addr, group: SocketAddrV4) {
+    pub fn leave(&mut self, host: IpAddr, group: SocketAddr) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.groups.remove(&group);
         }
     }
 
     /// Pulls or plugs the cable of `host`. Without it the host hears only itself.
-    pub fn set_plugged(&mut self, host: Ipv4Addr, plugged: bool) {
+    pub fn set_plugged(&mut self, host: IpAddr, plugged: bool) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.unplugged = !plugged;
         }
     }
 
     /// Stops or restores multicast from other hosts to `host`; unicast and broadcast go on.
-    pub fn set_multicast(&mut self, host: Ipv4Addr, works: bool) {
+    pub fn set_multicast(&mut self, host: IpAddr, works: bool) {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.no_multicast = !works;
         }
     }
 
     /// Splits the network: those in `others` hear each other only, and so do the rest. Replaces a split before.
-    pub fn split(&mut self, others: &[Ipv4Addr]) {
+    pub fn split(&mut self, others: &[IpAddr]) {
         for (address, host) in &mut self.hosts {
             host.side = u32::from(others.contains(address));
         }
@@ -167,24 +167,25 @@ impl MemoryLan {
 
     /// Sends a datagram to a host, a group, or everybody (255.255.255.255). Datagrams above [`DATAGRAM_BYTES_MAX`] are
     /// refused and counted; those to nobody vanish.
-    pub fn send(&mut self, now: Timestamp, source: SocketAddrV4, destination: SocketAddrV4, bytes: &[u8]) {
+    pub fn send(&mut self, now: Timestamp, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
         if bytes.len() > DATAGRAM_BYTES_MAX {
             self.totals.refused += 1;
             return;
         }
         self.totals.sent += 1;
-        let Some((side, unplugged)) = self.hosts.get(source.ip()).map(|from| (from.side, from.unplugged)) else {
+        let Some((side, unplugged)) = self.hosts.get(&source.ip()).map(|from| (from.side, from.unplugged)) else {
             return;
         };
         let bytes: Arc<[u8]> = bytes.into();
-        let to = *destination.ip();
-        let everybody = (Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST);
-        let (first, last) = if to.is_multicast() || to.is_broadcast() { everybody } else { (to, to) };
+        let to = destination.ip();
+        let broadcast = to == Ipv4Addr::BROADCAST;
+        let everybody = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::from(u128::MAX).into());
+        let (first, last) = if to.is_multicast() || broadcast { everybody } else { (to, to) };
         for (&address, host) in self.hosts.range_mut(first..=last) {
             if to.is_multicast() && !host.groups.contains(&destination) {
                 continue;
             }
-            let copies = if address == *source.ip() {
+            let copies = if address == source.ip() {
                 Copies::once(now)
             } else if unplugged || host.unplugged || side != host.side || (host.no_multicast && to.is_multicast()) {
                 self.totals.cut += 1;
@@ -285,15 +286,19 @@ impl Random {
 mod tests {
     use super::*;
 
-    const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 255, 0, 1), 20_480);
+    const GROUP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 255, 0, 1)), 20_480);
     const DELAY: Duration = Duration::from_millis(1);
 
-    fn host(last: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, 77, 0, last)
+    fn host(last: u8) -> IpAddr {
+        [10, 77, 0, last].into()
     }
 
-    fn socket(last: u8) -> SocketAddrV4 {
-        SocketAddrV4::new(host(last), 40_000)
+    fn last_of(host: IpAddr) -> u8 {
+        host.to_string().rsplit('.').next().and_then(|last| last.parse().ok()).expect("IPv4")
+    }
+
+    fn socket(last: u8) -> SocketAddr {
+        SocketAddr::from((host(last), 40_000))
     }
 
     /// Hosts 1, 2 and 3; 1 and 2 joined the group.
@@ -316,9 +321,9 @@ mod tests {
     }
 
     /// Which hosts hear one datagram from host 1.
-    fn hearers(lan: &mut MemoryLan, destination: SocketAddrV4) -> Vec<u8> {
+    fn hearers(lan: &mut MemoryLan, destination: SocketAddr) -> Vec<u8> {
         lan.send(Timestamp::default(), socket(1), destination, b"x");
-        let mut hosts: Vec<u8> = drain(lan).iter().map(|d| d.host.octets()[3]).collect();
+        let mut hosts: Vec<u8> = drain(lan).iter().map(|d| last_of(d.host)).collect();
         hosts.sort_unstable();
         hosts
     }
@@ -336,8 +341,8 @@ mod tests {
     #[test]
     fn members_hosts_and_everybody_hear_what_is_theirs() {
         let mut lan = lan(1, &steady());
-        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, 20_478);
-        let other_port = SocketAddrV4::new(*GROUP.ip(), GROUP.port() + 1);
+        let broadcast = SocketAddr::from((Ipv4Addr::BROADCAST, 20_478));
+        let other_port = SocketAddr::from((GROUP.ip(), GROUP.port() + 1));
         assert_eq!(hearers(&mut lan, GROUP), [1, 2], "the sender's own packets come back");
         assert!(hearers(&mut lan, other_port).is_empty());
         assert_eq!(hearers(&mut lan, socket(3)), [3]);

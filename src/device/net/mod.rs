@@ -20,7 +20,7 @@ mod segment;
 mod socket;
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 pub use buffer::{Datagram, ReceiveBuffer};
 pub use counters::Counters;
@@ -36,16 +36,24 @@ pub enum Error {
     /// The operating system would not list its interfaces.
     #[error("cannot list the network interfaces: {0}")]
     List(#[source] io::Error),
-    /// Nothing has an IPv4 address, not even the loopback.
-    #[error("no network interface has an IPv4 address")]
+    /// Nothing has an address, not even the loopback.
+    #[error("no network interface has an address")]
     NoInterface,
     /// The name or address asked for is not there.
-    #[error("there is no network interface {wanted}; there {}", if existing.is_empty() { "is none with an IPv4 address".into() } else { format!("are {existing}") })]
+    #[error("there is no network interface {wanted}; there {}", if existing.is_empty() { "is none with an address".into() } else { format!("are {existing}") })]
     UnknownInterface {
         /// The name or address asked for.
         wanted: String,
         /// Those that exist, with their addresses.
         existing: String,
+    },
+    /// The interface has no address of the family.
+    #[error("{interface} has no {family} address")]
+    NoFamily {
+        /// The interface's name.
+        interface: String,
+        /// "IPv4" or "IPv6".
+        family: &'static str,
     },
     /// The socket could not be made as asked.
     #[error("cannot open a UDP socket for {address} on {interface}: {source}")]
@@ -53,7 +61,7 @@ pub enum Error {
         /// The interface's name.
         interface: String,
         /// What it was to be bound to.
-        address: SocketAddrV4,
+        address: SocketAddr,
         /// The operating system's reason.
         source: io::Error,
     },
@@ -63,7 +71,7 @@ pub enum Error {
         /// The interface's index.
         interface: u32,
         /// The group and port.
-        group: SocketAddrV4,
+        group: SocketAddr,
         /// The operating system's reason.
         source: io::Error,
     },
@@ -71,7 +79,7 @@ pub enum Error {
     #[error("cannot send to {destination} (after {sent} of {bytes} bytes): {source}")]
     Send {
         /// Where to.
-        destination: SocketAddrV4,
+        destination: SocketAddr,
         /// Bytes that did go out, a whole number of datagrams.
         sent: usize,
         /// Bytes there were.
@@ -89,7 +97,7 @@ impl Error {
                 options::is_transient(source)
             }
             Error::List(_) | Error::NoInterface => true,
-            Error::UnknownInterface { .. } => false,
+            Error::UnknownInterface { .. } | Error::NoFamily { .. } => false,
         }
     }
 }

@@ -53,11 +53,15 @@ pub(super) fn ask_send_buffer(socket: &Socket, bytes: usize) {
 
 /// Lets datagrams above the interface's MTU be fragmented rather than refused. They are not sent where the MTU is the
 /// usual one; on a narrower network a fragmented picture is better than none.
-pub(super) fn allow_fragments(socket: &Socket) {
+pub(super) fn allow_fragments(socket: &Socket, v6: bool) {
     #[cfg(target_os = "linux")]
-    let _ = set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_WANT);
+    let _ = if v6 {
+        set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_WANT)
+    } else {
+        set_int(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_WANT)
+    };
     #[cfg(not(target_os = "linux"))]
-    let _ = socket;
+    let _ = (socket, v6);
 }
 
 /// Datagrams the kernel dropped because the receive buffer was full, since the socket was opened.

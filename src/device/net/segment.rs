@@ -5,7 +5,7 @@
 //! carry no class.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use socket2::{SockAddr, Socket};
 
@@ -49,7 +49,7 @@ pub(super) fn bytes_per_call(segment: usize) -> usize {
 #[cfg(target_os = "linux")]
 pub(super) fn send(
     socket: &Socket,
-    destination: SocketAddrV4,
+    destination: SocketAddr,
     bytes: &[u8],
     segment: Option<u16>,
     dscp: Dscp,
@@ -58,7 +58,11 @@ pub(super) fn send(
     let buffers = [io::IoSlice::new(bytes)];
     let mut control = Control::new();
     if dscp != Dscp::Default {
-        control.push(libc::IPPROTO_IP, libc::IP_TOS, &libc::c_int::from(dscp.tos()).to_ne_bytes());
+        let (level, name) = match destination {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        };
+        control.push(level, name, &libc::c_int::from(dscp.tos()).to_ne_bytes());
     }
     if let Some(segment) = segment {
         control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
@@ -71,7 +75,7 @@ pub(super) fn send(
 #[cfg(not(target_os = "linux"))]
 pub(super) fn send(
     socket: &Socket,
-    destination: SocketAddrV4,
+    destination: SocketAddr,
     bytes: &[u8],
     segment: Option<u16>,
     _dscp: Dscp,

@@ -7,7 +7,7 @@
 //! No call blocks; waiting is done on a `mio::Poll`.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,8 +21,8 @@ use super::{Counters, Dscp, Error, Interface, ReceiveBuffer, options, segment};
 
 /// Bytes of a socket's receive buffer, and of a sender's send buffer, that are asked for; the system may grant less.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// IPv4 without options, and UDP.
-pub(super) const IP_AND_UDP_HEADER_BYTES: usize = 28;
+/// UDP over IPv4 without options, and over IPv6.
+pub(super) const IP_AND_UDP_HEADER_BYTES: [usize; 2] = [28, 48];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -46,7 +46,7 @@ pub struct UdpSocket {
     socket: Socket,
     receiver: UdpSocketState,
     role: Role,
-    bound: SocketAddrV4,
+    bound: SocketAddr,
     interface: u32,
     /// Segments up to this size fit the interface.
     segment_bytes_max: usize,
@@ -63,14 +63,25 @@ impl UdpSocket {
     /// # Errors
     /// [`Error::Open`].
     pub fn unicast(interface: &Interface, ttl: u8) -> Result<Self, Error> {
-        let address = SocketAddrV4::new(interface.addr, 0);
+        let address = SocketAddr::from((interface.addr, 0));
         Self::open(Role::Unicast, address, interface, |socket| {
-            socket.set_multicast_if_v4(&interface.addr)?;
-            socket.set_multicast_loop_v4(true)?;
-            socket.set_multicast_ttl_v4(ttl.into())?;
             // A unicast datagram with TTL 0 would not even reach this machine.
-            socket.set_ttl_v4(ttl.max(1).into())?;
-            socket.set_broadcast(true)?;
+            let unicast_ttl = ttl.max(1).into();
+            match interface.addr {
+                IpAddr::V4(addr) => {
+                    socket.set_multicast_if_v4(&addr)?;
+                    socket.set_multicast_loop_v4(true)?;
+                    socket.set_multicast_ttl_v4(ttl.into())?;
+                    socket.set_ttl_v4(unicast_ttl)?;
+                    socket.set_broadcast(true)?;
+                }
+                IpAddr::V6(_) => {
+                    socket.set_multicast_if_v6(interface.index)?;
+                    socket.set_multicast_loop_v6(true)?;
+                    socket.set_multicast_hops_v6(ttl.into())?;
+                    socket.set_unicast_hops_v6(unicast_ttl)?;
+                }
+            }
             options::ask_send_buffer(socket, SOCKET_BUFFER_BYTES);
             Ok(())
         })
@@ -80,36 +91,45 @@ impl UdpSocket {
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Join`].
-    pub fn multicast(group: SocketAddrV4, interface: &Interface) -> Result<Self, Error> {
-        let socket = Self::open(Role::Multicast, group, interface, share_port)?;
+    pub fn multicast(group: SocketAddr, interface: &Interface) -> Result<Self, Error> {
+        let socket = Self::open(Role::Multicast, group, interface, |socket| share_port(socket, group.is_ipv6()))?;
         socket.join()?;
         Ok(socket)
     }
 
-    /// Receives limited broadcasts (255.255.255.255) to `port` on `interface`. The port is shared.
+    /// Receives limited broadcasts (255.255.255.255) to `port` on `interface`. The port is shared. IPv6 has none.
     ///
     /// # Errors
     /// [`Error::Open`].
     pub fn broadcast(port: u16, interface: &Interface) -> Result<Self, Error> {
         // Linux gives a socket bound to the broadcast address those datagrams and nothing else.
         let address = if cfg!(target_os = "linux") { Ipv4Addr::BROADCAST } else { Ipv4Addr::UNSPECIFIED };
-        Self::open(Role::Broadcast, SocketAddrV4::new(address, port), interface, share_port)
+        let address = SocketAddr::from((address, port));
+        if interface.addr.is_ipv6() {
+            let source = io::ErrorKind::Unsupported.into();
+            return Err(Error::Open { interface: interface.name.clone(), address, source });
+        }
+        Self::open(Role::Broadcast, address, interface, |socket| share_port(socket, false))
     }
 
     fn open(
         role: Role,
-        address: SocketAddrV4,
+        address: SocketAddr,
         interface: &Interface,
         set: impl FnOnce(&Socket) -> io::Result<()>,
     ) -> Result<Self, Error> {
         let open = || -> io::Result<Self> {
-            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
             options::ask_receive_buffer(&socket, SOCKET_BUFFER_BYTES);
             set(&socket)?;
-            socket.bind(&address.into())?;
+            if address.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            socket.bind(&scoped(address, interface.index).into())?;
             let receiver = UdpSocketState::new(UdpSockRef::from(&socket))?;
-            options::allow_fragments(&socket);
-            let bound = socket.local_addr()?.as_socket_ipv4().unwrap_or(address);
+            options::allow_fragments(&socket, address.is_ipv6());
+            let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+            let bound = SocketAddr::new(bound.ip(), bound.port());
             Ok(Self {
                 segmentation: AtomicBool::new(receiver.max_gso_segments() > 1),
                 socket,
@@ -125,7 +145,7 @@ impl UdpSocket {
     }
 
     /// The address and port bound: for a unicast socket where it is reached, for a multicast one the group.
-    pub fn local_addr(&self) -> SocketAddrV4 {
+    pub fn local_addr(&self) -> SocketAddr {
         self.bound
     }
 
@@ -133,7 +153,7 @@ impl UdpSocket {
     ///
     /// # Errors
     /// [`Error::Send`]; ask it `is_transient`.
-    pub fn send(&self, destination: SocketAddrV4, bytes: &[u8], dscp: Dscp) -> Result<(), Error> {
+    pub fn send(&self, destination: SocketAddr, bytes: &[u8], dscp: Dscp) -> Result<(), Error> {
         self.send_each(destination, bytes, bytes.len(), dscp).map_err(|e| self.failed(destination, bytes, e))
     }
 
@@ -144,7 +164,7 @@ impl UdpSocket {
     /// [`Error::Send`], which tells how much was sent; the rest was not.
     pub fn send_segments(
         &self,
-        destination: SocketAddrV4,
+        destination: SocketAddr,
         bytes: &[u8],
         segment: usize,
         dscp: Dscp,
@@ -153,7 +173,8 @@ impl UdpSocket {
     }
 
     /// Sends everything in as few calls as it takes; an error comes with the bytes sent before it.
-    fn send_each(&self, to: SocketAddrV4, bytes: &[u8], segment: usize, dscp: Dscp) -> Result<(), (usize, io::Error)> {
+    fn send_each(&self, to: SocketAddr, bytes: &[u8], segment: usize, dscp: Dscp) -> Result<(), (usize, io::Error)> {
+        let to = scoped(to, self.interface);
         let mut sent = 0;
         loop {
             let rest = &bytes[sent..];
@@ -181,7 +202,7 @@ impl UdpSocket {
     }
 
     /// Sends `bytes` in one call, when there is more than one datagram in them and the system can.
-    fn try_joined(&self, to: SocketAddrV4, bytes: &[u8], segment: usize, dscp: Dscp) -> Joined {
+    fn try_joined(&self, to: SocketAddr, bytes: &[u8], segment: usize, dscp: Dscp) -> Joined {
         let fits = bytes.len() > segment && segment <= self.segment_bytes_max;
         let (true, Ok(size)) = (fits && self.segments(), u16::try_from(segment)) else {
             return Joined::NotSent;
@@ -195,7 +216,7 @@ impl UdpSocket {
         }
     }
 
-    fn failed(&self, destination: SocketAddrV4, bytes: &[u8], (sent, source): (usize, io::Error)) -> Error {
+    fn failed(&self, destination: SocketAddr, bytes: &[u8], (sent, source): (usize, io::Error)) -> Error {
         add(&self.counts.bytes_sent, sent);
         add(&self.counts.send_errors, 1);
         Error::Send { destination, sent, bytes: bytes.len(), source }
@@ -234,14 +255,23 @@ impl UdpSocket {
             return Ok(());
         }
         // It fails when the membership is gone already, and then there is nothing to leave.
-        let _ = self.socket.leave_multicast_v4_n(self.bound.ip(), &InterfaceIndexOrAddress::Index(self.interface));
+        let _ = match self.bound.ip() {
+            IpAddr::V4(group) => {
+                self.socket.leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.interface))
+            }
+            IpAddr::V6(group) => self.socket.leave_multicast_v6(&group, self.interface),
+        };
         self.join()
     }
 
     fn join(&self) -> Result<(), Error> {
-        self.socket
-            .join_multicast_v4_n(self.bound.ip(), &InterfaceIndexOrAddress::Index(self.interface))
-            .map_err(|source| Error::Join { interface: self.interface, group: self.bound, source })
+        let joined = match self.bound.ip() {
+            IpAddr::V4(group) => {
+                self.socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(self.interface))
+            }
+            IpAddr::V6(group) => self.socket.join_multicast_v6(&group, self.interface),
+        };
+        joined.map_err(|source| Error::Join { interface: self.interface, group: self.bound, source })
     }
 
     /// Receive buffer granted, in bytes as they were asked for ([`SOCKET_BUFFER_BYTES`]).
@@ -279,13 +309,27 @@ impl UdpSocket {
     }
 }
 
-fn share_port(socket: &Socket) -> io::Result<()> {
+/// Addresses that mean something on one link only are told which: those of a link, and groups.
+fn scoped(address: SocketAddr, interface: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() || v6.ip().is_multicast() => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface).into()
+        }
+        other => other,
+    }
+}
+
+fn share_port(socket: &Socket, v6: bool) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     #[cfg(all(unix, not(target_os = "linux")))]
     socket.set_reuse_port(true)?;
     // Otherwise the groups other programs joined on this machine leak in.
     #[cfg(target_os = "linux")]
-    socket.set_multicast_all_v4(false)?;
+    if v6 {
+        socket.set_multicast_all_v6(false)?;
+    } else {
+        socket.set_multicast_all_v4(false)?;
+    }
     Ok(())
 }
 
@@ -336,13 +380,13 @@ mod tests {
     }
 
     /// A group of this test alone: nobody else on this machine holds the port of `sender`.
-    fn group(sender: &UdpSocket, last: u8) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(239, 255, 200, last), sender.local_addr().port())
+    fn group(sender: &UdpSocket, last: u8) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::new(239, 255, 200, last), sender.local_addr().port()))
     }
 
     /// Receives until a datagram equals `last`; returns all as (source, bytes).
     #[track_caller]
-    fn receive_up_to(socket: &UdpSocket, last: &[u8]) -> Vec<(SocketAddrV4, Vec<u8>)> {
+    fn receive_up_to(socket: &UdpSocket, last: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut poll = mio::Poll::new().expect("a poll");
         let mut events = mio::Events::with_capacity(4);
         socket.register(poll.registry(), Token(0)).expect("registered");
@@ -459,7 +503,7 @@ mod tests {
         assert_eq!(member.receive(&mut buffer).expect("received"), 1);
         let datagram = buffer.datagrams().next().expect("one datagram");
         if cfg!(target_os = "linux") {
-            assert_eq!(datagram.destination, Some(*group.ip()));
+            assert_eq!(datagram.destination, Some(group.ip()));
             assert!(datagram.arrived > Some(NtpTime::from_unix(Duration::from_secs(1_700_000_000))));
         }
     }
@@ -470,8 +514,8 @@ mod tests {
         let sender = sender(&interface);
         let port = sender.local_addr().port();
         let listeners = [(); 2].map(|()| UdpSocket::broadcast(port, &interface).expect("open"));
-        sender.send(SocketAddrV4::new(interface.addr, port), b"unicast", Dscp::Default).expect("sent");
-        sender.send(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), b"all", Dscp::Default).expect("sent");
+        sender.send(SocketAddr::from((interface.addr, port)), b"unicast", Dscp::Default).expect("sent");
+        sender.send(SocketAddr::from((Ipv4Addr::BROADCAST, port)), b"all", Dscp::Default).expect("sent");
         for listener in &listeners {
             assert_eq!(receive_up_to(listener, b"all"), [(sender.local_addr(), b"all".to_vec())]);
         }
@@ -494,9 +538,9 @@ mod tests {
         let sender = sender(&loopback());
         // The port is unique to this test, so a group made of it is nearly so.
         let [high, low] = sender.local_addr().port().to_be_bytes();
-        let group = SocketAddrV4::new(Ipv4Addr::new(239, 254, high, low), sender.local_addr().port());
+        let group = SocketAddr::from((Ipv4Addr::new(239, 254, high, low), sender.local_addr().port()));
         // The kernel prints the address as one number in its own byte order.
-        let entry = format!("{:08X}", u32::from_ne_bytes(group.ip().octets()));
+        let entry = format!("{:08X}", u32::from_ne_bytes([239, 254, high, low]));
         let joined = || std::fs::read_to_string("/proc/net/igmp").expect("readable").contains(&entry);
         let member = UdpSocket::multicast(group, &loopback()).expect("joined");
         assert!(joined());
@@ -509,10 +553,10 @@ mod tests {
     fn each_send_carries_its_own_class_from_the_same_port() {
         let sender = sender(&loopback());
         let receiver = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
-        receiver.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into()).expect("bound");
+        receiver.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bound");
         receiver.set_recv_tos_v4(true).expect("set");
         receiver.set_read_timeout(Some(DEADLINE)).expect("set");
-        let to = receiver.local_addr().expect("bound").as_socket_ipv4().expect("IPv4");
+        let to = receiver.local_addr().expect("bound").as_socket().expect("IPv4");
         for (dscp, tos) in [(Dscp::Audio, 0xb8), (Dscp::Video, 0x88), (Dscp::Files, 0x20), (Dscp::Default, 0)] {
             sender.send_segments(to, &[0; 100], 50, dscp).expect("sent");
             for _ in 0..2 {
@@ -524,7 +568,7 @@ mod tests {
     #[test]
     fn a_failed_send_is_counted_and_tells_whether_to_try_again() {
         let sender = sender(&loopback());
-        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
         let error = sender.send(to, &vec![0; 70_000], Dscp::Default).expect_err("larger than UDP");
         assert!(!error.is_transient(), "{error}");
         let counters = sender.counters();
@@ -543,11 +587,11 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_cannot_be_opened() {
-        let elsewhere = Interface { addr: Ipv4Addr::new(192, 0, 2, 254), name: "eth7".into(), ..loopback() };
+        let elsewhere = Interface { addr: [192, 0, 2, 254].into(), name: "eth7".into(), ..loopback() };
         let error = UdpSocket::unicast(&elsewhere, 1).expect_err("not an address of this machine");
         assert!(error.to_string().contains("eth7"), "{error}");
         let nowhere = Interface { index: 999_999, ..loopback() };
-        let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 200, 9), 20_000);
+        let group = SocketAddr::from((Ipv4Addr::new(239, 255, 200, 9), 20_000));
         assert!(matches!(UdpSocket::multicast(group, &nowhere), Err(Error::Join { interface: 999_999, .. })));
     }
 

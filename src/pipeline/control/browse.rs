@@ -1,6 +1,6 @@
 //! Listing the conferences of a network: a short-lived role of its own, before anything is joined.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -10,33 +10,49 @@ use crate::device::clock::Clock;
 use crate::device::identity::random_seed;
 use crate::device::net::{Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::protocol::discovery::{Browser, Found};
-use crate::wire::address::{DISCOVERY_PORT, Scope};
+use crate::wire::address::{DISCOVERY_PORT, Family, Scope};
 
-/// What one scope needs: one socket to ask from, and those answers come to.
+/// What one scope and family needs: one socket to ask from, and those answers come to.
 struct Ears {
     scope: Scope,
+    family: Family,
+    broadcasts: bool,
     own: UdpSocket,
     others: Vec<UdpSocket>,
 }
 
 impl Ears {
     fn open(scope: Scope, interface: &Interface) -> Result<Self, Error> {
+        let family = Family::of(interface.addr);
+        let broadcasts = scope == Scope::Link && family == Family::V4 && !interface.loopback;
         let own = UdpSocket::unicast(interface, scope.ttl())?;
-        let mut others = vec![UdpSocket::multicast(scope.discovery(), interface)?];
-        if scope == Scope::Link && !interface.loopback {
+        let mut others = vec![UdpSocket::multicast(scope.discovery(family), interface)?];
+        if broadcasts {
             others.push(UdpSocket::broadcast(DISCOVERY_PORT, interface)?);
         }
-        Ok(Self { scope, own, others })
+        Ok(Self { scope, family, broadcasts, own, others })
+    }
+
+    /// Those of both scopes and of every family that `interface` has.
+    fn of(interface: &Interface) -> Result<Vec<Self>, Error> {
+        let mut all = Vec::new();
+        for scope in [Scope::Link, Scope::Site] {
+            all.push(Self::open(scope, &interface.for_scope(scope == Scope::Site)?)?);
+            let other = interface.in_family(interface.addr.is_ipv4(), scope == Scope::Site);
+            // Nobody need have both; an address that cannot be bound yet is as good as none.
+            all.extend(other.ok().and_then(|other| Self::open(scope, &other).ok()));
+        }
+        Ok(all)
     }
 
     fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
         std::iter::once(&self.own).chain(&self.others)
     }
 
-    fn ask(&self, query: &[u8], loopback: bool) {
-        let broadcast = SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT);
-        let broadcast = (self.scope == Scope::Link && !loopback).then_some(broadcast);
-        for to in std::iter::once(self.scope.discovery()).chain(broadcast) {
+    fn ask(&self, query: &[u8]) {
+        let broadcast = SocketAddr::from((Ipv4Addr::BROADCAST, DISCOVERY_PORT));
+        let broadcast = self.broadcasts.then_some(broadcast);
+        for to in std::iter::once(self.scope.discovery(self.family)).chain(broadcast) {
             if let Err(error) = self.own.send(to, query, Dscp::Default) {
                 tracing::debug!(%error, "a query could not be sent");
             }
@@ -44,7 +60,7 @@ impl Ears {
     }
 }
 
-/// Asks on `interface` which conferences there are, and gives those heard within `times.1`. `enough` sees the list
+/// Asks on `interface`, in both families, which conferences there are, and gives those heard within `times.1`. `enough` sees the list
 /// whenever it changed; once it returns true, only what is left of `times.0` is waited.
 ///
 /// # Errors
@@ -56,7 +72,7 @@ pub fn browse(
     mut enough: impl FnMut(&[Found]) -> bool,
 ) -> Result<Vec<Found>, Error> {
     let mut poll = Poll::new().map_err(Error::Poll)?;
-    let ears = [Ears::open(Scope::Link, interface)?, Ears::open(Scope::Site, interface)?];
+    let ears = Ears::of(interface)?;
     for socket in ears.iter().flat_map(Ears::sockets) {
         socket.register(poll.registry(), Token(0)).map_err(Error::Poll)?;
     }
@@ -72,7 +88,7 @@ pub fn browse(
             break;
         }
         if let Some(query) = browser.timeout(now) {
-            ears.iter().for_each(|e| e.ask(&query.to_bytes(), interface.loopback));
+            ears.iter().for_each(|e| e.ask(&query.to_bytes()));
         }
         let wake = browser.next_timeout().map_or(end, |at| at.min(end));
         poll_for(&mut poll, &mut events, if more { Duration::ZERO } else { wake.since(now) })?;

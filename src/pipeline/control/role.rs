@@ -1,6 +1,6 @@
 //! The control role without its thread: sockets, session, SAP. `step` does what is due; `receive` takes what waits.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,19 +63,19 @@ impl Role {
         let Config { clock, interface, socket: own, mut setup, log, entrance } = config;
         setup.address = own.local_addr();
         let (plan, scope) = (setup.plan, setup.plan.scope);
-        let broadcasts = scope == Scope::Link && !interface.loopback;
+        let broadcasts = scope == Scope::Link && interface.addr.is_ipv4() && !interface.loopback;
         let shared = |socket, channel| Socket { socket: Arc::new(socket), channel, ready: true };
         let mut sockets = vec![
             Socket { socket: Arc::clone(&own), channel: Channel::Unicast, ready: true },
             shared(UdpSocket::multicast(plan.control(), &interface)?, Channel::Control),
-            shared(UdpSocket::multicast(scope.discovery(), &interface)?, Channel::Discovery),
+            shared(UdpSocket::multicast(plan.discovery(), &interface)?, Channel::Discovery),
         ];
         if broadcasts {
             sockets.push(shared(UdpSocket::broadcast(DISCOVERY_PORT, &interface)?, Channel::Discovery));
         }
         let at = Moment { now: clock.now(), wall: clock.wall() };
         let title = setup.title.clone();
-        let sap = setup.open.then(|| Announcer::new(*setup.address.ip()));
+        let sap = setup.open.then(|| Announcer::new(setup.address.ip(), plan.sap()));
         let mut session = Session::new(at, setup);
         session.restore(at, log.restored);
         entrance.founding.into_iter().for_each(|random| session.found(random));
@@ -255,7 +255,7 @@ impl Role {
     }
 
     fn flush(&mut self) {
-        let discovery = self.plan.scope.discovery();
+        let discovery = self.plan.discovery();
         let mut failure = None;
         for (to, bytes) in self.out.sends() {
             let mut send = |to| {
@@ -268,7 +268,7 @@ impl Role {
                 To::Discovery => {
                     send(discovery);
                     if self.broadcasts {
-                        send(SocketAddrV4::new(Ipv4Addr::BROADCAST, DISCOVERY_PORT));
+                        send(SocketAddr::from((Ipv4Addr::BROADCAST, DISCOVERY_PORT)));
                     }
                 }
                 To::Unicast(address) => send(address),

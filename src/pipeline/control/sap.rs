@@ -2,12 +2,12 @@
 //!
 //! Three times in the first three seconds, then each 30 s; a changed description is a deletion and a new one.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::protocol::roster::Person;
 use crate::time::Timestamp;
-use crate::wire::address::{Plan, SAP};
+use crate::wire::address::Plan;
 use crate::wire::sap::{Packet, id_hash};
 use crate::wire::sdp::{Description, Video};
 use crate::wire::{Layer, StreamKind};
@@ -33,7 +33,7 @@ pub fn describe(title: &str, plan: &Plan, person: &Person, layer: Option<Layer>,
         cname: &person.cname(),
         session_id: person.sid,
         version,
-        origin: *person.address.ip(),
+        origin: person.address.ip(),
         title,
         name: &person.name,
         ttl: plan.ttl,
@@ -45,7 +45,8 @@ pub fn describe(title: &str, plan: &Plan, person: &Person, layer: Option<Layer>,
 
 /// What is announced, and when again.
 pub(super) struct Announcer {
-    source: Ipv4Addr,
+    source: IpAddr,
+    to: &'static [SocketAddr],
     text: Option<String>,
     sent: u32,
     next: Timestamp,
@@ -53,12 +54,12 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    pub(super) fn new(source: Ipv4Addr) -> Self {
-        Self { source, text: None, sent: 0, next: Timestamp(0), packet: Vec::new() }
+    pub(super) fn new(source: IpAddr, to: &'static [SocketAddr]) -> Self {
+        Self { source, to, text: None, sent: 0, next: Timestamp(0), packet: Vec::new() }
     }
 
     /// Announces `text` from now on, or nothing; the one before is deleted.
-    pub(super) fn set(&mut self, now: Timestamp, text: Option<String>, send: impl FnMut(SocketAddrV4, &[u8])) {
+    pub(super) fn set(&mut self, now: Timestamp, text: Option<String>, send: impl FnMut(SocketAddr, &[u8])) {
         if self.text == text {
             return;
         }
@@ -68,7 +69,7 @@ impl Announcer {
     }
 
     /// Announces when it is time to.
-    pub(super) fn timeout(&mut self, now: Timestamp, send: impl FnMut(SocketAddrV4, &[u8])) {
+    pub(super) fn timeout(&mut self, now: Timestamp, send: impl FnMut(SocketAddr, &[u8])) {
         if self.next_timeout().is_none_or(|due| due > now) {
             return;
         }
@@ -85,20 +86,20 @@ impl Announcer {
         self.text.as_ref().map(|_| self.next)
     }
 
-    fn delete(&mut self, send: impl FnMut(SocketAddrV4, &[u8])) {
+    fn delete(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
         if self.sent > 0 {
             self.post(true, send);
         }
     }
 
-    fn post(&mut self, delete: bool, mut send: impl FnMut(SocketAddrV4, &[u8])) {
+    fn post(&mut self, delete: bool, mut send: impl FnMut(SocketAddr, &[u8])) {
         let Some(text) = &self.text else {
             return;
         };
         let origin = text.split_inclusive('\n').find(|line| line.starts_with("o="));
         let sdp = if delete { origin.unwrap_or_default() } else { text };
         if (Packet { delete, id_hash: id_hash(text), source: self.source, sdp }).write(&mut self.packet) {
-            SAP.into_iter().for_each(|to| send(to, &self.packet));
+            self.to.iter().for_each(|&to| send(to, &self.packet));
         }
     }
 }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn plan() -> Plan {
-        Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).unwrap()
+        Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).unwrap()
     }
 
     #[test]
@@ -154,8 +155,8 @@ mod tests {
 
     #[test]
     fn announced_three_times_then_each_half_minute_and_deleted_at_the_end() {
-        let mut sap = Announcer::new(Ipv4Addr::new(10, 77, 0, 1));
-        let mut sent: Vec<(u64, bool, SocketAddrV4)> = Vec::new();
+        let mut sap = Announcer::new([10, 77, 0, 1].into(), plan().sap());
+        let mut sent: Vec<(u64, bool, SocketAddr)> = Vec::new();
         let text = || describe("Standup", &plan(), &ada(), None, 1);
         let mut now = Timestamp::from_millis(500);
         sap.set(now, text(), |_, _| panic!("nothing to delete"));
@@ -165,7 +166,7 @@ mod tests {
         }
         let times: Vec<u64> = sent.iter().step_by(2).map(|s| s.0).collect();
         assert_eq!(times, [500, 1_500, 2_500, 32_500, 62_500]);
-        assert_eq!([sent[0].2, sent[1].2], SAP);
+        assert_eq!([sent[0].2, sent[1].2], plan().sap());
         sap.set(now, text(), |_, _| panic!("the same again changes nothing"));
         let mut deletions = Vec::new();
         sap.set(now, None, |_, bytes| {

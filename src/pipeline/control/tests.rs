@@ -7,7 +7,7 @@ use crate::protocol::discovery::choose_plan;
 use crate::protocol::keys::{Identity, Secret, conference_id};
 use crate::protocol::roster::{Departure, Role as Part};
 use crate::wire::StreamKind;
-use crate::wire::address::{Plan, Scope};
+use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::message::ConferenceId;
 
 /// Longest wait for something that must happen; reached only by a test that fails.
@@ -25,7 +25,12 @@ impl Conference {
     fn new() -> Self {
         let id = conference_id(&[0; 32], &identity::random_seed().unwrap()[..16].try_into().unwrap());
         let interface = Interface::choose(Some("127.0.0.1")).unwrap();
-        Self { id, plan: choose_plan(Scope::Link, &id, &[]), interface, clock: Clock::system() }
+        Self {
+            id,
+            plan: choose_plan(Scope::Link, Family::of(interface.addr), &id, &[]),
+            interface,
+            clock: Clock::system(),
+        }
     }
 
     fn enter(&self, name: &str, expected: Option<u32>) -> Control {

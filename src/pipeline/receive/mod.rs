@@ -16,7 +16,7 @@ mod stream;
 mod video;
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -98,9 +98,9 @@ pub struct Subscription {
     /// Names it in commands and to the audio sink.
     pub key: u64,
     /// Group and port of its RTP; RTCP is on the port above.
-    pub rtp: SocketAddrV4,
+    pub rtp: SocketAddr,
     /// The socket its participant sends everything from; `None` takes what anybody sends.
-    pub source: Option<SocketAddrV4>,
+    pub source: Option<SocketAddr>,
     /// Its SSRC as announced; `None` pins the first one heard.
     pub ssrc: Option<u32>,
     /// Offset of its participant's wall clock.

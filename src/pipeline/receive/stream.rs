@@ -1,6 +1,6 @@
 //! One subscribed stream: its sockets, whose packets are taken from them, and what opens those.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::video::VideoPath;
@@ -24,7 +24,7 @@ pub(super) enum Source {
 
 /// Whether a packet is of the stream's source: sent from its participant's socket, with its SSRC, which the first packet
 /// pins when it was not announced.
-pub(super) fn pinned(datagram: &Datagram<'_>, source: Option<SocketAddrV4>, ssrc: &mut Option<u32>) -> Source {
+pub(super) fn pinned(datagram: &Datagram<'_>, source: Option<SocketAddr>, ssrc: &mut Option<u32>) -> Source {
     if source.is_some_and(|own| own != datagram.source) {
         return Source::Foreign;
     }
@@ -43,7 +43,7 @@ pub(super) struct Stream {
     pub(super) key: u64,
     pub(super) rtp: UdpSocket,
     pub(super) rtcp: UdpSocket,
-    pub(super) source: Option<SocketAddrV4>,
+    pub(super) source: Option<SocketAddr>,
     pub(super) ssrc: Option<u32>,
     pub(super) clock: SenderClock,
     pub(super) offset: ClockOffset,
@@ -95,7 +95,7 @@ impl Stream {
         Ok(Self {
             key,
             rtp: UdpSocket::multicast(rtp, interface)?,
-            rtcp: UdpSocket::multicast(SocketAddrV4::new(*rtp.ip(), rtp.port().saturating_add(1)), interface)?,
+            rtcp: UdpSocket::multicast(SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1)), interface)?,
             source,
             ssrc,
             clock: SenderClock::new(rate),

@@ -8,7 +8,7 @@
 //! A band goes out as soon as it is encoded, so that the wire and the receivers work while the next one is encoded.
 //! Without a destination nothing is encoded. It never waits by itself: the caller's `pause` does.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -258,7 +258,7 @@ impl OutgoingVideo {
     }
 
     /// Where frames go now, after the report that is due has gone there.
-    fn destination(&mut self) -> Option<SocketAddrV4> {
+    fn destination(&mut self) -> Option<SocketAddr> {
         let to = self.way.egress.destination.current()?;
         if self.reports.sent_to.is_some_and(|before| before != to) {
             self.bye();
@@ -281,8 +281,8 @@ impl OutgoingVideo {
         Some(to)
     }
 
-    fn send_rtcp(&mut self, rtp: SocketAddrV4) {
-        let to = SocketAddrV4::new(*rtp.ip(), rtp.port().saturating_add(1));
+    fn send_rtcp(&mut self, rtp: SocketAddr) {
+        let to = SocketAddr::from((rtp.ip(), rtp.port().saturating_add(1)));
         let way = &mut self.way;
         let mut report = &self.reports.bytes;
         if let Some(protector) = &mut way.protector {
@@ -303,7 +303,7 @@ struct Reports {
     /// When the next one is due; `None` = at once.
     due: Option<Timestamp>,
     /// Where the last one went.
-    sent_to: Option<SocketAddrV4>,
+    sent_to: Option<SocketAddr>,
     random: u64,
     bytes: Vec<u8>,
 }
@@ -326,7 +326,7 @@ impl Way {
     }
 
     /// Sends what is in the batch, run by run.
-    fn flush(&mut self, to: SocketAddrV4, pause: &mut impl FnMut(Duration)) {
+    fn flush(&mut self, to: SocketAddr, pause: &mut impl FnMut(Duration)) {
         self.seal();
         let batch = if self.protector.is_some() { &self.sealed } else { &self.batch };
         for run in batch.runs(RUN_PACKETS) {

@@ -1,7 +1,7 @@
 //! When a member sends ANNOUNCE.
 
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::limits::{DISCOVERY_ANSWERS_PER_S_MAX, DISCOVERY_WORK_PER_S_MAX};
@@ -38,7 +38,7 @@ struct Answer {
 pub struct Announcer {
     unasked_at: Timestamp,
     answer: Option<Answer>,
-    unicast: Vec<SocketAddrV4>,
+    unicast: Vec<SocketAddr>,
     nonces: VecDeque<u64>,
     /// When the last few were sent: strictly so many in any one second.
     sent: VecDeque<Timestamp>,
@@ -64,7 +64,7 @@ impl Announcer {
         &mut self,
         now: Timestamp,
         query: &Query,
-        source: SocketAddrV4,
+        source: SocketAddr,
         random: &mut Random,
         rank: impl FnOnce(u64) -> u32,
     ) -> bool {
@@ -108,7 +108,7 @@ impl Announcer {
 
     /// Whether to announce now. If so `unicast` receives the addresses to answer beside the group, and the next
     /// unasked announcement is put off as by [`heard`](Self::heard).
-    pub fn due(&mut self, now: Timestamp, rank: u32, unicast: &mut Vec<SocketAddrV4>) -> bool {
+    pub fn due(&mut self, now: Timestamp, rank: u32, unicast: &mut Vec<SocketAddr>) -> bool {
         if self.next_timeout() > now {
             return false;
         }

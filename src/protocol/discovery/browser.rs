@@ -1,7 +1,7 @@
 //! Lists the conferences of a network.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::limits::{
@@ -12,7 +12,7 @@ use crate::protocol::keys::{self, Random, Secret};
 use crate::protocol::rate::SourceRate;
 use crate::protocol::roster::names;
 use crate::time::Timestamp;
-use crate::wire::address::{Plan, Scope};
+use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::discovery::{self, Announcement, Datagram, Query, SignedAnnouncement};
 use crate::wire::message::{ConferenceId, KIND_ANNOUNCE, SignatureContext};
 
@@ -41,7 +41,7 @@ pub struct Found {
     /// Those of them who send.
     pub publishers: u32,
     /// Who announced it last.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// When it was announced last.
     pub heard: Timestamp,
     check: (u64, u64),
@@ -67,7 +67,7 @@ pub struct Browser {
     asked: usize,
     random: Random,
     work: SourceRate,
-    entries: BTreeMap<(ConferenceId, Ipv4Addr, u16), Entry>,
+    entries: BTreeMap<(ConferenceId, IpAddr, u16), Entry>,
     scratch: Vec<u8>,
     refused: u64,
 }
@@ -105,7 +105,7 @@ impl Browser {
     }
 
     /// A datagram that came to a discovery socket of `scope`. True when the list changed.
-    pub fn handle(&mut self, now: Timestamp, scope: Scope, source: SocketAddrV4, datagram: &[u8]) -> bool {
+    pub fn handle(&mut self, now: Timestamp, scope: Scope, source: SocketAddr, datagram: &[u8]) -> bool {
         let Ok(Datagram::Announce(signed)) = discovery::parse(datagram) else {
             return false;
         };
@@ -130,21 +130,21 @@ impl Browser {
         &mut self,
         now: Timestamp,
         scope: Scope,
-        source: SocketAddrV4,
+        source: SocketAddr,
         signed: &SignedAnnouncement<'_>,
     ) -> Option<bool> {
         let a = &signed.announcement;
         let (found, sid, counter) = (found(now, scope, source, a)?, a.sid, a.counter);
         let key = (found.id, found.plan.base, found.plan.port);
         let known = self.entries.get(&key);
-        if known.is_none() && !self.has_room_for(*source.ip()) {
+        if known.is_none() && !self.has_room_for(source.ip()) {
             return None;
         }
         if known.and_then(|e| e.counters.get(&sid)).is_some_and(|&seen| counter <= seen) {
             // The copy that came by broadcast, or a replay: nothing to do.
             return Some(false);
         }
-        let allowed = self.work.take(now, *source.ip(), DISCOVERY_WORK_PER_SOURCE_MAX, DISCOVERY_WORK_PER_S_MAX);
+        let allowed = self.work.take(now, source.ip(), DISCOVERY_WORK_PER_SOURCE_MAX, DISCOVERY_WORK_PER_S_MAX);
         if !allowed || !authentic(signed, found.id, &mut self.scratch) {
             return None;
         }
@@ -173,16 +173,16 @@ impl Browser {
 
 impl Browser {
     /// Whether one more conference of this machine may be listed, so that none hides those of the others.
-    fn has_room_for(&self, source: Ipv4Addr) -> bool {
-        let of_source = self.entries.values().filter(|e| *e.found.source.ip() == source).count();
+    fn has_room_for(&self, source: IpAddr) -> bool {
+        let of_source = self.entries.values().filter(|e| e.found.source.ip() == source).count();
         self.entries.len() < CONFERENCES_MAX && of_source < CONFERENCES_PER_SOURCE_MAX
     }
 }
 
 /// What an announcement says, when it makes sense.
-fn found(now: Timestamp, scope: Scope, source: SocketAddrV4, a: &Announcement) -> Option<Found> {
+fn found(now: Timestamp, scope: Scope, source: SocketAddr, a: &Announcement) -> Option<Found> {
     let id = ConferenceId(a.conference.as_slice().try_into().ok()?);
-    let plan = Plan::new(scope, Ipv4Addr::from(a.base), u16::try_from(a.port).ok()?).ok()?;
+    let plan = Plan::from_wire(scope, a.family, a.base, a.port).filter(|p| p.family() == Family::of(source.ip()))?;
     Some(Found {
         id,
         title: names::clean_name(&a.title, TITLE_BYTES_MAX),
@@ -218,7 +218,7 @@ mod tests {
         Timestamp::from_millis(n)
     }
 
-    fn source() -> SocketAddrV4 {
+    fn source() -> SocketAddr {
         "10.0.0.1:4000".parse().unwrap()
     }
 
@@ -229,7 +229,7 @@ mod tests {
             title: "Standup\u{202e}".into(),
             open: true,
             family: 4,
-            base: u32::from(Ipv4Addr::new(239, 255, 4, 0)),
+            base: 0xefff_0400,
             port: 20_480,
             epoch: 0,
             participants: 3,
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn hear_from(browser: &mut Browser, at: u64, machine: u32, a: &Announcement) -> bool {
-        let source = SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + machine), 4_000);
+        let source = SocketAddr::from(((0x0a00_0000_u32 + machine).to_be_bytes(), 4_000));
         browser.handle(ms(at), Scope::Link, source, &signed(a))
     }
 
@@ -280,7 +280,7 @@ mod tests {
         assert!(hear(&mut browser, 1_000, &announcement(1, 1)));
         let found = browser.found();
         assert_eq!((found.len(), found[0].title.as_str(), found[0].participants), (1, "Standup", 3));
-        assert_eq!(found[0].plan, Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).unwrap());
+        assert_eq!(found[0].plan, Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).unwrap());
         assert_eq!(browser.next_timeout(), Some(ms(17_000)));
         browser.timeout(Timestamp(ms(17_000).0 - 1));
         assert_eq!(browser.found().len(), 1);

@@ -16,13 +16,13 @@ pub(crate) use announcer::rank as announcer_rank;
 pub use announcer::Announcer;
 pub use browser::{Browser, Found};
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::protocol::keys::sha256;
-use crate::wire::address::{Plan, Scope};
+use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::message::ConferenceId;
 
 /// The block and window of a new conference, away from those heard; see [`Plan::choose`].
-pub fn choose_plan(scope: Scope, id: &ConferenceId, heard: &[(Ipv4Addr, u16)]) -> Plan {
-    Plan::choose(scope, heard, |attempt| sha256(&[&id.0, &attempt.to_be_bytes()]))
+pub fn choose_plan(scope: Scope, family: Family, id: &ConferenceId, heard: &[(IpAddr, u16)]) -> Plan {
+    Plan::choose(scope, family, heard, |attempt| sha256(&[&id.0, &attempt.to_be_bytes()]))
 }

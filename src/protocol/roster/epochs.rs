@@ -31,7 +31,7 @@ impl Roster {
             let told = std::mem::replace(&mut member.news, News::None);
             member.tell(told.max(News::Changed), &mut self.news);
             member.queued = Timestamp(u64::MAX);
-            self.index.came(*member.person.address.ip());
+            self.index.came(member.person.address.ip());
             self.index.present(&member.person);
             self.by_sid.insert(sid, member);
             self.present.insert(id, sid);

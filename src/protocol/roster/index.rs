@@ -2,26 +2,26 @@
 //! as there are people.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::{Person, Role};
 
 /// Sessions by machine, and participants and slots of those present.
 #[derive(Default)]
 pub struct Index {
-    sources: BTreeMap<Ipv4Addr, usize>,
+    sources: BTreeMap<IpAddr, usize>,
     participants: usize,
     holders: BTreeSet<(u8, u64)>,
 }
 
 impl Index {
     /// A session of a machine is known.
-    pub fn came(&mut self, source: Ipv4Addr) {
+    pub fn came(&mut self, source: IpAddr) {
         *self.sources.entry(source).or_default() += 1;
     }
 
     /// It is known no more.
-    pub fn went(&mut self, source: Ipv4Addr) {
+    pub fn went(&mut self, source: IpAddr) {
         if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
@@ -31,7 +31,7 @@ impl Index {
     }
 
     /// It is on another machine.
-    pub fn moved(&mut self, from: Ipv4Addr, to: Ipv4Addr) {
+    pub fn moved(&mut self, from: IpAddr, to: IpAddr) {
         if from != to {
             self.went(from);
             self.came(to);
@@ -53,7 +53,7 @@ impl Index {
     }
 
     /// Sessions known of a machine.
-    pub fn of_source(&self, source: Ipv4Addr) -> usize {
+    pub fn of_source(&self, source: IpAddr) -> usize {
         self.sources.get(&source).copied().unwrap_or(0)
     }
 

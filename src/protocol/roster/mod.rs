@@ -21,7 +21,7 @@ mod silence;
 pub mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::limits::{
@@ -244,7 +244,7 @@ impl Roster {
     }
 
     /// Whether one more may come from this machine, so that none fills the roster alone.
-    pub fn has_room_for(&self, source: Ipv4Addr) -> bool {
+    pub fn has_room_for(&self, source: IpAddr) -> bool {
         self.index.of_source(source) < PARTICIPANTS_PER_SOURCE_MAX
     }
 
@@ -270,7 +270,7 @@ impl Roster {
                 person,
             };
             let sid = member.person.sid;
-            self.index.came(*member.person.address.ip());
+            self.index.came(member.person.address.ip());
             self.by_sid.insert(sid, member);
             self.is_due(sid);
             return;
@@ -280,7 +280,7 @@ impl Roster {
         member.said.clear();
         let old = std::mem::replace(&mut member.person, person);
         let sid = member.person.sid;
-        self.index.moved(*old.address.ip(), *member.person.address.ip());
+        self.index.moved(old.address.ip(), member.person.address.ip());
         let renamed = old.typed_name != member.person.typed_name;
         if renamed {
             let folded = names::fold(&member.person.typed_name);
@@ -314,7 +314,7 @@ impl Roster {
 
     /// Whether somebody present says in a signed Beacon what their last one said, from the same address; then all there is
     /// to note is that they are there.
-    pub fn hear_again(&mut self, now: Timestamp, sid: u64, source: SocketAddrV4, counter: u64, said: &[u8]) -> bool {
+    pub fn hear_again(&mut self, now: Timestamp, sid: u64, source: SocketAddr, counter: u64, said: &[u8]) -> bool {
         let same = |m: &&mut Member| m.state == State::Present && m.said == said && m.person.address == source;
         let members = self.size();
         let Some(member) = self.by_sid.get_mut(&sid).filter(same) else {
@@ -407,7 +407,7 @@ impl Roster {
     fn forget(&mut self, sid: u64) -> Option<Member> {
         let member = self.by_sid.remove(&sid)?;
         self.queue.remove(&(member.queued, sid));
-        self.index.went(*member.person.address.ip());
+        self.index.went(member.person.address.ip());
         Some(member)
     }
 

@@ -1,6 +1,6 @@
 //! One person of the conference, and the Beacon that tells of them.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::{
     CAMERA_TEXT_BYTES_MAX, JOIN_ANSWERS_MAX, JPEG_SIDE_PIXELS_MAX, NAME_BYTES_MAX, PARTICIPANTS_MAX, SLOTS_MAX,
@@ -9,6 +9,7 @@ use crate::limits::{
 use crate::protocol::roster::names;
 use crate::time::NtpTime;
 use crate::wire::StreamKind;
+use crate::wire::address::{host_from_wire, host_to_wire};
 use crate::wire::message::{Beacon, ParticipantId, Stream};
 
 /// What somebody takes part as.
@@ -98,7 +99,7 @@ pub struct Person {
     /// When the person joined, by their own clock.
     pub joined: NtpTime,
     /// Their socket: everything is sent from it, and unicast goes to it.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// What they take part as.
     pub role: Role,
     /// Place in the addressing plan; none while nothing is sent.
@@ -114,7 +115,7 @@ pub struct Person {
 }
 
 /// See [`Person::cname`].
-pub fn cname(id: &ParticipantId, host: Ipv4Addr) -> String {
+pub fn cname(id: &ParticipantId, host: IpAddr) -> String {
     let [a, b, c, d, e, f, ..] = id.0;
     format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}@{host}")
 }
@@ -132,7 +133,7 @@ impl Person {
 
     /// The canonical name in RTCP and SDP (RFC 3550 section 6.5.1): says nothing of the shown name, which may change.
     pub fn cname(&self) -> String {
-        cname(&self.id, *self.address.ip())
+        cname(&self.id, self.address.ip())
     }
 
     /// The stream of a kind.
@@ -151,6 +152,7 @@ impl Person {
         within(beacon.answers.len() <= JOIN_ANSWERS_MAX, "number of answers")?;
         let port = u16::try_from(beacon.port).map_err(|_| BadBeacon("port"))?;
         within(port != 0, "port")?;
+        let host = host_from_wire(beacon.address, &beacon.address6).ok_or(BadBeacon("address"))?;
         let typed_name = names::clean_name(&beacon.name, NAME_BYTES_MAX);
         Ok(Self {
             id,
@@ -159,7 +161,7 @@ impl Person {
             typed_name,
             suffix: beacon.suffix.checked_sub(1),
             joined: NtpTime(beacon.joined),
-            address: SocketAddrV4::new(Ipv4Addr::from(beacon.address), port),
+            address: SocketAddr::new(host, port),
             role: if beacon.role == 1 { Role::Observer } else { Role::Participant },
             slot: beacon.slot.checked_sub(1).map(|slot| slot as u8),
             microphone: match beacon.microphone {
@@ -179,6 +181,7 @@ impl Person {
 
     /// The beacon that tells of this person; `answers` = nonces of Joins.
     pub fn to_beacon(&self, answers: &[u64]) -> Beacon {
+        let (address, address6) = host_to_wire(self.address.ip());
         Beacon {
             name: self.typed_name.clone(),
             joined: self.joined.0,
@@ -199,13 +202,14 @@ impl Person {
                 _ => String::new(),
             },
             streams: self.streams.iter().map(|s| s.to_wire()).collect(),
-            address: u32::from(*self.address.ip()),
+            address,
             port: u32::from(self.address.port()),
             suffix: self.suffix.map_or(0, |number| number + 1),
             answers: answers.to_vec(),
             chat: None,
             attention: self.attention.to_wire(),
             door: 0,
+            address6,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Silence: who is asked whether they are there, when, and who is given up.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Departure, Member, News, Roster, State, period};
@@ -97,7 +97,7 @@ impl Roster {
     }
 
     /// Gives up those silent for too long, and collects into `due` those to be pinged now, with their addresses.
-    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddrV4)>) {
+    pub fn timeout(&mut self, now: Timestamp, due: &mut Vec<(u64, SocketAddr)>) {
         let size = self.size();
         let first = due.len();
         while let Some(&(at, sid)) = self.queue.first().filter(|(at, _)| *at <= now) {

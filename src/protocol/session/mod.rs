@@ -24,7 +24,7 @@ mod talk;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::limits::NAME_BYTES_MAX;
@@ -89,7 +89,7 @@ pub struct Arrival {
     /// The way it came.
     pub channel: Channel,
     /// Who sent it.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// When it reached this machine, by the wall clock: measurements of clocks are as good as this is.
     pub wall: NtpTime,
 }
@@ -115,7 +115,7 @@ pub struct Setup {
     /// What to take part as.
     pub role: Role,
     /// The instance's own socket, as others see it.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Participants announced; `Some(0)` for a new conference, `None` when unknown.
     pub expected: Option<u32>,
 }
@@ -142,7 +142,7 @@ struct Beacons {
     answer: Option<Timestamp>,
     answered: Timestamp,
     /// Nonces of the Joins the next one answers, and who sent them.
-    answers: Vec<(u64, SocketAddrV4)>,
+    answers: Vec<(u64, SocketAddr)>,
 }
 
 impl Beacons {
@@ -213,7 +213,7 @@ pub struct Session {
     body: Vec<u8>,
     plain: Vec<u8>,
     scratch: Vec<u8>,
-    due: Vec<(u64, SocketAddrV4)>,
+    due: Vec<(u64, SocketAddr)>,
 }
 
 impl Session {
@@ -377,7 +377,7 @@ impl Session {
     }
 
     /// The instance's own socket has another address.
-    pub fn set_address(&mut self, at: Moment, address: SocketAddrV4, out: &mut Outputs) {
+    pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
         if self.me.address != address {
             self.me.address = address;
             self.change(at, out);

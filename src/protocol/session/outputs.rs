@@ -1,6 +1,6 @@
 //! What a session gives back: datagrams, events, counters.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::protocol::chat::{self, Content, LineId, SayError};
@@ -17,7 +17,7 @@ pub enum To {
     /// The discovery group and, on a link, a broadcast to its port.
     Discovery,
     /// One instance's own socket.
-    Unicast(SocketAddrV4),
+    Unicast(SocketAddr),
 }
 
 /// The times of a Ping and its Pong.
@@ -90,7 +90,7 @@ pub enum Event {
     /// Everything as it is now, for a reader who missed events. A session itself never says so.
     Everybody {
         /// Oneself.
-        me: Person,
+        me: Box<Person>,
         /// All others who are here.
         others: Vec<Person>,
         /// Keys of everybody's streams.

@@ -8,7 +8,8 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
+
 use std::time::Duration;
 
 use prost::Message as _;
@@ -22,6 +23,7 @@ use crate::protocol::rate::SourceRate;
 use crate::protocol::roster::names;
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::Timestamp;
+use crate::wire::address::{host_from_wire, host_to_wire};
 use crate::wire::door::{COMMITMENT_BYTES, KIND_KNOCK, KIND_REFUSAL, Knock, Packet, Refusal as WireRefusal, Rekey};
 use crate::wire::message::{Kind, Message, ParticipantId, SignatureContext, Signed};
 
@@ -43,7 +45,7 @@ const TOLD_PER_S: (u32, u32) = (4, 40);
 /// Somebody at the door.
 pub(super) struct Knocker {
     pub key: [u8; 32],
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     pub nonce: u64,
     heard: Timestamp,
 }
@@ -166,7 +168,7 @@ impl Session {
     pub(super) fn hear_door(&mut self, at: Moment, from: Arrival, sid: u64, packet: Packet, out: &mut Outputs) {
         // Whoever knocks all the time keeps no decision from being heard.
         let work = if matches!(packet, Packet::Knock(_)) { &mut self.porch.knocks } else { &mut self.porch.work };
-        if !work.take(at.now, *from.source.ip(), DOOR_WORK_PER_SOURCE_MAX, DOOR_WORK_PER_S_MAX) {
+        if !work.take(at.now, from.source.ip(), DOOR_WORK_PER_SOURCE_MAX, DOOR_WORK_PER_S_MAX) {
             self.counters.throttled += 1;
             return;
         }
@@ -188,7 +190,7 @@ impl Session {
                 Refusal::Full => &mut c.excess,
             } += 1;
             if refusal == Refusal::Forged {
-                self.opener.count_failure(at.now, *from.source.ip());
+                self.opener.count_failure(at.now, from.source.ip());
             }
         }
     }
@@ -252,8 +254,8 @@ impl Session {
             out.events.push(Event::Door(DoorEvent::Waiting));
         }
         let (name, me) = (self.me.typed_name.clone(), self.me.address);
-        let (address, port) = (u32::from(*me.ip()), me.port().into());
-        let knock = Knock { nonce, name, address, port, tries, inside };
+        let (address, address6) = host_to_wire(me.ip());
+        let knock = Knock { nonce, name, address, port: me.port().into(), tries, inside, address6 };
         self.counter += 1;
         let (conference, sid, counter) = (self.opener.keys().conference(), self.porch.sid(), self.counter);
         let context = SignatureContext { kind: KIND_KNOCK, conference, epoch: 0, signer: self.me.id, sid, counter };
@@ -281,7 +283,8 @@ impl Session {
         };
         let (conference, id, counter) = (self.opener.keys().conference(), keys::participant_id(&key), signed.counter);
         let context = SignatureContext { kind: KIND_KNOCK, conference, epoch: 0, signer: id, sid, counter };
-        let address = SocketAddrV4::new(Ipv4Addr::from(knock.address), knock.port as u16);
+        let host = host_from_wire(knock.address, &knock.address6).ok_or(Refusal::Forged)?;
+        let address = SocketAddr::new(host, knock.port as u16);
         if !keys::verify(&key, &context, &signed.payload, &signature, &mut self.scratch) || address != from.source {
             return Err(Refusal::Forged);
         }
@@ -313,8 +316,8 @@ impl Session {
     }
 
     /// Sends somebody all that is needed to come in.
-    pub(super) fn give(&mut self, now: Timestamp, key: &[u8; 32], address: SocketAddrV4, out: &mut Outputs) {
-        if !self.porch.told.take(now, *address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
+    pub(super) fn give(&mut self, now: Timestamp, key: &[u8; 32], address: SocketAddr, out: &mut Outputs) {
+        if !self.porch.told.take(now, address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
             return;
         }
         self.describe_door(To::Unicast(address), &[*key], out);
@@ -328,9 +331,9 @@ impl Session {
     }
 
     /// Somebody joins in epoch 0, which is over: they are told so.
-    pub(super) fn tell_outsider(&mut self, now: Timestamp, address: SocketAddrV4, out: &mut Outputs) {
+    pub(super) fn tell_outsider(&mut self, now: Timestamp, address: SocketAddr, out: &mut Outputs) {
         let speaks = self.stage == Stage::Joined && self.authority() != Authority::None && self.porch.is_keyed();
-        if speaks && self.porch.told.take(now, *address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
+        if speaks && self.porch.told.take(now, address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
             self.describe_door(To::Unicast(address), &[], out);
         }
     }
@@ -362,7 +365,7 @@ impl Session {
     }
 
     /// Somebody's beacon tells of another door than mine: some members send what they know.
-    pub(super) fn tell_door(&mut self, now: Timestamp, digest: u64, address: SocketAddrV4, out: &mut Outputs) {
+    pub(super) fn tell_door(&mut self, now: Timestamp, digest: u64, address: SocketAddr, out: &mut Outputs) {
         if digest == self.porch.door.digest() || self.porch.door.digest() == 0 || self.stage != Stage::Joined {
             return;
         }
@@ -371,7 +374,7 @@ impl Session {
         if self.authority() == Authority::None && rank >= TELLERS {
             return;
         }
-        if !self.porch.told.take(now, *address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
+        if !self.porch.told.take(now, address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
             return;
         }
         let door = &self.porch.door;

@@ -8,7 +8,7 @@
 //! ```
 //! Whatever does not pass costs a counter and changes nothing else.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use prost::Message as _;
 
@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    fn hear_discovery(&mut self, at: Moment, source: SocketAddrV4, datagram: &[u8]) -> bool {
+    fn hear_discovery(&mut self, at: Moment, source: SocketAddr, datagram: &[u8]) -> bool {
         if self.stage != Stage::Joined {
             return false;
         }
@@ -90,7 +90,7 @@ impl Session {
     fn is_ours(&mut self, at: Moment, signed: &SignedAnnouncement<'_>) -> bool {
         let a = &signed.announcement;
         let conference = self.opener.keys().conference();
-        let placed = a.base == u32::from(self.plan.base) && a.port == u32::from(self.plan.port);
+        let placed = (a.family, a.base) == self.plan.base_to_wire() && a.port == u32::from(self.plan.port);
         let Ok(public) = <[u8; 32]>::try_from(a.announcer.as_slice()) else {
             return false;
         };
@@ -117,7 +117,7 @@ impl Session {
             return false;
         }
         let mut body = std::mem::take(&mut self.body);
-        let opened = self.open(at.now, *from.source.ip(), datagram, &mut body);
+        let opened = self.open(at.now, from.source.ip(), datagram, &mut body);
         let accepted = match opened {
             Ok(through) => {
                 self.counters.opened += 1;
@@ -142,7 +142,7 @@ impl Session {
     fn open(
         &mut self,
         now: Timestamp,
-        source: Ipv4Addr,
+        source: IpAddr,
         datagram: &[u8],
         body: &mut Vec<u8>,
     ) -> Result<Through, SealRefusal> {
@@ -211,7 +211,7 @@ impl Session {
     fn hear_signed(
         &mut self,
         at: Moment,
-        source: SocketAddrV4,
+        source: SocketAddr,
         through: Through,
         kind: u8,
         signed: &Signed<'_>,
@@ -226,7 +226,7 @@ impl Session {
             Ok(known) => known,
             Err(refusal) => return self.count_refusal(refusal),
         };
-        if !known && !self.may_come(at.now, *source.ip()) {
+        if !known && !self.may_come(at.now, source.ip()) {
             return;
         }
         let conference = self.opener.keys().conference();
@@ -238,7 +238,7 @@ impl Session {
         let context = SignatureContext { kind, conference, epoch, signer, sid, counter: signed.counter };
         if !self.checked.verify(&key, &context, signed.payload, &signature, &mut self.scratch) {
             self.counters.forged += 1;
-            self.opener.count_failure(at.now, *source.ip());
+            self.opener.count_failure(at.now, source.ip());
             return;
         }
         if !known && gate == Gate::Now {
@@ -282,7 +282,7 @@ impl Session {
     }
 
     /// Whether the signature of somebody not known is worth checking; counted when not.
-    fn may_come(&mut self, now: Timestamp, source: Ipv4Addr) -> bool {
+    fn may_come(&mut self, now: Timestamp, source: IpAddr) -> bool {
         if !self.roster.has_room_for(source) {
             self.counters.excess += 1;
             return false;
@@ -307,7 +307,7 @@ impl Session {
     fn hear_beacon(
         &mut self,
         at: Moment,
-        source: SocketAddrV4,
+        source: SocketAddr,
         sid: u64,
         key: &[u8; 32],
         counter: u64,
@@ -338,7 +338,7 @@ impl Session {
     }
 
     /// Puts an answer on the next beacon, unless the one who joins knows this member already.
-    fn answer_join(&mut self, at: Moment, source: SocketAddrV4, join: &Join) {
+    fn answer_join(&mut self, at: Moment, source: SocketAddr, join: &Join) {
         let [a, b, ..] = self.me.id.0;
         if join.known.chunks_exact(2).any(|known| known == [a, b]) {
             return;

@@ -61,7 +61,7 @@ impl Session {
     pub fn everybody(&self) -> Event {
         let chain = self.porch.door.chain();
         Event::Everybody {
-            me: self.me.clone(),
+            me: Box::new(self.me.clone()),
             others: self.roster.people().cloned().collect(),
             keys: self.opener.keys().clone(),
             authority: chain.owner().map(|owner| (owner, chain.moderators().to_vec())),

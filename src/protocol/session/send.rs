@@ -1,6 +1,6 @@
 //! Composing what a session sends.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use prost::Message as _;
 
@@ -62,7 +62,7 @@ impl Session {
         self.post(To::Control, Kind::Bye(bye), out);
     }
 
-    pub(super) fn send_ping(&mut self, at: Moment, sid: u64, address: SocketAddrV4, out: &mut Outputs) {
+    pub(super) fn send_ping(&mut self, at: Moment, sid: u64, address: SocketAddr, out: &mut Outputs) {
         let nonce = self.random.next_u64();
         self.roster.probed(at.now, sid, nonce, at.wall);
         self.post(To::Unicast(address), Kind::Ping(Ping { nonce, origin: at.wall.0 }), out);
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// Somebody asks which conferences there are.
-    pub(super) fn answer_query(&mut self, now: Timestamp, query: &Query, source: SocketAddrV4) {
+    pub(super) fn answer_query(&mut self, now: Timestamp, query: &Query, source: SocketAddr) {
         let (me, roster) = (&self.me.id, &self.roster);
         let rank = |nonce: u64| announcer_rank(&nonce.to_be_bytes(), me, roster.people().map(|p| &p.id));
         let looked_at = self.announcer.query(now, query, source, &mut self.random, rank);
@@ -97,18 +97,19 @@ impl Session {
     }
 
     /// Sends one ANNOUNCE to the group and to those who asked for an answer of their own.
-    pub(super) fn send_announce(&mut self, participants: u32, unicast: &[SocketAddrV4], out: &mut Outputs) {
+    pub(super) fn send_announce(&mut self, participants: u32, unicast: &[SocketAddr], out: &mut Outputs) {
         let keys = self.opener.keys();
         let (conference, epoch) = (keys.conference(), keys.epoch());
         let nonce = self.random.next_u64();
         self.counter += 1;
         let (sid, counter) = (self.me.sid, self.counter);
+        let (family, base) = self.plan.base_to_wire();
         let announcement = Announcement {
             conference: conference.0.to_vec(),
             title: self.title.clone(),
             open: self.open,
-            family: 4,
-            base: u32::from(self.plan.base),
+            family,
+            base,
             port: self.plan.port.into(),
             epoch,
             participants,

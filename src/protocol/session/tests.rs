@@ -4,7 +4,7 @@ mod hostile;
 mod talk;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::limits::ARRIVALS_MAX;
@@ -16,8 +16,8 @@ use crate::wire::message::{KIND_BEACON, KIND_BYE, Kind};
 
 const CONFERENCE: ConferenceId = ConferenceId([7; 16]);
 
-fn address(n: u8) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, n), 4_000)
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 4_000))
 }
 
 fn video() -> StreamInfo {
@@ -31,7 +31,7 @@ fn setup(n: u8, expected: Option<u32>) -> Setup {
         title: "Standup".into(),
         open: true,
         secret: Secret::open(&CONFERENCE),
-        plan: Plan::new(Scope::Link, Ipv4Addr::new(239, 255, 4, 0), 20_480).unwrap(),
+        plan: Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).unwrap(),
         identity: Identity::from_seed(&[n; 32]),
         seed: [n; 32],
         name: format!("person {n}"),
@@ -48,13 +48,13 @@ fn moment(ms: u64) -> Moment {
 /// Sessions on a network without loss or delay; everything sent is kept.
 #[derive(Default)]
 struct Lan {
-    sessions: Vec<(SocketAddrV4, Session)>,
-    events: Vec<(SocketAddrV4, Event)>,
-    sent: Vec<(u64, SocketAddrV4, To, Vec<u8>)>,
-    waiting: VecDeque<(SocketAddrV4, To, Vec<u8>)>,
+    sessions: Vec<(SocketAddr, Session)>,
+    events: Vec<(SocketAddr, Event)>,
+    sent: Vec<(u64, SocketAddr, To, Vec<u8>)>,
+    waiting: VecDeque<(SocketAddr, To, Vec<u8>)>,
     ms: u64,
     /// Whose datagrams reach whom: those on the same island. All are on one while this is empty.
-    islands: BTreeMap<SocketAddrV4, u8>,
+    islands: BTreeMap<SocketAddr, u8>,
     /// So many of 100 datagrams are lost on each way.
     loss: u64,
     chance: u64,
@@ -91,7 +91,7 @@ impl Lan {
     }
 
     /// Keeps what a session gave back, and delivers it.
-    fn take(&mut self, source: SocketAddrV4, out: &mut Outputs) {
+    fn take(&mut self, source: SocketAddr, out: &mut Outputs) {
         self.collect(source, out);
         while let Some((source, to, bytes)) = self.waiting.pop_front() {
             self.sent.push((self.ms, source, to, bytes.clone()));
@@ -99,18 +99,18 @@ impl Lan {
         }
     }
 
-    fn collect(&mut self, source: SocketAddrV4, out: &mut Outputs) {
+    fn collect(&mut self, source: SocketAddr, out: &mut Outputs) {
         self.events.extend(out.events.drain(..).map(|e| (source, e)));
         self.waiting.extend(out.sends().map(|(to, bytes)| (source, to, bytes.to_vec())));
     }
 
     /// Delivers something from outside, and what follows from it.
-    fn deliver(&mut self, source: SocketAddrV4, to: To, bytes: &[u8]) {
+    fn deliver(&mut self, source: SocketAddr, to: To, bytes: &[u8]) {
         self.hand_round(source, to, bytes);
         self.take(source, &mut Outputs::default());
     }
 
-    fn hand_round(&mut self, source: SocketAddrV4, to: To, bytes: &[u8]) {
+    fn hand_round(&mut self, source: SocketAddr, to: To, bytes: &[u8]) {
         for n in 0..self.sessions.len() {
             let (address, session) = &mut self.sessions[n];
             let channel = match to {
@@ -164,7 +164,7 @@ impl Lan {
     }
 
     fn sent_by(&self, n: u8, to: To) -> Vec<(u64, &[u8])> {
-        let of = |s: &&(u64, SocketAddrV4, To, Vec<u8>)| s.1 == address(n) && s.2 == to;
+        let of = |s: &&(u64, SocketAddr, To, Vec<u8>)| s.1 == address(n) && s.2 == to;
         self.sent.iter().filter(of).map(|s| (s.0, s.3.as_slice())).collect()
     }
 }
@@ -248,8 +248,7 @@ fn leaving_says_goodbye_three_times_and_is_seen_at_once() {
     let mut lan = Lan::of(2);
     let start = lan.ms;
     lan.act(0, |s, out| s.leave(moment(start), out));
-    let left =
-        |e: &(SocketAddrV4, Event)| matches!(&e.1, Event::PersonLeft(p, Departure::Left) if p.name == "person 1");
+    let left = |e: &(SocketAddr, Event)| matches!(&e.1, Event::PersonLeft(p, Departure::Left) if p.name == "person 1");
     assert_eq!(lan.events.iter().filter(|e| left(e)).count(), 1);
     assert!(!lan.session(0).is_finished());
     lan.run(10);
@@ -473,7 +472,7 @@ fn arrivals_that_never_answer_are_bounded_and_forgotten() {
     for n in 0..ARRIVALS_MAX + 50 {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
-        let nobody = SocketAddrV4::new(Ipv4Addr::from(0x0b00_0000 + n as u32), 9);
+        let nobody = SocketAddr::from((Ipv4Addr::from(0x0b00_0000 + n as u32), 9));
         let identity = Identity::from_seed(&seed);
         let mut ghost = Session::new(moment(lan.ms), Setup { seed, identity, address: nobody, ..setup(66, Some(0)) });
         let beacon = said(&mut ghost, |g, out| beacon(g, moment(100), out));

@@ -64,7 +64,7 @@ impl Lan {
     }
 
     fn door_events(&self, n: u8) -> Vec<&DoorEvent> {
-        let of = |(a, e): &'_ (SocketAddrV4, Event)| *a == address(n) && matches!(e, Event::Door(_));
+        let of = |(a, e): &'_ (SocketAddr, Event)| *a == address(n) && matches!(e, Event::Door(_));
         let events = self.events.iter().filter(|e| of(e));
         events.filter_map(|(_, e)| if let Event::Door(event) = e { Some(event) } else { None }).collect()
     }
@@ -125,7 +125,7 @@ impl Lan {
         let mut count = 0;
         for (ms, source, _, bytes) in self.sent[from..].iter().filter(|s| s.2 != To::Discovery) {
             let mut body = Vec::new();
-            let opened = openers.iter_mut().any(|o| o.open(moment(*ms).now, *source.ip(), bytes, &mut body).is_ok());
+            let opened = openers.iter_mut().any(|o| o.open(moment(*ms).now, source.ip(), bytes, &mut body).is_ok());
             // What is said at the door is for everybody outside as well.
             let mut inside = false;
             let _ = crate::wire::opened::read(&body, |m| inside |= !matches!(m, crate::wire::opened::Opened::Door(_)));
@@ -526,7 +526,7 @@ fn so_many_may_wait_at_the_door_and_so_much_is_heard_of_one_machine() {
     lan.run(1_000);
     lan.events.clear();
     let knock = |n: u8, host: u8, ms: u64| {
-        let from = SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, host), 4_000 + u16::from(n));
+        let from = SocketAddr::from((Ipv4Addr::new(10, 1, 0, host), 4_000 + u16::from(n)));
         let mut seed = [n; 32];
         seed[31] = 99;
         let identity = Identity::from_seed(&seed);

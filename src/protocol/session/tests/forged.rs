@@ -75,7 +75,7 @@ fn a_line_in_the_name_of_another_is_shown_to_nobody_and_counted() {
         lan.deliver(address(from), To::Control, &sealed(sid, 300, Kind::Chat(original.clone())));
     }
     lan.run(2_000);
-    let shown = |(_, e): &(SocketAddrV4, Event)| matches!(e, Event::Chat(chat::Event::Line(_)));
+    let shown = |(_, e): &(SocketAddr, Event)| matches!(e, Event::Chat(chat::Event::Line(_)));
     assert!(!lan.events.iter().any(shown), "{:?}", lan.events);
     // Person 3 takes what comes in its own session for its own.
     assert_eq!([1, 2].map(|n| lan.session(n).refused()), [before[0] + 2, before[1] + 1]);

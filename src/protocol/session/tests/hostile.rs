@@ -11,7 +11,7 @@ use crate::wire::door;
 use crate::wire::message::{Body, Kind, Message, Ping};
 
 /// Datagrams of a small conference, as a source of things to mutate.
-fn recorded() -> Vec<(SocketAddrV4, To, Vec<u8>)> {
+fn recorded() -> Vec<(SocketAddr, To, Vec<u8>)> {
     let mut lan = Lan::default();
     for n in 11..=12 {
         lan.enter(Setup { ..setup(n, Some(u32::from(n) - 11)) });
@@ -100,7 +100,7 @@ fn varint(n: usize) -> Vec<u8> {
 }
 
 /// Signed and sealed by `n`, who is nobody.
-fn ghost(n: u16, address: SocketAddrV4, ms: u64, slot: Option<u8>) -> Vec<u8> {
+fn ghost(n: u16, address: SocketAddr, ms: u64, slot: Option<u8>) -> Vec<u8> {
     let mut seed = [0; 32];
     seed[..2].copy_from_slice(&n.to_be_bytes());
     let identity = Identity::from_seed(&seed);
@@ -109,8 +109,8 @@ fn ghost(n: u16, address: SocketAddrV4, ms: u64, slot: Option<u8>) -> Vec<u8> {
     said(&mut ghost, |g, out| beacon(g, moment(ms), out))
 }
 
-fn machine(n: u32) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::from(0x0b00_0000 + n), 9)
+fn machine(n: u32) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::from(0x0b00_0000 + n), 9))
 }
 
 #[test]

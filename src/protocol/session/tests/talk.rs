@@ -18,7 +18,7 @@ impl Lan {
 
     /// What session `n` was shown, in that order.
     fn shown(&self, n: u8) -> Vec<String> {
-        let words = |e: &(SocketAddrV4, Event)| match &e.1 {
+        let words = |e: &(SocketAddr, Event)| match &e.1 {
             Event::Chat(chat::Event::Line(line)) if e.0 == address(n) => match &line.content.body {
                 chat::Body::Text(text) => Some(text.clone()),
                 other => panic!("{other:?}"),
@@ -40,7 +40,7 @@ impl Lan {
         let mut kinds = Vec::new();
         for datagram in sent {
             let mut body = Vec::new();
-            if opener.open(moment(0).now, Ipv4Addr::LOCALHOST, &datagram, &mut body).is_ok() {
+            if opener.open(moment(0).now, Ipv4Addr::LOCALHOST.into(), &datagram, &mut body).is_ok() {
                 kinds.extend(Body::decode(body.as_slice()).unwrap().messages.into_iter().filter_map(|m| m.kind));
             }
         }
