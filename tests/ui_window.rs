@@ -14,6 +14,7 @@ use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::PictureInfo;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{self, App};
+use roundtable::ui::window::Shown;
 use roundtable::ui::{Options, window};
 
 const IN_CHILD: &str = "ROUNDTABLE_TEST_WINDOW";
@@ -104,9 +105,10 @@ fn window_child() {
     let result = window::run(
         feed,
         commands,
-        |_, _| {
-            shown += 1;
+        |what| {
+            shown += u32::from(matches!(what, Shown::Picture(..)));
             if shown == 10 {
+                shown += 1;
                 println!("shown");
             }
         },

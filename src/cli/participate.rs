@@ -19,6 +19,7 @@ use crate::conference::{Conference, Entry, Event, Role};
 use crate::pipeline::slot::PictureInfo;
 use crate::ui;
 use crate::ui::look::Preferences;
+use crate::ui::window::{Display, Shown};
 use crate::ui::words::Language;
 
 /// How long the last events may take to be written once the conference is left.
@@ -56,6 +57,29 @@ pub fn stay_and(
     options: &ParticipantOptions,
     began: impl FnOnce(),
 ) -> Result<Stats, Failure> {
+    stay_in(conference, options, window_options(config, options), None, began)
+}
+
+/// How the window is set up.
+pub fn window_options(config: &Config, options: &ParticipantOptions) -> ui::Options {
+    ui::Options {
+        size: (config.size.width, config.size.height),
+        scale: config.scale,
+        preferences: preferences(config),
+        next: (config.quality, config.interface.clone().unwrap_or_default()),
+        screenshot: options.screenshot.clone(),
+        ..ui::Options::default()
+    }
+}
+
+/// As [`stay_and`], in a window that is open already if one is given.
+pub fn stay_in(
+    conference: Conference,
+    options: &ParticipantOptions,
+    setup: ui::Options,
+    display: Option<Display>,
+    began: impl FnOnce(),
+) -> Result<Stats, Failure> {
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
     let pace = Arc::<Pace>::default();
@@ -77,7 +101,7 @@ pub fn stay_and(
         Some(told)
     };
     let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
-    let outcome = show(&conference, config, options, began);
+    let outcome = show(&conference, options, setup, display, began);
     let trouble = clockwork.stop();
     conference.leave();
     let stats = conference.stats();
@@ -130,8 +154,9 @@ pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
 /// The window, or the same without a display. Returns when the conference is over.
 fn show(
     conference: &Arc<Conference>,
-    config: &Config,
     options: &ParticipantOptions,
+    setup: ui::Options,
+    display: Option<Display>,
     began: impl FnOnce(),
 ) -> Result<(), Failure> {
     if options.text {
@@ -142,15 +167,7 @@ fn show(
         conference.wait_for_end();
         return Ok(());
     }
-    let setup = ui::Options {
-        title: format!("{} - Roundtable", conference.title()),
-        size: (config.size.width, config.size.height),
-        scale: config.scale,
-        preferences: preferences(config),
-        next: (config.quality, config.interface.clone().unwrap_or_default()),
-        screenshot: options.screenshot.clone(),
-        ..ui::Options::default()
-    };
+    let setup = ui::Options { title: format!("{} - Roundtable", conference.title()), ..setup };
     let mut began = Some(began);
     let feed = || {
         if let Some(began) = began.take() {
@@ -159,11 +176,16 @@ fn show(
         conference.view()
     };
     let shown = |key, info: &PictureInfo| conference.shown(key, info);
+    let told = |what: Shown<'_>| match what {
+        Shown::Picture(key, info) => shown(key, info),
+        Shown::Busy(busy) => conference.framed(busy),
+    };
     let clock = conference.clock();
     let result = if options.headless {
         ui::headless::run(feed, shown, clock, &setup, None)
     } else {
-        ui::window::run(feed, conference.commands(), shown, clock, &setup)
+        let display = display.map_or_else(|| Display::open(clock, &setup), Ok);
+        display.and_then(|display| display.show(feed, conference.commands(), told, clock, &setup))
     };
     result.map_err(no_picture)
 }
@@ -181,7 +203,7 @@ pub fn preferences(config: &Config) -> Preferences {
     }
 }
 
-fn no_picture(error: ui::Error) -> Failure {
+pub fn no_picture(error: ui::Error) -> Failure {
     let hint = match &error {
         ui::Error::Screenshot { .. } => "is the folder there and writable, and the disk not full?",
         _ => "without a screen use --headless, with --screenshot FILE.png to see what it would show",

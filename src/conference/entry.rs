@@ -1,6 +1,6 @@
 //! Everything that must be there before a conference can be entered.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::Config;
@@ -129,7 +129,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, config.ttl)?);
     let pinned = config.group.is_some() || config.port.is_some();
-    let at = pinned.then(|| SocketAddrV4::new(plan.base, plan.port));
+    let at = pinned.then(|| SocketAddr::from((plan.base, plan.port)));
     Ok(Ready {
         invite: Invite { title: title.clone(), id: conference, at, key },
         devices: DevicesView {

@@ -4,6 +4,7 @@ pub mod audio_receive;
 pub mod audio_send;
 pub mod control;
 pub mod egress;
+pub mod preview;
 pub mod receive;
 pub mod slot;
 pub mod tap;

@@ -125,6 +125,12 @@ impl App {
         self.interface.accessibility()
     }
 
+    /// Shows how others are invited: for a conference that was just begun.
+    pub fn open_invite(&mut self) {
+        self.state.panel = Some(Panel::People);
+        self.panels.people.open_invite();
+    }
+
     /// What only the next conference has of the settings.
     pub fn set_next(&mut self, quality: u8, interface: &str) {
         self.panels.settings.set_next(quality, interface);
@@ -236,7 +242,6 @@ impl App {
         h.finish()
     }
 }
-
 
 /// What is drawn beside the view.
 struct Drawn<'a> {

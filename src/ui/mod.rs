@@ -27,7 +27,7 @@ pub mod fonts;
 pub mod headless;
 mod icons;
 mod input;
-mod interface;
+pub mod interface;
 mod keeper;
 mod locale;
 pub mod look;
@@ -37,9 +37,10 @@ mod people;
 mod places;
 mod quality;
 pub mod screenshot;
-mod settings;
+pub mod settings;
 mod shows;
 pub mod stage;
+pub mod start;
 mod state;
 mod talkers;
 mod text;
@@ -81,6 +82,8 @@ pub struct Options {
     pub preferences: look::Preferences,
     /// Picture quality and interface as settings have them: for the panel of settings.
     pub next: (u8, String),
+    /// How others are invited is shown at once.
+    pub invite: bool,
     /// Frames per second at most.
     pub fps: u32,
     /// Where to write the composed window once a second and at the end.
@@ -95,6 +98,7 @@ impl Default for Options {
             scale: None,
             preferences: look::Preferences::default(),
             next: (65, String::new()),
+            invite: false,
             fps: 120,
             screenshot: None,
         }

@@ -40,6 +40,22 @@ pub struct TileView<'a> {
 
 /// Writes on one tile; what was done to it.
 pub fn show(ui: &Ui, tile: &TileView<'_>, look: Look) -> Option<Response> {
+    let quality = Quality::of(tile.person);
+    let painter = draw(ui, tile, quality, look)?;
+    let response = whole(ui, tile, quality, look);
+    if response.has_focus() {
+        let ring = Stroke::new(4.0, look.colours.focus);
+        painter.rect_stroke(tile.rect.shrink(2.0), theme::TILE_RADIUS, ring, StrokeKind::Inside);
+    }
+    Some(response)
+}
+
+/// Writes on one tile that nothing can be done to.
+pub fn show_plain(ui: &Ui, tile: &TileView<'_>, look: Look) {
+    draw(ui, tile, None, look);
+}
+
+fn draw(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> Option<Painter> {
     let rect = tile.rect;
     if rect.width() < 4.0 || rect.height() < 4.0 {
         return None;
@@ -60,10 +76,7 @@ pub fn show(ui: &Ui, tile: &TileView<'_>, look: Look) -> Option<Response> {
         true => RectShape::stroke(rect, theme::TILE_RADIUS, ring, StrokeKind::Inside).into(),
         false => Shape::Noop,
     });
-    painter.add(Shape::Noop);
     attention(&painter, tile, look);
-    let quality = Quality::of(tile.person);
-    let response = whole(ui, tile, quality, look);
     label(&painter, tile, quality, look);
     if let Some(emoji) = tile.shows {
         let size = (rect.height() * 0.3).clamp(18.0, 96.0);
@@ -71,11 +84,7 @@ pub fn show(ui: &Ui, tile: &TileView<'_>, look: Look) -> Option<Response> {
         painter.circle_filled(at, size * 0.72, theme::SHADE);
         painter.text(at, Align2::CENTER_CENTER, visible(emoji), FontId::proportional(size), theme::ON_DARK);
     }
-    if response.has_focus() {
-        let ring = Stroke::new(4.0, look.colours.focus);
-        painter.rect_stroke(rect.shrink(2.0), theme::TILE_RADIUS, ring, StrokeKind::Inside);
-    }
-    Some(response)
+    Some(painter)
 }
 
 /// The tile as something that can be pressed, described for those who do not see it.

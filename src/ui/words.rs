@@ -189,7 +189,7 @@ words! {
     delivered_all: "all have it", "所有人已收到";
     unheard: "nobody could receive it", "无人收到";
     sending: "on its way", "发送中";
-    new_below: "{} new below", "下方有 {} 条新消息";
+    new_below: "{} new", "{} 条新消息";
     to_newest: "To the newest", "回到最新";
     new_chat: "New", "新建";
     new_chat_tip: "A private chat with one or some", "与一人或几人私聊";
@@ -289,7 +289,7 @@ words! {
     bad_name: "A name is needed.", "请输入名字。";
     bad_title: "A title is needed.", "请输入标题。";
     bad_words: "Those are not the words of this conference.", "口令不正确。";
-    quit: "Quit", "退出";
+    no_answer: "The conference of the invite, {}, does not answer.", "邀请中的会议 {} 没有响应。";
     try_again: "Try again", "重试";
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use roundtable::conference::lobby::Listing;
 use roundtable::conference::talk::Talk;
 use roundtable::conference::view::{Attention, CameraView, Notice, NoticeKind, PersonFigures, PersonView, View};
 use roundtable::conference::{Event, Message, Quoted, Reaction};
@@ -122,7 +123,9 @@ pub fn message(id: &str, from: &str, text: &str) -> Message {
 pub fn talk(events: Vec<Event>) -> Talk {
     let mut talk = Talk::default();
     let at = NtpTime::from_unix(std::time::Duration::from_secs(1_735_732_800));
-    events.iter().for_each(|event| drop(talk.note(event, at, true)));
+    for event in &events {
+        talk.note(event, at, true);
+    }
     talk
 }
 
@@ -167,6 +170,26 @@ pub fn conversation() -> Talk {
         private("Bob", NAMES[0], "7", "Just between us: bring biscuits."),
         private(NAMES[0], "Bob", "8", "I will."),
     ])
+}
+
+/// Conferences as a network has them.
+pub fn found() -> Vec<Listing> {
+    let one = |n: u8, title: &str, open, locked, participants| Listing {
+        id: format!("{n:032x}"),
+        base: [239, 255, n, 0].into(),
+        port: 20_000,
+        title: title.into(),
+        open,
+        locked,
+        participants,
+        source: [10, 77, 0, n].into(),
+    };
+    vec![
+        one(1, "Fair", true, false, 12),
+        one(2, "Physics, 2nd year: the long title of a course that does not fit into one line", false, false, 31),
+        one(3, "Standup", false, true, 4),
+        one(4, "Standup", false, false, 1),
+    ]
 }
 
 pub fn notice(number: u64, kind: NoticeKind, text: &str, age_ms: u64) -> Notice {

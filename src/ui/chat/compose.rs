@@ -1,6 +1,8 @@
 //! The line one writes, and the emoji for it.
 
-use egui::{Align, Button, Frame, Id, Key, KeyboardShortcut, Layout, Margin, Modifiers, Rect, RichText, ScrollArea};
+use egui::{
+    Align, Button, Frame, Id, Key, KeyboardShortcut, Layout, Margin, Modifiers, Rect, RichText, ScrollArea, Sense,
+};
 use egui::{Stroke, TextEdit, Ui, UiBuilder, pos2, vec2};
 use emojis::Emoji;
 
@@ -15,7 +17,7 @@ use crate::ui::text::visible;
 use crate::ui::words::fill;
 
 /// Emoji that are shown to everybody with one press.
-pub const QUICK: [&str; 8] = ["👍", "👏", "❤", "😂", "😮", "🎉", "🤔", "👋"];
+pub const QUICK: [&str; 8] = ["👍", "👏", "❤", "😂", "😮", "🎉", "😢", "👋"];
 const COLUMNS: usize = 8;
 const CELL: f32 = 34.0;
 
@@ -58,22 +60,25 @@ pub fn show(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands: &
     };
     // Enter sends before the field sees it.
     let writes = ui.memory(|m| m.focused()) == Some(draft_id());
-    let mut sends = writes && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
+    let plain = ui.input(|i| i.modifiers.is_none());
+    let mut sends = writes && plain && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
     let mut toggles = false;
+    let rows = tab.draft.split('\n').count().clamp(1, 5);
+    let height = 30.0 + 17.0 * (rows - 1) as f32;
     ui.horizontal(|ui| {
         toggles = icons::button(ui, Icon::Smile, words.emoji_tip, true, c).clicked();
         let width = ui.available_width() - 28.0 - ui.spacing().item_spacing.x;
-        let rows = tab.draft.lines().count().clamp(1, 5);
         let edit = TextEdit::multiline(&mut tab.draft)
             .id(draft_id())
             .hint_text(RichText::new(hint).color(c.text_weak))
-            .desired_rows(rows.min(5))
-            .desired_width(width)
+            .desired_rows(rows)
+            .desired_width(f32::INFINITY)
             .margin(Margin::symmetric(8, 6))
             .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
-        let out = ui.allocate_ui(vec2(width, 120.0), |ui| {
-            ScrollArea::vertical().max_height(110.0).show(ui, |ui| ui.add(edit)).inner
-        });
+        let (place, _) = ui.allocate_exact_size(vec2(width, height), Sense::hover());
+        let mut field =
+            ui.new_child(UiBuilder::new().max_rect(place).id_salt("draft").layout(Layout::top_down(Align::Min)));
+        let out = ScrollArea::vertical().max_height(height).show(&mut field, |ui| ui.add(edit));
         if wants_focus {
             out.inner.request_focus();
         }
@@ -155,7 +160,7 @@ pub fn picker(
     let height = 250.0_f32.min(bottom - inner.top() - 8.0).max(90.0);
     let size = vec2(COLUMNS as f32 * CELL + 30.0, height);
     let at = Rect::from_min_size(pos2(inner.left(), bottom - height - 4.0), size.min(vec2(inner.width(), height)));
-    let (mut chosen, mut closes) = (None, false);
+    let (mut chosen, mut closes, mut entered) = (None, false, false);
     let mut child = ui.new_child(UiBuilder::new().max_rect(at).id_salt("picker"));
     Frame::new().fill(c.panel).stroke(Stroke::new(1.0, c.line)).corner_radius(8).inner_margin(8).show(
         &mut child,
@@ -169,10 +174,12 @@ pub fn picker(
                 if !std::mem::replace(&mut picker.began, true) {
                     field.request_focus();
                 }
+                // Enter leaves the field, and takes the first emoji.
+                entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 closes = icons::button(ui, Icon::Close, words.close, true, c).clicked();
             });
             let found = picker.found(ui);
-            if field_entered(ui) {
+            if entered {
                 chosen = found.first().copied();
             }
             if found.is_empty() {
@@ -206,11 +213,4 @@ pub fn picker(
         (None, _) if !closes => panel.picker = Some(picker),
         (None, _) => panel.wants_focus = true,
     }
-}
-
-/// Enter takes the first emoji.
-fn field_entered(ui: &Ui) -> bool {
-    ui.memory(|m| m.focused()) != Some(draft_id())
-        && ui.input(|i| i.key_pressed(Key::Enter))
-        && ui.ctx().text_edit_focused()
 }

@@ -58,6 +58,13 @@ pub struct Asked {
 }
 
 impl Panel {
+    /// Shows how others are invited.
+    pub fn open_invite(&mut self) {
+        if !self.invite.is_open() {
+            self.invite.toggle();
+        }
+    }
+
     /// Draws the panel.
     pub fn show(
         &mut self,
@@ -102,7 +109,7 @@ impl Panel {
                     }
                 }
                 if view.invite.is_some() {
-                    let button = Button::selectable(self.invite.is_open(), w.invite).frame(true);
+                    let button = Button::new(w.invite).selected(self.invite.is_open());
                     if ui.add(button).clicked() {
                         self.invite.toggle();
                     }
@@ -171,6 +178,7 @@ fn knocks(ui: &mut Ui, knocks: &[Knock], rank: Rank, look: Look, commands: &mut 
     for knock in knocks {
         let frame = Frame::new().fill(c.own).corner_radius(6).inner_margin(Margin::symmetric(10, 6));
         frame.show(ui, |ui| {
+            ui.set_width(ui.available_width());
             let text = fill(look.words.wants_in, &[&visible(&knock.name)]);
             ui.add(Label::new(RichText::new(text).strong()).wrap());
             if rank == Rank::Member {
