@@ -11,7 +11,9 @@
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
-//!                 devices.rs = the own camera and microphone; door.rs = who may be here, as people decide and see it;
+//!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
+//!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
+//!                 door.rs = who may be here, as people decide and see it;
 //!                 talk.rs = what was said, as a window shows it; lobby.rs = before a conference; kept.rs = settings kept
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
@@ -25,7 +27,9 @@
 //!
 //! # Flows
 //! ```text
-//! camera > (fit) > jpeg bands > packetize > pace > [multicast]                      pipeline::video_send
+//! camera > (fit) > each layer wanted: (smaller) > jpeg bands > packetize > pace > [multicast]   pipeline::video_send
+//! tiles, offers, losses > a layer for each tile > join the group, Interest > sender        conference::watching
+//! reports, share of the rate, own load > quality, rate, size of `full`                     conference::adjusting
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
@@ -35,7 +39,8 @@
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
-//! Only values flow backwards: the tile's size to the decoder, clock offsets to the receivers, commands to the director.
+//! Only values flow backwards: interest and reports to the senders, the tile's size to the decoder, clock offsets to the
+//! receivers, commands to the director.
 //! Every JPEG stands alone, so nobody ever asks for a key frame.
 //!
 //! # Threads of one participant

@@ -46,6 +46,16 @@ pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
 pub const SLOTS_MAX: usize = 124;
 /// Streams a publisher may announce.
 pub const STREAMS_PER_SLOT_MAX: usize = 5;
+/// Bytes of the layers somebody wants: a bit for each of four layers of every slot.
+pub const INTEREST_BYTES_MAX: usize = SLOTS_MAX * 4 / 8;
+/// Layers in one report of how they arrive.
+pub const REPORT_ROWS_MAX: usize = 128;
+/// Interests and reports taken in per second from one source, and from all together.
+pub const RECEPTION_PER_SOURCE_MAX: u32 = 400;
+/// See [`RECEPTION_PER_SOURCE_MAX`].
+pub const RECEPTION_PER_S_MAX: u32 = 2_000;
+/// Receivers of the own layers whose reports are kept.
+pub const REPORTERS_MAX: usize = 256;
 /// Times a second that the streams of one participant are subscribed anew.
 pub const FOLLOWS_PER_S_MAX: u32 = 8;
 /// Participants kept in a roster.

@@ -244,7 +244,15 @@ impl Pair {
     fn new() -> Self {
         let conference = ConferenceId([7; 16]);
         let plan = Plan::new(Scope::Link, [239, 255, 4, 0].into(), 20_480).expect("legal");
-        let stream = |kind| StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 };
+        let stream = |kind| StreamInfo {
+            kind,
+            ssrc: 5,
+            width: 1_280,
+            height: 720,
+            fps_milli: 30_000,
+            position: 0,
+            active: false,
+        };
         let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];
         let mut out = [Outputs::default(), Outputs::default()];
         let sessions = std::array::from_fn(|n| {

@@ -16,9 +16,10 @@ use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, Sink, Subs
 use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{
-    OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
+    LayerConfig, OutgoingVideo, StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent, VideoSendStats,
 };
 use roundtable::time::NtpTime;
+use roundtable::wire::Layer;
 use roundtable::wire::rtcp::{self, SenderReport};
 
 /// Longest wait for something that must happen; reached only by a test that fails.
@@ -74,8 +75,9 @@ impl Lan {
         let own_tile = Arc::new(PictureSlot::default());
         own_tile.want(320, 180);
         let want = (640, 360, 30);
-        let config = VideoSendConfig { camera, want, on: true, own_tile: own_tile.clone(), stream: stream(65) };
-        (VideoSend::start(config, egress, &self.clock).expect("a thread"), own_tile)
+        let layers = vec![LayerConfig { layer: Layer::Full, stream: stream(65), egress }];
+        let config = VideoSendConfig { camera, want, on: true, own_tile: own_tile.clone(), layers };
+        (VideoSend::start(config, &self.clock).expect("a thread"), own_tile)
     }
 }
 
@@ -407,9 +409,9 @@ fn a_test_camera_is_seen_at_the_other_end_and_in_the_own_tile_until_switched_off
 
     camera.camera(false);
     assert_eq!(camera.events().recv_timeout(DEADLINE), Ok(VideoSendEvent::Off));
-    let sent = camera.stats().frames.load(Ordering::Relaxed);
+    let sent = camera.stats()[0].1.frames.load(Ordering::Relaxed);
     camera.camera(true);
-    wait_for("frames after switching on again", || camera.stats().frames.load(Ordering::Relaxed) > sent);
+    wait_for("frames after switching on again", || camera.stats()[0].1.frames.load(Ordering::Relaxed) > sent);
     drop(camera);
     let figure = |f: &AtomicU64| f.load(Ordering::Relaxed);
     wait_for("all frames", || figure(&shown.stats.bytes) > 0 && figure(&shown.stats.frames_complete) > sent);

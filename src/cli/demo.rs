@@ -22,7 +22,7 @@ use crate::device::clock::Clock;
 use crate::device::identity;
 
 /// The simulated people, in order of appearance.
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 49] = [
     "Ada",
     "Grace",
     "Alan",
@@ -71,8 +71,11 @@ const NAMES: [&str; 48] = [
     "Adele",
     "Larry",
     "Shafi",
+    "Maurice",
 ];
 
+/// Up to so many simulated people watch one another.
+const WATCHING_MAX: usize = 12;
 /// How long the people may take to start and to see one another.
 const ASSEMBLY: Duration = Duration::from_secs(30);
 /// How long a child may take to leave once asked.
@@ -94,7 +97,7 @@ pub fn run(people: u16, options: &ParticipantOptions) -> Result<(), Failure> {
     let interface = options.interface.as_deref().unwrap_or_default();
 
     eprintln!("starting {people} simulated people on {interface}");
-    let mut cast = Cast::default();
+    let mut cast = Cast::of(usize::from(people));
     for name in NAMES.iter().take(usize::from(people)) {
         cast.add(name, &title, interface, folder.path())?;
     }
@@ -147,16 +150,16 @@ fn finish(mut stats: Stats, cast: &Cast, file: Option<&Path>, options: &Particip
 /// One row a pair of people: what one sent and the other showed.
 fn summary(stats: &Stats) -> String {
     let viewer = serde_json::to_value(stats).unwrap_or_default();
-    let sent = |id: &serde_json::Value| {
+    let sent = |id: &serde_json::Value, layer: &serde_json::Value| {
         let of = stats.demo.iter().find(|d| &d["me"]["id"] == id)?;
-        of["sent"]["video"]["frames"].as_u64()
+        of["sent"]["layers"][layer.as_str()?]["frames"].as_u64()
     };
     let mut rows = Vec::new();
     for who in stats.demo.iter().chain([&viewer]) {
         let name = who["me"]["name"].as_str().unwrap_or("?");
         for person in who["people"].as_array().into_iter().flatten() {
-            let Some(sent) = sent(&person["id"]) else { continue };
             let (video, audio) = (&person["video"], &person["audio"]);
+            let Some(sent) = sent(&person["id"], &video["layer"]) else { continue };
             let shown = video["frames_shown"].as_u64().unwrap_or(0);
             let packets = |key: &str| audio[key].as_f64().unwrap_or(0.0);
             // A packet carries 20 ms unless configured otherwise.
@@ -167,6 +170,7 @@ fn summary(stats: &Stats) -> String {
             rows.push(vec![
                 name.to_owned(),
                 person["name"].as_str().unwrap_or("?").to_owned(),
+                video["layer"].as_str().unwrap_or("-").to_owned(),
                 sent.to_string(),
                 shown.to_string(),
                 format!("{:.1} %", 100.0 * shown as f64 / sent.max(1) as f64),
@@ -176,7 +180,7 @@ fn summary(stats: &Stats) -> String {
             ]);
         }
     }
-    let header = ["viewer", "person", "sent", "shown", "frames", "concealed", "latency ms p50", "p99"];
+    let header = ["viewer", "person", "layer", "sent", "shown", "frames", "concealed", "latency ms p50", "p99"];
     let cpu: f64 = stats.demo.iter().filter_map(|d| d["process"]["cpu_s"].as_f64()).sum();
     let own = stats.process;
     format!(
@@ -194,6 +198,8 @@ type Told = (usize, Option<String>);
 
 /// The simulated people.
 struct Cast {
+    /// How many there are to be.
+    size: usize,
     actors: Vec<Actor>,
     telling: Sender<Told>,
     told: Receiver<Told>,
@@ -209,10 +215,10 @@ struct Actor {
     ended: bool,
 }
 
-impl Default for Cast {
-    fn default() -> Self {
+impl Cast {
+    fn of(size: usize) -> Self {
         let (telling, told) = channel();
-        Self { actors: Vec::new(), telling, told }
+        Self { size, actors: Vec::new(), telling, told }
     }
 }
 
@@ -229,6 +235,8 @@ impl Cast {
             .args(["--headless", "--json", "--until-eof", "--hold"])
             .arg("--stats")
             .arg(&stats)
+            // Up to a grid's worth they watch one another; more of them would take more than one machine has.
+            .env("ROUNDTABLE_PICTURES", (self.size <= WATCHING_MAX).to_string())
             // Their identities are nobody's: they go with the demo.
             .env(identity::HOME_VARIABLE, folder)
             .stdin(Stdio::piped())

@@ -82,7 +82,8 @@ fn welcome(invite: &Invite, open: bool, interface: &str, json: bool) -> Result<(
     Ok(())
 }
 
-pub fn check_title(title: &str) -> Result<String, Failure> {
+/// A title, cleaned, or why it is none.
+pub(super) fn check_title(title: &str) -> Result<String, Failure> {
     let clean = names::clean(title, usize::MAX);
     if names::fold(&clean).is_empty() || clean.len() > limits::TITLE_BYTES_MAX {
         let text = format!("a title of 1 to {} bytes is expected, not \"{clean}\"", limits::TITLE_BYTES_MAX);

@@ -140,7 +140,7 @@ enum Subcommands {
     )]
     Demo {
         /// How many simulated people
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=48))]
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=49))]
         people: u16,
         #[command(flatten)]
         options: ParticipantOptions,
@@ -237,7 +237,7 @@ impl ParticipantOptions {
             }
         }
         let config = Config::load(flags).map_err(bad_setting)?;
-        Ok(Config { hold: self.hold, text_only: self.text, ..config })
+        Ok(Config { hold: self.hold, text_only: self.text || config.text_only, ..config })
     }
 }
 

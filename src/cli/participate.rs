@@ -203,6 +203,7 @@ pub fn preferences(config: &Config) -> Preferences {
     }
 }
 
+/// There is no window, or none any more.
 pub fn no_picture(error: ui::Error) -> Failure {
     let hint = match &error {
         ui::Error::Screenshot { .. } => "is the folder there and writable, and the disk not full?",

@@ -69,7 +69,8 @@ pub fn nothing_of(name: &str, layer: Layer, conference: &Conference) -> Failure 
 /// Prints the SDP on stdout; stays unless told otherwise.
 pub fn run(options: &Options) -> Result<(), Failure> {
     let participant = observer("sdp", options.interface.as_ref());
-    let config = participant.config()?;
+    let mut config = participant.config()?;
+    config.keep = (!options.once).then(|| (options.name.clone(), options.layer));
     let found = match &options.conference {
         Some(title) => meet::resolve(title, &config, &mut Trial::default())?,
         None => meet::only(&config)?,

@@ -222,6 +222,16 @@ pub struct Config {
     pub text_only: bool,
     /// Whose streams go to other programs.
     pub tap: Option<Wish>,
+    /// Whose picture is kept wanted, in which layer, though it is not received here.
+    pub keep: Option<(String, crate::wire::Layer)>,
+    /// Whose picture is received in full whatever the size of its tile.
+    pub focus: Option<String>,
+    /// Video of all people together, megabits a second.
+    pub conference_mbit: u32,
+    /// Video that may be received, megabits a second.
+    pub receive_mbit: u32,
+    /// The same when the network is wireless, and what may be sent there.
+    pub wifi_mbit: u32,
     /// Window size.
     pub size: Size,
     /// Interface scale; `None` follows the screen.
@@ -280,8 +290,13 @@ impl Config {
             audio_frame_ms: frame_ms,
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
             hold: false,
-            text_only: false,
+            text_only: !layer.parse::<bool>("pictures", "true or false")?,
             tap: None,
+            keep: None,
+            focus: Some(names::clean(layer.text("focus"), usize::MAX)).filter(|name| !name.is_empty()),
+            conference_mbit: layer.number("conference_mbit", 1, 100_000)?,
+            receive_mbit: layer.number("receive_mbit", 1, 100_000)?,
+            wifi_mbit: layer.number("wifi_mbit", 1, 100_000)?,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
             light: layer.one_of("theme", &["dark", "light"])? == "light",
@@ -375,6 +390,10 @@ mod tests {
             ("camera_size", "2048x720"),
             ("camera_fps", "0"),
             ("quality", "101"),
+            ("pictures", "maybe"),
+            ("conference_mbit", "0"),
+            ("receive_mbit", "lots"),
+            ("wifi_mbit", "100001"),
             ("port", "20481"),
             ("port", "63490"),
             ("audio_frame_ms", "15"),

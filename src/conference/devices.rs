@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::director::{Director, LEAD, SECOND};
+use super::director::{Director, LEAD};
 use super::view::{CameraView, NoticeKind};
 use crate::device::sound::SoundEvent;
 use crate::media::{opus, test_voice};
 use crate::pipeline::audio_send::{self, AudioSender, NextStream};
-use crate::pipeline::control::{Command as Ask, LocalStream};
+use crate::pipeline::control::Command as Ask;
 use crate::pipeline::egress::Egress;
-use crate::pipeline::video_send::{StreamConfig, VideoSend, VideoSendConfig, VideoSendEvent};
+use crate::pipeline::video_send::VideoSendEvent;
 use crate::protocol::keys;
 use crate::protocol::roster::{Camera, Microphone, StreamInfo};
 use crate::protocol::srtp::MASTER_BYTES;
-use crate::wire::{Layer, StreamKind};
+use crate::wire::StreamKind;
 use zeroize::Zeroizing;
 
 impl Director {
     /// Key material of an own stream in a protected conference.
-    fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
+    pub(super) fn master(&self, ssrc: u32) -> Option<Zeroizing<[u8; MASTER_BYTES]>> {
         self.keys.as_ref().map(|keys| keys.srtp(&self.me, self.sid, ssrc))
     }
 
@@ -59,50 +59,13 @@ impl Director {
         }
     }
 
-    pub(super) fn switch_camera(&mut self, on: bool) {
-        {
-            let mut state = self.shared.state();
-            if !state.own.has_camera {
-                return;
-            }
-            state.own.camera_on = on;
-            state.own.camera = if on { CameraView::Waiting } else { CameraView::Off };
-        }
-        if !on {
-            self.video = None;
-            self.control.send(Ask::Camera(Camera::Off));
-            self.announce(StreamKind::Video(Layer::Full), None);
-            return;
-        }
-        if self.video.is_some() {
-            return;
-        }
-        let picture = Arc::clone(&self.shared.state().own.picture);
-        let (size, fps) = (self.config.camera_size, self.config.camera_fps);
-        // A stream switched on again is another stream: its BYE was sent.
-        let ssrc = self.random.next_u64() as u32;
-        let stream = self.picture_stream(ssrc);
-        let config = VideoSendConfig {
-            camera: self.config.camera.clone(),
-            want: (size.width, size.height, fps),
-            on: true,
-            own_tile: picture,
-            stream,
-        };
-        let egress = Egress { socket: Arc::clone(&self.socket), destination: self.video_to.clone() };
-        match VideoSend::start(config, egress, &self.shared.clock) {
-            Ok(sender) => {
-                self.shared.state().own.video.push(Arc::clone(sender.stats()));
-                self.video = Some((ssrc, sender));
-            }
-            Err(e) => self.camera_failed(&e.to_string()),
-        }
-    }
-
-    fn camera_failed(&mut self, text: &str) {
+    pub(super) fn camera_failed(&mut self, text: &str) {
         let before = std::mem::replace(&mut self.shared.state().own.camera, CameraView::Failed(text.to_owned()));
         self.control.send(Ask::Camera(Camera::Failed(text.to_owned())));
-        self.announce(StreamKind::Video(Layer::Full), None);
+        if let Some(video) = &mut self.video {
+            video.native = None;
+        }
+        self.announce_pictures();
         // The first failure is told; that it goes on stands on the own tile.
         if !matches!(before, CameraView::Failed(_)) {
             // Its attempts to come back may fail in other ways; the tile tells them.
@@ -112,21 +75,16 @@ impl Director {
         }
     }
 
-    pub(super) fn camera_event(&mut self, ssrc: u32, event: VideoSendEvent) {
+    pub(super) fn camera_event(&mut self, event: VideoSendEvent) {
         match event {
             VideoSendEvent::Working { width, height, fps, .. } => {
-                let info = StreamInfo {
-                    kind: StreamKind::Video(Layer::Full),
-                    ssrc,
-                    width: width as u32,
-                    height: height as u32,
-                    fps_milli: (fps * 1_000.0) as u32,
-                    position: 0,
-                };
+                if let Some(video) = &mut self.video {
+                    video.native = Some(((width, height), (fps * 1_000.0) as u32));
+                }
                 self.shared.state().own.camera = CameraView::Live;
                 self.camera_told = false;
                 self.control.send(Ask::Camera(Camera::On));
-                self.announce(info.kind, Some(info));
+                self.announce_pictures();
             }
             VideoSendEvent::Failed { message, hint } => {
                 let hint = hint.map_or(String::new(), |h| format!(" ({h})"));
@@ -148,59 +106,31 @@ impl Director {
             (true, true) => Microphone::Muted,
             (true, false) => Microphone::On,
         }));
-        let info = StreamInfo { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0 };
-        self.announce(StreamKind::Audio, works.then_some(info));
+        let info = StreamInfo::voice(ssrc);
+        self.announce_voice(works.then_some(info));
         if let Some((kind, text)) = self.microphone.of(&event) {
             self.say(kind, text);
         }
     }
 
-    /// Replaces the announced stream of a kind, or takes it out.
-    pub(super) fn announce(&mut self, kind: StreamKind, stream: Option<StreamInfo>) {
-        let before = self.streams.iter().find(|s| s.kind == kind);
+    /// Replaces the announced voice, or takes it out.
+    pub(super) fn announce_voice(&mut self, stream: Option<StreamInfo>) {
+        let before = self.streams.iter().find(|s| s.kind == StreamKind::Audio);
         if before == stream.as_ref() {
             return;
         }
-        self.streams.retain(|s| s.kind != kind);
+        self.streams.retain(|s| s.kind != StreamKind::Audio);
         if stream.is_some() {
-            // Sending starts anew with the lead; what is sent already goes on.
-            self.begin = self.now() + LEAD;
-            if kind == StreamKind::Audio { self.audio_to.set(None) } else { self.video_to.set(None) }
+            self.voice_from = self.now() + LEAD;
         }
         self.streams.extend(stream);
         self.tell_streams();
     }
 
-    fn tell_streams(&self) {
-        let position = |kind| match kind {
-            StreamKind::Audio => Arc::clone(&self.audio_position),
-            StreamKind::Video(_) => Arc::clone(&self.video_position),
-        };
-        let local = |&info: &StreamInfo| LocalStream { info, position: Some(position(info.kind)) };
-        let streams = self.streams.iter().map(local).collect();
-        self.control.send(Ask::Streams(streams));
-    }
-
-    fn picture_stream(&mut self, ssrc: u32) -> StreamConfig {
-        StreamConfig {
-            ssrc,
-            first_sequence: self.random.next_u64() as u16,
-            timestamp_base: self.random.next_u64() as u32,
-            cname: self.cname.clone(),
-            name: self.config.name.clone(),
-            quality: self.config.quality,
-            interval: SECOND / self.config.camera_fps,
-            phase: self.random.next_u64() as f64 / u64::MAX as f64,
-            seed: self.random.next_u64(),
-            master: self.master(ssrc),
-            position: Arc::clone(&self.video_position),
-        }
-    }
-
     /// What is sent goes on with the keys of another epoch, as other streams: the sources given, or new ones.
     pub(super) fn renew_streams(&mut self, streams: Vec<StreamInfo>) {
         self.streams = streams;
-        (self.audio_position, self.video_position) = (Arc::default(), Arc::default());
+        self.audio_position = Arc::default();
         let source = |streams: &[StreamInfo], kind| streams.iter().find(|s| s.kind == kind).map(|s| s.ssrc);
         if let Some((_, sender)) = self.audio.take() {
             let ssrc = source(&self.streams, StreamKind::Audio).unwrap_or_else(|| self.random.next_u64() as u32);
@@ -208,12 +138,7 @@ impl Director {
             sender.stream(NextStream { ssrc, first_sequence, master, position: Arc::clone(&self.audio_position) });
             self.audio = Some((ssrc, sender));
         }
-        if let Some((_, sender)) = self.video.take() {
-            let kind = StreamKind::Video(Layer::Full);
-            let ssrc = source(&self.streams, kind).unwrap_or_else(|| self.random.next_u64() as u32);
-            sender.stream(self.picture_stream(ssrc));
-            self.video = Some((ssrc, sender));
-        }
+        self.renew_pictures();
         self.tell_streams();
     }
 }

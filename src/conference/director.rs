@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select};
 
+use super::adjusting::Adjusting;
 use super::chat::Lines;
 use super::config::Config;
 use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
+use super::sending::OwnVideo;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
+use super::watching::Watch;
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
@@ -26,13 +29,11 @@ use crate::pipeline::audio_send::AudioSender;
 use crate::pipeline::control::{self, Control};
 use crate::pipeline::egress::Destination;
 use crate::pipeline::receive;
-use crate::pipeline::video_send::VideoSend;
 use crate::protocol::keys::{EpochKeys, Random};
 use crate::protocol::roster::{Camera, Departure, Microphone, Person, Role, StreamInfo};
-use crate::protocol::session::{self, DoorEvent};
+use crate::protocol::session::{self, DoorEvent, WantedLayers};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::{Layer, StreamKind};
 
 /// Between announcing a stream and sending it: others join its group, and switches learn that they did.
 pub(super) const LEAD: Duration = Duration::from_millis(100);
@@ -65,21 +66,28 @@ pub struct Director {
     pub(super) knocks: Knocks,
     /// The stream's source and its thread.
     pub(super) audio: Option<(u32, AudioSender)>,
-    /// The stream's source and its thread.
-    pub(super) video: Option<(u32, VideoSend)>,
+    /// The own camera while it is on.
+    pub(super) video: Option<OwnVideo>,
+    /// What others want of it.
+    pub(super) wanted_of_me: WantedLayers,
+    /// Pictures are not sent for now: the network carries next to none of them.
+    pub(super) broken: bool,
+    pub(super) watch: Watch,
+    pub(super) adjusting: Adjusting,
     pub(super) audio_to: Destination,
-    pub(super) video_to: Destination,
-    /// Where the own streams are, for beacons.
+    /// Where the own voice is, for beacons.
     pub(super) audio_position: Arc<AtomicU64>,
-    pub(super) video_position: Arc<AtomicU64>,
     pub(super) socket: Arc<crate::device::net::UdpSocket>,
     pub(super) cname: String,
-    slot: Option<u8>,
-    /// What is announced, and since when.
+    pub(super) slot: Option<u8>,
+    /// What is announced, and from when on it is sent.
     pub(super) streams: Vec<StreamInfo>,
-    pub(super) begin: Timestamp,
+    pub(super) voice_from: Timestamp,
+    pub(super) pictures_from: Timestamp,
+    /// Since when the slot is held, and a little.
+    pub(super) slot_from: Timestamp,
     rolled: Timestamp,
-    paused: bool,
+    pub(super) paused: bool,
     /// That nothing is received any more was told.
     deaf: bool,
     /// The camera's failure was told.
@@ -143,13 +151,17 @@ impl Director {
             audio: None,
             video: None,
             audio_to: Destination::default(),
-            video_to: Destination::default(),
+            wanted_of_me: WantedLayers::default(),
+            broken: false,
+            watch: Watch::new(ready.joined_at),
+            adjusting: Adjusting::new(ready.joined_at, config.quality),
             audio_position: Arc::default(),
-            video_position: Arc::default(),
             socket: ready.socket,
             slot: None,
             streams: Vec::new(),
-            begin: Timestamp(0),
+            voice_from: Timestamp(0),
+            pictures_from: Timestamp(0),
+            slot_from: Timestamp(0),
             rolled: ready.joined_at,
             paused: false,
             deaf: false,
@@ -286,11 +298,14 @@ impl Director {
                     other.measured(now, &sample);
                 }
             }
+            E::Wanted(wanted) => self.wanted_of_me = wanted,
+            E::Reception(reception) => self.received_by(&reception),
             E::Chat(event) => self.chatted(event),
             E::Said(id, _) => self.said(id),
             E::Unsaid(content, why) => self.unsaid(content, &why),
             E::Door(event) => self.at_the_door(event),
-            E::Everybody { me, others, keys, authority, locked } => {
+            E::Everybody { me, others, keys, authority, locked, wanted } => {
+                self.wanted_of_me = wanted;
                 if me.sid != self.sid {
                     let (sid, streams) = (me.sid, me.streams.clone());
                     self.at_the_door(DoorEvent::Epoch { keys, sid, streams });
@@ -306,9 +321,7 @@ impl Director {
 
     fn take_slot(&mut self, slot: u8) {
         self.slot = Some(slot);
-        self.begin = self.now() + LEAD;
-        self.audio_to.set(None);
-        self.video_to.set(None);
+        self.slot_from = self.now() + LEAD;
     }
 
     /// Events were lost: everything is as it is told here.
@@ -367,8 +380,11 @@ impl Director {
     fn changed(&mut self, person: Person) {
         let id = person.id;
         let before = self.shared.state().people.present(&id).map(|other| other.renew(person.clone()));
+        let is_news = before.as_ref().is_none_or(|before| before.differs_in_view(&person));
         let news = before.map_or("", |before| attention::news(before.attention, person.attention));
-        self.tell(&person, PersonState::Changed, news);
+        if is_news {
+            self.tell(&person, PersonState::Changed, news);
+        }
         if person.role == Role::Participant && !news.is_empty() {
             self.say(NoticeKind::Info, &format!("{} {news}", person.name));
         }
@@ -396,10 +412,8 @@ impl Director {
     // --- time ---
 
     fn tick(&mut self) {
-        while let Some((ssrc, event)) =
-            self.video.as_ref().and_then(|(ssrc, v)| Some((*ssrc, v.events().try_recv().ok()?)))
-        {
-            self.camera_event(ssrc, event);
+        while let Some(event) = self.video.as_ref().and_then(|video| video.sender.events().try_recv().ok()) {
+            self.camera_event(event);
         }
         while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
             self.microphone_event(ssrc, event);
@@ -414,6 +428,7 @@ impl Director {
         }
         let now = self.now();
         self.direct(now);
+        self.watch(now);
         if self.follows.again(now) {
             self.follow_all();
         }
@@ -422,22 +437,10 @@ impl Director {
         }
     }
 
-    /// Sends where the slot says, once it is announced for long enough and while anybody is here.
-    fn direct(&mut self, now: Timestamp) {
-        let state = self.shared.state();
-        let go = now >= self.begin && !self.paused && state.people.here().next().is_some();
-        let slot = self.slot.filter(|_| go);
-        let to = |kind: StreamKind| {
-            let announced = self.streams.iter().any(|s| s.kind == kind);
-            slot.filter(|_| announced).map(|slot| state.plan.stream(slot, kind))
-        };
-        self.audio_to.set(to(StreamKind::Audio));
-        self.video_to.set(to(StreamKind::Video(Layer::Full)));
-    }
-
     fn roll(&mut self, now: Timestamp) {
         let seconds = now.since(self.rolled).as_secs_f32();
         self.rolled = now;
+        self.adjust(seconds);
         if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
             self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");
         }
@@ -448,6 +451,11 @@ impl Director {
         state.control_rejected = self.control.rejected();
         state.media_rejected = self.receiver.refused();
         let usage = crate::device::process::usage();
+        let (steps, mbit) = (self.watch.steps(), self.watch.bits_per_s() as f64 / 1e6);
+        let watched = match steps {
+            0 => format!("pictures: about {mbit:.0} Mb/s chosen"),
+            _ => format!("pictures: about {mbit:.0} Mb/s chosen, {steps} steps smaller because of loss or load"),
+        };
         let slot = self.slot.map_or("none".to_owned(), |s| s.to_string());
         state.summary = vec![
             format!(
@@ -457,6 +465,7 @@ impl Director {
                 usage.threads
             ),
             format!("{}   groups {}/23 port {}   slot {slot}", state.interface, state.plan.base, state.plan.port),
+            watched,
             format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
         ];
     }

@@ -10,10 +10,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::director::Director;
-use super::people::{Other, Received};
+use super::people::{Other, Received, Rising};
 use super::tap::Taps;
 use super::view::Hearing;
 use crate::device::sound::SpeakerSpec;
@@ -31,8 +32,6 @@ use crate::wire::{Layer, StreamKind};
 
 /// Subscriptions that failed or were put off are tried again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The layer received.
-const PICTURE: StreamKind = StreamKind::Video(Layer::Full);
 
 /// Who is followed, and when those who could not be are tried again.
 #[derive(Default)]
@@ -59,7 +58,7 @@ struct Opening {
     key: u64,
     /// Participant and session, which the keys of their streams follow from.
     of: (ParticipantId, u64),
-    video: Option<(Received, StreamInfo)>,
+    video: Option<(Layer, Received, StreamInfo)>,
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
     hearing: Hearing,
@@ -69,7 +68,7 @@ struct Opening {
 /// What was opened of it.
 #[derive(Default)]
 struct Opened {
-    video: Option<(Received, Arc<VideoStats>)>,
+    video: Option<Rising>,
     voice: Option<(Received, Arc<TalkerStats>)>,
 }
 
@@ -93,9 +92,9 @@ impl Director {
         }
         let mut state = self.shared.state();
         let Some(other) = state.people.present(id) else { return };
-        if let Some((received, stats)) = opened.video {
-            other.video.streams.push(stats);
-            other.video.received = Some((Layer::Full, received));
+        other.video.rising = opened.video.or(other.video.rising.take());
+        if other.video.received.is_none() {
+            other.video.rise();
         }
         if let Some((received, stats)) = opened.voice {
             other.talking.push(stats);
@@ -124,13 +123,10 @@ impl Director {
         let other = state.people.present(id)?;
         let watches = !self.config.text_only;
         let listens = watches || self.config.speaker != SpeakerSpec::None;
-        let video = wanted(other, &state.plan, PICTURE).filter(|_| watches);
+        let video = self.picture_of(now, other, &state.plan).filter(|_| watches);
         let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens);
-        let new_video = other.video.received.as_ref().map(|(_, r)| r) != video.as_ref().map(|(r, _)| r);
+        let new_video = video.as_ref().is_some_and(|(layer, received, _)| !other.video.has(*layer, received));
         let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
-        if new_video {
-            self.close_video(other);
-        }
         if new_voice {
             self.close_voice(other);
         }
@@ -157,7 +153,7 @@ impl Director {
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
         let Opening { key, of, video, voice, picture, hearing, offset } = opening;
         let mut opened = Opened::default();
-        if let Some((received, stream)) = video {
+        if let Some((layer, received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
             let sink = Sink::Video {
                 slot: picture,
@@ -165,8 +161,9 @@ impl Director {
                 true_size: Some((stream.width as usize, stream.height as usize)),
             };
             let opener = self.opener(of, &stream);
-            if self.subscribe(now, stream_key(key, PICTURE), &received, &offset, opener, sink) {
-                opened.video = Some((received, stats));
+            let key = stream_key(key, StreamKind::Video(layer));
+            if self.subscribe(now, key, &received, &offset, opener, sink) {
+                opened.video = Some(Rising { layer, received, stats });
             }
         }
         if let Some((received, stream)) = voice {
@@ -216,9 +213,46 @@ impl Director {
         }
     }
 
+    /// Ends what is received of somebody's picture and is no more to be, or has a successor; returns what is to be.
+    fn picture_of(&self, now: Timestamp, other: &mut Other, plan: &Plan) -> Option<(Layer, Received, StreamInfo)> {
+        let key = other.key;
+        let leave = |layer| self.receiver.unsubscribe(stream_key(key, StreamKind::Video(layer)));
+        let target = other.video.target.and_then(|layer| {
+            let (received, stream) = wanted(other, plan, StreamKind::Video(layer))?;
+            Some((layer, received, stream))
+        });
+        let is_target = |layer: Layer, received: &Received| {
+            target.as_ref().is_some_and(|(wanted, address, _)| *wanted == layer && address == received)
+        };
+        if let Some(rising) = other.video.rising.take_if(|rising| !is_target(rising.layer, &rising.received)) {
+            leave(rising.layer);
+        }
+        // A layer stays until its successor is there, unless it is not sent any more as it was.
+        let sent = |layer: Layer| wanted(other, plan, StreamKind::Video(layer)).map(|(received, _)| received);
+        // A network that is too narrow for one layer has no room for two.
+        let lowest = target.as_ref().map(|(layer, ..)| *layer).filter(|_| self.watch.hurries(now));
+        let over = |(layer, received): &(Layer, Received)| {
+            target.is_none() || lowest.is_some_and(|lowest| lowest < *layer) || sent(*layer).as_ref() != Some(received)
+        };
+        let over = other.video.received.as_ref().is_some_and(over);
+        let arrived = other.video.rising.as_ref().is_some_and(|rising| rising.stats.picture_at.load(Relaxed) > 0);
+        if (over || arrived)
+            && let Some((layer, _)) = other.video.received.take()
+        {
+            leave(layer);
+        }
+        if arrived || other.video.received.is_none() {
+            other.video.rise();
+        }
+        // The one of before is the target again: what was to follow it has been left above.
+        target
+    }
+
     fn close_video(&mut self, other: &mut Other) {
-        if other.video.received.take().is_some() {
-            self.receiver.unsubscribe(stream_key(other.key, PICTURE));
+        let received = other.video.received.take().map(|(layer, _)| layer);
+        let rising = other.video.rising.take().map(|rising| rising.layer);
+        for layer in received.into_iter().chain(rising) {
+            self.receiver.unsubscribe(stream_key(other.key, StreamKind::Video(layer)));
         }
     }
 

@@ -77,7 +77,7 @@ impl Director {
         };
         self.audio = None;
         self.control.send(Ask::Microphone(Microphone::None));
-        self.announce(StreamKind::Audio, None);
+        self.announce_voice(None);
         let exists = spec != MicrophoneSpec::None;
         self.config.microphone = spec;
         if exists && let Err(why) = self.start_microphone(muted) {

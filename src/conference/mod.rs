@@ -9,6 +9,7 @@
 //! ```
 //! The director is one thread; the state it keeps is locked only to copy plain values in or out.
 
+mod adjusting;
 mod attention;
 mod chat;
 pub mod config;
@@ -28,6 +29,7 @@ mod notices;
 mod own;
 mod people;
 pub mod qr;
+mod sending;
 mod state;
 pub mod stats;
 mod succession;
@@ -35,6 +37,7 @@ pub mod talk;
 pub mod tap;
 mod troubles;
 pub mod view;
+mod watching;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};

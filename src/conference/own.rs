@@ -10,7 +10,8 @@ use super::succession::Succession;
 use super::view::{Attention, CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_send::AudioSendStats;
 use crate::pipeline::slot::PictureSlot;
-use crate::pipeline::video_send::VideoSendStats;
+use crate::pipeline::video_send::{VideoSend, VideoSendStats};
+use crate::protocol::layers;
 use crate::protocol::roster::Role;
 use crate::wire::Layer;
 use crate::wire::message::ParticipantId;
@@ -40,12 +41,13 @@ pub struct Own {
     pub attention: Attention,
     /// Own picture.
     pub picture: Arc<PictureSlot>,
-    /// Figures of the camera's streams.
-    pub video: Succession<VideoSendStats, SentStream>,
+    /// Figures of the camera's streams, for each layer.
+    pub video: [Succession<VideoSendStats, SentStream>; layers::CAMERA.len()],
     /// Figures of the microphone's stream.
     pub audio: Option<Arc<AudioSendStats>>,
     figures: PersonFigures,
     before: SentStream,
+    frames_before: [u64; layers::CAMERA.len()],
 }
 
 impl From<&VideoSendStats> for SentStream {
@@ -76,10 +78,11 @@ impl Own {
             camera: CameraView::Off,
             attention: Attention::default(),
             picture: Arc::default(),
-            video: Succession::default(),
+            video: Default::default(),
             audio: None,
             figures: PersonFigures::default(),
             before: SentStream::default(),
+            frames_before: Default::default(),
         }
     }
 
@@ -90,19 +93,40 @@ impl Own {
             packets: a.packets(),
             bytes: a.bytes(),
         });
-        Sent { video: self.video.sum(), audio }
+        let layers = layers::CAMERA.map(|layer| (layer.word(), self.video[layer as usize].sum())).into_iter().collect();
+        Sent { video: self.pictures(), layers, audio }
+    }
+
+    fn pictures(&self) -> SentStream {
+        self.video.iter().fold(SentStream::default(), |mut sum, layer| {
+            sum += layer.sum();
+            sum
+        })
+    }
+
+    /// The camera was opened: what its layers send counts from now on.
+    pub fn camera_opened(&mut self, sender: &VideoSend) {
+        for (layer, stats) in sender.stats() {
+            if let Some(of_layer) = self.video.get_mut(*layer as usize) {
+                of_layer.push(Arc::clone(stats));
+            }
+        }
     }
 
     /// Closes a second of `seconds`.
     pub fn roll(&mut self, seconds: f32) {
-        let (now, before) = (self.video.sum(), self.before);
+        let (now, before) = (self.pictures(), self.before);
         let per_s = |now: u64, before: u64| now.saturating_sub(before) as f32 / seconds.max(0.001);
-        let size = self.video.newest().map_or(0, |s| s.size.load(Relaxed));
-        let sends = now.frames > before.frames;
+        let frames = layers::CAMERA.map(|layer| self.video[layer as usize].sum().frames);
+        let sent = std::mem::replace(&mut self.frames_before, frames);
+        // The largest of those that somebody watches.
+        let largest = layers::CAMERA.into_iter().rev().find(|&layer| frames[layer as usize] > sent[layer as usize]);
+        let newest = largest.and_then(|layer| self.video[layer as usize].newest());
+        let size = newest.map_or(0, |s| s.size.load(Relaxed));
         self.figures = PersonFigures {
-            layer: if sends { Layer::Full.word() } else { "" },
+            layer: largest.map_or("", Layer::word),
             size: ((size >> 32) as usize, (size & 0xffff_ffff) as usize),
-            frames_per_s: per_s(now.frames, before.frames),
+            frames_per_s: largest.map_or(0.0, |layer| per_s(frames[layer as usize], sent[layer as usize])),
             kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
             ..PersonFigures::default()
         };

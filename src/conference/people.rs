@@ -11,6 +11,7 @@ use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
 use super::view::{CameraView, Hearing, PersonFigures, PersonView};
+use super::watching::Counted;
 use crate::limits::FOLLOWS_PER_S_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
 use crate::pipeline::receive::ClockOffset;
@@ -107,12 +108,51 @@ impl AddAssign for VoiceSums {
 pub struct VideoOf {
     /// What is subscribed, if anything.
     pub received: Option<(Layer, Received)>,
+    /// What is subscribed as well, to take its place once its first picture is there.
+    pub rising: Option<Rising>,
+    /// The layer chosen.
+    pub target: Option<Layer>,
+    /// Size of the tile when it was shown last.
+    pub tile: (usize, usize),
+    /// Since when no tile shows it.
+    pub hidden_since: Option<Timestamp>,
+    /// Counts at the last look, and when they were told last.
+    pub looked: Counted,
+    /// See `looked`.
+    pub told: Counted,
     /// Figures of the stream now received and of those before it.
     pub streams: Succession<VideoStats, VideoSums>,
     /// Pictures composed into the window.
     pub shown: u64,
     /// From capture to the window.
     pub latency: LatencyMeter,
+}
+
+impl VideoOf {
+    /// Whether this is received already, or about to be.
+    pub fn has(&self, layer: Layer, received: &Received) -> bool {
+        let now = self.received.as_ref().is_some_and(|(l, r)| (*l, r) == (layer, received));
+        now || self.rising.as_ref().is_some_and(|rising| (rising.layer, &rising.received) == (layer, received))
+    }
+
+    /// What was subscribed last is what is received from now on.
+    pub fn rise(&mut self) {
+        if let Some(Rising { layer, received, stats }) = self.rising.take() {
+            (self.looked, self.told) = Default::default();
+            self.streams.push(stats);
+            self.received = Some((layer, received));
+        }
+    }
+}
+
+/// A layer that is about to take the place of another one.
+pub struct Rising {
+    /// Which.
+    pub layer: Layer,
+    /// What is subscribed.
+    pub received: Received,
+    /// Its figures.
+    pub stats: Arc<VideoStats>,
 }
 
 /// One other person.
@@ -355,6 +395,11 @@ impl People {
         self.all.iter().filter(|o| o.present)
     }
 
+    /// Those here now, to be changed.
+    pub fn here_mut(&mut self) -> impl Iterator<Item = &mut Other> {
+        self.all.iter_mut().filter(|o| o.present)
+    }
+
     /// Notes that the window shows a picture, at the own wall time `now`.
     pub fn shown(&mut self, key: u64, info: &PictureInfo, now: NtpTime) {
         let Some(other) = self.all.iter_mut().find(|o| o.key == key) else { return };
@@ -406,6 +451,7 @@ mod tests {
             microphone: Microphone::On,
             camera: Camera::On,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Unless said otherwise, counts run from the moment of joining.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// The whole file.
@@ -41,8 +43,10 @@ pub struct Me {
 /// Sent since joining.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sent {
-    /// Pictures.
+    /// Pictures, all layers together.
     pub video: SentStream,
+    /// Of them each layer, by name.
+    pub layers: BTreeMap<&'static str, SentStream>,
     /// Sound; a frame is one packet's worth.
     pub audio: SentStream,
 }

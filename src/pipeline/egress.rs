@@ -9,7 +9,7 @@ use crate::device::net::UdpSocket;
 
 /// A destination shared between the control role, which sets it, and a sender, which follows it. It is locked only to
 /// copy an address.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Destination(Arc<Mutex<Option<SocketAddr>>>);
 
 impl Destination {

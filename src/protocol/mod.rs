@@ -1,11 +1,14 @@
 //! State machines without clocks, sockets, threads or randomness: time, packets and seeds are arguments.
 
+pub mod adaptation;
 pub mod chat;
 pub mod clock;
 pub mod discovery;
 pub mod door;
+pub mod interest;
 pub mod jitter;
 pub mod keys;
+pub mod layers;
 pub mod packetizer;
 pub mod passphrase;
 pub mod rate;

@@ -60,6 +60,8 @@ fn large_one(people: usize, large: usize, page: usize, area: Rect, gap: usize) -
     let (length, depth) = if beside { (area.height, area.width) } else { (area.width, area.height) };
     let depth = (depth / 5).max(1);
     let (width, height) = if beside { (depth, depth * 9 / 16) } else { (depth * 16 / 9, depth) };
+    // A sliver of an area has a strip no wider than itself.
+    let (width, height) = if width > area.width { (area.width, area.width * 9 / 16) } else { (width, height) };
     let each = if beside { height } else { width };
     let fit = ((length + gap) / (each + gap).max(1)).max(1).min(others.len());
     let pages = others.len().div_ceil(fit);

@@ -117,11 +117,6 @@ impl Interface {
         self.size
     }
 
-    /// What is shown at present.
-    pub fn preferences(&self) -> Preferences {
-        self.preferences
-    }
-
     /// Pixels per point of the interface, the user's zoom included: input is in points.
     pub fn pixels_per_point(&self) -> f32 {
         self.base_scale() * self.context.zoom_factor()

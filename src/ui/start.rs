@@ -186,7 +186,6 @@ impl Start {
         if self.interface.must_run(&input, digest, now) {
             let before = (self.form.preferences, self.form.name.clone());
             let has_picture = self.stage.tiles().first().is_some_and(|tile| tile.has_picture());
-            let notices = self.interface.notices();
             let Self { interface, lists, form, .. } = self;
             let none = Devices::default();
             let known = lists.known().unwrap_or(&none);
@@ -203,7 +202,7 @@ impl Start {
                     wishes: &mut output.wishes,
                     settings: &mut output.settings,
                 };
-                screen.draw(ui, &places, &notices);
+                screen.draw(ui, &places);
             });
             output.copied = asked.copied;
             output.settings.extend(changed(before.0, self.form.preferences));
@@ -293,7 +292,7 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    fn draw(&mut self, ui: &mut Ui, places: &Places, _: &[String]) {
+    fn draw(&mut self, ui: &mut Ui, places: &Places) {
         let look = self.form.preferences.look();
         let mut left = ui.new_child(UiBuilder::new().max_rect(places.list).id_salt("list"));
         left.spacing_mut().item_spacing.y = 7.0;
@@ -442,7 +441,8 @@ impl Screen<'_> {
         let w = look.words;
         let hint = RichText::new(w.words_field).color(look.colours.text_weak);
         let field = TextEdit::singleline(&mut self.form.words).password(true).hint_text(hint);
-        let field = ui.add(field.char_limit(INVITE_BYTES_MAX).desired_width(f32::INFINITY));
+        let field =
+            ui.add(field.char_limit(INVITE_BYTES_MAX).margin(Margin::symmetric(8, 5)).desired_width(f32::INFINITY));
         if std::mem::take(&mut self.form.focus_words) {
             field.request_focus();
         }
@@ -464,7 +464,8 @@ impl Screen<'_> {
         ui.horizontal(|ui| {
             let hint = RichText::new("roundtable:…").color(look.colours.text_weak);
             let field = TextEdit::singleline(&mut invite).hint_text(hint).password(true).char_limit(INVITE_BYTES_MAX);
-            let field = ui.add(field.desired_width((ui.available_width() - 170.0).max(120.0)));
+            let field =
+                ui.add(field.margin(Margin::symmetric(8, 5)).desired_width((ui.available_width() - 170.0).max(120.0)));
             if new && ui.memory(|m| m.focused().is_none()) {
                 field.request_focus();
             }
@@ -488,7 +489,8 @@ impl Screen<'_> {
         ui.horizontal(|ui| {
             let hint = RichText::new(w.title_hint).color(c.text_weak);
             let field = TextEdit::singleline(&mut self.form.title).hint_text(hint).char_limit(TITLE_BYTES_MAX);
-            let field = ui.add(field.desired_width((ui.available_width() - 110.0).max(120.0)));
+            let field =
+                ui.add(field.margin(Margin::symmetric(8, 5)).desired_width((ui.available_width() - 110.0).max(120.0)));
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let idle = self.form.busy.is_none();
             goes |= ui.add_enabled(idle, accented(w.start, look)).clicked();
@@ -530,7 +532,10 @@ impl Screen<'_> {
             ui.add(Label::new(RichText::new(format!("! {why}")).size(12.5).color(c.warning)).wrap());
         }
         let label = ui.label(w.your_name);
-        let field = TextEdit::singleline(&mut self.form.name).char_limit(NAME_BYTES_MAX).desired_width(f32::INFINITY);
+        let field = TextEdit::singleline(&mut self.form.name)
+            .char_limit(NAME_BYTES_MAX)
+            .margin(Margin::symmetric(8, 5))
+            .desired_width(f32::INFINITY);
         ui.add(field).labelled_by(label.id);
         let used = &self.view.devices;
         for (key, title, current, test, devices) in [

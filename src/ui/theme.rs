@@ -160,6 +160,7 @@ pub fn hue(id: &str) -> usize {
     // FNV-1a: ids are hexadecimal, and all of it counts.
     let mixed =
         id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed >> 32) % PEOPLE.len() as u64) as usize
 }
 

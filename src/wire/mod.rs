@@ -4,6 +4,7 @@ pub mod address;
 pub mod chat;
 pub mod discovery;
 pub mod door;
+pub mod interest;
 pub mod jpeg_payload;
 pub mod message;
 pub mod opened;

@@ -9,6 +9,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use crate::limits::{MESSAGES_PER_DATAGRAM_MAX, SEALED_BODY_BYTES_MAX};
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, KIND_CHAT, Nack, Original, Packet, Repair};
 use crate::wire::door::{self, Chain, Rekey};
+use crate::wire::interest::{KIND_INTEREST, KIND_REPORT};
 use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
 
 const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
@@ -69,6 +70,10 @@ pub enum Opened<'a> {
     Pong(Pong),
     /// Of the chat; this one is a copy.
     Chat(Packet),
+    /// Layers somebody wants, as [`Places`](super::interest::Places) reads them.
+    Interest(&'a [u8]),
+    /// How layers arrive, as [`Row`](super::interest::Row) reads them.
+    Report(&'a [u8]),
     /// Of the door; this one is a copy.
     Door(door::Packet),
 }
@@ -109,6 +114,8 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
             KIND_HEARTBEAT => Opened::Chat(Packet::Heartbeat(Heartbeat::decode(field.bytes(tag)?)?)),
             KIND_NACK => Opened::Chat(Packet::Nack(Nack::decode(field.bytes(tag)?)?)),
             KIND_REPAIR => Opened::Chat(Packet::Repair(Repair::decode(field.bytes(tag)?)?)),
+            KIND_INTEREST => Opened::Interest(only_field(field.bytes(tag)?)?),
+            KIND_REPORT => Opened::Report(only_field(field.bytes(tag)?)?),
             KIND_HISTORY_REQUEST => Opened::Chat(Packet::HistoryRequest(HistoryRequest::decode(field.bytes(tag)?)?)),
             KIND_HISTORY_ANSWER => Opened::Chat(Packet::HistoryAnswer(HistoryAnswer::decode(field.bytes(tag)?)?)),
             KIND_KICK => Opened::Door(door::Packet::Ban(message::Signed::decode(field.bytes(tag)?)?)),
@@ -125,6 +132,18 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Field 1 of a message that has no other; empty when it is left out.
+fn only_field(bytes: &[u8]) -> Result<&[u8], Error> {
+    let mut content: &[u8] = &[];
+    fields(bytes, |tag, field| {
+        if tag == 1 {
+            content = field.bytes(tag)?;
+        }
+        Ok(())
+    })?;
+    Ok(content)
 }
 
 fn signed(bytes: &[u8]) -> Result<Signed<'_>, Error> {
@@ -184,6 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::interest::{Interest, Report};
     use crate::wire::message::{Body, Kind, Message};
 
     fn owned(body: &[u8]) -> Result<Vec<Message>, Error> {
@@ -201,6 +221,8 @@ mod tests {
                 Opened::Signed(_, s) => Kind::Bye(signed(s)),
                 Opened::Ping(ping) => Kind::Ping(ping),
                 Opened::Pong(pong) => Kind::Pong(pong),
+                Opened::Interest(layers) => Kind::Interest(Interest { layers: layers.into() }),
+                Opened::Report(rows) => Kind::Report(Report { rows: rows.into() }),
                 Opened::Chat(packet) => packet.into(),
                 Opened::Door(packet) => packet.into(),
             };
@@ -229,6 +251,8 @@ mod tests {
             Kind::Chain(Chain { founder: vec![8; 32], random: vec![9; 16], links: vec![signed(1)] }),
             Kind::Knock(signed(2)),
             Kind::Refusal(signed(3)),
+            Kind::Interest(Interest { layers: vec![1, 2] }),
+            Kind::Report(Report { rows: vec![0, 1, 2, 3] }),
         ];
         Body { messages: kinds.map(|kind| Message { kind: Some(kind) }).to_vec() }
     }

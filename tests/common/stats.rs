@@ -17,6 +17,11 @@ impl Stats {
         number(&self.0["sent"]["video"]["frames"])
     }
 
+    /// Frames of one layer the participant has sent.
+    pub fn frames_sent_in(&self, layer: &str) -> f64 {
+        number(&self.0["sent"]["layers"][layer]["frames"])
+    }
+
     /// Names of the others this participant knows.
     pub fn names(&self) -> Vec<String> {
         let people = self.0["people"].as_array().into_iter().flatten();

@@ -15,10 +15,10 @@ use roundtable::protocol::roster::{Camera, Microphone, Person, Role, StreamInfo}
 use roundtable::protocol::seal::{Opener, Sealer};
 use roundtable::protocol::session::{Arrival, Channel, Counters, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::StreamKind;
 use roundtable::wire::address::{Plan, Scope, host_to_wire};
 use roundtable::wire::chat::{Chat, Heartbeat};
 use roundtable::wire::discovery::Query;
+use roundtable::wire::interest::{Interest, Report};
 use roundtable::wire::message::{
     Beacon, Bye, ConferenceId, Join, KIND_BEACON, KIND_BYE, KIND_JOIN, Kind, Message, ParticipantId, Ping, Pong,
     SignatureContext, Signed, Stream,
@@ -117,8 +117,7 @@ impl Table {
             silent: false,
         };
         table.act(|session, at, out| {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: 1, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo::voice(1);
             session.set_streams(at, &[stream], out);
         });
         table.pass(Duration::from_secs(1));
@@ -235,6 +234,15 @@ impl Table {
                 let datagram = self.liars[n].message(Kind::Bye(signed));
                 self.hand(control, address, datagram);
             }
+            5 if act & 0x20 != 0 => {
+                let bytes = feed.bytes(usize::from(who) / 3).to_vec();
+                let kind = match act & 0x40 {
+                    0 => Kind::Interest(Interest { layers: bytes }),
+                    _ => Kind::Report(Report { rows: bytes }),
+                };
+                let datagram = self.liars[n].message(kind);
+                self.hand(control, address, datagram);
+            }
             5 => {
                 let datagram = self.liars[n].message(Kind::Ping(Ping { nonce: feed.u64(), origin: 0 }));
                 self.hand(control, address, datagram);
@@ -347,6 +355,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         height: feed.u16().into(),
         fps_milli: feed.u16().into(),
         position: feed.u64(),
+        active: flags & 0x80 != 0,
     };
     let (address_v4, address6) = host_to_wire(address.ip());
     Beacon {
@@ -364,6 +373,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         suffix: u32::from(feed.u8() % 4),
         attention: u32::from(flags >> 2 & 7),
         answers: Vec::new(),
+        wireless: flags & 0x40 != 0,
         door: if flags & 4 == 0 { 0 } else { feed.u64() },
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
     }

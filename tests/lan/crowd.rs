@@ -165,7 +165,15 @@ impl Attacker {
 
     fn act(&mut self, ghost: &mut Ghost, round: u32) {
         let at = moment(&self.clock);
-        let stream = |kind, ssrc| StreamInfo { kind, ssrc, width: 2_040, height: 2_040, fps_milli: 1, position: 0 };
+        let stream = |kind, ssrc| StreamInfo {
+            kind,
+            ssrc,
+            width: 2_040,
+            height: 2_040,
+            fps_milli: 1,
+            position: 0,
+            active: true,
+        };
         let streams = [stream(StreamKind::Video(Layer::Full), round), stream(StreamKind::Audio, round + 1)];
         ghost.session.set_streams(at, &streams, &mut self.out);
         ghost.session.timeout(at, &mut self.out);

@@ -14,6 +14,7 @@ mod demo;
 mod door;
 mod flood;
 mod hostile;
+mod layers;
 mod protected;
 mod stranger;
 mod switch;

@@ -10,7 +10,6 @@ use roundtable::protocol::keys::{Checked, Identity, Secret};
 use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
-use roundtable::wire::StreamKind;
 use roundtable::wire::address::{DISCOVERY_PORT, Family, Plan, Scope};
 use roundtable::wire::message::ConferenceId;
 
@@ -109,8 +108,7 @@ impl World {
         self.nodes.push(Node { session, events, lost, lines, control_bytes, publishes, host, alive, due, wall_nanos });
         self.dues.insert((self.now, n));
         if publishes {
-            let stream =
-                StreamInfo { kind: StreamKind::Audio, ssrc: n as u32, width: 0, height: 0, fps_milli: 0, position: 0 };
+            let stream = StreamInfo::voice(n as u32);
             self.act(n, |session, at, out| session.set_streams(at, &[stream], out));
         }
         n

@@ -29,10 +29,12 @@ use mio::{Events, Poll, Token, Waker};
 use crate::device::clock::Clock;
 use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
+use crate::pipeline::egress::Destination;
 use crate::protocol::chat::{Content, Kept};
 use crate::protocol::roster::{Attention, Camera, Microphone, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
+use crate::wire::interest::{Places, Row};
 use crate::wire::message::ParticipantId;
 
 pub use browse::browse;
@@ -117,12 +119,14 @@ pub struct LocalStream {
     pub info: StreamInfo,
     /// Roll-over counter << 16 | last sequence number, kept up to date by the sender.
     pub position: Option<Arc<AtomicU64>>,
+    /// Where it is sent; nothing is while there is no destination.
+    pub to: Destination,
 }
 
 impl LocalStream {
     fn now(&self) -> StreamInfo {
         let position = self.position.as_ref().map_or(self.info.position, |p| p.load(Ordering::Relaxed));
-        StreamInfo { position, ..self.info }
+        StreamInfo { position, active: self.to.current().is_some(), ..self.info }
     }
 }
 
@@ -139,6 +143,10 @@ pub enum Command {
     Attention(Attention),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
+    /// Ask for these layers of others' pictures from now on, and no others.
+    Want(Places),
+    /// Tell how layers arrive here, as of now.
+    Reception(Vec<Row>),
     /// Say something to those named, or to everybody when nobody is; [`Event::Said`] or [`Event::Unsaid`] follows.
     Say(Content, Vec<ParticipantId>),
     /// Lock the conference, or open it to whoever has the passphrase.

@@ -14,8 +14,10 @@ use crate::device::clock::Clock;
 use crate::device::net::{Dscp, ReceiveBuffer, UdpSocket};
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
+use crate::protocol::roster::Microphone;
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
 use crate::time::Timestamp;
+use crate::wire::StreamKind;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
 
 /// Silence of the others after which the groups are joined anew, in case a switch forgot them.
@@ -77,6 +79,7 @@ impl Role {
         let title = setup.title.clone();
         let sap = setup.open.then(|| Announcer::new(setup.address.ip(), plan.sap()));
         let mut session = Session::new(at, setup);
+        session.set_wireless(interface.wireless);
         session.restore(at, log.restored);
         entrance.founding.into_iter().for_each(|random| session.found(random));
         session.arrive(at, entrance.epoch, entrance.locked);
@@ -142,6 +145,8 @@ impl Role {
                 let infos: Vec<_> = self.streams.iter().map(LocalStream::now).collect();
                 self.session.set_streams(at, &infos, out);
             }
+            Command::Want(places) => self.session.want(at, places, out),
+            Command::Reception(rows) => self.session.report_reception(at, rows),
             Command::Say(content, audience) => self.session.say(at, content, &audience, out),
             Command::Lock(on) => self.session.lock(at, on, out),
             Command::Kick(id) => self.session.kick(at, id, out),
@@ -249,7 +254,9 @@ impl Role {
     fn positions(&mut self) {
         for stream in &self.streams {
             if let Some(position) = &stream.position {
-                self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed));
+                let silent = stream.info.kind == StreamKind::Audio && self.session.me().microphone != Microphone::On;
+                let active = stream.to.current().is_some() && !silent;
+                self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed), active);
             }
         }
     }

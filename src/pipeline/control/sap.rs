@@ -120,6 +120,7 @@ mod tests {
             height: 1,
             fps_milli: 30_000,
             position: 0,
+            active: false,
         };
         let audio = StreamInfo { kind: StreamKind::Audio, fps_milli: 0, ..video(Layer::Full) };
         Person {
@@ -135,6 +136,7 @@ mod tests {
             microphone: Microphone::On,
             camera: Camera::On,
             attention: Attention::default(),
+            wireless: false,
             streams: vec![video(Layer::Thumb), video(Layer::Full), audio],
         }
     }

@@ -6,7 +6,6 @@ use crate::device::net::{Dscp, ReceiveBuffer};
 use crate::protocol::discovery::choose_plan;
 use crate::protocol::keys::{Identity, Secret, conference_id};
 use crate::protocol::roster::{Departure, Role as Part};
-use crate::wire::StreamKind;
 use crate::wire::address::{Family, Plan, Scope};
 use crate::wire::message::ConferenceId;
 
@@ -72,8 +71,12 @@ fn wait_for<T>(control: &Control, what: &str, mut wanted: impl FnMut(Event) -> O
 }
 
 fn voice() -> Command {
-    let info = StreamInfo { kind: StreamKind::Audio, ssrc: 7, width: 0, height: 0, fps_milli: 0, position: 0 };
-    Command::Streams(vec![LocalStream { info, position: Some(Arc::new(AtomicU64::new(70_000))) }])
+    let info = StreamInfo::voice(7);
+    Command::Streams(vec![LocalStream {
+        info,
+        position: Some(Arc::new(AtomicU64::new(70_000))),
+        to: Destination::default(),
+    }])
 }
 
 #[test]

@@ -137,6 +137,7 @@ pub struct Receiver {
     waker: Arc<Waker>,
     interface: Interface,
     refused: Arc<AtomicU64>,
+    overflows: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -149,7 +150,7 @@ impl Receiver {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (commands, receiver) = channel::bounded(COMMANDS);
-        let refused = Arc::new(AtomicU64::new(0));
+        let (refused, overflows) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let mut role = Role {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -161,9 +162,11 @@ impl Receiver {
             decoders: Decoders::start(decoders, clock)?,
             audio,
             refused: refused.clone(),
+            overflows: overflows.clone(),
+            overflows_looked: Default::default(),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
-        Ok(Self { commands, waker, interface: interface.clone(), refused, thread: Some(thread) })
+        Ok(Self { commands, waker, interface: interface.clone(), refused, overflows, thread: Some(thread) })
     }
 
     /// Joins the stream's group and receives it from now on; a stream of the same key is replaced.
@@ -193,6 +196,11 @@ impl Receiver {
     /// Packets of voices and reports that were not their participant's. Those of pictures are in their [`VideoStats`].
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Packets that the system dropped because this machine did not take them in time.
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
     }
 
     /// Whether the thread has ended, which it does by itself only when something is broken.

@@ -15,6 +15,7 @@ use crate::device::net::ReceiveBuffer;
 use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
 use crate::protocol::srtp::Unprotector;
+use crate::time::Timestamp;
 
 /// The thread's state.
 pub(super) struct Role {
@@ -30,7 +31,13 @@ pub(super) struct Role {
     pub(super) decoders: Decoders,
     pub(super) audio: Box<dyn AudioSink>,
     pub(super) refused: Arc<AtomicU64>,
+    /// Packets the system dropped for want of room, and when they were counted last.
+    pub(super) overflows: Arc<AtomicU64>,
+    pub(super) overflows_looked: Timestamp,
 }
+
+/// How often it is asked what the system dropped.
+const OVERFLOWS_EVERY: Duration = Duration::from_millis(200);
 
 impl Role {
     pub(super) fn run(&mut self) {
@@ -63,7 +70,21 @@ impl Role {
         let mut readable = std::mem::take(&mut self.readable);
         readable.retain(|&token| self.read(token));
         self.readable = readable;
+        self.count_overflows();
         true
+    }
+
+    fn count_overflows(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.overflows_looked) < OVERFLOWS_EVERY {
+            return;
+        }
+        self.overflows_looked = now;
+        for stream in self.streams.iter_mut().flatten() {
+            let dropped = stream.rtp.counters().receive_drops.unwrap_or(0);
+            let fresh = dropped.wrapping_sub(std::mem::replace(&mut stream.dropped, dropped));
+            self.overflows.fetch_add(fresh.into(), Ordering::Relaxed);
+        }
     }
 
     fn take_commands(&mut self) -> bool {

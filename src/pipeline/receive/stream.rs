@@ -49,6 +49,8 @@ pub(super) struct Stream {
     pub(super) offset: ClockOffset,
     pub(super) opener: Opener,
     pub(super) kind: Kind,
+    /// Packets the system had dropped for want of room when that was asked last.
+    pub(super) dropped: u32,
 }
 
 /// Opens the packets of a protected stream; those of an open conference are taken as they are.
@@ -102,6 +104,7 @@ impl Stream {
             offset,
             opener: Opener::new(opener),
             kind,
+            dropped: 0,
         })
     }
 

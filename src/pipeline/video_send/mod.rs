@@ -1,15 +1,20 @@
 //! Thread role: camera to network, and to the own tile.
 //!
 //! ```text
-//!                                  ┌─ conforming JPEG ─────────────────────┐
-//! Camera (newest frame) ── frame ──┤                                       ├─> OutgoingVideo ─> packets, paced
-//!                                  └─ planes, or a JPEG decoded to planes ─┘
+//!                                  ┌─ conforming JPEG ──────────────────────┬─> OutgoingVideo full
+//! Camera (newest frame) ── frame ──┤                                        │
+//!                                  ├─ planes, or a JPEG decoded to planes ──┴─> smaller ─> OutgoingVideo medium
+//!                                  │                                              └─> smaller ─> OutgoingVideo thumb
 //!                                  └─> PictureSlot of the own tile, at the size it is shown
 //! ```
+//! Each layer is a stream of its own: source, keys, group, port. A layer without a destination, which nobody wants, costs
+//! nothing: it is neither scaled nor encoded, and a camera's JPEG is not even decoded when only `full` is wanted.
+//!
 //! One frame is in flight; what the camera delivers meanwhile replaces the frame that waits. A camera that is switched
 //! off is closed and its stream says goodbye; one that fails is told about and tried again by its own thread, and
 //! everything else goes on. Stopping takes as long as closing the camera does, which is bounded.
 
+mod layers;
 mod own;
 pub mod pacer;
 mod role;
@@ -21,6 +26,7 @@ use std::time::Duration;
 
 use crossbeam_channel as channel;
 
+pub use role::CameraStats;
 use role::Role;
 pub use stream::{Error, OutgoingVideo, StreamConfig, VideoSendStats};
 
@@ -30,6 +36,7 @@ use crate::limits::JPEG_PACKETS_MAX;
 use crate::pipeline::egress::Egress;
 use crate::pipeline::slot::PictureSlot;
 use crate::protocol::packetizer::VIDEO_PACKET_BYTES;
+use crate::wire::Layer;
 
 /// JPEG quality a stream starts with.
 pub const QUALITY_START: u8 = 65;
@@ -81,14 +88,45 @@ pub struct VideoSendConfig {
     pub on: bool,
     /// Where the own tile's pictures go.
     pub own_tile: Arc<PictureSlot>,
-    /// The stream.
+    /// The layers: each kind once. Those that would not be smaller than the camera's picture are not sent.
+    pub layers: Vec<LayerConfig>,
+}
+
+/// One layer of the picture.
+#[derive(Clone)]
+pub struct LayerConfig {
+    /// Which.
+    pub layer: Layer,
+    /// Its stream.
     pub stream: StreamConfig,
+    /// Where it goes.
+    pub egress: Egress,
+}
+
+/// How a layer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// JPEG quality, 1..=100, of frames that are encoded here.
+    pub quality: u8,
+    /// At most so many thousandths of frames a second.
+    pub fps_milli: u32,
+    /// Sides in sixteenths of the layer's own.
+    pub sixteenths: u8,
+    /// A camera's own JPEG may be sent as it is.
+    pub pass: bool,
+}
+
+impl Tuning {
+    /// As the camera gives it.
+    pub fn full(quality: u8) -> Self {
+        Self { quality, fps_milli: u32::MAX, sixteenths: 16, pass: true }
+    }
 }
 
 enum Command {
     Camera(bool),
-    Quality(u8),
-    Stream(Box<StreamConfig>),
+    Tune(Layer, Tuning),
+    Streams(Vec<(Layer, StreamConfig)>),
     Stop,
 }
 
@@ -96,7 +134,8 @@ enum Command {
 pub struct VideoSend {
     commands: channel::Sender<Command>,
     events: channel::Receiver<VideoSendEvent>,
-    stats: Arc<VideoSendStats>,
+    stats: Vec<(Layer, Arc<VideoSendStats>)>,
+    camera: Arc<CameraStats>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -105,15 +144,13 @@ impl VideoSend {
     ///
     /// # Errors
     /// When the system gives no memory for the codec or no thread.
-    pub fn start(config: VideoSendConfig, egress: Egress, clock: &Clock) -> std::io::Result<Self> {
-        let stats = Arc::new(VideoSendStats::default());
+    pub fn start(config: VideoSendConfig, clock: &Clock) -> std::io::Result<Self> {
         let (commands, command_receiver) = channel::bounded(COMMANDS);
         let (event_sender, events) = channel::bounded(EVENTS);
-        let outgoing = OutgoingVideo::new(config.stream.clone(), egress, clock, stats.clone());
-        let outgoing = outgoing.map_err(std::io::Error::other)?;
-        let mut role = Role::new(config, outgoing, clock, command_receiver, event_sender, &stats)?;
+        let mut role = Role::new(config, clock, command_receiver, event_sender)?;
+        let (stats, camera) = (role.stats(), role.camera_stats());
         let thread = std::thread::Builder::new().name("video-send".into()).spawn(move || role.run())?;
-        Ok(Self { commands, events, stats, thread: Some(thread) })
+        Ok(Self { commands, events, stats, camera, thread: Some(thread) })
     }
 
     /// Opens the camera, or closes it and ends the stream for now.
@@ -121,14 +158,14 @@ impl VideoSend {
         self.command(Command::Camera(on));
     }
 
-    /// Sets the JPEG quality, 1..=100, of frames that are encoded here.
-    pub fn quality(&self, quality: u8) {
-        self.command(Command::Quality(quality));
+    /// Sends a layer otherwise from the next frame on.
+    pub fn tune(&self, layer: Layer, tuning: Tuning) {
+        self.command(Command::Tune(layer, tuning));
     }
 
-    /// Goes on as another stream, with other keys; the camera stays open.
-    pub fn stream(&self, stream: StreamConfig) {
-        self.command(Command::Stream(Box::new(stream)));
+    /// The layers go on as other streams, with other keys; the camera stays open.
+    pub fn streams(&self, streams: Vec<(Layer, StreamConfig)>) {
+        self.command(Command::Streams(streams));
     }
 
     /// What happened to the camera.
@@ -136,9 +173,14 @@ impl VideoSend {
         &self.events
     }
 
-    /// Figures of the stream.
-    pub fn stats(&self) -> &Arc<VideoSendStats> {
+    /// Figures of each layer.
+    pub fn stats(&self) -> &[(Layer, Arc<VideoSendStats>)] {
         &self.stats
+    }
+
+    /// Figures of the camera.
+    pub fn camera_stats(&self) -> &Arc<CameraStats> {
+        &self.camera
     }
 
     fn command(&self, command: Command) {

@@ -1,24 +1,37 @@
-//! The sending thread: the camera's frames to the stream and the own tile, commands in between.
+//! The sending thread: the camera's frames to the layers and the own tile, commands in between.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel as channel;
 
+use super::layers::{Layers, note};
 use super::own::OwnPicture;
-use super::stream::{Error, OutgoingVideo, VideoSendStats};
+use super::stream::VideoSendStats;
 use super::{Command, PASSED_BYTES_MAX, VideoSendConfig, VideoSendEvent};
 use crate::device::camera::{Camera, CameraEvent, Capture, CapturedFrame};
 use crate::device::clock::Clock;
 use crate::media::jpeg::{YuvDecoder, conformance};
 use crate::media::picture::Yuv;
+use crate::wire::Layer;
 
 /// Longest a command waits while the camera gives no frames.
 const COMMAND_WAIT: Duration = Duration::from_millis(50);
 
+/// Figures of the camera. Written by the sending thread, read by anybody.
+#[derive(Debug, Default)]
+pub struct CameraStats {
+    /// Frames taken from the camera.
+    pub frames: AtomicU64,
+    /// Frames that could not be decoded.
+    pub frames_failed: AtomicU64,
+    /// Time from taking a frame to having sent it in all layers, nanoseconds.
+    pub busy_ns: AtomicU64,
+}
+
 pub(super) struct Role {
-    outgoing: OutgoingVideo,
+    layers: Layers,
     own: OwnPicture,
     decoder: YuvDecoder,
     decoded: Yuv,
@@ -31,20 +44,22 @@ pub(super) struct Role {
     clock: Clock,
     commands: channel::Receiver<Command>,
     events: channel::Sender<VideoSendEvent>,
-    stats: Arc<VideoSendStats>,
+    stats: Arc<CameraStats>,
+    /// Named on the test card.
+    name: String,
 }
 
 impl Role {
     pub(super) fn new(
-        config: VideoSendConfig,
-        outgoing: OutgoingVideo,
+        mut config: VideoSendConfig,
         clock: &Clock,
         commands: channel::Receiver<Command>,
         events: channel::Sender<VideoSendEvent>,
-        stats: &Arc<VideoSendStats>,
     ) -> std::io::Result<Self> {
+        let layers = std::mem::take(&mut config.layers);
         Ok(Self {
-            outgoing,
+            name: layers.first().map(|layer| layer.stream.name.clone()).unwrap_or_default(),
+            layers: Layers::new(layers, clock).map_err(std::io::Error::other)?,
             own: OwnPicture::new(config.own_tile.clone()).map_err(std::io::Error::other)?,
             decoder: YuvDecoder::new().map_err(std::io::Error::other)?,
             decoded: Yuv::default(),
@@ -55,8 +70,16 @@ impl Role {
             clock: clock.clone(),
             commands,
             events,
-            stats: stats.clone(),
+            stats: Arc::default(),
         })
+    }
+
+    pub(super) fn stats(&self) -> Vec<(Layer, Arc<VideoSendStats>)> {
+        self.layers.stats()
+    }
+
+    pub(super) fn camera_stats(&self) -> Arc<CameraStats> {
+        Arc::clone(&self.stats)
     }
 
     pub(super) fn run(&mut self) {
@@ -65,7 +88,7 @@ impl Role {
         }
         while self.step() {}
         self.camera = None;
-        self.outgoing.bye();
+        self.layers.bye();
     }
 
     /// Waits for a command or a frame and does what it asks; `false` to stop.
@@ -75,7 +98,7 @@ impl Role {
         };
         match camera.recv(COMMAND_WAIT) {
             Some(event) => self.happened(event),
-            None => self.outgoing.report(),
+            None => self.layers.report(),
         }
         while let Ok(command) = self.commands.try_recv() {
             if !self.obey(command) {
@@ -104,11 +127,8 @@ impl Role {
     fn obey(&mut self, command: Command) -> bool {
         match command {
             Command::Camera(on) => self.switch(on),
-            Command::Quality(quality) => self.outgoing.set_quality(quality),
-            Command::Stream(stream) => {
-                self.config.stream = (*stream).clone();
-                self.outgoing.begin(*stream);
-            }
+            Command::Tune(layer, tuning) => self.layers.tune(layer, tuning),
+            Command::Streams(streams) => self.layers.begin(streams),
             Command::Stop => return false,
         }
         true
@@ -116,10 +136,10 @@ impl Role {
 
     fn switch(&mut self, on: bool) {
         if on && self.camera.is_none() {
-            let VideoSendConfig { camera, want, stream, .. } = &self.config;
-            self.camera = Some(Camera::open(camera, *want, self.clock.clone(), &stream.name));
+            let VideoSendConfig { camera, want, .. } = &self.config;
+            self.camera = Some(Camera::open(camera, *want, self.clock.clone(), &self.name));
         } else if !on && self.camera.take().is_some() {
-            self.outgoing.bye();
+            self.layers.bye();
             self.size = (0, 0);
             self.tell(VideoSendEvent::Off);
         }
@@ -131,15 +151,20 @@ impl Role {
     }
 
     fn frame(&mut self, capture: Capture) {
-        self.stats.frames_captured.fetch_add(1, Ordering::Relaxed);
+        let began = self.clock.now();
         let size = match &capture.frame {
             CapturedFrame::Jpeg { bytes } => self.jpeg(bytes, &capture),
             CapturedFrame::Yuv(picture) => {
-                note(&self.stats, self.outgoing.send_picture(picture, capture.at, &mut std::thread::park_timeout));
+                let size = (picture.width, picture.height);
+                if self.layers.plan(capture.at, size, false) {
+                    self.layers.send_picture(picture, capture.at, &mut std::thread::park_timeout, &mut note);
+                }
                 self.own.show(picture, &capture);
-                (picture.width, picture.height)
+                size
             }
         };
+        self.stats.frames.fetch_add(1, Ordering::Relaxed);
+        self.stats.busy_ns.fetch_add(self.clock.now().0.saturating_sub(began.0), Ordering::Relaxed);
         if size != self.size {
             self.size = size;
             let (camera, fps) = self.description.clone();
@@ -150,35 +175,43 @@ impl Role {
         }
     }
 
-    /// Sends a camera's JPEG as it is when it conforms, else encoded again. Returns its size.
+    /// Sends a camera's JPEG as it is when it conforms, and what has to be encoded of it. Returns its size.
     fn jpeg(&mut self, bytes: &[u8], capture: &Capture) -> (usize, usize) {
         let pause = &mut std::thread::park_timeout;
         if let Ok(jpeg) = conformance(bytes)
             && jpeg.scan.len() <= PASSED_BYTES_MAX
         {
-            note(&self.stats, self.outgoing.send_jpeg(&jpeg, capture.at, pause));
+            let size = (jpeg.width, jpeg.height);
+            let planes = self.layers.plan(capture.at, size, true);
+            self.layers.send_jpeg(&jpeg, capture.at, pause, &mut note);
+            if planes && self.planes(bytes) {
+                self.layers.send_picture(&self.decoded, capture.at, pause, &mut note);
+            }
             self.own.show_jpeg(&jpeg, capture);
-            return (jpeg.width, jpeg.height);
+            return size;
         }
+        if !self.planes(bytes) {
+            return self.size;
+        }
+        let size = (self.decoded.width, self.decoded.height);
+        if self.layers.plan(capture.at, size, false) {
+            self.layers.send_picture(&self.decoded, capture.at, pause, &mut note);
+        }
+        self.own.show(&self.decoded, capture);
+        size
+    }
+
+    /// Decodes a camera's JPEG; whether there is a picture.
+    fn planes(&mut self, bytes: &[u8]) -> bool {
         match self.decoder.decode(bytes, &mut self.decoded) {
             Err(e) if !e.left_a_picture() => {
-                note(&self.stats, Err(e.into()));
-                return self.size;
+                let failed = self.stats.frames_failed.fetch_add(1, Ordering::Relaxed) + 1;
+                if failed.is_power_of_two() {
+                    tracing::warn!(error = %e, failed, "frames of the camera cannot be decoded");
+                }
+                false
             }
-            _ => {}
-        }
-        note(&self.stats, self.outgoing.send_picture(&self.decoded, capture.at, pause));
-        self.own.show(&self.decoded, capture);
-        (self.decoded.width, self.decoded.height)
-    }
-}
-
-fn note(stats: &VideoSendStats, outcome: Result<(), Error>) {
-    if let Err(error) = outcome {
-        // One line for each power of two keeps a camera that always fails from filling the log.
-        let failed = stats.frames_failed.fetch_add(1, Ordering::Relaxed) + 1;
-        if failed.is_power_of_two() {
-            tracing::warn!(%error, failed, "frames of the camera cannot be sent");
+            _ => true,
         }
     }
 }
@@ -190,7 +223,7 @@ mod tests {
     use crate::device::net::{Interface, UdpSocket};
     use crate::media::picture::Chroma;
     use crate::pipeline::egress::{Destination, Egress};
-    use crate::pipeline::video_send::{COMMANDS, EVENTS, StreamConfig};
+    use crate::pipeline::video_send::{COMMANDS, EVENTS, LayerConfig, StreamConfig};
 
     #[test]
     fn a_camera_that_fell_silent_and_goes_on_is_told_to_work_again() {
@@ -216,12 +249,10 @@ mod tests {
             want: (64, 48, 30),
             on: false,
             own_tile: Arc::default(),
-            stream,
+            layers: vec![LayerConfig { layer: Layer::Full, stream, egress }],
         };
-        let stats = Arc::new(VideoSendStats::default());
-        let outgoing = OutgoingVideo::new(config.stream.clone(), egress, &clock, stats.clone()).expect("an encoder");
         let ((_orders, commands), (told, events)) = (channel::bounded(COMMANDS), channel::bounded(EVENTS));
-        let mut role = Role::new(config, outgoing, &clock, commands, told, &stats).expect("codecs");
+        let mut role = Role::new(config, &clock, commands, told).expect("codecs");
         let frame = || {
             let mut picture = Yuv::default();
             picture.reshape(64, 48, Chroma::C420);

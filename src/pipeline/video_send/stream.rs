@@ -72,8 +72,6 @@ pub struct VideoSendStats {
     pub frames: AtomicU64,
     /// Of them, passed through from the camera as they were.
     pub frames_passed: AtomicU64,
-    /// Frames taken from the camera.
-    pub frames_captured: AtomicU64,
     /// Frames that could not be encoded or sent.
     pub frames_failed: AtomicU64,
     /// RTP packets handed to the system.
@@ -167,6 +165,11 @@ impl OutgoingVideo {
     /// Sets the JPEG quality, 1..=100, from the next frame on.
     pub fn set_quality(&mut self, quality: u8) {
         self.config.quality = quality.clamp(1, 100);
+    }
+
+    /// Whether there is anywhere to send to: without a destination nobody wants the stream.
+    pub fn is_wanted(&self) -> bool {
+        self.way.egress.destination.current().is_some()
     }
 
     /// Encodes and sends a picture captured at `captured`; `pause` waits for at most the time given. Nothing happens

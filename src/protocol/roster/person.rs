@@ -61,6 +61,8 @@ pub struct StreamInfo {
     pub fps_milli: u32,
     /// Roll-over counter << 16 | last sequence number, when the beacon was made.
     pub position: u64,
+    /// Packets are being sent now: somebody wants them.
+    pub active: bool,
 }
 
 /// What somebody wants the others to know of themselves.
@@ -110,6 +112,8 @@ pub struct Person {
     pub camera: Camera,
     /// Hand raised, away.
     pub attention: Attention,
+    /// On a wireless network: what gets lost there says nothing of the others' networks.
+    pub wireless: bool,
     /// Everything they send.
     pub streams: Vec<StreamInfo>,
 }
@@ -175,6 +179,7 @@ impl Person {
                 _ => Camera::Off,
             },
             attention: Attention::from_wire(beacon.attention),
+            wireless: beacon.wireless,
             streams: streams_from(&beacon.streams)?,
         })
     }
@@ -208,6 +213,7 @@ impl Person {
             answers: answers.to_vec(),
             chat: None,
             attention: self.attention.to_wire(),
+            wireless: self.wireless,
             door: 0,
             address6,
         }
@@ -215,8 +221,14 @@ impl Person {
 
     /// Whether anything but stream positions differs: what is worth telling.
     pub fn differs(&self, other: &Person) -> bool {
+        self.streams.iter().map(|s| s.active).ne(other.streams.iter().map(|s| s.active)) || self.differs_in_view(other)
+    }
+
+    /// Whether anything differs that people should know: not where streams are, nor whether somebody wants them.
+    pub fn differs_in_view(&self, other: &Person) -> bool {
+        let same = |a: &StreamInfo, b: &StreamInfo| StreamInfo { position: b.position, active: b.active, ..*a } == *b;
         let streams_differ = self.streams.len() != other.streams.len()
-            || self.streams.iter().zip(&other.streams).any(|(a, b)| StreamInfo { position: b.position, ..*a } != *b);
+            || !self.streams.iter().zip(&other.streams).all(|(a, b)| same(a, b));
         streams_differ
             || self.sid != other.sid
             || self.name != other.name
@@ -230,9 +242,14 @@ impl Person {
 }
 
 impl StreamInfo {
+    /// Somebody's voice, as it is when it begins.
+    pub fn voice(ssrc: u32) -> Self {
+        Self { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false }
+    }
+
     fn to_wire(self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position } = self;
-        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position }
+        let Self { kind, ssrc, width, height, fps_milli, position, active } = self;
+        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, active }
     }
 }
 
@@ -252,8 +269,8 @@ fn streams_from(wire: &[Stream]) -> Result<Vec<StreamInfo>, BadBeacon> {
         if s.position >> 48 != 0 {
             return Err(BadBeacon("position"));
         }
-        let Stream { ssrc, width, height, fps_milli, position, .. } = *s;
-        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position });
+        let Stream { ssrc, width, height, fps_milli, position, active, .. } = *s;
+        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, active });
     }
     Ok(streams)
 }
@@ -265,8 +282,15 @@ pub(super) mod tests {
 
     /// A publisher with two streams.
     pub fn ada() -> Person {
-        let audio =
-            StreamInfo { kind: StreamKind::Audio, ssrc: 5, width: 0, height: 0, fps_milli: 0, position: 70_000 };
+        let audio = StreamInfo {
+            kind: StreamKind::Audio,
+            ssrc: 5,
+            width: 0,
+            height: 0,
+            fps_milli: 0,
+            position: 70_000,
+            active: true,
+        };
         let video = StreamInfo {
             kind: StreamKind::Video(Layer::Full),
             ssrc: 6,
@@ -274,6 +298,7 @@ pub(super) mod tests {
             height: 720,
             fps_milli: 30_000,
             position: 9,
+            active: false,
         };
         Person {
             id: ParticipantId([1; 16]),
@@ -288,6 +313,7 @@ pub(super) mod tests {
             microphone: Microphone::Muted,
             camera: Camera::Failed("unplugged".into()),
             attention: Attention { hand: true, away: false },
+            wireless: true,
             streams: vec![audio, video],
         }
     }

@@ -15,6 +15,7 @@
 //! kicks and epochs (`porch.rs`, `rule.rs`). A snapshot of the roster has its message number kept
 //! ([`crate::wire::message`]).
 
+mod interest;
 mod outputs;
 mod porch;
 mod receive;
@@ -36,10 +37,10 @@ use crate::protocol::roster::{
 };
 use crate::protocol::seal::{Opener, Sealer};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::StreamKind;
 use crate::wire::address::Plan;
 use crate::wire::message::{ConferenceId, Signed};
 
+pub use interest::{Reception, WantedLayers};
 pub use outputs::{ClockSample, Counters, DoorEvent, Event, Outputs, To, Unsaid};
 
 /// When JOIN goes out after the start.
@@ -206,6 +207,7 @@ pub struct Session {
     /// The chat; an observer takes no part in it.
     talk: Option<talk::Talk>,
     porch: porch::Porch,
+    wishes: interest::Wishes,
     bye: Option<Signed>,
     counter: u64,
     counters: Counters,
@@ -236,6 +238,7 @@ impl Session {
             microphone: Microphone::None,
             camera: Camera::Off,
             attention: Attention::default(),
+            wireless: false,
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
@@ -278,6 +281,7 @@ impl Session {
             },
             talk,
             porch,
+            wishes: interest::Wishes::default(),
             bye: None,
             counter: 0,
             counters: Counters::default(),
@@ -369,13 +373,6 @@ impl Session {
         }
     }
 
-    /// Where a stream is: roll-over counter << 16 | last sequence number. Told by the next beacon.
-    pub fn set_position(&mut self, kind: StreamKind, position: u64) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.position = position & ((1 << 48) - 1);
-        }
-    }
-
     /// The instance's own socket has another address.
     pub fn set_address(&mut self, at: Moment, address: SocketAddr, out: &mut Outputs) {
         if self.me.address != address {
@@ -416,7 +413,8 @@ impl Session {
             _ => Some(self.announcer.next_timeout()),
         };
         let talk = self.talk.as_ref().filter(|_| self.stage == Stage::Joined).and_then(talk::Talk::next_timeout);
-        let others = [self.beacons.next(), self.roster.next_timeout(), talk, self.porch.next_timeout()];
+        let wishes = self.wishes.next_timeout().filter(|_| self.stage == Stage::Joined);
+        let others = [self.beacons.next(), self.roster.next_timeout(), talk, wishes, self.porch.next_timeout()];
         [stage, self.join_at()].into_iter().chain(others).flatten().min()
     }
 
@@ -489,6 +487,7 @@ impl Session {
             self.end_knocks(out, |id, _| *id == came);
         }
         self.pump_talk(at, out);
+        self.pump_wishes(at, out);
     }
 
     /// When the next JOIN is due.

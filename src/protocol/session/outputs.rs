@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::interest::{Reception, WantedLayers};
 use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
@@ -77,6 +78,10 @@ pub enum Event {
     SlotsFull,
     /// A measurement of somebody's clock.
     ClockSample(ClockSample),
+    /// Others want these layers of the own picture now, and no others.
+    Wanted(WantedLayers),
+    /// Somebody tells how an own layer arrives.
+    Reception(Reception),
     /// Something in the chat. Of own lines the line comes before [`Event::Said`].
     Chat(chat::Event),
     /// A line was said; it is called so from now on.
@@ -99,6 +104,8 @@ pub enum Event {
         authority: Option<(ParticipantId, Vec<ParticipantId>)>,
         /// Newcomers have to knock.
         locked: bool,
+        /// Layers of the own picture that others want.
+        wanted: WantedLayers,
     },
 }
 

@@ -194,6 +194,8 @@ impl Session {
                 }
             }
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
+            Opened::Interest(layers) => self.hear_interest(at, from, sid, layers),
+            Opened::Report(rows) => self.hear_report(at, from, sid, rows, out),
             Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());

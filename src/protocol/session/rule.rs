@@ -66,6 +66,7 @@ impl Session {
             keys: self.opener.keys().clone(),
             authority: chain.owner().map(|owner| (owner, chain.moderators().to_vec())),
             locked: self.is_locked(),
+            wanted: self.wishes.told(),
         }
     }
 

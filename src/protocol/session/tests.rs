@@ -2,6 +2,7 @@ mod door;
 mod forged;
 mod hostile;
 mod talk;
+mod wishes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +10,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::*;
 use crate::limits::ARRIVALS_MAX;
 use crate::protocol::roster::Departure;
-use crate::wire::Layer;
 use crate::wire::address::Scope;
 use crate::wire::discovery::{self, Datagram, Query};
 use crate::wire::message::{KIND_BEACON, KIND_BYE, Kind};
+use crate::wire::{Layer, StreamKind};
 
 const CONFERENCE: ConferenceId = ConferenceId([7; 16]);
 
@@ -22,7 +23,7 @@ fn address(n: u8) -> SocketAddr {
 
 fn video() -> StreamInfo {
     let kind = StreamKind::Video(Layer::Full);
-    StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0 }
+    StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0, active: false }
 }
 
 fn setup(n: u8, expected: Option<u32>) -> Setup {

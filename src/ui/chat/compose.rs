@@ -146,15 +146,7 @@ impl Picker {
 }
 
 /// Draws the emoji to choose from, above what one writes, while they are open.
-pub fn picker(
-    ui: &mut Ui,
-    inner: Rect,
-    bottom: f32,
-    panel: &mut Panel,
-    _: &View,
-    look: Look,
-    commands: &mut Vec<Command>,
-) {
+pub fn picker(ui: &mut Ui, inner: Rect, bottom: f32, panel: &mut Panel, look: Look, commands: &mut Vec<Command>) {
     let Some(mut picker) = panel.picker.take() else { return };
     let (c, words) = (look.colours, look.words);
     let height = 250.0_f32.min(bottom - inner.top() - 8.0).max(90.0);

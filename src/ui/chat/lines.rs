@@ -69,11 +69,10 @@ impl Heights {
     }
 
     fn height(&self, entry: &Entry, width: u32, begins: Begins) -> f32 {
-        let of = (width, entry.revision, begins);
         match self.measured.get(&entry.number) {
-            Some(measured) if measured.of == of => measured.height,
-            Some(measured) => measured.height,
-            None => estimate(entry, width, begins),
+            // Of another width or revision it is still the best guess.
+            Some(measured) if measured.of.0 == width => measured.height,
+            _ => estimate(entry, width, begins),
         }
     }
 }
@@ -228,7 +227,7 @@ fn one(
 ) -> f32 {
     let (date, time) = heights.time(entry).clone();
     let c = look.colours;
-    let id = line_id(ui, entry.number);
+    let id = line_id(entry.number);
     let response = ui.interact(place.expand2(vec2(2.0, 1.0)), id, Sense::click());
     let hovered = ui.rect_contains_pointer(place.expand2(vec2(2.0, BELOW / 2.0)));
     let chosen = entry.line().is_some() && (picked == Some(entry.number) || response.has_focus());
@@ -267,8 +266,7 @@ fn one(
     child.min_rect().height()
 }
 
-fn line_id(ui: &Ui, number: u64) -> egui::Id {
-    let _ = ui;
+fn line_id(number: u64) -> egui::Id {
     egui::Id::new(("chat line", number))
 }
 
@@ -432,7 +430,7 @@ fn pick_with_keys(ui: &Ui, tab: &mut Tab, entries: &[std::sync::Arc<Entry>], ask
     let focused = ui.memory(|m| m.focused());
     let lines: Vec<u64> =
         tab.entries.iter().map(|i| &entries[*i]).filter(|e| e.line().is_some()).map(|e| e.number).collect();
-    let current = lines.iter().position(|n| focused == Some(line_id(ui, *n)));
+    let current = lines.iter().position(|n| focused == Some(line_id(*n)));
     if focused.is_some()
         && current.is_none()
         && tab.picked.is_some()
@@ -455,7 +453,7 @@ fn pick_with_keys(ui: &Ui, tab: &mut Tab, entries: &[std::sync::Arc<Entry>], ask
     match lines.get(next) {
         Some(number) => {
             tab.picked = Some(*number);
-            ui.memory_mut(|m| m.request_focus(line_id(ui, *number)));
+            ui.memory_mut(|m| m.request_focus(line_id(*number)));
             show_picked(tab, entries, *number);
         }
         None => {

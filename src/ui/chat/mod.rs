@@ -128,7 +128,7 @@ impl Panel {
             self.compose_height = height;
             ui.ctx().request_repaint();
         }
-        compose::picker(ui, inner, below_top, self, view, look, commands);
+        compose::picker(ui, inner, below_top, self, look, commands);
         closes
     }
 

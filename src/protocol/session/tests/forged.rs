@@ -16,7 +16,7 @@ fn forged(kind: u8, payload: Vec<u8>, sid: u64, claimed: &[u8; 32]) -> Signed {
     Signed { signer: claimed.to_vec(), counter: 1_000, payload, signature }
 }
 
-fn sealed(sid: u64, pn: usize, kind: Kind) -> Vec<u8> {
+pub(super) fn sealed(sid: u64, pn: usize, kind: Kind) -> Vec<u8> {
     let mut sealer = Sealer::new(&EpochKeys::first(CONFERENCE, &Secret::open(&CONFERENCE)), sid);
     let mut body = Vec::new();
     Message { kind: Some(kind) }.write_body(&mut body);

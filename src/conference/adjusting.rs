@@ -1,0 +1,110 @@
+//! How the own picture is sent, second by second: what receivers report, what others send, what this machine can do.
+//!
+//! It gathers the figures; [`sender`] decides.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::director::Director;
+use super::view::NoticeKind;
+use crate::pipeline::video_send::Tuning;
+use crate::protocol::adaptation::choice::Offer;
+use crate::protocol::adaptation::sender::{self, Seen, Sender, Setting};
+use crate::protocol::roster::Person;
+use crate::protocol::session::Reception;
+use crate::time::Timestamp;
+use crate::wire::{Layer, StreamKind};
+
+/// Below this share of the time, in thousandths, a machine is not what keeps frames away.
+const IDLE_MILLI: u32 = 500;
+
+/// What is remembered from second to second.
+pub struct Adjusting {
+    sender: Sender,
+    full_bytes: u64,
+    frames: u64,
+    busy_ns: u64,
+}
+
+impl Adjusting {
+    /// A camera was opened, or none was so far.
+    pub fn new(now: Timestamp, quality: u8) -> Self {
+        Self { sender: Sender::new(now, quality), full_bytes: 0, frames: 0, busy_ns: 0 }
+    }
+}
+
+/// Bits a second of one of somebody's layers while it is sent.
+fn sent_bits(person: &Person, layer: Layer) -> u64 {
+    let active = person.stream(StreamKind::Video(layer)).filter(|stream| stream.active);
+    active.map_or(0, |s| Offer { size: (s.width as usize, s.height as usize), fps_milli: s.fps_milli }.bits_per_s())
+}
+
+impl Director {
+    /// Somebody told how an own layer arrives.
+    pub(super) fn received_by(&mut self, reception: &Reception) {
+        let now = self.now();
+        // Who is on a wireless network has a budget of their own, and throttles nobody else.
+        let wireless = self.shared.state().people.present(&reception.from).is_some_and(|o| o.person.wireless);
+        if reception.row.place.layer() == Layer::Full && !wireless {
+            self.adjusting.sender.report(now, reception.from, reception.row.left);
+        }
+    }
+
+    /// Sends the picture as the last `seconds` suggest.
+    pub(super) fn adjust(&mut self, seconds: f32) {
+        let now = self.now();
+        let Some(video) = &self.video else {
+            self.broken = false;
+            return;
+        };
+        let Some((_, native_milli)) = video.native else { return };
+        let camera = video.sender.camera_stats();
+        let (frames, busy_ns) = (camera.frames.load(Relaxed), camera.busy_ns.load(Relaxed));
+        let full = video.sender.stats().iter().find(|(layer, _)| *layer == Layer::Full);
+        let bytes = full.map_or(0, |(_, stats)| stats.bytes.load(Relaxed));
+        let per_s = |now: u64, before: u64| f64::from((now.saturating_sub(before)) as f32 / seconds.max(0.001));
+        let fresh = (per_s(bytes, self.adjusting.full_bytes), per_s(frames, self.adjusting.frames));
+        let busy_milli = (per_s(busy_ns, self.adjusting.busy_ns) / 1e6) as u32;
+        (self.adjusting.full_bytes, self.adjusting.frames, self.adjusting.busy_ns) = (bytes, frames, busy_ns);
+        let kept = fresh.1 * 1e6 / f64::from(native_milli.max(1));
+        let seen = Seen {
+            bits_per_s: (fresh.0 * 8.0) as u64,
+            share: self.share(),
+            busy_milli,
+            // A camera gives fewer frames in the dark: only a machine that is busy keeps them away.
+            kept_milli: if busy_milli < IDLE_MILLI { 1_000 } else { kept as u32 },
+        };
+        let setting = self.adjusting.sender.see(now, seen);
+        self.set(&setting, native_milli);
+    }
+
+    /// Bits a second that `full` may take.
+    fn share(&self) -> u64 {
+        let mbit = |megabits: u32| u64::from(megabits) * 1_000_000;
+        let state = self.shared.state();
+        let (mut smaller, mut senders) = (0, 0);
+        for other in state.people.here() {
+            smaller += sent_bits(&other.person, Layer::Thumb) + sent_bits(&other.person, Layer::Medium);
+            senders += usize::from(sent_bits(&other.person, Layer::Full) > 0);
+        }
+        let own_cap = self.receiver.interface().wireless.then(|| mbit(self.config.wifi_mbit));
+        sender::share(mbit(self.config.conference_mbit), smaller, senders + 1, own_cap)
+    }
+
+    fn set(&mut self, setting: &Setting, native_milli: u32) {
+        let Some(video) = &mut self.video else { return };
+        let rate = u64::from(native_milli) * u64::from(setting.rate_milli) / 1_000;
+        let fps_milli = if setting.rate_milli < 1_000 { rate as u32 } else { u32::MAX };
+        let Setting { quality, sixteenths, pass, withheld, broken, .. } = *setting;
+        video.tune(Layer::Full, Tuning { quality, fps_milli, sixteenths, pass });
+        let smaller_layers = video.layers.len() > 1 && video.infos(1).len() > 1;
+        for own in video.layers.iter_mut().filter(|own| own.layer == Layer::Full) {
+            // A camera so small that there is no other layer goes on with this one.
+            own.withheld = withheld && (smaller_layers || own.withheld);
+        }
+        if std::mem::replace(&mut self.broken, broken) != broken && broken {
+            let text = "the network loses nearly all pictures: none are sent for a while, sound goes on";
+            self.say(NoticeKind::Warning, text);
+        }
+        self.announce_pictures();
+    }
+}

@@ -1,0 +1,156 @@
+//! Layers wanted and how they arrive, told and heard in a session.
+//!
+//! ```text
+//! want() ──> Interests ──(when due)──> Interest to everybody
+//! Interest of a member ──> Interests ──> of the own slot: Event::Wanted when it is another set than before
+//! report() ──(so many a second of all together)──> Report to everybody ──> rows about the own slot: Event::Reception
+//! ```
+//! What comes from nobody here, too often, or says what nobody means costs a counter.
+
+use std::time::Duration;
+
+use super::{Arrival, Event, Moment, Outputs, Session, Stage, To};
+use crate::limits::{RECEPTION_PER_S_MAX, RECEPTION_PER_SOURCE_MAX, REPORT_ROWS_MAX};
+use crate::protocol::interest::Interests;
+use crate::protocol::rate::SourceRate;
+use crate::time::Timestamp;
+use crate::wire::interest::{Interest, Places, Report, Row};
+use crate::wire::message::{Kind, ParticipantId};
+use crate::wire::{Layer, StreamKind};
+
+/// Least time between two reports of one member.
+const REPORT_GAP: Duration = Duration::from_secs(1);
+/// What each member adds to it: all together send twenty a second.
+const REPORT_GAP_EACH: Duration = Duration::from_millis(50);
+
+/// Which layers of the own slot others want.
+pub type WantedLayers = [bool; Layer::ALL.len()];
+
+/// How one of the own layers arrives at somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reception {
+    /// Whose report it is.
+    pub from: ParticipantId,
+    /// About which layer, and how it arrives.
+    pub row: Row,
+}
+
+/// A session's side of it.
+#[derive(Default)]
+pub(super) struct Wishes {
+    interests: Interests,
+    told: WantedLayers,
+    /// When the next of them ends by silence.
+    ends: Option<Timestamp>,
+    rate: SourceRate,
+    rows: Vec<Row>,
+    report_due: Option<Timestamp>,
+}
+
+impl Wishes {
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        [self.interests.next_timeout(), self.ends, self.report_due].into_iter().flatten().min()
+    }
+
+    /// What others want of the own slot.
+    pub fn told(&self) -> WantedLayers {
+        self.told
+    }
+}
+
+impl Session {
+    /// Where a stream is, roll-over counter << 16 | last sequence number, and whether packets of it are being sent. Told by
+    /// the next beacon.
+    pub fn set_position(&mut self, kind: StreamKind, position: u64, active: bool) {
+        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
+            stream.position = position & ((1 << 48) - 1);
+            stream.active = active;
+        }
+    }
+
+    /// Says in beacons that this member is on a wireless network. Before the first [`timeout`](Self::timeout).
+    pub fn set_wireless(&mut self, wireless: bool) {
+        self.me.wireless = wireless;
+    }
+
+    /// These layers are wanted here from now on, and no others.
+    pub fn want(&mut self, at: Moment, wanted: Places, out: &mut Outputs) {
+        let members = self.roster.size();
+        self.wishes.interests.want(at.now, wanted, members, &mut self.random);
+        self.pump(at, out);
+    }
+
+    /// This is how layers arrive here, as of now; told as often as the size of the conference allows.
+    pub fn report_reception(&mut self, at: Moment, rows: Vec<Row>) {
+        let wishes = &mut self.wishes;
+        wishes.rows = rows;
+        wishes.rows.truncate(REPORT_ROWS_MAX);
+        if wishes.rows.is_empty() {
+            wishes.report_due = None;
+        } else if wishes.report_due.is_none() {
+            let gap = report_gap(self.roster.size());
+            // From now on at a time of one's own: the first ones of many come spread.
+            let first = self.random.between(Duration::ZERO, gap - REPORT_GAP + Duration::from_millis(1));
+            wishes.report_due = Some(at.now + first);
+        }
+    }
+
+    /// Sends what is due, and tells whether another set of own layers is wanted.
+    pub(super) fn pump_wishes(&mut self, at: Moment, out: &mut Outputs) {
+        if self.stage != Stage::Joined {
+            return;
+        }
+        if let Some(places) = self.wishes.interests.ask(at.now, &mut self.random) {
+            self.post(To::Control, Kind::Interest(Interest { layers: places.to_bytes() }), out);
+        }
+        if self.wishes.report_due.is_some_and(|due| due <= at.now) {
+            let mut rows = Vec::with_capacity(4 * self.wishes.rows.len());
+            self.wishes.rows.iter().for_each(|row| row.write(&mut rows));
+            let gap = report_gap(self.roster.size());
+            self.wishes.report_due = Some(at.now + self.random.between(gap.mul_f32(0.8), gap.mul_f32(1.2)));
+            self.post(To::Control, Kind::Report(Report { rows }), out);
+        }
+        let slot = self.me.slot;
+        let wanted = slot.map_or([false; 4], |slot| self.wishes.interests.of_slot(at.now, slot));
+        self.wishes.ends = slot.and_then(|slot| self.wishes.interests.ends(at.now, slot));
+        if std::mem::replace(&mut self.wishes.told, wanted) != wanted {
+            out.events.push(Event::Wanted(wanted));
+        }
+    }
+
+    pub(super) fn hear_interest(&mut self, at: Moment, from: Arrival, sid: u64, bytes: &[u8]) {
+        if self.counts_here(at, from, sid).is_none() {
+            return;
+        }
+        match Places::from_bytes(bytes) {
+            Ok(places) => self.wishes.interests.hear(at.now, &places, &mut self.random),
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
+    pub(super) fn hear_report(&mut self, at: Moment, from: Arrival, sid: u64, bytes: &[u8], out: &mut Outputs) {
+        let Some(reporter) = self.counts_here(at, from, sid) else { return };
+        let Ok(rows) = Row::read(bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let mine = rows.filter(|row| Some(row.place.slot()) == self.me.slot);
+        out.events.extend(mine.map(|row| Event::Reception(Reception { from: reporter, row })));
+    }
+
+    /// The member whose session it is, unless too much comes from there.
+    fn counts_here(&mut self, at: Moment, from: Arrival, sid: u64) -> Option<ParticipantId> {
+        let Some(id) = self.roster.member(sid).map(|person| person.id) else {
+            self.counters.strangers += 1;
+            return None;
+        };
+        let source = from.source.ip();
+        let allowed = self.wishes.rate.take(at.now, source, RECEPTION_PER_SOURCE_MAX, RECEPTION_PER_S_MAX);
+        self.counters.excess += u64::from(!allowed);
+        allowed.then_some(id)
+    }
+}
+
+fn report_gap(members: usize) -> Duration {
+    REPORT_GAP.max(REPORT_GAP_EACH * members as u32)
+}
