@@ -5,14 +5,17 @@
 //! ```text
 //! 7 main.rs       exit codes only
 //! 6 cli           one file per subcommand; mod.rs = the definitions; participate.rs = being in a conference
-//! 5 ui            the window: app.rs = the whole window as a value; window.rs and headless.rs = its two loops
+//! 5 ui            the window: app.rs = the whole window as a value, start.rs = the one before a conference;
+//!                 interface.rs = egui over the stage; chat/, people/, settings.rs = the panels beside it; theme.rs,
+//!                 words.rs = how it looks and speaks; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 chat.rs = lines as people see them, history.rs = lines on disk, tap.rs = streams for other programs;
 //!                 files.rs = files as people see them; network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
-//!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen
+//!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen;
+//!                 talk.rs = what was said, as a window shows it; lobby.rs = before a conference; kept.rs = settings kept
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -55,6 +58,8 @@
 //! history        writes what was said          tap           one stream for other programs
 //! doctor         for seconds: why somebody is not seen
 //! transfer       files, once there are any     hash, fetch, serve   for as long as one file takes
+//! browse, preview, enter    start screen: conferences, the own devices, coming in
+//! fonts, clipboard, devices, settings, browser    what the window asks of the system, each when first needed
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

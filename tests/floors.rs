@@ -28,10 +28,12 @@ const FLOORS: &[(&str, u8)] = &[
 const ONE_PLACE: &[(&str, usize)] = &[
     ("alsa", 1),
     ("blake3", 1),
+    ("arboard", 1),
     ("chacha20poly1305", 1),
     ("cpal", 2),
     ("ed25519_dalek", 1),
     ("egui_software_backend", 1),
+    ("fontdb", 1),
     ("getrandom", 1),
     ("hkdf", 1),
     // The key schedule, and the packets of SRTP.
@@ -43,11 +45,13 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("minifb", 2),
     ("nokhwa", 1),
     ("opus", 1),
+    ("qrcode", 1),
     ("quinn_udp", 2),
     ("reed_solomon_simd", 3),
     ("rubato", 1),
     ("rusqlite", 1),
     ("tar", 1),
+    ("skrifa", 1),
     ("turbojpeg", 1),
     ("y4m", 1),
 ];

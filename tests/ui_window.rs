@@ -14,6 +14,7 @@ use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::PictureInfo;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{self, App};
+use roundtable::ui::window::Shown;
 use roundtable::ui::{Options, window};
 
 const IN_CHILD: &str = "ROUNDTABLE_TEST_WINDOW";
@@ -38,6 +39,9 @@ fn program(name: &str) -> bool {
 fn view() -> View {
     let me = PersonView {
         key: 1,
+        id: "1".into(),
+        rank: Default::default(),
+        hearing: Default::default(),
         name: "Ada".into(),
         me: true,
         muted: false,
@@ -101,9 +105,10 @@ fn window_child() {
     let result = window::run(
         feed,
         commands,
-        |_, _| {
-            shown += 1;
+        |what| {
+            shown += u32::from(matches!(what, Shown::Picture(..)));
             if shown == 10 {
+                shown += 1;
                 println!("shown");
             }
         },
@@ -189,6 +194,20 @@ fn a_user_clicks_types_resizes_and_closes() {
     // Pressed and released at once: keys are never lost, however short.
     user.does(&["search", "--name", TITLE, "key", "--delay", "0", "v"]);
     user.expects("Camera(false)");
+    // The chat opens with its field ready; what is a key elsewhere is a letter there.
+    user.does(&["search", "--name", TITLE, "key", "c"]);
+    user.expects("wanted");
+    user.does(&["search", "--name", TITLE, "type", "--delay", "25", "my word"]);
+    user.does(&["search", "--name", TITLE, "key", "Return"]);
+    user.expects("Say(\"my word\")");
+    // The first leaves the field, the second closes the panel.
+    user.does(&["search", "--name", TITLE, "key", "--delay", "60", "Escape", "Escape"]);
+    user.expects("wanted");
+    user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", "400", "200"]);
+    user.does(&["click", "--repeat", "2", "--delay", "60", "1"]);
+    user.expects("wanted 800 500");
+    user.does(&["search", "--name", TITLE, "key", "Escape"]);
+    user.expects("wanted");
     user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);
     user.expects("wanted 956 538");
     // Without a window named it is a real key press, which the window manager sees.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
-use super::invite::{self, Invite};
 use super::passphrase::{self, Trial};
 use super::{ParticipantOptions, json, list, participate, qr, report};
 use crate::conference::config::Config;
+use crate::conference::invite::{self, Invite};
 use crate::conference::{self, Entry, Role};
 use crate::device::clock::Clock;
 use crate::device::net::Interface;
@@ -82,7 +82,8 @@ fn welcome(invite: &Invite, open: bool, interface: &str, json: bool) -> Result<(
     Ok(())
 }
 
-fn check_title(title: &str) -> Result<String, Failure> {
+/// A title, cleaned, or why it is none.
+pub(super) fn check_title(title: &str) -> Result<String, Failure> {
     let clean = names::clean(title, usize::MAX);
     if names::fold(&clean).is_empty() || clean.len() > limits::TITLE_BYTES_MAX {
         let text = format!("a title of 1 to {} bytes is expected, not \"{clean}\"", limits::TITLE_BYTES_MAX);

@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr.
 
+mod begin;
 pub mod chat;
 pub mod demo;
 pub mod devices;
@@ -9,7 +10,6 @@ pub mod doctor;
 pub mod failure;
 mod files;
 pub mod history;
-pub mod invite;
 pub mod json;
 pub mod list;
 pub mod meet;
@@ -290,6 +290,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
     let result = match cli.command {
+        None if begin::possible(&cli.options) => begin::run(&cli.options),
         None => meet::join(None, &cli.options),
         Some(Subcommands::Start { title, open, text: false, options }) => meet::start(title, open, &options),
         Some(Subcommands::Start { title, open, text: true, options }) => {

@@ -18,6 +18,9 @@ use crate::conference::view::{Command, NoticeKind};
 use crate::conference::{Conference, Entry, Event, Role};
 use crate::pipeline::slot::PictureInfo;
 use crate::ui;
+use crate::ui::look::Preferences;
+use crate::ui::window::{Display, Shown};
+use crate::ui::words::Language;
 
 /// How long the last events may take to be written once the conference is left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -54,6 +57,29 @@ pub fn stay_and(
     options: &ParticipantOptions,
     began: impl FnOnce(),
 ) -> Result<Stats, Failure> {
+    stay_in(conference, options, window_options(config, options), None, began)
+}
+
+/// How the window is set up.
+pub fn window_options(config: &Config, options: &ParticipantOptions) -> ui::Options {
+    ui::Options {
+        size: (config.size.width, config.size.height),
+        scale: config.scale,
+        preferences: preferences(config),
+        next: (config.quality, config.interface.clone().unwrap_or_default()),
+        screenshot: options.screenshot.clone(),
+        ..ui::Options::default()
+    }
+}
+
+/// As [`stay_and`], in a window that is open already if one is given.
+pub fn stay_in(
+    conference: Conference,
+    options: &ParticipantOptions,
+    setup: ui::Options,
+    display: Option<Display>,
+    began: impl FnOnce(),
+) -> Result<Stats, Failure> {
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
     let pace = Arc::<Pace>::default();
@@ -75,7 +101,7 @@ pub fn stay_and(
         Some(told)
     };
     let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
-    let outcome = show(&conference, config, options, began);
+    let outcome = show(&conference, options, setup, display, began);
     let trouble = clockwork.stop();
     conference.leave();
     let stats = conference.stats();
@@ -128,8 +154,9 @@ pub fn unwritable(path: &std::path::Path, error: std::io::Error) -> Failure {
 /// The window, or the same without a display. Returns when the conference is over.
 fn show(
     conference: &Arc<Conference>,
-    config: &Config,
     options: &ParticipantOptions,
+    setup: ui::Options,
+    display: Option<Display>,
     began: impl FnOnce(),
 ) -> Result<(), Failure> {
     if options.text {
@@ -140,13 +167,7 @@ fn show(
         conference.wait_for_end();
         return Ok(());
     }
-    let setup = ui::Options {
-        title: format!("{} - Roundtable", conference.title()),
-        size: (config.size.width, config.size.height),
-        scale: config.scale,
-        screenshot: options.screenshot.clone(),
-        ..ui::Options::default()
-    };
+    let setup = ui::Options { title: format!("{} - Roundtable", conference.title()), ..setup };
     let mut began = Some(began);
     let feed = || {
         if let Some(began) = began.take() {
@@ -155,16 +176,35 @@ fn show(
         conference.view()
     };
     let shown = |key, info: &PictureInfo| conference.shown(key, info);
+    let told = |what: Shown<'_>| match what {
+        Shown::Picture(key, info) => shown(key, info),
+        Shown::Busy(busy) => conference.framed(busy),
+    };
     let clock = conference.clock();
     let result = if options.headless {
         ui::headless::run(feed, shown, clock, &setup, None)
     } else {
-        ui::window::run(feed, conference.commands(), shown, clock, &setup)
+        let display = display.map_or_else(|| Display::open(clock, &setup), Ok);
+        display.and_then(|display| display.show(feed, conference.commands(), told, clock, &setup))
     };
     result.map_err(no_picture)
 }
 
-fn no_picture(error: ui::Error) -> Failure {
+/// What the settings say of the window.
+pub fn preferences(config: &Config) -> Preferences {
+    let locale =
+        || ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let language = config.language.clone().or_else(locale).unwrap_or_default();
+    Preferences {
+        light: config.light,
+        language: Language::of_locale(&language),
+        crop: config.fill_tiles,
+        text_percent: config.scale.map(|scale| (scale * 100.0).round() as u16),
+    }
+}
+
+/// There is no window, or none any more.
+pub fn no_picture(error: ui::Error) -> Failure {
     let hint = match &error {
         ui::Error::Screenshot { .. } => "is the folder there and writable, and the disk not full?",
         _ => "without a screen use --headless, with --screenshot FILE.png to see what it would show",

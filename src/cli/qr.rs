@@ -1,24 +1,32 @@
 //! A QR code in the terminal: two modules in each character, white on black whatever the terminal's colours are.
 
-use qrcode::render::unicode::Dense1x2;
-use qrcode::{EcLevel, QrCode};
+use crate::conference::qr::Code;
 
 /// Columns of the smallest terminal it is drawn for.
 const COLUMNS_MAX: usize = 80;
+/// Modules left free on each side.
+const QUIET: usize = 4;
 
 const WHITE_ON_BLACK: &str = "\u{1b}[97;40m";
 const PLAIN: &str = "\u{1b}[0m";
 
 /// `text` as lines of a terminal; `None` when it is too long to be drawn in one.
 pub fn drawn(text: &str) -> Option<String> {
-    let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
-    let quiet = 2 * 4;
-    if code.width() + quiet > COLUMNS_MAX {
+    let code = Code::of(text)?;
+    let side = code.side + 2 * QUIET;
+    if side > COLUMNS_MAX {
         return None;
     }
     // What is drawn is white: the light modules.
-    let image = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
-    Some(image.lines().map(|line| format!("{WHITE_ON_BLACK}{line}{PLAIN}\n")).collect())
+    let light = |x: usize, y: usize| y < side && !(x >= QUIET && y >= QUIET && code.is_dark(x - QUIET, y - QUIET));
+    let character = |x, y| match (light(x, y), light(x, y + 1)) {
+        (true, true) => '█',
+        (true, false) => '▀',
+        (false, true) => '▄',
+        (false, false) => ' ',
+    };
+    let row = |y| (0..side).map(|x| character(x, y)).collect::<String>();
+    Some((0..side).step_by(2).map(|y| format!("{WHITE_ON_BLACK}{}{PLAIN}\n", row(y))).collect())
 }
 
 #[cfg(test)]

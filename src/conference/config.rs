@@ -143,6 +143,15 @@ impl Layer {
         inside.then_some(n).ok_or_else(|| self.error(key, format!("a number from {least} to {most} is expected")))
     }
 
+    fn one_of(&self, key: &str, allowed: &[&str]) -> Result<String, Error> {
+        let text = self.text(key).trim().to_lowercase();
+        if allowed.contains(&text.as_str()) {
+            Ok(text)
+        } else {
+            Err(self.error(key, format!("{} is expected", allowed.join(" or "))))
+        }
+    }
+
     fn optional<T: FromStr>(&self, key: &str, expected: &str) -> Result<Option<T>, Error> {
         if self.text(key).trim().is_empty() { Ok(None) } else { self.parse(key, expected).map(Some) }
     }
@@ -241,6 +250,12 @@ pub struct Config {
     pub size: Size,
     /// Interface scale; `None` follows the screen.
     pub scale: Option<f32>,
+    /// Dark text on light ground.
+    pub light: bool,
+    /// Language of the window, "en" or "zh"; `None` follows the system.
+    pub language: Option<String>,
+    /// Pictures fill their tiles, whatever is cut.
+    pub fill_tiles: bool,
 }
 
 impl Config {
@@ -309,6 +324,9 @@ impl Config {
             wifi_mbit: layer.number("wifi_mbit", 1, 100_000)?,
             size: size("size", 160, (7_680, 4_320))?,
             scale: (scale >= 0.25).then_some(scale),
+            light: layer.one_of("theme", &["dark", "light"])? == "light",
+            language: Some(layer.one_of("language", &["auto", "en", "zh"])?).filter(|l| l != "auto"),
+            fill_tiles: layer.one_of("fill_tiles", &["false", "true"])? == "true",
         })
     }
 }
@@ -434,6 +452,9 @@ mod tests {
             ("size", "0x0"),
             ("accept_files", "some"),
             ("file_rate", "-1"),
+            ("theme", "pink"),
+            ("language", "xx"),
+            ("fill_tiles", "perhaps"),
         ] {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");

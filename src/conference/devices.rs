@@ -115,7 +115,7 @@ impl Director {
     }
 
     /// Replaces the announced voice, or takes it out.
-    fn announce_voice(&mut self, stream: Option<StreamInfo>) {
+    pub(super) fn announce_voice(&mut self, stream: Option<StreamInfo>) {
         let before = self.streams.iter().find(|s| s.kind == StreamKind::Audio);
         if before == stream.as_ref() {
             return;

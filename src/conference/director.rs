@@ -228,6 +228,10 @@ impl Director {
                     Ok(Command::Decline(which)) => self.decline_file(&which),
                     Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Doctor(about)) => self.examine(about),
+                    Ok(Command::Hear(key, hearing)) => self.hear(key, hearing),
+                    Ok(Command::UseCamera(text)) => self.use_camera(&text),
+                    Ok(Command::UseMicrophone(text)) => self.use_microphone(&text),
+                    Ok(Command::UseSpeaker(text)) => self.use_speaker(&text),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
@@ -271,6 +275,11 @@ impl Director {
 
     /// Hands an event to whoever reads them. Those nobody reads in time are lost, and that is told.
     pub(super) fn tell_event(&self, event: Event) {
+        {
+            let mut state = self.shared.state();
+            let settled = self.now().since(state.joined_at) > SECOND;
+            state.talk.note(&event, self.shared.clock.wall(), settled);
+        }
         let lost = self.lost.get();
         if lost > 0 {
             let text = format!("{lost} events were not read in time and are lost");
@@ -294,6 +303,7 @@ impl Director {
                 let name = me.name.clone();
                 let mut state = self.shared.state();
                 state.own.name = me.name;
+                state.waiting = false;
                 let (conference, open) = (state.title.clone(), state.open);
                 drop(state);
                 self.tell_event(Event::Joined { conference, id: me.id.to_string(), name, open });

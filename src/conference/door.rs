@@ -6,7 +6,7 @@
 //! ```
 
 use super::director::Director;
-use super::view::{Decision, NoticeKind};
+use super::view::{Decision, Knock, NoticeKind, Rank};
 use super::{Event, Outcome, PersonState};
 use crate::limits::KNOCKERS_MAX;
 use crate::pipeline::control::Command as Ask;
@@ -88,6 +88,15 @@ impl Rule {
         }
     }
 
+    /// The same for a window.
+    pub fn rank(&self, id: &ParticipantId) -> Rank {
+        match self.authority(id) {
+            Authority::Owner => Rank::Owner,
+            Authority::Moderator => Rank::Moderator,
+            Authority::None => Rank::Member,
+        }
+    }
+
     /// The same as a word.
     pub fn role(&self, id: &ParticipantId) -> &'static str {
         match self.authority(id) {
@@ -141,6 +150,7 @@ impl Director {
     pub(super) fn at_the_door(&mut self, event: DoorEvent) {
         match event {
             DoorEvent::Waiting => {
+                self.shared.state().waiting = true;
                 self.door_news(DoorNews::Waiting, "the conference is locked: waiting for somebody to let you in");
             }
             DoorEvent::Knocked { id, name, was_removed } => self.knocked(id, name, was_removed),
@@ -186,15 +196,22 @@ impl Director {
     fn knocked(&mut self, id: ParticipantId, name: String, was_removed: bool) {
         if self.knocks.waiting.len() < KNOCKERS_MAX {
             self.knocks.waiting.push((id, name.clone()));
+            self.show_knocks();
         }
         let before = if was_removed { ", who was removed before," } else { "" };
         let text = format!("{name}{before} asks to be let in: /admit {name} or /refuse {name}");
         self.door_news(DoorNews::Knock { name, id: id.to_string(), waits: true }, &text);
     }
 
+    fn show_knocks(&self) {
+        let knock = |(id, name): &(ParticipantId, String)| Knock { id: id.to_string(), name: name.clone() };
+        self.shared.state().knocks = self.knocks.waiting.iter().map(knock).collect();
+    }
+
     fn knock_over(&mut self, id: ParticipantId) {
         if let Some(at) = self.knocks.waiting.iter().position(|(waiting, _)| *waiting == id) {
             let (_, name) = self.knocks.waiting.remove(at);
+            self.show_knocks();
             let text = format!("{name} does not wait at the door any more");
             self.door_news(DoorNews::Knock { name, id: id.to_string(), waits: false }, &text);
         }

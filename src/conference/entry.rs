@@ -1,10 +1,12 @@
 //! Everything that must be there before a conference can be entered.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::Config;
 use super::history::keeper::Past;
-use super::view::NoticeKind;
+use super::invite::Invite;
+use super::view::{DevicesView, NoticeKind};
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
 use crate::device::clock::Clock;
@@ -68,6 +70,10 @@ pub struct Ready {
     pub hold: bool,
     /// What was said here before; an observer keeps nothing.
     pub past: Option<Past>,
+    /// What others are invited with.
+    pub invite: Invite,
+    /// The devices asked for.
+    pub devices: DevicesView,
     /// What the user should know from the start.
     pub notices: Vec<(NoticeKind, String)>,
     /// When this instance came in.
@@ -105,12 +111,12 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     };
     notices.extend(kept.notice().map(|text| (NoticeKind::Info, text.to_owned())));
     let identity = Identity::from_seed(kept.seed());
-    let (title, conference, plan, expected, open, secret, entrance) = match entry {
+    let (title, conference, plan, expected, open, secret, entrance, key) = match entry {
         Entry::Join { found, secret } => {
             let plan = Plan { ttl: config.ttl.unwrap_or(found.plan.ttl), ..found.plan };
             interface = of_family(&interface, plan.base.is_ipv6(), plan.scope)?;
             let entrance = Entrance { founding: None, epoch: found.epoch, locked: found.locked };
-            (found.title, found.id, plan, found.participants, found.open, secret, entrance)
+            (found.title, found.id, plan, found.participants, found.open, secret, entrance, None)
         }
         Entry::Start { title, passphrase } => {
             let mut salt = [0; 16];
@@ -125,7 +131,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
                 None => Secret::open(&conference),
             };
             let entrance = Entrance { founding: Some(salt), ..Entrance::default() };
-            (title, conference, plan, 0, passphrase.is_none(), secret, entrance)
+            (title, conference, plan, 0, passphrase.is_none(), secret, entrance, passphrase)
         }
     };
     let mut past = (role == Role::Participant).then(|| Past::open(conference, &title, clock));
@@ -134,7 +140,15 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, plan.ttl)?);
     let sealing = EpochKeys::of(conference, &secret, entrance.epoch, &[]);
+    let pinned = config.group.is_some() || config.port.is_some();
+    let at = pinned.then(|| SocketAddr::from((plan.base, plan.port)));
     Ok(Ready {
+        invite: Invite { title: title.clone(), id: conference, at, key },
+        devices: DevicesView {
+            camera: config.camera.to_string(),
+            microphone: config.microphone.to_string(),
+            speaker: config.speaker.to_string(),
+        },
         title,
         open,
         conference,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::director::Director;
 use super::people::{Other, Received, Rising};
 use super::tap::Taps;
+use super::view::Hearing;
 use crate::device::sound::SpeakerSpec;
 use crate::limits::SLOTS_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
@@ -62,6 +63,7 @@ struct Opening {
     video: Option<(Layer, Received, StreamInfo)>,
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
+    hearing: Hearing,
     offset: ClockOffset,
 }
 
@@ -143,7 +145,8 @@ impl Director {
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
         let of = (other.person.id, other.person.sid);
-        Some(Opening { key: other.key, of, slot: other.person.slot, video, voice, picture, offset })
+        let (slot, hearing) = (other.person.slot, other.hearing);
+        Some(Opening { key: other.key, of, slot, video, voice, picture, hearing, offset })
     }
 
     pub(super) fn again_after(&mut self, now: Timestamp) {
@@ -151,7 +154,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, of, slot, video, voice, picture, offset } = opening;
+        let Opening { key, of, slot, video, voice, picture, hearing, offset } = opening;
         let mut opened = Opened::default();
         if let Some((layer, received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -173,6 +176,7 @@ impl Director {
             let repair = self.repair_source(of, slot, &received, &stream);
             match self.voices.add(key) {
                 Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, repair), Sink::Audio) => {
+                    self.voices.set_volume(key, hearing.gain());
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),

@@ -17,20 +17,27 @@ mod devices;
 mod director;
 mod doctor;
 mod door;
+pub mod emoji;
 mod entry;
 pub mod files;
 mod follow;
+mod hearing;
 pub mod history;
+pub mod invite;
+pub mod kept;
 mod latency;
+pub mod lobby;
 mod network;
 mod notices;
 mod own;
 mod people;
+pub mod qr;
 mod repair;
 mod sending;
 mod state;
 pub mod stats;
 mod succession;
+pub mod talk;
 pub mod tap;
 mod troubles;
 pub mod view;
@@ -443,6 +450,8 @@ pub struct Conference {
 /// What the director writes and others read.
 struct Shared {
     clock: Clock,
+    /// How long the window was busy with each frame.
+    frames: Mutex<latency::LatencyMeter>,
     state: Mutex<state::State>,
 }
 
@@ -470,7 +479,7 @@ impl Conference {
     pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Self, Error> {
         let clock = Clock::system();
         let ready = entry::prepare(config, entry, role, &clock)?;
-        let shared = Arc::new(Shared { clock, state: Mutex::new(state::State::new(&ready)) });
+        let shared = Arc::new(Shared { clock, frames: Mutex::default(), state: Mutex::new(state::State::new(&ready)) });
         let (commands, asked) = bounded(COMMANDS);
         let (telling, events) = bounded(EVENTS);
         let director = director::Director::start(ready, config, Arc::clone(&shared), telling)?;
@@ -506,10 +515,17 @@ impl Conference {
         self.shared.state().people.shown(key, info, now);
     }
 
+    /// The window tells that it was busy with a frame for so long.
+    pub fn framed(&self, busy: Duration) {
+        let mut frames = self.shared.frames.lock().unwrap_or_else(|e| e.into_inner());
+        frames.record(busy.as_nanos() as i64);
+    }
+
     /// Statistics up to now.
     pub fn stats(&self) -> Stats {
         let usage = process::usage();
         let mut stats = self.shared.state().stats(self.shared.clock.now());
+        stats.window_ms = self.shared.frames.lock().unwrap_or_else(|e| e.into_inner()).summary();
         stats.process =
             stats::Process { cpu_s: usage.cpu_s, max_rss_bytes: usage.max_rss_bytes, threads: usage.threads };
         stats

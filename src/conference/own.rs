@@ -141,6 +141,9 @@ impl Own {
     pub fn view(&self) -> Option<PersonView> {
         self.has_tile.then(|| PersonView {
             key: OWN_KEY,
+            id: self.id.to_string(),
+            rank: Default::default(),
+            hearing: Default::default(),
             name: self.name.clone(),
             me: true,
             muted: self.muted,

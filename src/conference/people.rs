@@ -10,7 +10,7 @@ use super::door::Rule;
 use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
-use super::view::{CameraView, PersonFigures, PersonView};
+use super::view::{CameraView, Hearing, PersonFigures, PersonView};
 use super::watching::Counted;
 use crate::limits::FOLLOWS_PER_S_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
@@ -185,6 +185,8 @@ pub struct Other {
     pub voice: Option<Received>,
     /// Figures of the voice now received and of those before it.
     pub talking: Succession<TalkerStats, VoiceSums>,
+    /// How loudly it is played here.
+    pub hearing: Hearing,
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
     /// How often the streams were subscribed.
@@ -218,6 +220,7 @@ impl Other {
             video: VideoOf::default(),
             voice: None,
             talking: Succession::default(),
+            hearing: Hearing::default(),
             offset: ClockOffset::unknown(),
             follows: Rate::default(),
             pings: OffsetFilter::new(),
@@ -291,6 +294,9 @@ impl Other {
     fn view(&self, now: Timestamp) -> PersonView {
         PersonView {
             key: self.key,
+            id: self.person.id.to_string(),
+            rank: Default::default(),
+            hearing: self.hearing,
             name: self.person.name.clone(),
             me: false,
             muted: self.person.microphone == Microphone::Muted,
@@ -370,6 +376,11 @@ impl People {
         self.all.iter_mut().find(|o| o.present && o.person.id == *id)
     }
 
+    /// The person of this key, if they are here now.
+    pub fn of_key(&mut self, key: u64) -> Option<&mut Other> {
+        self.all.iter_mut().find(|o| o.present && o.key == key)
+    }
+
     /// The name of somebody who is or was here.
     pub fn name_of(&self, id: &crate::wire::message::ParticipantId) -> Option<String> {
         self.all.iter().find(|o| o.person.id == *id).map(|o| o.person.name.clone())
@@ -428,9 +439,9 @@ impl People {
     }
 
     /// Everybody here who has a tile, in the order they came.
-    pub fn views(&self, now: Timestamp) -> impl Iterator<Item = PersonView> {
+    pub fn views(&self, now: Timestamp, rule: &Rule) -> impl Iterator<Item = PersonView> {
         let shown = |o: &&Other| o.person.role == crate::protocol::roster::Role::Participant;
-        self.here().filter(shown).map(move |o| o.view(now))
+        self.here().filter(shown).map(move |o| PersonView { rank: rule.rank(&o.person.id), ..o.view(now) })
     }
 
     /// The statistics of everybody, those who left included; `rule` knows who may decide.
@@ -484,7 +495,7 @@ mod tests {
         stats.frames_complete.store(7, Relaxed);
         other.video.streams.push(stats);
         assert!(people.depart(&id).is_some());
-        assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
+        assert!(people.present(&id).is_none() && people.views(Timestamp(0), &Rule::default()).count() == 0);
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
         assert_eq!(people.stats(&Rule::default())[0].role, "member");

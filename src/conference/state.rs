@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::entry::Ready;
+use super::invite::Invite;
 use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
+use super::talk::Talk;
 use super::tap::Tapped;
-use super::view::View;
+use super::view::{DevicesView, Knock, PersonView, View};
 use crate::pipeline::control;
 use crate::protocol::doctor::Report;
 use crate::time::Timestamp;
@@ -50,6 +52,16 @@ pub struct State {
     pub examined: Option<Arc<Report>>,
     /// It is over.
     pub ended: bool,
+    /// Who waits at the door.
+    pub knocks: Vec<Knock>,
+    /// One's own knock is not answered yet.
+    pub waiting: bool,
+    /// What was said, for the window.
+    pub talk: Talk,
+    /// What others are invited with.
+    pub invite: Arc<Invite>,
+    /// Devices in use.
+    pub devices: DevicesView,
     /// Who decides.
     pub rule: super::door::Rule,
     /// Others decided so.
@@ -77,6 +89,11 @@ impl State {
             tapped: None,
             examined: None,
             ended: false,
+            knocks: Vec::new(),
+            waiting: false,
+            talk: Talk::default(),
+            invite: Arc::new(ready.invite.clone()),
+            devices: ready.devices.clone(),
             rule: super::door::Rule::default(),
             outcome: None,
             cpu_before_s: 0.0,
@@ -85,10 +102,20 @@ impl State {
 
     /// As the window shows it.
     pub fn view(&mut self, now: Timestamp) -> View {
+        let rank = self.rule.rank(&self.own.id);
+        let own = self.own.view().map(|me| PersonView { rank, ..me });
         View {
             title: self.title.clone(),
             open: self.open,
-            people: self.own.view().into_iter().chain(self.people.views(now)).collect(),
+            me: self.own.name.clone(),
+            rank,
+            locked: self.rule.locked,
+            waiting: self.waiting,
+            knocks: self.knocks.clone(),
+            invite: Some(Arc::clone(&self.invite)),
+            talk: self.talk.clone(),
+            devices: self.devices.clone(),
+            people: own.into_iter().chain(self.people.views(now, &self.rule)).collect(),
             muted: self.own.muted,
             has_microphone: self.own.has_microphone,
             camera_on: self.own.camera_on,

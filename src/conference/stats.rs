@@ -21,6 +21,9 @@ pub struct Stats {
     pub people: Vec<Person>,
     /// Packets that were not taken.
     pub rejected: Rejected,
+    /// How long the window was busy with a frame, and so deaf to everything else; without a window there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_ms: Option<Latency>,
     /// This process.
     pub process: Process,
     /// `demo` only: the same statistics of each simulated person.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::invite::Invite;
+use super::talk::Talk;
 use crate::pipeline::slot::PictureSlot;
 use crate::protocol::doctor::Report;
 pub use crate::protocol::roster::Attention;
@@ -41,11 +43,44 @@ pub struct PersonFigures {
     pub audio_buffer_ms: f32,
 }
 
+/// What somebody may decide about who is here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rank {
+    /// Everything.
+    Owner,
+    /// Who may be here.
+    Moderator,
+    /// Nothing.
+    #[default]
+    Member,
+}
+
+/// How loudly somebody is heard at this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hearing {
+    /// Percent of how they sent it, 400 at most.
+    pub volume: u16,
+    /// Not at all for now.
+    pub silenced: bool,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self { volume: 100, silenced: false }
+    }
+}
+
 /// One person of the conference.
 #[derive(Clone)]
 pub struct PersonView {
     /// Stable key of the person within this run.
     pub key: u64,
+    /// Participant id, hexadecimal.
+    pub id: String,
+    /// What they may decide.
+    pub rank: Rank,
+    /// How loudly they are heard here.
+    pub hearing: Hearing,
     /// Name as shown, with the suffix that tells equals apart.
     pub name: String,
     /// Whether this is the person at this machine.
@@ -88,6 +123,26 @@ pub struct Notice {
     pub age_ms: u64,
 }
 
+/// Somebody who asks to be let in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Knock {
+    /// Participant id, hexadecimal.
+    pub id: String,
+    /// As they call themselves.
+    pub name: String,
+}
+
+/// The devices in use, as settings name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DevicesView {
+    /// "auto", "none", "test", a number or a file.
+    pub camera: String,
+    /// "auto", "none", "test", a name or a file.
+    pub microphone: String,
+    /// "auto", "none", a name or a file.
+    pub speaker: String,
+}
+
 /// The conference as the window shows it.
 #[derive(Clone, Default)]
 pub struct View {
@@ -95,6 +150,22 @@ pub struct View {
     pub title: String,
     /// Whether anyone on the network can watch.
     pub open: bool,
+    /// Name of the person at this machine, as others see it.
+    pub me: String,
+    /// What they may decide.
+    pub rank: Rank,
+    /// Newcomers have to knock.
+    pub locked: bool,
+    /// One's own knock is not answered yet.
+    pub waiting: bool,
+    /// Who waits at the door.
+    pub knocks: Vec<Knock>,
+    /// What others are invited with.
+    pub invite: Option<Arc<Invite>>,
+    /// What was said.
+    pub talk: Talk,
+    /// Devices in use.
+    pub devices: DevicesView,
     /// The person at this machine first (unless only watching), then the others by time of joining.
     pub people: Vec<PersonView>,
     /// My microphone is off.
@@ -213,6 +284,14 @@ pub enum Command {
     Door(Decision),
     /// Examine the network: why is this person not seen, or why does it not work?
     Doctor(Option<String>),
+    /// How loudly the person of this key is heard at this machine.
+    Hear(u64, Hearing),
+    /// Another camera from now on, as the settings name one.
+    UseCamera(String),
+    /// Another microphone.
+    UseMicrophone(String),
+    /// Another speaker.
+    UseSpeaker(String),
     /// Leave properly.
     Leave,
 }

@@ -103,6 +103,7 @@ enum Command {
     Remove(u64),
     Goodbye(u64),
     Volume(u64, f32),
+    Speaker(Box<Speaker>),
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioReceiver`] do so on a thread.
@@ -162,6 +163,7 @@ impl AudioReceive {
             Command::Volume(stream, volume) => {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
+            Command::Speaker(speaker) => self.speaker = *speaker,
         }
     }
 
@@ -264,6 +266,15 @@ impl AudioReceiver {
     /// Plays `stream` louder or softer, here only: 1 as it was sent, 0 not at all, at most 4.
     pub fn set_volume(&self, stream: u64, volume: f32) {
         self.command(Command::Volume(stream, volume));
+    }
+
+    /// Plays on another speaker from now on.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Ended`].
+    pub fn set_speaker(&self, speaker: &SpeakerSpec, clock: &Clock) -> Result<(), Error> {
+        let speaker = Speaker::open(speaker, clock)?;
+        if self.command(Command::Speaker(Box::new(speaker))) { Ok(()) } else { Err(Error::Ended) }
     }
 
     /// Whoever asks does not wait: a full queue means that nobody reads it.

@@ -5,6 +5,7 @@ pub mod audio_send;
 pub mod control;
 pub mod doctor;
 pub mod egress;
+pub mod preview;
 pub mod receive;
 pub mod repair;
 pub mod slot;

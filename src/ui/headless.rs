@@ -30,7 +30,9 @@ pub fn run(
     until: Option<Timestamp>,
 ) -> Result<(), Error> {
     let waker = Arc::new(Waker::default());
-    let mut app = App::new(options.size, app::Options { scale: options.scale.unwrap_or(1.0), waker: waker.clone() });
+    let scale = options.scale.unwrap_or(1.0);
+    let preferences = options.preferences;
+    let mut app = App::new(options.size, app::Options { scale, waker: waker.clone(), preferences, system_fonts: true });
     let mut pace = Pace::new(options.fps);
     let mut viewed = clock.now();
     let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;

@@ -3,7 +3,11 @@
 //! Each is drawn in a square of side `size` around `centre`.
 
 use egui::epaint::PathShape;
-use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2};
+use egui::{
+    Color32, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+};
+
+use crate::ui::theme::Colours;
 
 /// What a control shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,36 @@ pub enum Icon {
     Back,
     /// A page on.
     Forward,
+    /// A balloon with lines.
+    Chat,
+    /// Two people.
+    People,
+    /// Three sliders.
+    Settings,
+    /// A face that smiles.
+    Smile,
+    /// Four tiles.
+    Grid,
+    /// A large tile beside small ones.
+    Speaker,
+    /// A paper plane.
+    Send,
+    /// A cross.
+    Close,
+    /// An arrow that turns back.
+    Reply,
+    /// A padlock.
+    Lock,
+    /// A plus.
+    Plus,
+    /// Two sheets.
+    Copy,
+    /// A loudspeaker.
+    Sound,
+    /// A loudspeaker struck out.
+    SoundOff,
+    /// A pin.
+    Pin,
 }
 
 /// Draws `icon`; `ground` is the colour behind it, which sets a stroke through it apart.
@@ -61,9 +95,114 @@ pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Colo
             painter.line_segment([at(-0.1, 0.0), at(0.42, 0.0)], line);
             painter.add(path(&[at(0.25, -0.17), at(0.42, 0.0), at(0.25, 0.17)], line));
         }
+        Icon::Chat => chat(painter, centre, size, line),
+        Icon::People => {
+            for (x, y, scale) in [(0.2, 0.0, 0.82), (-0.14, 0.04, 1.0)] {
+                painter.circle(at(x, y - 0.2 * scale), size * 0.17 * scale, colour, Stroke::new(line.width, ground));
+                let mut body =
+                    arc(at(x, y + 0.38 * scale), size * 0.3 * scale, std::f32::consts::PI, std::f32::consts::TAU, 12);
+                body.push(body[0]);
+                painter.add(Shape::convex_polygon(body, colour, Stroke::new(line.width, ground)));
+            }
+        }
+        Icon::Settings => {
+            for (y, x) in [(-0.28, 0.14), (0.0, -0.16), (0.28, 0.06)] {
+                painter.line_segment([at(-0.4, y), at(0.4, y)], line);
+                painter.circle(at(x, y), size * 0.1, ground, line);
+            }
+        }
+        Icon::Smile => {
+            painter.circle_stroke(centre, size * 0.42, line);
+            painter.circle_filled(at(-0.15, -0.1), line.width * 0.7, colour);
+            painter.circle_filled(at(0.15, -0.1), line.width * 0.7, colour);
+            painter.add(path(&arc(at(0.0, 0.04), size * 0.2, 0.35, std::f32::consts::PI - 0.35, 8), line));
+        }
+        Icon::Grid => {
+            for (x, y) in [(-0.4, -0.36), (0.04, -0.36), (-0.4, 0.04), (0.04, 0.04)] {
+                painter.rect_filled(Rect::from_min_size(at(x, y), vec2(0.36, 0.32) * size), size * 0.05, colour);
+            }
+        }
+        Icon::Speaker => {
+            painter.rect_filled(Rect::from_min_max(at(-0.42, -0.34), at(0.14, 0.34)), size * 0.05, colour);
+            for y in [-0.34, -0.1, 0.14] {
+                painter.rect_filled(Rect::from_min_size(at(0.22, y), vec2(0.2, 0.2) * size), size * 0.03, colour);
+            }
+        }
+        Icon::Send => {
+            painter.add(Shape::convex_polygon(
+                vec![at(-0.4, -0.38), at(0.44, 0.0), at(-0.28, 0.0)],
+                colour,
+                Stroke::NONE,
+            ));
+            painter.add(Shape::convex_polygon(
+                vec![at(-0.28, 0.05), at(0.44, 0.05), at(-0.4, 0.42)],
+                colour,
+                Stroke::NONE,
+            ));
+        }
+        Icon::Close => {
+            painter.line_segment([at(-0.28, -0.28), at(0.28, 0.28)], line);
+            painter.line_segment([at(-0.28, 0.28), at(0.28, -0.28)], line);
+        }
+        Icon::Reply => {
+            painter.add(path(&[at(-0.08, -0.36), at(-0.4, -0.06), at(-0.08, 0.24)], line));
+            painter.add(path(&[at(-0.4, -0.06), at(0.14, -0.06), at(0.36, 0.08), at(0.42, 0.36)], line));
+        }
+        Icon::Lock => {
+            painter.rect_filled(Rect::from_min_max(at(-0.3, -0.04), at(0.3, 0.42)), size * 0.06, colour);
+            let mut bow = arc(at(0.0, -0.16), size * 0.2, std::f32::consts::PI, std::f32::consts::TAU, 10);
+            bow.insert(0, at(-0.2, 0.0));
+            bow.push(at(0.2, 0.0));
+            painter.add(path(&bow, line));
+        }
+        Icon::Plus => {
+            painter.line_segment([at(-0.32, 0.0), at(0.32, 0.0)], line);
+            painter.line_segment([at(0.0, -0.32), at(0.0, 0.32)], line);
+        }
+        Icon::Copy => {
+            painter.rect_stroke(
+                Rect::from_min_max(at(-0.34, -0.38), at(0.14, 0.2)),
+                size * 0.06,
+                line,
+                StrokeKind::Middle,
+            );
+            painter.rect(
+                Rect::from_min_max(at(-0.12, -0.18), at(0.36, 0.4)),
+                size * 0.06,
+                ground,
+                line,
+                StrokeKind::Middle,
+            );
+        }
+        Icon::Sound | Icon::SoundOff => {
+            let horn =
+                [at(-0.42, -0.13), at(-0.22, -0.13), at(0.04, -0.36), at(0.04, 0.36), at(-0.22, 0.13), at(-0.42, 0.13)];
+            painter.rect_filled(Rect::from_min_max(horn[0], at(-0.2, 0.13)), 0, colour);
+            painter.add(Shape::convex_polygon(vec![horn[1], horn[2], horn[3], horn[4]], colour, Stroke::NONE));
+            if icon == Icon::Sound {
+                painter.add(path(&arc(at(0.04, 0.0), size * 0.2, -0.8, 0.8, 8), line));
+                painter.add(path(&arc(at(0.04, 0.0), size * 0.36, -0.8, 0.8, 10), line));
+            } else {
+                strike(painter, centre, size, line, ground);
+            }
+        }
+        Icon::Pin => {
+            painter.rect_filled(Rect::from_min_max(at(-0.16, -0.42), at(0.16, 0.0)), size * 0.05, colour);
+            painter.rect_filled(Rect::from_min_max(at(-0.28, 0.0), at(0.28, 0.1)), size * 0.03, colour);
+            painter.line_segment([at(0.0, 0.1), at(0.0, 0.46)], line);
+        }
         Icon::Back => drop(painter.add(path(&[at(0.15, -0.3), at(-0.15, 0.0), at(0.15, 0.3)], line))),
         Icon::Forward => drop(painter.add(path(&[at(-0.15, -0.3), at(0.15, 0.0), at(-0.15, 0.3)], line))),
     }
+}
+
+fn chat(painter: &Painter, centre: Pos2, size: f32, line: Stroke) {
+    let at = |x: f32, y: f32| centre + vec2(x, y) * size;
+    let balloon = Rect::from_min_max(at(-0.42, -0.36), at(0.42, 0.2));
+    painter.rect_stroke(balloon, size * 0.1, line, StrokeKind::Middle);
+    painter.add(path(&[at(-0.22, 0.2), at(-0.22, 0.42), at(0.0, 0.2)], line));
+    painter.line_segment([at(-0.22, -0.16), at(0.22, -0.16)], line);
+    painter.line_segment([at(-0.22, 0.0), at(0.08, 0.0)], line);
 }
 
 fn path(points: &[Pos2], stroke: Stroke) -> Shape {
@@ -122,6 +261,22 @@ fn strike(painter: &Painter, centre: Pos2, size: f32, line: Stroke, ground: Colo
 }
 
 /// A ring around something that has the keyboard's focus.
-pub fn focus_ring(painter: &Painter, rect: Rect, radius: u8) {
-    painter.rect_stroke(rect, radius, Stroke::new(2.0, crate::ui::theme::FOCUS), StrokeKind::Outside);
+pub fn focus_ring(painter: &Painter, rect: Rect, radius: u8, colours: &Colours) {
+    painter.rect_stroke(rect, radius, Stroke::new(2.0, colours.focus), StrokeKind::Outside);
+}
+
+/// A small button that is nothing but a sign; `name` says what it does, to eyes as a tooltip.
+pub fn button(ui: &mut Ui, icon: Icon, name: &str, enabled: bool, colours: &Colours) -> Response {
+    let sense = if enabled { Sense::click() } else { Sense::hover() };
+    let (rect, response) = ui.allocate_exact_size(vec2(28.0, 26.0), sense);
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, enabled, name));
+    let hot = enabled && (response.hovered() || response.is_pointer_button_down_on());
+    let ground = if hot { colours.control_hover } else { colours.control };
+    let painter = ui.painter();
+    painter.rect_filled(rect, 6, ground);
+    draw(painter, icon, rect.center(), 15.0, if enabled { colours.text } else { colours.text_off }, ground);
+    if response.has_focus() {
+        painter.rect_stroke(rect, 6, Stroke::new(2.0, colours.focus), StrokeKind::Inside);
+    }
+    response.on_hover_text(name)
 }

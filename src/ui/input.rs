@@ -55,6 +55,7 @@ pub struct Input {
     mouse: Option<Pos2>,
     down: [bool; BUTTONS.len()],
     focused: bool,
+    pastes: bool,
 }
 
 impl Input {
@@ -62,7 +63,14 @@ impl Input {
     pub fn new(window: &mut Window) -> Self {
         let heard = Rc::new(RefCell::new(Vec::new()));
         window.set_input_callback(Box::new(Listener(heard.clone())));
-        Self { heard, modifiers: Modifiers::NONE, mouse: None, down: [false; BUTTONS.len()], focused: false }
+        Self {
+            heard,
+            modifiers: Modifiers::NONE,
+            mouse: None,
+            down: [false; BUTTONS.len()],
+            focused: false,
+            pastes: false,
+        }
     }
 
     /// Modifier keys held.
@@ -91,12 +99,20 @@ impl Input {
         }
         for heard in self.heard.borrow_mut().drain(..) {
             match heard {
-                Heard::Key(key, pressed) => key_event(key, pressed, &mut self.modifiers, events),
+                Heard::Key(key, pressed) => {
+                    key_event(key, pressed, &mut self.modifiers, events);
+                    self.pastes |= pressed && edits(key, self.modifiers, events);
+                }
                 Heard::Char(c) if !self.modifiers.ctrl => events.push(Event::Text(c.to_string())),
                 Heard::Char(_) => {}
             }
         }
         self.mouse(window, pixels_per_point, events);
+    }
+
+    /// Whether the keys for pasting were pressed since this was asked last.
+    pub fn wants_paste(&mut self) -> bool {
+        std::mem::take(&mut self.pastes)
     }
 
     fn mouse(&mut self, window: &Window, pixels_per_point: f32, events: &mut Vec<Event>) {
@@ -120,6 +136,18 @@ impl Input {
             events.push(Event::MouseWheel { unit, delta: vec2(x, y), phase, modifiers });
         }
     }
+}
+
+/// The keys for copying and cutting become events; whether it is those for pasting.
+fn edits(key: Key, modifiers: Modifiers, events: &mut Vec<Event>) -> bool {
+    match key {
+        Key::C if modifiers.ctrl => events.push(Event::Copy),
+        Key::X if modifiers.ctrl => events.push(Event::Cut),
+        Key::V if modifiers.ctrl => return true,
+        Key::Insert if modifiers.shift => return true,
+        _ => {}
+    }
+    false
 }
 
 fn key_event(key: Key, pressed: bool, modifiers: &mut Modifiers, events: &mut Vec<Event>) {
@@ -241,6 +269,18 @@ mod tests {
         let pressed =
             Event::Key { key: egui::Key::Q, physical_key: None, pressed: true, repeat: false, modifiers: held };
         assert_eq!(events, [pressed]);
+    }
+
+    #[test]
+    fn the_usual_keys_copy_cut_and_paste() {
+        let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
+        let mut events = Vec::new();
+        let mut does = |key, modifiers| edits(key, modifiers, &mut events);
+        assert!(
+            !does(Key::C, ctrl) && !does(Key::X, ctrl) && does(Key::V, ctrl) && does(Key::Insert, Modifiers::SHIFT)
+        );
+        assert!(!does(Key::V, Modifiers::NONE) && !does(Key::C, Modifiers::NONE));
+        assert_eq!(events, [Event::Copy, Event::Cut]);
     }
 
     #[test]

@@ -15,19 +15,40 @@
 use std::path::PathBuf;
 
 pub mod app;
+mod arrangement;
+mod browser;
 pub mod canvas;
+mod chat;
+mod clipboard;
+mod damage;
+pub mod devices;
+mod dialogs;
+pub mod fonts;
 pub mod headless;
 mod icons;
 mod input;
+pub mod interface;
+mod keeper;
 mod locale;
+pub mod look;
 mod overlay;
 pub mod pace;
+mod people;
+mod places;
+mod quality;
 pub mod screenshot;
+pub mod settings;
+mod shows;
 pub mod stage;
+pub mod start;
+mod state;
+mod talkers;
+mod text;
 pub mod theme;
 mod tiles;
 mod toolbar;
 pub mod window;
+pub mod words;
 
 /// Why there is no window, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +78,12 @@ pub struct Options {
     pub size: (usize, usize),
     /// Pixels per point of the interface; `None` = what the desktop's environment says, else 1.
     pub scale: Option<f32>,
+    /// What the user chose of looks and language.
+    pub preferences: look::Preferences,
+    /// Picture quality and interface as settings have them: for the panel of settings.
+    pub next: (u8, String),
+    /// How others are invited is shown at once.
+    pub invite: bool,
     /// Frames per second at most.
     pub fps: u32,
     /// Where to write the composed window once a second and at the end.
@@ -65,6 +92,15 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { title: "Roundtable".into(), size: (1280, 720), scale: None, fps: 120, screenshot: None }
+        Self {
+            title: "Roundtable".into(),
+            size: (1280, 720),
+            scale: None,
+            preferences: look::Preferences::default(),
+            next: (65, String::new()),
+            invite: false,
+            fps: 120,
+            screenshot: None,
+        }
     }
 }

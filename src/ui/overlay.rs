@@ -4,8 +4,9 @@ use egui::{Align2, Area, Context, FontId, Frame, Grid, Id, LayerId, Margin, Orde
 use egui::{Stroke, pos2, vec2};
 
 use crate::conference::view::{NoticeKind, PersonView, View};
-use crate::ui::theme;
-use crate::ui::tiles::wrapped;
+use crate::ui::look::Look;
+use crate::ui::text::{visible, wrapped};
+use crate::ui::words::{Words, fill};
 
 /// How long a notice stays, in milliseconds.
 pub const NOTICE_MS: u64 = 6_000;
@@ -13,18 +14,28 @@ pub const NOTICE_MS: u64 = 6_000;
 const NOTICES_SHOWN: usize = 4;
 
 /// All keys and what they do.
-pub const KEYS: [(&str, &str); 10] = [
-    ("M", "microphone off or on"),
-    ("V", "camera off or on"),
-    ("H", "raise your hand, or lower it"),
-    ("S", "statistics"),
-    ("F1 or ?", "this list"),
-    ("Page Up, Page Down", "other people, when there are more than fit"),
-    ("Tab, then Space", "go to a control, then press it"),
-    ("Ctrl +, Ctrl −", "larger or smaller text"),
-    ("Esc", "close what lies over the pictures"),
-    ("Ctrl+Q", "leave"),
-];
+fn all_keys(w: &Words) -> [(&'static str, &'static str); 18] {
+    [
+        ("M", w.key_m),
+        (w.space, w.key_space),
+        ("V", w.key_v),
+        ("H", w.key_h),
+        ("E", w.key_e),
+        ("C", w.key_c),
+        ("P", w.key_p),
+        ("G", w.key_g),
+        (w.arrows, w.key_arrows),
+        ("Enter", w.key_enter),
+        ("Page Up, Page Down", w.key_pages),
+        ("S", w.key_s),
+        ("O", w.key_o),
+        (w.key_or_help, w.key_help),
+        (w.key_tab_space, w.key_tab),
+        ("Ctrl +, Ctrl −", w.key_zoom),
+        ("Esc", w.key_esc),
+        ("Ctrl+Q", w.key_leave),
+    ]
+}
 
 /// The notices still worth showing, oldest first.
 pub fn current(view: &View) -> impl Iterator<Item = &crate::conference::view::Notice> {
@@ -34,16 +45,19 @@ pub fn current(view: &View) -> impl Iterator<Item = &crate::conference::view::No
 }
 
 /// Notices at the top right of the stage, newest below.
-pub fn notices(context: &Context, stage: Rect, view: &View) {
+pub fn notices(context: &Context, stage: Rect, view: &View, own: &[String], look: Look) {
+    let c = look.colours;
     let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::new("notices")));
     let mut y = stage.top() + 8.0;
-    for notice in current(view) {
-        let (colour, line) = match notice.kind {
-            NoticeKind::Info => (theme::TEXT, theme::LINE),
-            NoticeKind::Warning => (theme::WARNING, theme::WARNING),
+    let of_view = current(view).map(|notice| (notice.kind, notice.text.as_str()));
+    for (kind, text) in of_view.chain(own.iter().map(|text| (NoticeKind::Warning, text.as_str()))) {
+        let (colour, line) = match kind {
+            NoticeKind::Info => (c.text, c.line),
+            NoticeKind::Warning => (c.warning, c.warning),
         };
         let width = (stage.width() - 60.0).clamp(80.0, 330.0);
-        let mut job = egui::text::LayoutJob::simple(notice.text.clone(), FontId::proportional(14.0), colour, width);
+        let mut job =
+            egui::text::LayoutJob::simple(visible(text).into_owned(), FontId::proportional(14.0), colour, width);
         job.wrap.max_rows = 4;
         let galley = painter.layout_job(job);
         let size = galley.size() + vec2(28.0, 18.0);
@@ -51,7 +65,7 @@ pub fn notices(context: &Context, stage: Rect, view: &View) {
         if place.bottom() > stage.bottom() {
             break;
         }
-        painter.rect_filled(place, 7, theme::PANEL);
+        painter.rect_filled(place, 7, c.panel);
         painter.rect_stroke(place, 7, Stroke::new(1.0, line), egui::StrokeKind::Inside);
         painter.galley(place.min + vec2(14.0, 9.0), galley, colour);
         y = place.bottom() + 8.0;
@@ -62,43 +76,49 @@ pub fn notices(context: &Context, stage: Rect, view: &View) {
 pub const HINT: f32 = 64.0;
 
 /// What to do while nobody else is there. `place` is the free strip, or the whole stage when nobody is on it.
-pub fn hint(ui: &Ui, place: Rect, view: &View) {
-    let waiting = if view.people.is_empty() { "Nobody is here yet." } else { "Waiting for others." };
-    let how = format!("They type:  roundtable join \"{}\"", view.title);
+pub fn hint(ui: &Ui, place: Rect, view: &View, look: Look) {
+    let (c, w) = (look.colours, look.words);
+    let waiting = if view.people.is_empty() { w.nobody_yet } else { w.waiting_others };
+    let waiting = if view.waiting { w.waiting_door } else { waiting };
+    let how = if view.waiting { String::new() } else { fill(w.they_type, &[&view.title]) };
     let painter = ui.painter();
     let width = place.width() - 24.0;
-    let first = wrapped(painter, waiting, 18.0, theme::TEXT, width, 1);
-    let second = wrapped(painter, &how, 14.0, theme::TEXT_WEAK, width, 2);
+    let first = wrapped(painter, waiting, 18.0, c.text, width, 1);
+    let second = wrapped(painter, &how, 14.0, c.text_weak, width, 2);
     let total = first.size().y + 6.0 + second.size().y;
     let (x, y) = (place.center().x, place.center().y - total / 2.0);
     let below = y + first.size().y + 6.0;
-    painter.galley(pos2(x, y), first, theme::TEXT);
-    painter.galley(pos2(x, below), second, theme::TEXT_WEAK);
+    painter.galley(pos2(x, y), first, c.text);
+    painter.galley(pos2(x, below), second, c.text_weak);
 }
 
-fn panel() -> Frame {
+/// What lies over the stage.
+pub fn panel(look: Look) -> Frame {
     Frame::new()
-        .fill(theme::PANEL)
-        .stroke(Stroke::new(1.0, theme::LINE))
+        .fill(look.colours.panel)
+        .stroke(Stroke::new(1.0, look.colours.line))
         .corner_radius(8)
         .inner_margin(Margin::symmetric(16, 12))
 }
 
 /// The keys, in the middle of the stage.
-pub fn help(context: &Context, stage: Rect) {
+pub fn help(context: &Context, stage: Rect, look: Look) {
+    let c = look.colours;
     Area::new(Id::new("help")).order(Order::Foreground).pivot(Align2::CENTER_CENTER).fixed_pos(stage.center()).show(
         context,
         |ui| {
-            panel().show(ui, |ui| {
+            panel(look).show(ui, |ui| {
                 ui.set_max_width(stage.width() - 60.0);
-                ui.label(RichText::new("Keys").heading());
+                ui.label(RichText::new(look.words.keys).heading());
                 ui.add_space(6.0);
-                Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
-                    for (key, does) in KEYS {
-                        ui.label(RichText::new(key).strong());
-                        ui.label(RichText::new(does).color(theme::TEXT_WEAK));
-                        ui.end_row();
-                    }
+                ScrollArea::vertical().max_height((stage.height() - 90.0).max(60.0)).show(ui, |ui| {
+                    Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+                        for (key, does) in all_keys(look.words) {
+                            ui.label(RichText::new(key).strong());
+                            ui.label(RichText::new(does).color(c.text_weak));
+                            ui.end_row();
+                        }
+                    });
                 });
             });
         },
@@ -109,15 +129,16 @@ const COLUMNS: [(&str, usize); 7] =
     [("layer", 7), ("size", 10), ("fps", 6), ("kbit/s", 8), ("loss %", 7), ("latency ms", 11), ("audio ms", 9)];
 
 /// Figures of everybody, at the top left of the stage.
-pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonView]) {
+pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonView], look: Look) {
+    let c = look.colours;
     let corner = stage.min + vec2(8.0, 8.0);
     Area::new(Id::new("statistics")).order(Order::Middle).fixed_pos(corner).show(context, |ui| {
-        panel().show(ui, |ui| {
+        panel(look).show(ui, |ui| {
             ui.set_max_width(stage.width() - 50.0);
             let room = (stage.height() - 60.0).max(40.0);
             ScrollArea::both().max_height(room).max_width(stage.width() - 50.0).show(ui, |ui| {
                 for line in &view.summary {
-                    ui.label(RichText::new(line).monospace().color(theme::TEXT_WEAK));
+                    ui.label(RichText::new(line).monospace().color(c.text_weak));
                 }
                 if !view.summary.is_empty() {
                     ui.add_space(6.0);
@@ -125,7 +146,7 @@ pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonV
                 Grid::new("figures").spacing([4.0, 3.0]).show(ui, |ui| {
                     ui.label(RichText::new("").monospace());
                     for (title, width) in COLUMNS {
-                        ui.label(RichText::new(format!("{title:>width$}")).monospace().color(theme::TEXT_WEAK));
+                        ui.label(RichText::new(format!("{title:>width$}")).monospace().color(c.text_weak));
                     }
                     ui.end_row();
                     for person in people {

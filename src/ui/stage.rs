@@ -11,11 +11,10 @@
 use std::sync::Arc;
 
 use crate::conference::view::{CameraView, PersonView};
-use crate::limits::TILES_MAX;
-use crate::media::grid::{Rect, Scaler, Surface, TILE_ASPECT, layout};
+use crate::media::grid::{Manner, Rect, Scaler, Surface};
 use crate::media::picture::Picture;
 use crate::pipeline::slot::{PictureInfo, PictureSlot, Waker};
-use crate::ui::theme;
+use crate::ui::theme::Colours;
 
 /// What a tile shows below its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +61,8 @@ impl Tile {
 /// All tiles and the pictures on them.
 pub struct Stage {
     size: (usize, usize),
-    area: Rect,
-    gap: usize,
+    colours: &'static Colours,
+    crop: bool,
     tiles: Vec<Tile>,
     scaler: Scaler,
     waker: Arc<Waker>,
@@ -75,11 +74,11 @@ pub struct Stage {
 
 impl Stage {
     /// An empty stage; pictures published for people on it will rouse `waker`.
-    pub fn new(size: (usize, usize), waker: Arc<Waker>) -> Self {
+    pub fn new(size: (usize, usize), colours: &'static Colours, waker: Arc<Waker>) -> Self {
         Self {
             size,
-            area: Rect::default(),
-            gap: 0,
+            colours,
+            crop: false,
             tiles: Vec::new(),
             scaler: Scaler::default(),
             waker,
@@ -95,7 +94,12 @@ impl Stage {
         self.stale = true;
     }
 
-    /// The tiles of the page shown, in the order of the view.
+    /// Changes colours, and whether pictures fill their tiles; everything is to be painted again.
+    pub fn restyle(&mut self, colours: &'static Colours, crop: bool) {
+        (self.colours, self.crop, self.stale) = (colours, crop, true);
+    }
+
+    /// The tiles of the page shown, in the order they were seated.
     pub fn tiles(&self) -> &[Tile] {
         &self.tiles
     }
@@ -110,16 +114,19 @@ impl Stage {
         &self.shown
     }
 
-    /// Gives the people of `page` (from 0, [`TILES_MAX`] each) their places in `area`.
-    pub fn arrange(&mut self, people: &[PersonView], page: usize, area: Rect, gap: usize) {
-        let on_page = people.iter().skip(page * TILES_MAX).take(TILES_MAX);
-        let same_people = self.tiles.len() == on_page.clone().count()
-            && self.tiles.iter().zip(on_page.clone()).all(|(t, p)| t.key == p.key && Arc::ptr_eq(&t.slot, &p.picture));
-        if !same_people || self.area != area || self.gap != gap || self.stale {
-            (self.area, self.gap, self.stale) = (area, gap, true);
-            self.seat(on_page.clone());
+    /// Gives each person of `seats`, by index, the place there.
+    pub fn arrange(&mut self, people: &[PersonView], seats: &[(usize, Rect)]) {
+        let seated = || seats.iter().filter_map(|(i, rect)| Some((people.get(*i)?, *rect)));
+        let sits = |(t, (p, rect)): (&Tile, (&PersonView, Rect))| {
+            t.key == p.key && t.rect == rect && Arc::ptr_eq(&t.slot, &p.picture)
+        };
+        if self.tiles.len() != seated().count() || !self.tiles.iter().zip(seated()).all(sits) {
+            self.stale = true;
         }
-        for (tile, person) in self.tiles.iter_mut().zip(on_page) {
+        if self.stale {
+            self.seat(seated());
+        }
+        for (tile, (person, _)) in self.tiles.iter_mut().zip(seated()) {
             tile.mirrored = person.me;
             if person.camera == CameraView::Off && tile.picture.width > 0 {
                 // When the camera comes back its first picture shall be a new one.
@@ -129,10 +136,9 @@ impl Stage {
         }
     }
 
-    fn seat<'a>(&mut self, people: impl Iterator<Item = &'a PersonView> + Clone) {
-        let places = layout(people.clone().count(), self.area, TILE_ASPECT, self.gap);
+    fn seat<'a>(&mut self, people: impl Iterator<Item = (&'a PersonView, Rect)>) {
         let mut before = std::mem::take(&mut self.tiles);
-        for (person, rect) in people.zip(places) {
+        for (person, rect) in people {
             let seat = before.iter().position(|t| t.key == person.key && Arc::ptr_eq(&t.slot, &person.picture));
             let mut tile = match seat {
                 Some(i) => before.swap_remove(i),
@@ -184,17 +190,19 @@ impl Stage {
     /// Paints what of the stage lies within `part` into `frame`, which has the stage's size.
     pub fn paint(&mut self, frame: &mut Surface<'_>, part: Rect) {
         if !self.tiles.iter().any(|tile| tile.rect.intersection(part) == part) {
-            frame.fill(part, theme::STAGE);
+            frame.fill(part, self.colours.stage_pixel());
         }
+        let card = self.colours.card_pixel();
         for tile in &self.tiles {
             let part = tile.rect.intersection(part);
             if part.is_empty() {
                 continue;
             }
             match tile.drawn.unwrap_or(Look::Card) {
-                Look::Card => frame.fill(part, theme::CARD),
+                Look::Card => frame.fill(part, card),
                 Look::Picture | Look::Dimmed => {
-                    self.scaler.draw(&tile.picture, tile.mirrored, theme::CARD, frame, tile.rect, part);
+                    let manner = Manner { mirrored: tile.mirrored, fill: self.crop, background: card };
+                    self.scaler.draw(&tile.picture, manner, frame, tile.rect, part);
                 }
             }
             if tile.drawn == Some(Look::Dimmed) {
@@ -217,35 +225,4 @@ fn take(tile: &mut Tile) -> Option<PictureInfo> {
         return info;
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_has_so_many_tiles_and_whoever_is_beyond_is_on_the_next() {
-        let person = |key| PersonView {
-            key,
-            name: "Ada".into(),
-            me: false,
-            muted: false,
-            has_microphone: true,
-            attention: Default::default(),
-            camera: CameraView::Live,
-            level_dbfs: -127.0,
-            picture: Default::default(),
-            figures: Default::default(),
-        };
-        let people: Vec<PersonView> = (0..=TILES_MAX as u64).map(person).collect();
-        let mut stage = Stage::new((1_280, 720), Arc::default());
-        let mut seated = |count: usize, page| {
-            stage.arrange(&people[..count], page, Rect::new(0, 0, 1_280, 720), 4);
-            stage.tiles().iter().map(|tile| tile.key).collect::<Vec<_>>()
-        };
-        let first: Vec<u64> = (0..TILES_MAX as u64).collect();
-        assert_eq!(seated(TILES_MAX, 0), first);
-        assert_eq!(seated(TILES_MAX + 1, 0), first);
-        assert_eq!(seated(TILES_MAX + 1, 1), [TILES_MAX as u64]);
-    }
 }

@@ -1,17 +1,24 @@
-//! What is written on the tiles: names, states, who talks.
+//! What the interface writes on a tile: the name, who is muted, who talks, how good the connection is, and what is wrong
+//! with a camera. A click pins the tile, a double click fills the window with it.
 
 use egui::epaint::RectShape;
-use egui::text::{LayoutJob, TextWrapping};
 use egui::{
-    Align2, Color32, FontId, Painter, Rect, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+    Align2, Color32, FontId, Painter, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType,
 };
+use egui::{pos2, vec2};
 
 use crate::conference::view::{CameraView, PersonView};
 use crate::ui::icons::{self, Icon};
+use crate::ui::look::Look;
+use crate::ui::quality::Quality;
+use crate::ui::text::{one_line, visible, wrapped};
 use crate::ui::theme;
+use crate::ui::words::fill;
 
 /// Tiles lower than this, in points, show a name and nothing else.
 const LOW: f32 = 48.0;
+/// Tiles lower than this show the quality of the connection only when it is not the best.
+const SMALL: f32 = 110.0;
 
 /// A tile as the interface sees it.
 pub struct TileView<'a> {
@@ -23,96 +30,139 @@ pub struct TileView<'a> {
     pub has_picture: bool,
     /// Whether the person talks now.
     pub talks: bool,
+    /// Whether it stands large whoever talks.
+    pub pinned: bool,
+    /// An emoji the person shows everybody.
+    pub shows: Option<&'a str>,
+    /// Whether it fills the window: nothing is rounded then.
+    pub full: bool,
 }
 
-/// Lays out one line that ends in an ellipsis where it would be wider than `width`.
-pub fn one_line(painter: &Painter, text: &str, size: f32, colour: Color32, width: f32) -> std::sync::Arc<egui::Galley> {
-    let mut job = LayoutJob::simple_singleline(text.to_owned(), FontId::proportional(size), colour);
-    job.wrap = TextWrapping { max_rows: 1, break_anywhere: true, ..TextWrapping::truncate_at_width(width.max(0.0)) };
-    painter.layout_job(job)
+/// Writes on one tile; what was done to it.
+pub fn show(ui: &Ui, tile: &TileView<'_>, look: Look) -> Option<Response> {
+    let quality = Quality::of(tile.person);
+    let painter = draw(ui, tile, quality, look)?;
+    let response = whole(ui, tile, quality, look);
+    if response.has_focus() {
+        let ring = Stroke::new(4.0, look.colours.focus);
+        painter.rect_stroke(tile.rect.shrink(2.0), theme::TILE_RADIUS, ring, StrokeKind::Inside);
+    }
+    Some(response)
 }
 
-/// Lays out centred text of at most `rows` rows.
-pub fn wrapped(
-    painter: &Painter,
-    text: &str,
-    size: f32,
-    colour: Color32,
-    width: f32,
-    rows: usize,
-) -> std::sync::Arc<egui::Galley> {
-    let mut job = LayoutJob::simple(text.to_owned(), FontId::proportional(size), colour, width.max(1.0));
-    job.wrap.max_rows = rows.max(1);
-    job.halign = egui::Align::Center;
-    painter.layout_job(job)
+/// Writes on one tile that nothing can be done to.
+pub fn show_plain(ui: &Ui, tile: &TileView<'_>, look: Look) {
+    draw(ui, tile, None, look);
 }
 
-/// Writes on one tile.
-pub fn show(ui: &Ui, tile: &TileView<'_>) {
+fn draw(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> Option<Painter> {
     let rect = tile.rect;
     if rect.width() < 4.0 || rect.height() < 4.0 {
-        return;
+        return None;
     }
     let painter = ui.painter().with_clip_rect(rect.expand(theme::GAP / 2.0));
-    let sign = sign(&tile.person.camera, tile.has_picture);
-    if let Some(Sign { text, colour, initials }) = sign {
-        middle(&painter, tile, text.as_deref(), colour, initials);
+    let sign = sign(&tile.person.camera, tile.has_picture, look);
+    if let Some(sign) = sign {
+        middle(&painter, tile, &sign, look);
     }
-    // The stage's tiles have corners; a line in the stage's colour rounds them.
-    let line = Stroke::new(theme::TILE_CORNER, theme::STAGE_COLOUR);
-    painter.rect_stroke(rect, theme::TILE_RADIUS, line, StrokeKind::Outside);
-    let ring = Stroke::new(3.0, theme::TALKING);
+    if !tile.full {
+        // The stage's tiles have corners; a line in the stage's colour rounds them.
+        let line = Stroke::new(theme::TILE_CORNER, look.colours.stage);
+        painter.rect_stroke(rect, theme::TILE_RADIUS, line, StrokeKind::Outside);
+    }
+    let ring = Stroke::new(3.0, look.colours.talking);
     // Always a shape, so that those after it keep their numbers: what changed is found by number.
     painter.add(match tile.talks {
         true => RectShape::stroke(rect, theme::TILE_RADIUS, ring, StrokeKind::Inside).into(),
         false => Shape::Noop,
     });
-    attention(&painter, tile);
-    label(ui, &painter, tile);
+    attention(&painter, tile, look);
+    label(&painter, tile, quality, look);
+    if let Some(emoji) = tile.shows {
+        let size = (rect.height() * 0.3).clamp(18.0, 96.0);
+        let at = pos2(rect.center().x, rect.top() + rect.height() * 0.3);
+        painter.circle_filled(at, size * 0.72, theme::SHADE);
+        painter.text(at, Align2::CENTER_CENTER, visible(emoji), FontId::proportional(size), theme::ON_DARK);
+    }
+    Some(painter)
 }
 
-/// A hand at the upper left, "away" at the upper right.
-fn attention(painter: &Painter, tile: &TileView<'_>) {
+/// The tile as something that can be pressed, described for those who do not see it.
+fn whole(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> Response {
+    let (person, words) = (tile.person, look.words);
+    let name = shown_name(person, look);
+    let mut described = name.clone();
+    let silent = person.muted || !person.has_microphone;
+    for (is_so, text) in [
+        (silent, words.said_microphone_off),
+        (person.attention.hand, words.said_hand),
+        (person.attention.away, words.said_away),
+        (tile.talks, words.said_talks),
+        (tile.pinned, words.said_pinned),
+        (person.hearing.silenced, words.said_silenced),
+    ] {
+        described.push_str(if is_so { text } else { "" });
+    }
+    let response = ui.interact(tile.rect, ui.id().with(("tile", person.key)), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, true, described.clone()));
+    let quality = quality.map(|q| format!("\n{}", fill(words.link_said, &[&q.bars, &q.words(words)])));
+    response.on_hover_text_at_pointer(format!("{name}{}\n{}", quality.unwrap_or_default(), words.tile_tip))
+}
+
+fn shown_name(person: &PersonView, look: Look) -> String {
+    let name = visible(&person.name);
+    if person.me { fill(look.words.you, &[&name]) } else { name.into_owned() }
+}
+
+/// A hand at the upper left, "away" and a pin at the upper right.
+fn attention(painter: &Painter, tile: &TileView<'_>, look: Look) {
     let (rect, attention) = (tile.rect, tile.person.attention);
     let inset = if rect.height() < 100.0 { 3.0 } else { 8.0 };
     if attention.hand {
         let radius = (rect.height() * 0.07).clamp(8.0, 18.0);
         let centre = rect.min + vec2(inset + radius, inset + radius);
-        painter.circle_filled(centre, radius, theme::WARNING);
-        icons::draw(painter, Icon::Hand, centre, radius * 1.35, Color32::from_gray(24), theme::WARNING);
+        painter.circle_filled(centre, radius, theme::BADGE);
+        icons::draw(painter, Icon::Hand, centre, radius * 1.35, theme::ON_BADGE, theme::BADGE);
+    }
+    let mut right = rect.right() - inset;
+    if tile.pinned && rect.height() >= LOW {
+        let place = Rect::from_min_size(pos2(right - 22.0, rect.top() + inset), vec2(22.0, 22.0));
+        painter.rect_filled(place, 5, theme::SHADE);
+        icons::draw(painter, Icon::Pin, place.center(), 14.0, theme::ON_DARK, Color32::from_gray(24));
+        right = place.left() - 4.0;
     }
     if attention.away && rect.height() >= LOW {
-        let galley = one_line(painter, "away", text_size(rect), theme::TEXT, rect.width());
+        let galley = one_line(painter, look.words.away, text_size(rect), theme::ON_DARK, rect.width());
         let size = galley.size() + vec2(14.0, 8.0);
-        let place = Rect::from_min_size(pos2(rect.right() - inset - size.x, rect.top() + inset), size);
+        let place = Rect::from_min_size(pos2(right - size.x, rect.top() + inset), size);
         painter.rect_filled(place, 5, theme::SHADE);
-        painter.galley(place.min + vec2(7.0, 4.0), galley, theme::TEXT);
+        painter.galley(place.min + vec2(7.0, 4.0), galley, theme::ON_DARK);
     }
 }
 
 /// What stands in the middle of a tile.
 struct Sign {
     text: Option<String>,
-    colour: Color32,
+    warning: bool,
     initials: bool,
 }
 
-fn sign(camera: &CameraView, has_picture: bool) -> Option<Sign> {
+fn sign(camera: &CameraView, has_picture: bool, look: Look) -> Option<Sign> {
     let initials = !has_picture;
     match camera {
         CameraView::Live if has_picture => None,
         CameraView::Live | CameraView::Waiting => {
-            initials.then(|| Sign { text: Some("connecting…".into()), colour: theme::TEXT_WEAK, initials })
+            initials.then(|| Sign { text: Some(look.words.connecting.into()), warning: false, initials })
         }
-        CameraView::Off => Some(Sign { text: None, colour: theme::TEXT_WEAK, initials: true }),
+        CameraView::Off => Some(Sign { text: None, warning: false, initials: true }),
         CameraView::Frozen(seconds) => {
-            Some(Sign { text: Some(format!("no picture for {seconds} s")), colour: theme::WARNING, initials })
+            Some(Sign { text: Some(fill(look.words.no_picture_for, &[seconds])), warning: true, initials })
         }
-        CameraView::Failed(why) => Some(Sign { text: Some(why.clone()), colour: theme::WARNING, initials: true }),
+        CameraView::Failed(why) => Some(Sign { text: Some(why.clone()), warning: true, initials: true }),
     }
 }
 
-fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Color32, initials: bool) {
+fn middle(painter: &Painter, tile: &TileView<'_>, sign: &Sign, look: Look) {
     let rect = tile.rect;
     if rect.height() < LOW {
         return;
@@ -123,13 +173,20 @@ fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Co
         h if h > 75.0 => 2,
         _ => 1,
     };
-    let galley = text.map(|t| wrapped(painter, t, size, colour, rect.width() - 24.0, rows));
+    // Over a picture the ground is dark in either theme.
+    let colour = match (sign.warning, sign.initials) {
+        (true, true) => look.colours.warning,
+        (false, true) => look.colours.text_weak,
+        (true, false) => theme::BADGE,
+        (false, false) => theme::ON_DARK,
+    };
+    let galley = sign.text.as_deref().map(|t| wrapped(painter, t, size, colour, rect.width() - 24.0, rows));
     let text_height = galley.as_ref().map_or(0.0, |g| g.size().y);
     // What the name below leaves free.
     let free = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - label_height(rect)));
     let radius = (free.height() * 0.30).min(rect.width() * 0.18).min(64.0);
     let radius = radius.min((free.height() - text_height - 14.0) / 2.0);
-    let shows_initials = initials && radius >= 9.0;
+    let shows_initials = sign.initials && radius >= 9.0;
     let total = text_height + if shows_initials { 2.0 * radius } else { 0.0 };
     let space = if shows_initials && galley.is_some() { (rect.height() * 0.04).clamp(3.0, 14.0) } else { 0.0 };
     let mut y = free.center().y - (total + space) / 2.0;
@@ -138,10 +195,7 @@ fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Co
         y = rect.center().y - radius;
     }
     if shows_initials {
-        let centre = pos2(rect.center().x, y + radius);
-        painter.circle_filled(centre, radius, theme::person(tile.person.key));
-        let letters = theme::initials(&tile.person.name);
-        painter.text(centre, Align2::CENTER_CENTER, letters, FontId::proportional(radius * 0.85), theme::TEXT);
+        avatar(painter, pos2(rect.center().x, y + radius), radius, tile.person);
         y += 2.0 * radius + space;
     }
     if let Some(galley) = galley {
@@ -154,6 +208,13 @@ fn middle(painter: &Painter, tile: &TileView<'_>, text: Option<&str>, colour: Co
     }
 }
 
+/// Initials in a circle of the person's colour.
+pub fn avatar(painter: &Painter, centre: egui::Pos2, radius: f32, person: &PersonView) {
+    painter.circle_filled(centre, radius, theme::person(&person.id));
+    let letters = theme::initials(&person.name);
+    painter.text(centre, Align2::CENTER_CENTER, letters, FontId::proportional(radius * 0.85), theme::ON_DARK);
+}
+
 fn text_size(tile: Rect) -> f32 {
     (tile.height() * 0.075).clamp(10.0, 15.0)
 }
@@ -162,34 +223,52 @@ fn label_height(tile: Rect) -> f32 {
     text_size(tile) + 8.0
 }
 
-fn label(ui: &Ui, painter: &Painter, tile: &TileView<'_>) {
+fn label(painter: &Painter, tile: &TileView<'_>, quality: Option<Quality>, look: Look) {
     let (rect, person) = (tile.rect, tile.person);
     let size = text_size(rect);
     let inset = if rect.height() < 100.0 { 3.0 } else { 8.0 };
-    let silent = person.muted || !person.has_microphone;
-    let sign_width = if silent { size + 5.0 } else { 0.0 };
-    let name = if person.me { format!("{} (you)", person.name) } else { person.name.clone() };
-    let room = rect.width() - 2.0 * inset - 14.0 - sign_width;
-    let galley = one_line(painter, &name, size, theme::TEXT, room);
-    let shortened = galley.elided;
+    let mut signs = Vec::new();
+    if person.muted || !person.has_microphone {
+        signs.push(Icon::MicrophoneOff);
+    }
+    if person.hearing.silenced {
+        signs.push(Icon::SoundOff);
+    }
+    let signs_width = signs.len() as f32 * (size + 5.0);
+    let bars = quality.filter(|q| rect.height() >= SMALL || q.bars < 4);
+    let bars_width = if bars.is_some() { size + 12.0 } else { 0.0 };
+    let room = rect.width() - 2.0 * inset - 14.0 - signs_width - bars_width;
+    let galley = one_line(painter, &shown_name(person, look), size, theme::ON_DARK, room);
     let height = label_height(rect);
-    let width = galley.size().x + 14.0 + sign_width;
+    let width = galley.size().x + 14.0 + signs_width;
     let place = Rect::from_min_size(pos2(rect.left() + inset, rect.bottom() - inset - height), vec2(width, height));
     painter.rect_filled(place, 5, theme::SHADE);
-    if silent {
-        let centre = pos2(place.left() + 7.0 + size / 2.0, place.center().y);
-        icons::draw(painter, Icon::MicrophoneOff, centre, size, theme::OFF_SIGN, Color32::from_gray(24));
+    for (i, sign) in signs.iter().enumerate() {
+        let x = place.left() + 7.0 + size / 2.0 + i as f32 * (size + 5.0);
+        icons::draw(painter, *sign, pos2(x, place.center().y), size, theme::OFF_ON_DARK, Color32::from_gray(24));
     }
-    let text_at = pos2(place.left() + 7.0 + sign_width, place.center().y - galley.size().y / 2.0);
-    painter.galley(text_at, galley, theme::TEXT);
+    let text_at = pos2(place.left() + 7.0 + signs_width, place.center().y - galley.size().y / 2.0);
+    painter.galley(text_at, galley, theme::ON_DARK);
+    if let Some(quality) = bars {
+        let ground =
+            Rect::from_min_size(pos2(rect.right() - inset - size - 10.0, place.top()), vec2(size + 10.0, height));
+        painter.rect_filled(ground, 5, theme::SHADE);
+        signal(painter, ground.shrink2(vec2(5.0, 4.0)), quality);
+    }
+}
 
-    let response = ui.interact(place, ui.id().with(("tile", person.key)), Sense::hover());
-    let mut described = if silent { format!("{name}, microphone off") } else { name.clone() };
-    for (is_so, words) in [(person.attention.hand, ", hand raised"), (person.attention.away, ", away")] {
-        described.push_str(if is_so { words } else { "" });
-    }
-    response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, described.clone()));
-    if shortened {
-        response.on_hover_text(name);
+/// Bars of rising height, as many of them full as the connection is good.
+fn signal(painter: &Painter, place: Rect, quality: Quality) {
+    let step = place.width() / 4.0;
+    let full = if quality.bars >= 3 { theme::ON_DARK } else { theme::BADGE };
+    for i in 0..4_u8 {
+        let height = place.height() * (0.4 + 0.2 * f32::from(i));
+        let min = pos2(place.left() + step * f32::from(i), place.bottom() - height);
+        let bar = Rect::from_min_max(min, pos2(min.x + step * 0.7, place.bottom()));
+        if i < quality.bars {
+            painter.rect_filled(bar, 0, full);
+        } else {
+            painter.rect_stroke(bar, 0, Stroke::new(1.0, Color32::from_gray(150)), StrokeKind::Inside);
+        }
     }
 }

@@ -2,65 +2,13 @@
 
 use egui::{Align2, Color32, FontId, Painter, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
 
-use crate::conference::view::{Command, View};
+use crate::conference::view::View;
 use crate::ui::icons::{self, Icon};
+use crate::ui::look::Look;
+use crate::ui::state::{Action, Panel, State, has_me};
+use crate::ui::text::one_line;
 use crate::ui::theme;
-use crate::ui::tiles::one_line;
-
-/// What the window itself remembers: which panels are open, which page is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct State {
-    /// The statistics panel is open.
-    pub statistics: bool,
-    /// The list of keys is open.
-    pub help: bool,
-    /// Page of people shown, from 0.
-    pub page: usize,
-    /// Pages there are.
-    pub pages: usize,
-}
-
-/// What a control asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Microphone off or on.
-    Mute,
-    /// Camera off or on.
-    Camera,
-    /// Hand up or down.
-    Hand,
-    /// Statistics panel.
-    Statistics,
-    /// List of keys.
-    Help,
-    /// Out.
-    Leave,
-    /// A page back.
-    Back,
-    /// A page on.
-    Forward,
-}
-
-/// Does what a control or a key asks for.
-pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Command>) {
-    let me = has_me(view);
-    match action {
-        Action::Mute if me && view.has_microphone => commands.push(Command::Mute(!view.muted)),
-        Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
-        Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
-        Action::Mute | Action::Camera | Action::Hand => {}
-        Action::Statistics => state.statistics = !state.statistics,
-        Action::Help => state.help = !state.help,
-        Action::Leave => commands.push(Command::Leave),
-        Action::Back => state.page = state.page.saturating_sub(1),
-        Action::Forward => state.page = (state.page + 1).min(state.pages.saturating_sub(1)),
-    }
-}
-
-/// Whether somebody at this machine takes part; otherwise it only watches.
-pub fn has_me(view: &View) -> bool {
-    view.people.iter().any(|p| p.me)
-}
+use crate::ui::words::fill;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -79,45 +27,100 @@ struct Control {
     tooltip: String,
     kind: Kind,
     enabled: bool,
+    /// So many things wait behind it.
+    count: usize,
+    /// Its words stay when there is little room.
+    dear: bool,
 }
 
-fn controls(view: &View, state: &State) -> Vec<Control> {
-    let control = |action, icon, label, tooltip: &str, kind, enabled| Control {
-        action,
-        icon,
-        label,
-        tooltip: tooltip.to_owned(),
-        kind,
-        enabled,
-    };
-    let selected = |open| if open { Kind::Selected } else { Kind::Plain };
-    let mut all = Vec::with_capacity(8);
+impl Control {
+    fn new(action: Action, icon: Icon, label: &'static str, tooltip: &str) -> Self {
+        Self {
+            action,
+            icon,
+            label,
+            tooltip: tooltip.to_owned(),
+            kind: Kind::Plain,
+            enabled: true,
+            count: 0,
+            dear: false,
+        }
+    }
+
+    fn selected(self, selected: bool) -> Self {
+        Self { kind: if selected { Kind::Selected } else { self.kind }, ..self }
+    }
+
+    fn enabled(self, enabled: bool) -> Self {
+        Self { enabled, ..self }
+    }
+
+    fn kind(self, kind: Kind) -> Self {
+        Self { kind, dear: true, ..self }
+    }
+}
+
+fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Control> {
+    let w = look.words;
+    let mut all = Vec::with_capacity(14);
     if has_me(view) {
         all.push(match (view.has_microphone, view.muted) {
-            (false, _) => control(Action::Mute, Icon::MicrophoneOff, "Mute", "No microphone", Kind::Plain, false),
-            (true, true) => control(Action::Mute, Icon::MicrophoneOff, "Unmute", "Microphone on (M)", Kind::Off, true),
-            (true, false) => control(Action::Mute, Icon::Microphone, "Mute", "Microphone off (M)", Kind::Plain, true),
+            (false, _) => Control::new(Action::Mute, Icon::MicrophoneOff, w.mute, w.no_microphone).enabled(false),
+            (true, true) => {
+                Control::new(Action::Mute, Icon::MicrophoneOff, w.unmute, w.microphone_on_tip).kind(Kind::Off)
+            }
+            (true, false) => Control::new(Action::Mute, Icon::Microphone, w.mute, w.microphone_off_tip),
         });
         all.push(match (view.has_camera, view.camera_on) {
-            (false, _) => control(Action::Camera, Icon::CameraOff, "Camera", "No camera", Kind::Plain, false),
-            (true, false) => control(Action::Camera, Icon::CameraOff, "Start camera", "Camera on (V)", Kind::Off, true),
-            (true, true) => control(Action::Camera, Icon::Camera, "Stop camera", "Camera off (V)", Kind::Plain, true),
+            (false, _) => Control::new(Action::Camera, Icon::CameraOff, w.camera, w.no_camera).enabled(false),
+            (true, false) => {
+                Control::new(Action::Camera, Icon::CameraOff, w.start_camera, w.camera_on_tip).kind(Kind::Off)
+            }
+            (true, true) => Control::new(Action::Camera, Icon::Camera, w.stop_camera, w.camera_off_tip),
         });
         all.push(match view.attention.hand {
-            true => control(Action::Hand, Icon::Hand, "Lower hand", "Lower your hand (H)", Kind::Selected, true),
-            false => control(Action::Hand, Icon::Hand, "Raise hand", "Raise your hand (H)", Kind::Plain, true),
+            true => Control::new(Action::Hand, Icon::Hand, w.lower_hand, w.lower_hand_tip).selected(true),
+            false => Control::new(Action::Hand, Icon::Hand, w.raise_hand, w.raise_hand_tip),
         });
     }
+    all.push(Control::new(Action::React, Icon::Smile, w.react, w.react_tip).selected(state.react));
+    let tip = if unread > 0 { fill(w.chat_unread_tip, &[&unread]) } else { w.chat_tip.to_owned() };
+    let chat = Action::Panel(Panel::Chat);
+    let open = |panel| state.panel == Some(panel);
+    all.push(Control { count: unread, ..Control::new(chat, Icon::Chat, w.chat, &tip).selected(open(Panel::Chat)) });
+    let knocks = view.knocks.len();
+    let tip = if knocks > 0 { fill(w.people_knock_tip, &[&knocks]) } else { w.people_tip.to_owned() };
+    let people = Action::Panel(Panel::People);
+    all.push(Control {
+        count: knocks,
+        ..Control::new(people, Icon::People, w.people, &tip).selected(open(Panel::People))
+    });
+    all.push(match state.speaker || state.pinned.is_some() {
+        true => Control::new(Action::Arrange, Icon::Grid, w.view, w.view_grid_tip),
+        false => Control::new(Action::Arrange, Icon::Speaker, w.view, w.view_speaker_tip),
+    });
     if state.pages > 1 {
-        all.push(control(Action::Back, Icon::Back, "", "Page back (Page Up)", Kind::Plain, state.page > 0));
-        let more = state.page + 1 < state.pages;
-        all.push(control(Action::Forward, Icon::Forward, "", "Page on (Page Down)", Kind::Plain, more));
+        all.push(Control::new(Action::Back, Icon::Back, "", w.page_back_tip).enabled(state.page > 0));
+        all.push(Control::new(Action::Forward, Icon::Forward, "", w.page_on_tip).enabled(state.page + 1 < state.pages));
     }
-    let statistics = selected(state.statistics);
-    all.push(control(Action::Statistics, Icon::Statistics, "Statistics", "Statistics (S)", statistics, true));
-    all.push(control(Action::Help, Icon::Help, "Keys", "Keys (F1 or ?)", selected(state.help), true));
-    all.push(control(Action::Leave, Icon::Leave, "Leave", "Leave (Ctrl+Q)", Kind::Leave, true));
+    all.push(
+        Control::new(Action::Statistics, Icon::Statistics, w.statistics, w.statistics_tip).selected(state.statistics),
+    );
+    let settings = Action::Panel(Panel::Settings);
+    all.push(Control::new(settings, Icon::Settings, w.settings, w.settings_tip).selected(open(Panel::Settings)));
+    all.push(Control::new(Action::Help, Icon::Help, w.keys, w.keys_tip).selected(state.help));
+    all.push(Control::new(Action::Leave, Icon::Leave, w.leave, w.leave_tip).kind(Kind::Leave));
     all
+}
+
+/// Where the emoji for everybody open: above their control.
+pub struct Pressed {
+    /// What was pressed.
+    pub action: Option<Action>,
+    /// Where the control for emoji is.
+    pub react: Option<Rect>,
+    /// Where the control to leave is.
+    pub leave: Option<Rect>,
 }
 
 /// Edges are drawn soft: those at the window's border shall lie outside of it.
@@ -125,62 +128,81 @@ fn beyond_edges(bar: Rect, outwards: egui::Vec2) -> Rect {
     bar.expand2(vec2(2.0, 0.0)).union(bar.translate(outwards))
 }
 
+/// A control with nothing but its sign.
+const ICON: f32 = 42.0;
+
 /// The bar below. Returns what was pressed.
-pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State) -> Option<Action> {
+pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State, unread: usize, look: Look) -> Pressed {
     let painter = ui.painter().with_clip_rect(bar);
-    painter.rect_filled(beyond_edges(bar, vec2(0.0, 2.0)), 0, theme::PANEL);
-    let controls = controls(view, state);
+    painter.rect_filled(beyond_edges(bar, vec2(0.0, 2.0)), 0, look.colours.panel);
+    let controls = controls(view, state, unread, look);
     let text_width = |label: &str| {
         if label.is_empty() {
             return 0.0;
         }
-        7.0 + painter.layout_no_wrap(label.to_owned(), FontId::proportional(14.0), theme::TEXT).size().x
+        7.0 + painter.layout_no_wrap(label.to_owned(), FontId::proportional(14.0), look.colours.text).size().x
     };
-    const ICON: f32 = 42.0;
-    const SPACE: f32 = 8.0;
+    let space = if bar.width() < 560.0 { 3.0 } else { 8.0 };
     // The way out stands apart from what is pressed often.
-    const APART: f32 = 14.0;
-    let spaces = SPACE * (controls.len() - 1) as f32 + APART;
-    let with_text: f32 = controls.iter().map(|c| ICON + text_width(c.label)).sum::<f32>() + spaces;
-    let shows_text = with_text <= bar.width() - 24.0;
-    let total = if shows_text { with_text } else { ICON * controls.len() as f32 + spaces };
-    let mut x = bar.center().x - total / 2.0;
-    let mut pressed = None;
+    let apart = if bar.width() < 560.0 { 4.0 } else { 14.0 };
+    let spaces = space * (controls.len() - 1) as f32 + apart;
+    let room = bar.width() - 24.0;
+    let width_of = |shows: fn(&Control) -> bool| {
+        let each = |c: &Control| ICON + if shows(c) { text_width(c.label) } else { 0.0 };
+        controls.iter().map(each).sum::<f32>() + spaces
+    };
+    // All words, or those of what is off and of the way out, or none.
+    let ways: [fn(&Control) -> bool; 3] = [|_| true, |c| c.dear, |_| false];
+    let shows = ways.into_iter().find(|way| width_of(*way) <= room).unwrap_or(|_| false);
+    let total = width_of(shows);
+    let icon = if total > room { ((room - spaces) / controls.len() as f32).clamp(18.0, ICON) } else { ICON };
+    let mut x = bar.center().x - total.min(room) / 2.0;
+    let mut pressed = Pressed { action: None, react: None, leave: None };
     for control in &controls {
         if control.kind == Kind::Leave {
-            x += APART;
+            x += apart;
         }
-        let width = if shows_text { ICON + text_width(control.label) } else { ICON };
+        let width = icon + if shows(control) { text_width(control.label) } else { 0.0 };
         let rect = Rect::from_min_size(pos2(x.round(), bar.center().y - 18.0), vec2(width.round(), 36.0));
-        if button(ui, &painter, rect, control, shows_text).clicked() {
-            pressed = Some(control.action);
+        if button(ui, &painter, rect, control, shows(control), look).clicked() {
+            pressed.action = Some(control.action);
         }
-        x += width + SPACE;
+        match control.action {
+            Action::React => pressed.react = Some(rect),
+            Action::Leave => pressed.leave = Some(rect),
+            _ => {}
+        }
+        x += width + space;
     }
     if state.pages > 1 && bar.width() > total + 240.0 {
-        let text = format!("page {} of {}", state.page + 1, state.pages);
+        let text = fill(look.words.page_of, &[&(state.page + 1), &state.pages]);
         let font = FontId::proportional(13.0);
-        painter.text(bar.right_center() - vec2(14.0, 0.0), Align2::RIGHT_CENTER, text, font, theme::TEXT_WEAK);
+        painter.text(bar.right_center() - vec2(14.0, 0.0), Align2::RIGHT_CENTER, text, font, look.colours.text_weak);
     }
     pressed
 }
 
-fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text: bool) -> Response {
+fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text: bool, look: Look) -> Response {
+    let c = look.colours;
     let sense = if control.enabled { Sense::click() } else { Sense::hover() };
-    let response = ui.interact(rect, ui.id().with(("control", control.action as u8)), sense);
+    let response = ui.interact(rect, ui.id().with(("control", format!("{:?}", control.action))), sense);
     let name = if control.label.is_empty() { control.tooltip.as_str() } else { control.label };
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, control.enabled, name));
     let hot = control.enabled && (response.hovered() || response.is_pointer_button_down_on());
     let fill = match (control.kind, hot) {
         (Kind::Off | Kind::Leave, false) => theme::OFF,
         (Kind::Off | Kind::Leave, true) => theme::OFF_HOVER,
-        (Kind::Selected, _) | (Kind::Plain, true) => theme::CONTROL_HOVER,
-        (Kind::Plain, false) => theme::CONTROL,
+        (Kind::Selected, _) | (Kind::Plain, true) => c.control_hover,
+        (Kind::Plain, false) => c.control,
     };
-    let colour: Color32 = if control.enabled { theme::TEXT } else { theme::TEXT_OFF };
+    let colour: Color32 = match control.kind {
+        Kind::Off | Kind::Leave => theme::ON_DARK,
+        _ if !control.enabled => c.text_off,
+        _ => c.text,
+    };
     painter.rect_filled(rect, 8, fill);
     if control.kind == Kind::Selected {
-        let line = egui::Stroke::new(1.0, theme::TEXT_WEAK);
+        let line = egui::Stroke::new(1.0, c.text_weak);
         painter.rect_stroke(rect, 8, line, egui::StrokeKind::Inside);
     }
     let labelled = shows_text && !control.label.is_empty();
@@ -190,10 +212,23 @@ fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text:
         let at = pos2(rect.left() + 37.0, rect.center().y);
         painter.text(at, Align2::LEFT_CENTER, control.label, FontId::proportional(14.0), colour);
     }
+    if control.count > 0 {
+        badge(painter, pos2(centre.x + 11.0, rect.top() + 7.0), control.count);
+    }
     if response.has_focus() {
-        icons::focus_ring(painter, rect, 8);
+        icons::focus_ring(painter, rect, 8, c);
     }
     response.on_hover_text(&control.tooltip)
+}
+
+/// A number at the corner of a control.
+fn badge(painter: &Painter, centre: egui::Pos2, count: usize) {
+    let text = if count > 99 { "99+".to_owned() } else { count.to_string() };
+    let galley = painter.layout_no_wrap(text, FontId::proportional(11.0), theme::ON_BADGE);
+    let size = vec2((galley.size().x + 8.0).max(16.0), 16.0);
+    let place = Rect::from_center_size(centre, size);
+    painter.rect_filled(place, 8, theme::BADGE);
+    painter.galley(place.center() - galley.size() / 2.0, galley, theme::ON_BADGE);
 }
 
 /// Hours, minutes and seconds as people write them.
@@ -203,37 +238,41 @@ pub fn elapsed(seconds: u64) -> String {
 }
 
 /// The bar above: title, people, whether anyone can watch, time.
-pub fn top(ui: &Ui, bar: Rect, view: &View) {
+pub fn top(ui: &Ui, bar: Rect, view: &View, look: Look) {
+    let (c, w) = (look.colours, look.words);
     // Each bar is a mesh of its own, rasterised only when it changes itself.
     let painter = &ui.painter().with_clip_rect(bar);
-    painter.rect_filled(beyond_edges(bar, vec2(0.0, -2.0)), 0, theme::PANEL);
+    painter.rect_filled(beyond_edges(bar, vec2(0.0, -2.0)), 0, c.panel);
     let font = FontId::proportional(14.0);
     let middle = bar.center().y;
     let time = elapsed(view.elapsed_s);
-    let time =
-        painter.text(pos2(bar.right() - 14.0, middle), Align2::RIGHT_CENTER, time, font.clone(), theme::TEXT_WEAK);
+    let time = painter.text(pos2(bar.right() - 14.0, middle), Align2::RIGHT_CENTER, time, font.clone(), c.text_weak);
     let mut right = time.left() - 18.0;
     if view.open {
-        let text = if bar.width() < 640.0 { "Open" } else { "Open: anyone on this network can watch" };
-        let place = painter.text(pos2(right, middle), Align2::RIGHT_CENTER, text, font.clone(), theme::WARNING);
-        painter.circle_filled(pos2(place.left() - 10.0, middle), 3.5, theme::WARNING);
+        let text = if bar.width() < 640.0 { w.open_short } else { w.open_long };
+        let place = painter.text(pos2(right, middle), Align2::RIGHT_CENTER, text, font.clone(), c.warning);
+        painter.circle_filled(pos2(place.left() - 10.0, middle), 3.5, c.warning);
+        right = place.left() - 30.0;
+    } else if view.locked {
+        let place = painter.text(pos2(right, middle), Align2::RIGHT_CENTER, w.locked_short, font.clone(), c.text_weak);
+        icons::draw(painter, Icon::Lock, pos2(place.left() - 12.0, middle), 13.0, c.text_weak, c.panel);
         right = place.left() - 30.0;
     }
     let people = match (view.people.len(), has_me(view)) {
-        (0, _) => "nobody here yet".to_owned(),
-        (1, true) => "only you".to_owned(),
-        (1, false) => "1 person".to_owned(),
-        (n, _) => format!("{n} people"),
+        (0, _) => w.nobody_here.to_owned(),
+        (1, true) => w.only_you.to_owned(),
+        (1, false) => w.one_person.to_owned(),
+        (n, _) => fill(w.n_people, &[&n]),
     };
-    let watching = if has_me(view) { "" } else { " · you are watching" };
-    let people = painter.layout_no_wrap(format!("{people}{watching}"), font, theme::TEXT_WEAK);
+    let watching = if has_me(view) { "" } else { w.watching };
+    let people = painter.layout_no_wrap(format!("{people}{watching}"), font, c.text_weak);
     let left = bar.left() + 14.0;
     let room = right - left - people.size().x - 16.0;
-    let title = one_line(painter, &view.title, 15.0, theme::TEXT, room);
+    let title = one_line(painter, &view.title, 15.0, c.text, room);
     let people_x = left + title.size().x + 16.0;
-    painter.galley(pos2(left, middle - title.size().y / 2.0), title, theme::TEXT);
+    painter.galley(pos2(left, middle - title.size().y / 2.0), title, c.text);
     if people_x + people.size().x <= right {
-        painter.galley(pos2(people_x, middle - people.size().y / 2.0), people, theme::TEXT_WEAK);
+        painter.galley(pos2(people_x, middle - people.size().y / 2.0), people, c.text_weak);
     }
 }
 

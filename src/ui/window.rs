@@ -11,19 +11,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use minifb::{CursorStyle, ScaleMode, WindowOptions};
 
+use crate::conference::lobby::LobbyView;
 use crate::conference::view::{Command, View};
 use crate::device::clock::Clock;
 use crate::pipeline::slot::{PictureInfo, Waker};
 use crate::time::Timestamp;
 use crate::ui::app::{self, App, FrameOutput};
+use crate::ui::clipboard::Clipboard;
+use crate::ui::devices::Lists;
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
+use crate::ui::keeper::Keeper;
 use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
-use crate::ui::{Error, Options, locale, theme};
+use crate::ui::settings::Setting;
+use crate::ui::start::{Start, Wish};
+use crate::ui::{Error, Options, browser, locale};
 
 /// Time between looks at mouse and keys: shorter than any click where clicks can happen.
 const LOOK_MOUSE: Duration = Duration::from_millis(8);
@@ -49,59 +55,170 @@ pub fn possible() -> Result<(), Error> {
 
 /// Shows the window until the user leaves or the view says that the conference has ended. `feed` gives the conference as
 /// it is now, some thirty times a second; `commands` gets what the user asks for, closing the window being
-/// [`Command::Leave`]; `on_shown` is told each picture the moment the frame it is in goes to the display.
+/// [`Command::Leave`]; `on_shown` is told each picture the moment the frame it is in goes to the display, and how long each
+/// round took.
 ///
 /// Must run on the process's main thread. Fails with [`Error::NoDisplay`] where there is none.
 pub fn run(
-    mut feed: impl FnMut() -> View,
+    feed: impl FnMut() -> View,
     commands: Sender<Command>,
-    mut on_shown: impl FnMut(u64, &PictureInfo),
+    on_shown: impl FnMut(Shown<'_>),
     clock: &Clock,
     options: &Options,
 ) -> Result<(), Error> {
-    let mut shell = Shell::open(clock.now(), options)?;
-    let mut viewed = clock.now();
-    let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
-    let mut view = feed();
-    let mut picture_came = false;
-    loop {
-        let now = clock.now();
-        if view.ended {
-            break;
-        }
-        if look_due(now, viewed, picture_came) {
-            (view, viewed) = (feed(), now);
-        }
-        let mut wait = VIEW_EVERY.saturating_sub(now.since(viewed));
-        let rest = shell.pace.rest(now);
-        if rest > Duration::ZERO {
-            wait = rest;
-        } else {
-            let output = shell.frame(&view, now);
-            output.shown.iter().for_each(|(key, info)| on_shown(*key, info));
-            shell.hand_over(&output, now, clock)?;
-            let leaves = output.commands.contains(&Command::Leave);
-            for command in output.commands {
-                // Never waits: a full channel means that the conference is stuck, and pressing again is possible.
-                let _ = commands.try_send(command);
-                viewed = now - VIEW_EVERY;
+    Display::open(clock, options)?.show(feed, commands, on_shown, clock, options)
+}
+
+/// What the window tells of itself.
+pub enum Shown<'a> {
+    /// A picture of the person of this key is in the frame that goes to the display now.
+    Picture(u64, &'a PictureInfo),
+    /// It was busy for so long, and so deaf to everything else.
+    Busy(Duration),
+}
+
+/// What came of waiting for a conference.
+pub type Entered<T> = Result<T, String>;
+
+/// An open window.
+pub struct Display(Shell);
+
+impl Display {
+    /// Opens it. Must be called on the process's main thread.
+    ///
+    /// # Errors
+    /// [`Error::NoDisplay`].
+    pub fn open(clock: &Clock, options: &Options) -> Result<Self, Error> {
+        Shell::open(clock.now(), options).map(Self)
+    }
+
+    /// Shows the start screen until the user is in a conference or goes; `feed` gives what it shows. `enter` begins what
+    /// is wished for and gives its name and where the outcome will come; devices are changed at once, and give nothing.
+    ///
+    /// # Errors
+    /// [`Error::Display`].
+    pub fn start<T>(
+        &mut self,
+        mut feed: impl FnMut() -> LobbyView,
+        mut enter: impl FnMut(Wish, &str) -> Option<(String, Receiver<Entered<T>>)>,
+        clock: &Clock,
+        options: &mut Options,
+        name: &str,
+    ) -> Result<Option<T>, Error> {
+        let shell = &mut self.0;
+        let mut start = Start::new(shell.window.get_size(), shell.setup(options), name);
+        start.set_devices(Lists::of_system(Arc::clone(&shell.waker)));
+        let mut entering: Option<Receiver<Entered<T>>> = None;
+        loop {
+            let now = clock.now();
+            if let Some(outcome) = entering.as_ref().and_then(|coming| coming.try_recv().ok()) {
+                options.preferences = start.preferences();
+                match outcome {
+                    Ok(entered) => return Ok(Some(entered)),
+                    Err(why) => start.set_busy(None, Some(why)),
+                }
+                entering = None;
             }
-            if leaves {
+            shell.size = shell.window.get_size();
+            start.resize(shell.size);
+            let mut output = start.frame(&feed(), shell.take_input(), now);
+            shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
+            shell.hand_over(
+                output.changed,
+                output.cursor,
+                Picture::of(start.pixels(), start.size()),
+                start.pixels_per_point(),
+                now,
+                clock,
+            )?;
+            for wish in output.wishes {
+                let name = start.name().to_owned();
+                if let Some((busy, coming)) = enter(wish, &name) {
+                    start.set_busy(Some(busy), None);
+                    entering = Some(coming);
+                }
+            }
+            let wait = output.repaint_after.map_or(VIEW_EVERY, |after| after.min(VIEW_EVERY));
+            let wait = wait.min(shell.look(now, start.pixels_per_point()));
+            if !shell.window.is_open() {
+                return Ok(None);
+            }
+            shell.waker.wait(wait.max(Duration::from_micros(200)));
+        }
+    }
+
+    /// Shows a conference; see [`run`].
+    ///
+    /// # Errors
+    /// [`Error::Display`], [`Error::Screenshot`].
+    pub fn show(
+        self,
+        mut feed: impl FnMut() -> View,
+        commands: Sender<Command>,
+        mut on_shown: impl FnMut(Shown<'_>),
+        clock: &Clock,
+        options: &Options,
+    ) -> Result<(), Error> {
+        let mut shell = self.0;
+        shell.window.set_title(&options.title);
+        let mut app = shell.app(options);
+        let mut viewed = clock.now();
+        let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
+        let mut view = feed();
+        let mut picture_came = false;
+        loop {
+            let now = clock.now();
+            if view.ended {
                 break;
             }
-            if let Some(shots) = &mut shots {
-                shots.offer(shell.app.pixels(), shell.app.size(), now);
+            if look_due(now, viewed, picture_came) {
+                (view, viewed) = (feed(), now);
             }
-            wait = output.repaint_after.map_or(wait, |after| wait.min(after));
+            let mut wait = VIEW_EVERY.saturating_sub(now.since(viewed));
+            let rest = shell.pace.rest(now);
+            if rest > Duration::ZERO {
+                wait = rest;
+            } else {
+                let output = shell.frame(&mut app, &view, now);
+                output.shown.iter().for_each(|(key, info)| on_shown(Shown::Picture(*key, info)));
+                let picture = Picture::of(app.pixels(), app.size());
+                shell.hand_over(output.changed, output.cursor, picture, app.pixels_per_point(), now, clock)?;
+                let leaves = output.commands.contains(&Command::Leave);
+                for command in output.commands {
+                    // Never waits: a full channel means that the conference is stuck, and pressing again is possible.
+                    let _ = commands.try_send(command);
+                    viewed = now - VIEW_EVERY;
+                }
+                if leaves {
+                    break;
+                }
+                if let Some(shots) = &mut shots {
+                    shots.offer(app.pixels(), app.size(), now);
+                }
+                wait = output.repaint_after.map_or(wait, |after| wait.min(after));
+            }
+            wait = wait.min(shell.look(now, app.pixels_per_point()));
+            if !shell.window.is_open() {
+                let _ = commands.try_send(Command::Leave);
+                break;
+            }
+            on_shown(Shown::Busy(clock.now().since(now)));
+            picture_came = shell.waker.wait(wait.max(Duration::from_micros(200)));
         }
-        wait = wait.min(shell.look(now));
-        if !shell.window.is_open() {
-            let _ = commands.try_send(Command::Leave);
-            break;
-        }
-        picture_came = shell.waker.wait(wait.max(Duration::from_micros(200)));
+        shots.map_or(Ok(()), |shots| shots.finish(app.pixels(), app.size()))
     }
-    shots.map_or(Ok(()), |shots| shots.finish(shell.app.pixels(), shell.app.size()))
+}
+
+/// Pixels for the display.
+struct Picture<'a> {
+    pixels: &'a [u32],
+    size: (usize, usize),
+}
+
+impl<'a> Picture<'a> {
+    fn of(pixels: &'a [u32], size: (usize, usize)) -> Self {
+        Self { pixels, size }
+    }
 }
 
 /// The display's side of the window.
@@ -109,9 +226,10 @@ struct Shell {
     window: minifb::Window,
     input: Input,
     events: Vec<egui::Event>,
-    app: App,
     pace: Pace,
     waker: Arc<Waker>,
+    clipboard: Clipboard,
+    keeper: Keeper,
     opened: Timestamp,
     looked: Timestamp,
     shown: Timestamp,
@@ -125,17 +243,16 @@ impl Shell {
         let mut window = open_window(options)?;
         // The loop keeps its own pace; minifb's would be a second one.
         window.set_target_fps(0);
-        let [_, r, g, b] = theme::STAGE.to_be_bytes();
+        let [_, r, g, b] = options.preferences.look().colours.stage_pixel().to_be_bytes();
         window.set_background_color(r, g, b);
         let waker = Arc::new(Waker::default());
-        let scale = options.scale.unwrap_or_else(desktop_scale);
-        let app = App::new(options.size, app::Options { scale, waker: waker.clone() });
         Ok(Self {
             input: Input::new(&mut window),
             window,
             events: Vec::new(),
-            app,
             pace: Pace::new(options.fps),
+            keeper: Keeper::new(Arc::clone(&waker)),
+            clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
             opened: now,
             looked: now,
@@ -145,39 +262,91 @@ impl Shell {
         })
     }
 
-    fn frame(&mut self, view: &View, now: Timestamp) -> FrameOutput {
-        self.size = self.window.get_size();
-        self.app.resize(self.size);
-        let input = egui::RawInput {
+    fn setup(&self, options: &Options) -> app::Options {
+        let scale = options.scale.unwrap_or_else(desktop_scale);
+        app::Options { scale, waker: Arc::clone(&self.waker), preferences: options.preferences, system_fonts: true }
+    }
+
+    fn app(&self, options: &Options) -> App {
+        let mut app = App::new(self.window.get_size(), self.setup(options));
+        app.set_devices(Lists::of_system(Arc::clone(&self.waker)));
+        app.set_next(options.next.0, &options.next.1);
+        if options.invite {
+            app.open_invite();
+        }
+        app
+    }
+
+    fn take_input(&mut self) -> egui::RawInput {
+        egui::RawInput {
             events: std::mem::take(&mut self.events),
             modifiers: self.input.modifiers(),
             focused: self.input.focused(),
             ..Default::default()
-        };
-        self.app.frame(view, input, now)
+        }
+    }
+
+    fn frame(&mut self, app: &mut App, view: &View, now: Timestamp) -> FrameOutput {
+        self.size = self.window.get_size();
+        app.resize(self.size);
+        let mut output = app.frame(view, self.take_input(), now);
+        let outcome = self.serve(output.copied.take(), output.opened.take(), std::mem::take(&mut output.settings));
+        if let Some(outcome) = outcome {
+            app.kept(outcome);
+        }
+        output
+    }
+
+    /// What is asked of the system beside the display; what came of settings that were to be kept.
+    fn serve(
+        &mut self,
+        copied: Option<String>,
+        opened: Option<String>,
+        settings: Vec<Setting>,
+    ) -> Option<Entered<String>> {
+        if let Some(text) = copied {
+            self.clipboard.copy(text);
+        }
+        if let Some(address) = opened {
+            browser::open(&address);
+        }
+        self.keeper.keep(settings);
+        self.keeper.outcome()
     }
 
     /// Gives the display the frame when it differs from what it has, or may have lost.
-    fn hand_over(&mut self, output: &FrameOutput, now: Timestamp, clock: &Clock) -> Result<(), Error> {
-        if output.cursor != self.cursor {
-            self.cursor = output.cursor;
-            let hand = output.cursor == egui::CursorIcon::PointingHand;
-            self.window.set_cursor_style(if hand { CursorStyle::OpenHand } else { CursorStyle::Arrow });
+    fn hand_over(
+        &mut self,
+        changed: bool,
+        cursor: egui::CursorIcon,
+        picture: Picture<'_>,
+        pixels_per_point: f32,
+        now: Timestamp,
+        clock: &Clock,
+    ) -> Result<(), Error> {
+        if cursor != self.cursor {
+            self.cursor = cursor;
+            self.window.set_cursor_style(match cursor {
+                egui::CursorIcon::PointingHand => CursorStyle::OpenHand,
+                egui::CursorIcon::Text => CursorStyle::Ibeam,
+                egui::CursorIcon::ResizeHorizontal => CursorStyle::ResizeLeftRight,
+                _ => CursorStyle::Arrow,
+            });
         }
         let refresh = if now.since(self.opened) < NEW { REFRESH_NEW } else { REFRESH };
-        if !output.changed && now.since(self.shown) < refresh {
+        if !changed && now.since(self.shown) < refresh {
             return Ok(());
         }
-        let (width, height) = self.app.size();
-        self.window.update_with_buffer(self.app.pixels(), width, height).map_err(|e| Error::Display(e.to_string()))?;
+        let (width, height) = picture.size;
+        self.window.update_with_buffer(picture.pixels, width, height).map_err(|e| Error::Display(e.to_string()))?;
         (self.looked, self.shown) = (now, now);
-        self.input.collect(&self.window, self.app.pixels_per_point(), &mut self.events);
+        self.input.collect(&self.window, pixels_per_point, &mut self.events);
         self.pace.painted(now, clock.now());
         Ok(())
     }
 
     /// Looks at mouse and keys when it is time. Returns when it will be time again, or zero when something happened.
-    fn look(&mut self, now: Timestamp) -> Duration {
+    fn look(&mut self, now: Timestamp, pixels_per_point: f32) -> Duration {
         let every = match (self.input.mouse_inside(), self.input.focused()) {
             (true, _) => LOOK_MOUSE,
             (false, true) => LOOK_FOCUSED,
@@ -186,8 +355,12 @@ impl Shell {
         if now.since(self.looked) >= every {
             self.window.update();
             self.looked = now;
-            self.input.collect(&self.window, self.app.pixels_per_point(), &mut self.events);
+            self.input.collect(&self.window, pixels_per_point, &mut self.events);
         }
+        if self.input.wants_paste() {
+            self.clipboard.paste();
+        }
+        self.events.extend(self.clipboard.pasted().map(egui::Event::Paste));
         if !self.events.is_empty() || self.window.get_size() != self.size {
             return self.pace.rest(now);
         }

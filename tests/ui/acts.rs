@@ -8,14 +8,14 @@ use roundtable::ui::app::{App, FrameOutput, Options};
 
 use crate::scene::view;
 
-struct User {
-    app: App,
-    view: View,
+pub struct User {
+    pub app: App,
+    pub view: View,
     now: u64,
 }
 
 impl User {
-    fn new(view: View) -> Self {
+    pub fn new(view: View) -> Self {
         let mut app = App::new((1280, 720), Options::default());
         app.enable_accessibility();
         let mut user = Self { app, view, now: 1000 };
@@ -24,7 +24,7 @@ impl User {
         user
     }
 
-    fn does(&mut self, events: Vec<Event>) -> FrameOutput {
+    pub fn does(&mut self, events: Vec<Event>) -> FrameOutput {
         self.now += 20;
         let modifiers = events.iter().find_map(|e| match e {
             Event::Key { modifiers, .. } => Some(*modifiers),
@@ -34,7 +34,7 @@ impl User {
         self.app.frame(&self.view, input, Timestamp::from_millis(self.now))
     }
 
-    fn presses(&mut self, key: Key, modifiers: Modifiers) -> Vec<Command> {
+    pub fn presses(&mut self, key: Key, modifiers: Modifiers) -> Vec<Command> {
         let event = |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
         let mut commands = self.does(vec![event(true)]).commands;
         commands.extend(self.does(vec![event(false)]).commands);
@@ -42,19 +42,19 @@ impl User {
     }
 
     /// Middle of the control of that name.
-    fn finds(&self, role: Role, name: &str) -> Option<Pos2> {
+    pub fn finds(&self, role: Role, name: &str) -> Option<Pos2> {
         let update = self.app.accessibility()?;
         let (_, node) = update.nodes.iter().find(|(_, n)| n.role() == role && n.label().or(n.value()) == Some(name))?;
         let bounds = node.bounds()?;
         Some(pos2((bounds.x0 + bounds.x1) as f32 / 2.0, (bounds.y0 + bounds.y1) as f32 / 2.0))
     }
 
-    fn button(&self, name: &str) -> Pos2 {
+    pub fn button(&self, name: &str) -> Pos2 {
         self.finds(Role::Button, name).unwrap_or_else(|| panic!("no button {name:?}"))
     }
 
     /// Clicks, press and release in one look at the mouse.
-    fn clicks(&mut self, name: &str) -> Vec<Command> {
+    pub fn clicks(&mut self, name: &str) -> Vec<Command> {
         let pos = self.button(name);
         let modifiers = Modifiers::NONE;
         let press = |pressed| Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers };
@@ -114,7 +114,8 @@ fn tab_and_space_reach_every_control_in_order() {
     assert_eq!(user.presses(Key::Enter, Modifiers::NONE), [Command::Camera(false)]);
     user.presses(Key::Tab, Modifiers::NONE);
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Hand(true)]);
-    for _ in 0..3 {
+    // Emoji, chat, people, view, statistics, settings, keys, and the way out.
+    for _ in 0..8 {
         user.presses(Key::Tab, Modifiers::NONE);
     }
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Leave]);
@@ -189,6 +190,6 @@ fn tiles_are_described_for_those_who_do_not_see_them() {
     view.people[1].muted = true;
     view.people[1].camera = CameraView::Off;
     let user = User::new(view);
-    assert!(user.finds(Role::Label, "Ada Lovelace (you)").is_some());
-    assert!(user.finds(Role::Label, "Bob, microphone off").is_some());
+    assert!(user.finds(Role::Button, "Ada Lovelace (you)").is_some());
+    assert!(user.finds(Role::Button, "Bob, microphone off").is_some());
 }

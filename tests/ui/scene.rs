@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use roundtable::conference::lobby::Listing;
+use roundtable::conference::talk::Talk;
 use roundtable::conference::view::{Attention, CameraView, Notice, NoticeKind, PersonFigures, PersonView, View};
+use roundtable::conference::{Event, Message, Quoted, Reaction};
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
+use roundtable::time::NtpTime;
 
 pub const NAMES: [&str; 8] = ["Ada Lovelace", "Bob", "Chandra", "Dana Scott", "Émile", "Faye", "Grace Hopper", "Hedy"];
 
@@ -45,6 +49,9 @@ pub fn publish(person: &PersonView, size: (usize, usize), step: usize) {
 pub fn person(key: u64, name: &str) -> PersonView {
     PersonView {
         key,
+        id: format!("{key:032x}"),
+        rank: Default::default(),
+        hearing: Default::default(),
         name: name.to_owned(),
         me: key == 0,
         muted: false,
@@ -79,6 +86,7 @@ pub fn view(count: usize) -> View {
     View {
         title: "Standup".into(),
         open: true,
+        me: NAMES[0].into(),
         people,
         muted: false,
         has_microphone: true,
@@ -91,7 +99,99 @@ pub fn view(count: usize) -> View {
         summary: Vec::new(),
         examined: None,
         ended: false,
+        ..View::default()
     }
+}
+
+/// A line of the chat; `id` orders it.
+pub fn message(id: &str, from: &str, text: &str) -> Message {
+    let member = NAMES.iter().position(|name| *name == from).unwrap_or(99);
+    Message {
+        id: id.into(),
+        from: from.into(),
+        member: format!("{member:032x}"),
+        own: from == NAMES[0],
+        text: text.into(),
+        action: false,
+        // The same in every time zone but for the hour: tests show no times to their pictures but whole minutes.
+        at: NtpTime::from_unix(std::time::Duration::from_secs(1_735_732_800)),
+        late: false,
+        audience: None,
+        reply: None,
+    }
+}
+
+/// The log after these events.
+pub fn talk(events: Vec<Event>) -> Talk {
+    let mut talk = Talk::default();
+    let at = NtpTime::from_unix(std::time::Duration::from_secs(1_735_732_800));
+    for event in &events {
+        talk.note(event, at, true);
+    }
+    talk
+}
+
+/// A conversation with something of everything.
+pub fn conversation() -> Talk {
+    let quoted = |id: &str, from: &str, text: &str| Quoted { id: id.into(), from: from.into(), text: text.into() };
+    let reaction = |from: &str, emoji: &str, line: &str| {
+        let Message { member, at, own, .. } = message("r", from, "");
+        let line = quoted(line, NAMES[0], "");
+        Event::Reaction(Reaction {
+            id: format!("{from}{emoji}"),
+            from: from.into(),
+            member,
+            own,
+            emoji: emoji.into(),
+            at,
+            line,
+        })
+    };
+    let tea = "Tea at four, in the small room behind the stairs?";
+    let reply = Some(quoted("1", NAMES[0], tea));
+    let private = |from: &str, to: &str, id: &str, text: &str| {
+        Event::Message(Message { audience: Some(vec![to.into()]), ..message(id, from, text) })
+    };
+    talk(vec![
+        Event::Message(message("1", NAMES[0], tea)),
+        reaction("Bob", "👍", "1"),
+        reaction("Chandra", "👍", "1"),
+        reaction(NAMES[0], "🎉", "1"),
+        Event::Delivered { id: "1".into(), have: 2, present: 2 },
+        Event::Message(Message {
+            reply,
+            ..message("2", "Bob", "Yes. The plan is at https://intranet.example/plans/2025?floor=2, second page.")
+        }),
+        Event::Message(message("3", "Bob", "Привет, Ελλάδα")),
+        Event::Message(message("4", "Chandra", "🎉")),
+        Event::Message(Message { action: true, ..message("5", "Dana Scott", "waves") }),
+        Event::Message(Message { late: true, ..message("41", "Émile", "This came late and stands in its place.") }),
+        Event::Message(message("6", NAMES[0], "On my way")),
+        Event::Unheard { id: "6".into(), text: "On my way".into() },
+        Event::Unsaid { text: "hello".into(), why: "too much at once".into() },
+        private("Bob", NAMES[0], "7", "Just between us: bring biscuits."),
+        private(NAMES[0], "Bob", "8", "I will."),
+    ])
+}
+
+/// Conferences as a network has them.
+pub fn found() -> Vec<Listing> {
+    let one = |n: u8, title: &str, open, locked, participants| Listing {
+        id: format!("{n:032x}"),
+        base: [239, 255, n, 0].into(),
+        port: 20_000,
+        title: title.into(),
+        open,
+        locked,
+        participants,
+        source: [10, 77, 0, n].into(),
+    };
+    vec![
+        one(1, "Fair", true, false, 12),
+        one(2, "Physics, 2nd year: the long title of a course that does not fit into one line", false, false, 31),
+        one(3, "Standup", false, true, 4),
+        one(4, "Standup", false, false, 1),
+    ]
 }
 
 pub fn notice(number: u64, kind: NoticeKind, text: &str, age_ms: u64) -> Notice {

@@ -2,14 +2,23 @@
 //! each before committing it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use egui::{Event, Key, Modifiers, RawInput, pos2};
-use roundtable::conference::view::{CameraView, NoticeKind, View};
+use roundtable::conference::invite::Invite;
+use roundtable::conference::lobby::LobbyView;
+use roundtable::conference::view::{CameraView, DevicesView, Hearing, Knock, NoticeKind, Rank, View};
+use roundtable::pipeline::slot::Waker;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, Options};
+use roundtable::ui::devices::{Devices, Lists};
+use roundtable::ui::look::Preferences;
 use roundtable::ui::screenshot;
+use roundtable::ui::start::Start;
+use roundtable::ui::words::Language;
+use roundtable::wire::message::ConferenceId;
 
-use crate::scene::{notice, publish, view};
+use crate::scene::{conversation, found, notice, publish, view};
 
 /// A channel may differ by so much (rounding differs between processors) ...
 const TOLERANCE: u8 = 16;
@@ -33,21 +42,25 @@ fn composed(size: (usize, usize), scale: f32, view: &View, events: Vec<Event>) -
 }
 
 fn check(name: &str, app: &App) {
+    check_pixels(name, app.pixels(), app.size());
+}
+
+fn check_pixels(name: &str, pixels: &[u32], size: (usize, usize)) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(format!("{name}.png"));
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        screenshot::write(&path, app.pixels(), app.size()).expect("snapshot written");
+        screenshot::write(&path, pixels, size).expect("snapshot written");
     }
     let expected = image::open(&path).expect("snapshot exists").into_rgb8();
-    let (width, height) = app.size();
+    let (width, height) = size;
     assert_eq!(expected.dimensions(), (width as u32, height as u32), "{name}");
     let differs = |(pixel, e): (&u32, &image::Rgb<u8>)| {
         let [_, r, g, b] = pixel.to_be_bytes();
         [r, g, b].iter().zip(e.0).any(|(a, b)| a.abs_diff(b) > TOLERANCE)
     };
-    let different = app.pixels().iter().zip(expected.pixels()).filter(|p| differs(*p)).count();
+    let different = pixels.iter().zip(expected.pixels()).filter(|p| differs(*p)).count();
     if different * 1000 > width * height * PIXELS_PERMILLE {
         let now = std::env::temp_dir().join(format!("{name}.now.png"));
-        screenshot::write(&now, app.pixels(), app.size()).expect("picture of now");
+        screenshot::write(&now, pixels, size).expect("picture of now");
         panic!("{name}: {different} pixels differ from {}; see {}", path.display(), now.display());
     }
 }
@@ -109,6 +122,63 @@ fn panels_lie_over_the_pictures() {
     check("keys", &composed((1280, 720), 1.0, &view(4), vec![key(Key::F1)]));
 }
 
+/// After these keys, one in each frame, in the looks given.
+fn after(keys: &[Key], size: (usize, usize), scale: f32, preferences: Preferences, view: &View) -> App {
+    let mut app = App::new(size, Options { scale, preferences, ..Default::default() });
+    app.set_devices(Lists::fixed(Devices::default()));
+    for i in 0..12 {
+        let events = if i > 0 { keys.get(i - 1).map(|k| key(*k)).into_iter().collect() } else { vec![] };
+        let input = RawInput { events, focused: true, ..Default::default() };
+        app.frame(view, input, Timestamp::from_millis(1000 + 200 * i as u64));
+    }
+    app
+}
+
+const DARK: Preferences = Preferences { light: false, language: Language::English, crop: false, text_percent: None };
+const LIGHT: Preferences = Preferences { light: true, ..DARK };
+
+/// Four people of whom one owns the conference, and somebody at the door.
+fn owned() -> View {
+    let mut view = view(4);
+    view.talk = conversation();
+    (view.open, view.locked, view.rank) = (false, true, Rank::Owner);
+    view.people[0].rank = Rank::Owner;
+    view.people[1].rank = Rank::Moderator;
+    view.people[1].muted = true;
+    view.people[2].hearing = Hearing { volume: 100, silenced: true };
+    view.people[3].attention.hand = true;
+    view.people[3].name = "Maximiliane Freifrau von Hohenstein-Wittgenstein zu Berleburg".into();
+    view.knocks = vec![Knock { id: "ff".into(), name: "Zed".into() }];
+    view.devices = DevicesView { camera: "auto".into(), microphone: "auto".into(), speaker: "auto".into() };
+    let key = "cranes-oxygen-vivid-lunar-ticket".parse().ok();
+    view.invite = Some(Arc::new(Invite { title: view.title.clone(), id: ConferenceId([7; 16]), at: None, key }));
+    view
+}
+
+#[test]
+fn what_is_said_stands_beside_the_pictures() {
+    check("chat", &after(&[Key::C], (1280, 720), 1.0, DARK, &owned()));
+    check("chat-light", &after(&[Key::C], (1280, 720), 1.0, LIGHT, &owned()));
+    check("chat-small", &after(&[Key::C], (800, 500), 1.0, DARK, &owned()));
+    check("chat-2x", &after(&[Key::C], (1600, 1000), 2.0, LIGHT, &owned()));
+}
+
+#[test]
+fn people_and_settings_stand_there_as_well() {
+    check("people", &after(&[Key::P], (1280, 720), 1.0, DARK, &owned()));
+    check("people-light", &after(&[Key::P], (800, 500), 1.0, LIGHT, &owned()));
+    check("settings", &after(&[Key::O], (1280, 720), 1.0, DARK, &owned()));
+    check("settings-light-small", &after(&[Key::O], (360, 480), 1.0, LIGHT, &owned()));
+}
+
+#[test]
+fn whoever_talks_or_is_pinned_stands_large() {
+    check("speaker", &after(&[Key::G], (1280, 720), 1.0, DARK, &view(9)));
+    check("speaker-49", &after(&[Key::G], (800, 500), 1.0, LIGHT, &view(49)));
+    check("people-49", &after(&[], (1280, 720), 1.0, DARK, &view(49)));
+    check("react", &after(&[Key::E], (800, 500), 1.0, DARK, &view(2)));
+}
+
 #[test]
 fn controls_show_focus_and_tooltips() {
     let mut private = view(2);
@@ -133,4 +203,68 @@ fn a_viewer_sees_and_hears_but_is_not_on_the_stage() {
     let mut crowd = view(60);
     crowd.people[50].name = "somebody on the second page".into();
     check("page-2", &composed((800, 500), 1.0, &crowd, vec![key(Key::PageDown)]));
+}
+
+/// Which CJK font a system has differs, so no picture is compared: the boxes give way to signs, or to a notice.
+#[test]
+fn chinese_is_shown_with_a_font_of_the_system_or_missed_in_words() {
+    let preferences = Preferences { language: Language::Chinese, ..DARK };
+    let waker = Arc::<Waker>::default();
+    let mut empty = owned();
+    // Nothing but the fonts' thread wakes this window.
+    empty.people.iter_mut().for_each(|p| (p.camera, p.picture) = (CameraView::Off, Default::default()));
+    let run = |app: &mut App, from: u64| {
+        for i in 0..5 {
+            let events = if from + i == 1 { vec![key(Key::O)] } else { vec![] };
+            let input = RawInput { events, focused: true, ..Default::default() };
+            app.frame(&empty, input, Timestamp::from_millis(1000 + 20 * (from + i)));
+        }
+    };
+    let [mut boxes, mut app] = [false, true].map(|system_fonts| {
+        App::new((1280, 720), Options { preferences, system_fonts, waker: waker.clone(), ..Default::default() })
+    });
+    run(&mut boxes, 0);
+    run(&mut app, 0);
+    assert!(waker.wait(std::time::Duration::from_secs(60)), "the fonts were looked through");
+    run(&mut app, 5);
+    assert!(app.pixels() != boxes.pixels());
+    if let Some(folder) = std::env::var_os("SHOW_SNAPSHOTS") {
+        screenshot::write(&PathBuf::from(folder).join("chinese.png"), app.pixels(), app.size()).expect("written");
+    }
+}
+
+fn lobby() -> LobbyView {
+    let names = DevicesView { camera: "auto".into(), microphone: "auto".into(), speaker: "auto".into() };
+    let me = crate::scene::person(0, "Ada");
+    publish(&me, (320, 180), 0);
+    LobbyView {
+        looked: true,
+        interface: "eth0".into(),
+        picture: me.picture,
+        camera: CameraView::Live,
+        level_dbfs: -24.0,
+        devices: names,
+        ..LobbyView::default()
+    }
+}
+
+fn started(size: (usize, usize), scale: f32, preferences: Preferences, view: &LobbyView) -> Start {
+    let mut start = Start::new(size, Options { scale, preferences, ..Default::default() }, "Ada");
+    for i in 0..6 {
+        let input = RawInput { focused: true, ..Default::default() };
+        start.frame(view, input, Timestamp::from_millis(1000 + 200 * i));
+    }
+    start
+}
+
+#[test]
+fn a_start_screen_shows_oneself_and_what_there_is() {
+    let check = |name: &str, start: &Start| check_pixels(name, start.pixels(), start.size());
+    // Each with a picture that nobody has taken yet.
+    let some = || LobbyView { found: found(), ..lobby() };
+    check("start-nobody", &started((1280, 720), 1.0, DARK, &lobby()));
+    check("start", &started((1280, 720), 1.0, DARK, &some()));
+    check("start-light", &started((800, 500), 1.0, LIGHT, &some()));
+    check("start-narrow", &started((400, 640), 1.0, DARK, &some()));
+    check("start-2x", &started((1600, 1000), 2.0, LIGHT, &some()));
 }

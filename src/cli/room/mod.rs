@@ -31,6 +31,7 @@ use super::failure::{Failure, code};
 use super::pace::Pace;
 use super::transcript::News;
 use super::typed::{COMMANDS, Meaning, Typed};
+use crate::conference::emoji;
 use crate::conference::view::{Attention, Command, NoticeKind};
 use crate::conference::{Conference, Event};
 use crate::device::clock::{self, Clock};
@@ -167,7 +168,7 @@ impl Room {
 
     /// What a typed line comes to; a selected line is what it is about.
     fn meaning(&mut self, text: &str, conference: &Conference) -> Meaning {
-        let text = input::with_emoji(text);
+        let text = emoji::with_emoji(text);
         let selected = self.log.selected_line().map(|line| line.message.id.clone());
         let typed = match Typed::parse(&text, true) {
             Typed::Say(words) if selected.is_some() && !words.starts_with("/me ") => Typed::Reply(words),

@@ -14,6 +14,7 @@ mod paced;
 mod quiet;
 mod ring;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -89,6 +90,29 @@ impl FromStr for SpeakerSpec {
             file if is_file(file) => Self::File(file.into()),
             name => Self::Name(name.into()),
         })
+    }
+}
+
+impl fmt::Display for MicrophoneSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MicrophoneSpec::Auto => f.write_str("auto"),
+            MicrophoneSpec::None => f.write_str("none"),
+            MicrophoneSpec::Test => f.write_str("test"),
+            MicrophoneSpec::Name(name) => f.write_str(name),
+            MicrophoneSpec::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for SpeakerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpeakerSpec::Auto => f.write_str("auto"),
+            SpeakerSpec::None => f.write_str("none"),
+            SpeakerSpec::Name(name) => f.write_str(name),
+            SpeakerSpec::File(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 

@@ -68,6 +68,7 @@ impl Fitting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::grid::Manner;
 
     fn picture(width: usize, height: usize) -> Picture {
         let pixels = (0..width * height).map(|i| (i as u32).wrapping_mul(2_654_435_761)).collect();
@@ -98,7 +99,13 @@ mod tests {
                     let mut pixels = vec![7; tile.0 * tile.1];
                     let mut surface = Surface { pixels: &mut pixels, width: tile.0, height: tile.1 };
                     let whole = Rect::new(0, 0, tile.0, tile.1);
-                    Scaler::default().draw(picture, false, 3, &mut surface, whole, whole);
+                    Scaler::default().draw(
+                        picture,
+                        Manner { background: 3, ..Manner::default() },
+                        &mut surface,
+                        whole,
+                        whole,
+                    );
                     pixels
                 };
                 assert_eq!(on_tile(&fitted), on_tile(&picture), "{from:?} on {tile:?}, {step} rows at a time");

@@ -19,7 +19,7 @@ mod fitting;
 mod scaler;
 
 pub use fitting::Fitting;
-pub use scaler::Scaler;
+pub use scaler::{Manner, Scaler};
 
 /// Aspect ratio of every tile.
 pub const TILE_ASPECT: (usize, usize) = (16, 9);
@@ -119,13 +119,18 @@ pub struct Placement {
 
 /// Places a picture in a tile with its aspect kept: cut where little is lost, framed otherwise.
 pub fn place(picture: (usize, usize), tile: (usize, usize)) -> Placement {
+    place_as(picture, tile, false)
+}
+
+/// As [`place`]; with `fill` the tile is filled however much is cut.
+fn place_as(picture: (usize, usize), tile: (usize, usize), fill: bool) -> Placement {
     let whole = Rect::new(0, 0, picture.0, picture.1);
     if picture.0 == 0 || picture.1 == 0 || tile.0 == 0 || tile.1 == 0 {
         return Placement { crop: whole, target: Rect::default() };
     }
     let (width, height) = inscribed(picture.0, picture.1, tile);
     let (width, height) = (width.max(1), height.max(1));
-    if width * height * 100 >= picture.0 * picture.1 * (100 - CROP_PERCENT_MAX) {
+    if fill || width * height * 100 >= picture.0 * picture.1 * (100 - CROP_PERCENT_MAX) {
         let crop = Rect::new((picture.0 - width) / 2, (picture.1 - height) / 2, width, height);
         return Placement { crop, target: Rect::new(0, 0, tile.0, tile.1) };
     }
@@ -268,7 +273,13 @@ mod tests {
         let mut pixels = vec![0x00aa_aaaa; size.0 * size.1];
         let mut surface = Surface { pixels: &mut pixels, width: size.0, height: size.1 };
         let whole = Rect::new(0, 0, size.0, size.1);
-        Scaler::default().draw(picture, mirrored, 0x0011_2233, &mut surface, rect, whole);
+        Scaler::default().draw(
+            picture,
+            Manner { mirrored, fill: false, background: 0x0011_2233 },
+            &mut surface,
+            rect,
+            whole,
+        );
         pixels
     }
 
@@ -334,7 +345,13 @@ mod tests {
                 for (x, width) in [(0, 5), (5, 25), (30, 40)] {
                     for (y, height) in [(0, 19), (19, 1), (20, 30)] {
                         let part = Rect::new(x, y, width, height);
-                        scaler.draw(&picture, mirrored, 0x0011_2233, &mut surface, tile, part);
+                        scaler.draw(
+                            &picture,
+                            Manner { mirrored, fill: false, background: 0x0011_2233 },
+                            &mut surface,
+                            tile,
+                            part,
+                        );
                     }
                 }
                 assert!(pixels == drawn(&picture, mirrored, size, tile), "{from:?}, mirrored: {mirrored}");

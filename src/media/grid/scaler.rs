@@ -1,6 +1,6 @@
 //! Pictures into tiles, whole or in part.
 
-use super::{Placement, Rect, Surface, place};
+use super::{Placement, Rect, Surface, place_as};
 use crate::media::picture::Picture;
 
 /// Where an output position takes its first sample, and the weight of the second in 256ths. The second sample lies
@@ -42,6 +42,17 @@ impl Taps {
     }
 }
 
+/// How a picture is drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Left and right change places.
+    pub mirrored: bool,
+    /// The tile is filled however much of the picture is cut.
+    pub fill: bool,
+    /// Beside the picture, as a pixel.
+    pub background: u32,
+}
+
 /// Brings pictures into tiles: copied where sizes agree, else bilinear. Keeps its tables and rows between pictures.
 #[derive(Default)]
 pub struct Scaler {
@@ -57,21 +68,13 @@ pub struct Scaler {
 }
 
 impl Scaler {
-    /// Draws `picture` into the tile `tile` of `surface`, aspect kept, `background` beside it; `mirrored` swaps left and
-    /// right. Of all that only what lies within `part` is drawn. A picture whose size does not fit its pixels draws only
-    /// background.
-    pub fn draw(
-        &mut self,
-        picture: &Picture,
-        mirrored: bool,
-        background: u32,
-        surface: &mut Surface<'_>,
-        tile: Rect,
-        part: Rect,
-    ) {
+    /// Draws `picture` into the tile `tile` of `surface`, aspect kept. Of all that only what lies within `part` is drawn. A
+    /// picture whose size does not fit its pixels draws only background.
+    pub fn draw(&mut self, picture: &Picture, manner: Manner, surface: &mut Surface<'_>, tile: Rect, part: Rect) {
+        let Manner { mirrored, fill, background } = manner;
         let tile = tile.clipped((surface.width, surface.height));
         let part = tile.intersection(part);
-        let Placement { crop, target } = place((picture.width, picture.height), (tile.width, tile.height));
+        let Placement { crop, target } = place_as((picture.width, picture.height), (tile.width, tile.height), fill);
         if target.is_empty() || picture.pixels.len() < picture.width * picture.height {
             surface.fill(part, background);
             return;

@@ -1,0 +1,102 @@
+//! Small things that open above a control of the toolbar: emoji for everybody, and the question before the last one leaves.
+//! Neither holds up anything: the conference goes on behind them.
+
+use egui::{Align2, Area, Button, Context, Id, Order, Rect, RichText, Stroke, pos2, vec2};
+
+use crate::conference::view::Command;
+use crate::ui::chat::QUICK;
+use crate::ui::look::Look;
+use crate::ui::overlay::panel;
+use crate::ui::state::State;
+use crate::ui::text::visible;
+use crate::ui::theme;
+
+/// Where something of about `width` opens above a control without leaving the window.
+fn above(control: Option<Rect>, toolbar: Rect, width: f32) -> egui::Pos2 {
+    let centre = control.map_or(toolbar.center().x, |rect| rect.center().x);
+    let half = width / 2.0 + 8.0;
+    let x = if toolbar.width() < 2.0 * half {
+        toolbar.center().x
+    } else {
+        centre.clamp(toolbar.left() + half, toolbar.right() - half)
+    };
+    pos2(x, toolbar.top() - 6.0)
+}
+
+/// Emoji that everybody sees on one's tile and in the chat.
+pub fn react(
+    context: &Context,
+    control: Option<Rect>,
+    toolbar: Rect,
+    state: &mut State,
+    look: Look,
+    commands: &mut Vec<Command>,
+) {
+    let at = above(control, toolbar, 360.0);
+    Area::new(Id::new("react")).order(Order::Foreground).pivot(Align2::CENTER_BOTTOM).fixed_pos(at).show(
+        context,
+        |ui| {
+            panel(look).inner_margin(6).show(ui, |ui| {
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().item_spacing.x = 2.0;
+                    for (i, emoji) in QUICK.into_iter().enumerate() {
+                        let text = RichText::new(visible(emoji)).size(22.0);
+                        let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
+                        let response = ui.add_sized(vec2(40.0, 38.0), button);
+                        if i == 0 && !ui.memory(|m| m.focused().is_some_and(|id| id == response.id)) && just_opened(ui)
+                        {
+                            response.request_focus();
+                        }
+                        let name = emojis::get(emoji).map_or(emoji, |e| e.name());
+                        if response.on_hover_text(name).clicked() {
+                            commands.push(Command::Say(emoji.to_owned()));
+                            state.react = false;
+                        }
+                    }
+                });
+            });
+        },
+    );
+}
+
+/// Whether nothing has the keyboard yet.
+fn just_opened(ui: &egui::Ui) -> bool {
+    ui.memory(|m| m.focused().is_none())
+}
+
+/// Asks the last one here whether the conference shall end.
+pub fn last(
+    context: &Context,
+    control: Option<Rect>,
+    toolbar: Rect,
+    state: &mut State,
+    look: Look,
+    commands: &mut Vec<Command>,
+) {
+    let at = above(control, toolbar, 320.0);
+    let w = look.words;
+    Area::new(Id::new("last")).order(Order::Foreground).pivot(Align2::CENTER_BOTTOM).fixed_pos(at).show(
+        context,
+        |ui| {
+            panel(look).show(ui, |ui| {
+                ui.set_max_width(300.0);
+                ui.label(RichText::new(w.last_title).strong());
+                ui.label(RichText::new(w.last_text).color(look.colours.text_weak));
+                ui.add_space(6.0);
+                ui.horizontal(|ui| {
+                    let end = Button::new(RichText::new(w.end).color(theme::ON_DARK)).fill(theme::OFF);
+                    let end = ui.add(end);
+                    if just_opened(ui) {
+                        end.request_focus();
+                    }
+                    if end.clicked() {
+                        commands.push(Command::Leave);
+                    }
+                    if ui.button(w.stay).clicked() {
+                        state.leaving = false;
+                    }
+                });
+            });
+        },
+    );
+}

@@ -1,0 +1,253 @@
+//! The settings panel: devices, network, looks. What is chosen holds at once where it can, and is kept for next time.
+
+use egui::{Align, Button, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
+
+use crate::conference::view::{Command, View};
+use crate::ui::devices::{Choice, Devices, Lists};
+use crate::ui::icons::{self, Icon};
+use crate::ui::look::{Look, Preferences};
+use crate::ui::state::State;
+use crate::ui::words::{Language, fill};
+
+/// A setting to be kept: its key and value, as the file has them.
+pub type Setting = (&'static str, String);
+
+/// Sizes of text, percent.
+const SIZES: [u16; 7] = [75, 100, 125, 150, 175, 200, 300];
+
+/// What the panel remembers.
+#[derive(Default)]
+pub struct Panel {
+    lists: Lists,
+    was_open: bool,
+    kept: Option<Result<String, String>>,
+    quality: Option<u8>,
+    interface: Option<String>,
+    version: u64,
+}
+
+/// The settings that differ between two preferences.
+pub fn changed(before: Preferences, now: Preferences) -> Vec<Setting> {
+    let mut all = Vec::new();
+    let mut add = |differs: bool, key, value: &str| {
+        if differs {
+            all.push((key, value.to_owned()));
+        }
+    };
+    add(before.light != now.light, "theme", if now.light { "light" } else { "dark" });
+    add(before.language != now.language, "language", now.language.code());
+    add(before.crop != now.crop, "fill_tiles", if now.crop { "true" } else { "false" });
+    let scale = now.text_percent.map_or("0.0".to_owned(), |percent| format!("{:.2}", f32::from(percent) / 100.0));
+    add(before.text_percent != now.text_percent, "scale", &scale);
+    all
+}
+
+impl Panel {
+    /// Where devices are listed.
+    pub fn set_devices(&mut self, lists: Lists) {
+        self.lists = lists;
+    }
+
+    /// What the settings are as far as only the next conference has them.
+    pub fn set_next(&mut self, quality: u8, interface: &str) {
+        (self.quality, self.interface) = (Some(quality), Some(interface.to_owned()));
+    }
+
+    /// Where settings are kept, or why not.
+    pub fn kept(&mut self, outcome: Result<String, String>) {
+        self.kept = Some(outcome);
+        self.version += 1;
+    }
+
+    /// Lists devices whenever the panel opens.
+    pub fn look_for_devices(&mut self, open: bool) {
+        if open && !self.was_open {
+            self.lists.refresh();
+        }
+        self.was_open = open;
+        self.lists.take();
+    }
+
+    /// Another number when the panel would look different.
+    pub fn version(&self) -> u64 {
+        self.version + self.lists.version()
+    }
+
+    /// Draws the panel; whether it is to be closed.
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        place: Rect,
+        view: &View,
+        state: &mut State,
+        commands: &mut Vec<Command>,
+        settings: &mut Vec<Setting>,
+    ) -> bool {
+        let look = state.preferences.look();
+        let w = look.words;
+        let mut child = ui.new_child(UiBuilder::new().max_rect(place.shrink2(vec2(10.0, 8.0))).id_salt("settings"));
+        let ui = &mut child;
+        let mut closes = false;
+        ui.allocate_ui(vec2(ui.available_width(), 30.0), |ui| {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                closes = icons::button(ui, Icon::Close, w.close, true, look.colours).clicked();
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.label(RichText::new(w.settings).strong()));
+            });
+        });
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            ui.set_max_width(ui.available_width() - 12.0);
+            ui.spacing_mut().item_spacing.y = 6.0;
+            heading(ui, w.devices);
+            self.devices(ui, view, look, commands, settings);
+            heading(ui, w.appearance);
+            appearance(ui, &mut state.preferences, look);
+            heading(ui, w.network);
+            self.next_time(ui, look, settings);
+            ui.add_space(8.0);
+            match &self.kept {
+                None => {}
+                Some(Ok(place)) => weak(ui, &fill(w.saved_in, &[place]), look),
+                Some(Err(why)) => {
+                    let text = RichText::new(format!("! {}", fill(w.not_saved, &[why]))).color(look.colours.warning);
+                    ui.add(Label::new(text).wrap());
+                }
+            }
+        });
+        closes
+    }
+
+    fn devices(
+        &mut self,
+        ui: &mut Ui,
+        view: &View,
+        look: Look,
+        commands: &mut Vec<Command>,
+        settings: &mut Vec<Setting>,
+    ) {
+        let w = look.words;
+        let none = Devices::default();
+        let known = self.lists.known().unwrap_or(&none);
+        if self.lists.known().is_none() {
+            weak(ui, w.looking_for_devices, look);
+        }
+        let used = &view.devices;
+        for (key, title, current, test, devices) in [
+            ("camera", w.camera, &used.camera, Some(w.test_picture), &known.cameras),
+            ("microphone", w.microphone, &used.microphone, Some(w.test_voice), &known.microphones),
+            ("speaker", w.speaker, &used.speaker, None, &known.speakers),
+        ] {
+            if let Some(value) = choose(ui, key, title, current, &choices(test, devices, look)) {
+                commands.push(match key {
+                    "camera" => Command::UseCamera(value.clone()),
+                    "microphone" => Command::UseMicrophone(value.clone()),
+                    _ => Command::UseSpeaker(value.clone()),
+                });
+                settings.push((key, value));
+            }
+        }
+    }
+
+    fn next_time(&mut self, ui: &mut Ui, look: Look, settings: &mut Vec<Setting>) {
+        let w = look.words;
+        let mut interfaces = vec![Choice { value: String::new(), label: w.automatic.to_owned() }];
+        interfaces.extend(self.lists.known().map(|known| known.interfaces.clone()).unwrap_or_default());
+        let current = self.interface.clone().unwrap_or_default();
+        if let Some(value) = choose(ui, "interface", w.interface, &current, &interfaces) {
+            settings.push(("interface", value.clone()));
+            self.interface = Some(value);
+        }
+        let mut quality = self.quality.unwrap_or(65);
+        ui.label(w.quality);
+        ui.spacing_mut().slider_width = 180.0;
+        let slider = ui.add(Slider::new(&mut quality, 20..=95));
+        self.quality = Some(quality);
+        // A drag is kept once, when it ends.
+        if slider.drag_stopped() || (slider.changed() && !slider.dragged()) {
+            settings.push(("quality", quality.to_string()));
+        }
+        weak(ui, w.next_time, look);
+    }
+}
+
+/// What may be chosen: any, none, simulated, and those of the machine.
+pub fn choices(test: Option<&str>, devices: &[Choice], look: Look) -> Vec<Choice> {
+    let choice = |value: &str, label: &str| Choice { value: value.into(), label: label.into() };
+    let mut all = vec![choice("auto", look.words.automatic), choice("none", look.words.none)];
+    all.extend(test.map(|label| choice("test", label)));
+    all.extend(devices.iter().cloned());
+    all
+}
+
+/// A box to choose from; the value if another one was chosen.
+pub fn choose(ui: &mut Ui, key: &str, title: &str, current: &str, choices: &[Choice]) -> Option<String> {
+    let mut chosen = None;
+    let label = choices.iter().find(|c| c.value == current).map_or(current, |c| c.label.as_str());
+    let title = ui.label(title);
+    let width = ui.available_width() - 8.0;
+    let response = ComboBox::from_id_salt(key).width(width).truncate().selected_text(label).show_ui(ui, |ui| {
+        for choice in choices {
+            if ui.selectable_label(choice.value == current, &choice.label).clicked() {
+                chosen = Some(choice.value.clone());
+            }
+        }
+    });
+    response.response.labelled_by(title.id);
+    chosen.filter(|value| value != current)
+}
+
+fn heading(ui: &mut Ui, text: &str) {
+    ui.add_space(6.0);
+    ui.label(RichText::new(text).heading());
+}
+
+fn weak(ui: &mut Ui, text: &str, look: Look) {
+    ui.add(Label::new(RichText::new(text).size(12.5).color(look.colours.text_weak)).wrap());
+}
+
+fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
+    let w = look.words;
+    ui.label(w.theme);
+    ui.horizontal(|ui| {
+        for (light, text) in [(false, w.theme_dark), (true, w.theme_light)] {
+            if ui.radio(preferences.light == light, text).clicked() {
+                preferences.light = light;
+            }
+        }
+    });
+    ui.label(w.language);
+    ui.horizontal(|ui| {
+        for language in Language::ALL {
+            if ui.radio(preferences.language == language, language.own_name()).clicked() {
+                preferences.language = language;
+            }
+        }
+    });
+    let percent = |size: u16| Choice { value: size.to_string(), label: format!("{size} %") };
+    let mut sizes = vec![Choice { value: String::new(), label: w.follows_screen.to_owned() }];
+    sizes.extend(SIZES.map(percent));
+    let current = preferences.text_percent.map_or(String::new(), |size| size.to_string());
+    if let Some(value) = choose(ui, "text size", w.text_size, &current, &sizes) {
+        preferences.text_percent = value.parse().ok();
+    }
+    ui.checkbox(&mut preferences.crop, w.crop);
+}
+
+/// A button that asks to be pressed.
+pub fn accented(text: &str, look: Look) -> Button<'_> {
+    Button::new(RichText::new(text).color(look.colours.on_accent)).fill(look.colours.accent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_and_nothing_else_is_kept() {
+        let before = Preferences::default();
+        assert_eq!(changed(before, before), []);
+        let now = Preferences { light: true, language: Language::Chinese, crop: true, text_percent: Some(125) };
+        let keys = |all: Vec<Setting>| all.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
+        assert_eq!(keys(changed(before, now)), ["theme=light", "language=zh", "fill_tiles=true", "scale=1.25"]);
+        assert_eq!(keys(changed(now, before)), ["theme=dark", "language=en", "fill_tiles=false", "scale=0.0"]);
+    }
+}

@@ -1,0 +1,195 @@
+//! What the window itself remembers, and what its controls and keys ask for.
+
+use egui::{Event, Key, Modifiers, Ui};
+
+use crate::conference::view::{Command, View};
+use crate::ui::look::Preferences;
+
+/// A panel beside the stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Panel {
+    /// What is said.
+    Chat,
+    /// Who is here.
+    People,
+    /// How it all is set up.
+    Settings,
+}
+
+/// What the window itself remembers: which panels are open, who stands where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The panel that is open.
+    pub panel: Option<Panel>,
+    /// The statistics are open.
+    pub statistics: bool,
+    /// The list of keys is open.
+    pub help: bool,
+    /// The emoji for everybody are open.
+    pub react: bool,
+    /// It is asked whether the last one here wants to leave.
+    pub leaving: bool,
+    /// Whoever talks stands large.
+    pub speaker: bool,
+    /// Who stands large whoever talks.
+    pub pinned: Option<u64>,
+    /// Who fills the window.
+    pub full: Option<u64>,
+    /// Page of people shown, from 0.
+    pub page: usize,
+    /// Pages there are.
+    pub pages: usize,
+    /// The microphone is on as long as Space is held.
+    pub held: bool,
+    /// What the user chose.
+    pub preferences: Preferences,
+}
+
+/// What a control asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Microphone off or on.
+    Mute,
+    /// Camera off or on.
+    Camera,
+    /// Hand up or down.
+    Hand,
+    /// Emoji for everybody.
+    React,
+    /// A panel open or closed.
+    Panel(Panel),
+    /// Everybody alike, or whoever talks large.
+    Arrange,
+    /// Statistics.
+    Statistics,
+    /// List of keys.
+    Help,
+    /// Out.
+    Leave,
+    /// A page back.
+    Back,
+    /// A page on.
+    Forward,
+}
+
+/// Whether somebody at this machine takes part; otherwise it only watches.
+pub fn has_me(view: &View) -> bool {
+    view.people.iter().any(|p| p.me)
+}
+
+/// Whether the conference ends when one leaves.
+fn is_last(view: &View) -> bool {
+    view.people.len() == 1 && has_me(view) && view.elapsed_s > 0
+}
+
+/// Does what a control or a key asks for.
+pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    let me = has_me(view);
+    match action {
+        Action::Mute if me && view.has_microphone => commands.push(Command::Mute(!view.muted)),
+        Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
+        Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
+        Action::Mute | Action::Camera | Action::Hand => {}
+        Action::React => state.react = !state.react,
+        Action::Panel(panel) => state.panel = (state.panel != Some(panel)).then_some(panel),
+        Action::Arrange => {
+            // From a pinned picture the way leads back to everybody.
+            state.speaker = !(state.speaker || state.pinned.is_some());
+            (state.pinned, state.full, state.page) = (None, None, 0);
+        }
+        Action::Statistics => state.statistics = !state.statistics,
+        Action::Help => state.help = !state.help,
+        Action::Leave if is_last(view) && !state.leaving => state.leaving = true,
+        Action::Leave => commands.push(Command::Leave),
+        Action::Back => state.page = state.page.saturating_sub(1),
+        Action::Forward => state.page = (state.page + 1).min(state.pages.saturating_sub(1)),
+    }
+}
+
+/// Closes one thing, the uppermost first; whether there was any.
+fn close(state: &mut State) -> bool {
+    let open = [&mut state.leaving, &mut state.help, &mut state.react];
+    if let Some(first) = open.into_iter().find(|open| **open) {
+        *first = false;
+    } else if state.full.is_some() {
+        state.full = None;
+    } else if state.statistics {
+        state.statistics = false;
+    } else if state.panel.is_some() {
+        state.panel = None;
+    } else {
+        return false;
+    }
+    true
+}
+
+/// Keys that work wherever the focus is, and those that work unless one types.
+pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    let context = ui.ctx();
+    let types = context.text_edit_focused();
+    let focused = context.memory(|m| m.focused().is_some());
+    let events = context.input(|i| i.events.clone());
+    for event in events {
+        let action = match event {
+            Event::Text(text) if text == "?" && !types => Some(Action::Help),
+            Event::WindowFocused(false) => {
+                hold(false, view, state, commands);
+                None
+            }
+            Event::Key { key: Key::Space, pressed, modifiers, .. } if modifiers.is_none() && !types => {
+                if !focused || !pressed {
+                    hold(pressed, view, state, commands);
+                }
+                None
+            }
+            Event::Key { key: Key::Escape, pressed: true, repeat: false, .. } => {
+                // With the focus on something, the first press only leaves that.
+                if !types && close(state) {
+                    context.request_repaint();
+                }
+                None
+            }
+            Event::Key { key, pressed: true, repeat: false, modifiers, .. } => action_of(key, modifiers, types),
+            _ => None,
+        };
+        if let Some(action) = action {
+            act(action, view, state, commands);
+            context.request_repaint();
+        }
+    }
+}
+
+/// Space pressed or released: the microphone is on meanwhile.
+fn hold(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    if pressed == state.held || (pressed && !(view.muted && view.has_microphone && has_me(view))) {
+        return;
+    }
+    state.held = pressed;
+    commands.push(Command::Mute(!pressed));
+}
+
+fn action_of(key: Key, modifiers: Modifiers, types: bool) -> Option<Action> {
+    if modifiers.command || modifiers.ctrl {
+        return (key == Key::Q).then_some(Action::Leave);
+    }
+    if key == Key::F1 {
+        return Some(Action::Help);
+    }
+    if modifiers.alt || types {
+        return None;
+    }
+    match key {
+        Key::M => Some(Action::Mute),
+        Key::V => Some(Action::Camera),
+        Key::H => Some(Action::Hand),
+        Key::E => Some(Action::React),
+        Key::C => Some(Action::Panel(Panel::Chat)),
+        Key::P => Some(Action::Panel(Panel::People)),
+        Key::O => Some(Action::Panel(Panel::Settings)),
+        Key::G => Some(Action::Arrange),
+        Key::S => Some(Action::Statistics),
+        Key::PageUp => Some(Action::Back),
+        Key::PageDown => Some(Action::Forward),
+        _ => None,
+    }
+}
