@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn fields_are_checked_at_their_edges() {
         type Change = fn(&mut Announcement);
-        let rows: [(&str, Change, bool); 9] = [
+        let rows: [(&str, Change, bool); 10] = [
             ("title of 96 bytes", |a| a.title = "x".repeat(96), true),
             ("title of 97 bytes", |a| a.title = "x".repeat(97), false),
             ("id of 15 bytes", |a| a.conference.truncate(15), false),
