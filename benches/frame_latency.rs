@@ -128,6 +128,7 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
                 ssrc: Some(n),
                 offset: ClockOffset::unknown(),
                 opener: None,
+                repair: None,
                 sink,
             };
             receiver.subscribe(subscription).expect("joined");
@@ -170,6 +171,7 @@ fn send(
         seed: n.into(),
         master: None,
         position: Arc::default(),
+        repair: None,
     };
     let stats = Arc::new(VideoSendStats::default());
     let egress = Egress { socket, destination };

@@ -12,7 +12,7 @@
 //!                 network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
-//!                 door.rs = who may be here, as people decide and see it
+//!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen
 //! 3 pipeline      one file = one thread role
 //! 2 protocol      state machines without clock, socket, thread or chance; they take all of these as arguments
 //!   device        the only place that touches the operating system
@@ -29,9 +29,11 @@
 //! tiles, offers, losses > a layer for each tile > join the group, Interest > sender        conference::watching
 //! reports, share of the rate, own load > quality, rate, size of `full`                     conference::adjusting
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
+//! missing > request > [repair port] > parity, or a voice's packets again > rebuilt   protocol::repair, pipeline::repair
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
 //! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
+//! probes and answers in clear > protocol::doctor > findings, with what mends them    pipeline::doctor, cli::doctor
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
 //! interface, arrivals, what senders say > groups joined again, sockets renewed            conference::network
@@ -45,11 +47,12 @@
 //! # Threads of one participant
 //! ```text
 //! main           window, or headless loop      director      starts, stops and directs the others
-//! control        discovery, roster, chat       receive       all media sockets, reassembly
+//! control        discovery, roster, chat       receive       all media sockets, reassembly, repair both ways
 //! decode-1..2    pictures into slots           audio-receive mix to the speaker
 //! camera         opened, read and dropped there; newest frame wins
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
+//! doctor         for seconds: why somebody is not seen
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

@@ -24,6 +24,29 @@ pub const JPEG_FRAME_BYTES_MAX: usize = 2 << 20;
 /// Frames of one stream that may be in assembly at once.
 pub const FRAMES_IN_ASSEMBLY_MAX: usize = 3;
 
+/// Frames whose packets a sender keeps for repair: those of 50 ms at 60 a second.
+pub const REPAIR_FRAMES_KEPT_MAX: usize = 4;
+/// Share of a stream's packets that its repair may add.
+pub const REPAIR_SHARE_PERCENT_MAX: usize = 25;
+/// Repair packets a stream may send at once, after a time without any.
+pub const REPAIR_BURST_PACKETS_MAX: usize = 64;
+/// Receivers of a stream up to which each asks for repair at once.
+pub const REPAIR_UNSPACED_MAX: usize = 4;
+/// Requests for repair of one frame that one receiver sends.
+pub const REPAIR_ROUNDS_MAX: u32 = 3;
+/// Datagrams on repair ports that are opened per second from one source, and from all together.
+pub const REPAIR_WORK_PER_SOURCE_MAX: u32 = 1_000;
+/// See [`REPAIR_WORK_PER_SOURCE_MAX`].
+pub const REPAIR_WORK_PER_S_MAX: u32 = 8_000;
+/// Packets of a voice that its sender keeps to send them again.
+pub const VOICE_PACKETS_KEPT_MAX: usize = 16;
+/// Packets of a voice asked for in one request, and missed at a time.
+pub const VOICE_ASKED_AT_ONCE_MAX: usize = 8;
+/// Packets of a voice sent again per second on request.
+pub const VOICE_REPEATS_PER_S_MAX: u32 = 50;
+/// Receivers who report loss above which parity is sent before it is asked for.
+pub const REPAIR_AHEAD_REPORTERS_MIN: usize = 8;
+
 /// Longest Opus packet duration (RFC 6716 section 2.1.4).
 pub const OPUS_PACKET_MS_MAX: usize = 120;
 /// Largest Opus packet accepted (RFC 6716 section 3.2.1: 1275 bytes a frame; one frame a packet is sent here).
@@ -102,6 +125,8 @@ pub const RELAYED_MAX: usize = 12;
 pub const CONTROL_COPIES_MAX: usize = DIRECT_COPIES_MAX + RELAYED_MAX;
 /// Sessions heard of that have not yet proved to be there now.
 pub const ARRIVALS_MAX: usize = 256;
+/// Members a second that are asked who they are, because a beacon of theirs spoke of one that was not heard.
+pub const BRIEF_QUESTIONS_PER_S_MAX: u32 = 2;
 /// Joins answered by one beacon.
 pub const JOIN_ANSWERS_MAX: usize = 32;
 /// Signed messages looked at per second from one session.
@@ -190,6 +215,19 @@ pub const HISTORY_LINES_MAX: usize = 20_000;
 pub const HISTORY_BYTES_MAX: u64 = 64 << 20;
 /// Conferences whose history is kept on disk.
 pub const HISTORY_CONFERENCES_MAX: usize = 64;
+
+/// Answers to the probes of one doctor per second, and to those of all.
+pub const PROBE_ANSWERS_PER_RUN_MAX: u32 = 200;
+/// See [`PROBE_ANSWERS_PER_RUN_MAX`].
+pub const PROBE_ANSWERS_PER_S_MAX: u32 = 600;
+/// Doctors whose probes are counted apart.
+pub const PROBE_RUNS_MAX: usize = 16;
+/// Members of a conference who answer a probe that goes to all.
+pub const PROBE_CROWD_MAX: usize = 32;
+/// Others whose answers a doctor keeps.
+pub const PROBE_PEERS_MAX: usize = 64;
+/// Bytes of another program's report that is read (`nft -j list ruleset`).
+pub const SYSTEM_REPORT_BYTES_MAX: usize = 4 << 20;
 
 /// Tiles shown at once; more people go to further pages.
 pub const TILES_MAX: usize = 49;

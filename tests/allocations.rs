@@ -24,7 +24,7 @@ use roundtable::pipeline::tap;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
 use roundtable::protocol::keys::{Identity, Secret};
-use roundtable::protocol::roster::{Role, StreamInfo};
+use roundtable::protocol::roster::{RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
 use roundtable::protocol::srtp::{MASTER_BYTES, Protector, Unprotector};
 use roundtable::time::{NtpTime, Timestamp};
@@ -97,7 +97,8 @@ fn pictures() -> u64 {
     let receiver = Receiver::start(&interface, &clock, 2, Box::new(AudioQueue::default())).expect("a thread");
     let sink = Sink::Video { slot: slot.clone(), stats, true_size: None };
     let (source, ssrc) = (Some(egress.socket.local_addr()), Some(7));
-    let subscription = Subscription { key: 1, rtp, source, ssrc, offset: ClockOffset::unknown(), opener: None, sink };
+    let subscription =
+        Subscription { key: 1, rtp, source, ssrc, offset: ClockOffset::unknown(), opener: None, repair: None, sink };
     receiver.subscribe(subscription).expect("joined");
     let config = StreamConfig {
         ssrc: 7,
@@ -111,6 +112,7 @@ fn pictures() -> u64 {
         seed: 1,
         master: None,
         position: Arc::default(),
+        repair: None,
     };
     let mut outgoing =
         OutgoingVideo::new(config, egress, &clock, Arc::<VideoSendStats>::default()).expect("an encoder");
@@ -182,7 +184,7 @@ fn voices() -> u64 {
     let receiver = Receiver::start(&interface, &clock, 1, Box::new(queue)).expect("a thread");
     let offset = ClockOffset::unknown();
     receiver
-        .subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener: None, sink: Sink::Audio })
+        .subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener: None, repair: None, sink: Sink::Audio })
         .expect("joined");
     let config = audio_send::Config {
         microphone: MicrophoneSpec::Test,
@@ -196,6 +198,7 @@ fn voices() -> u64 {
         name: "Ada".into(),
         master: None,
         position: Arc::default(),
+        repair: None,
         muted: false,
     };
     let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");
@@ -252,6 +255,7 @@ impl Pair {
             fps_milli: 30_000,
             position: 0,
             active: false,
+            repair: RepairInfo::default(),
         };
         let streams = [stream(StreamKind::Audio), stream(StreamKind::Video(Layer::Full))];
         let mut out = [Outputs::default(), Outputs::default()];

@@ -43,6 +43,7 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("nokhwa", 1),
     ("opus", 1),
     ("quinn_udp", 2),
+    ("reed_solomon_simd", 1),
     ("rubato", 1),
     ("rusqlite", 1),
     ("turbojpeg", 1),

@@ -113,6 +113,7 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddr) -> Vec<S
             ssrc: None,
             offset: ClockOffset::unknown(),
             opener: None,
+            repair: None,
             sink,
         })
         .expect("joined");
@@ -213,6 +214,7 @@ fn check_receiver(
         seed: 1,
         master: master.map(|master| Zeroizing::new(*master)),
         position: Arc::clone(&position),
+        repair: None,
     };
     let egress = Egress { socket: Arc::new(socket), destination };
     let mut outgoing = OutgoingVideo::new(config, egress, &clock, Arc::default()).expect("an encoder");

@@ -94,6 +94,7 @@ fn stream(quality: u8) -> StreamConfig {
         seed: 1,
         master: None,
         position: Arc::default(),
+        repair: None,
     }
 }
 
@@ -108,7 +109,10 @@ impl Shown {
         let offset = ClockOffset::unknown();
         offset.set(Some(0));
         let sink = Sink::Video { slot: slot.clone(), stats: stats.clone(), true_size };
-        (Self { slot, stats }, Subscription { key: 7, rtp, source: None, ssrc: Some(SSRC), offset, opener: None, sink })
+        (
+            Self { slot, stats },
+            Subscription { key: 7, rtp, source: None, ssrc: Some(SSRC), offset, opener: None, repair: None, sink },
+        )
     }
 
     #[track_caller]
@@ -362,7 +366,16 @@ fn voices_reach_their_sink_under_their_own_key_until_unsubscribed() {
         let rtp = lan.group(8 + key as u8);
         let offset = ClockOffset::unknown();
         receiver
-            .subscribe(Subscription { key, rtp, source: None, ssrc: None, offset, opener: None, sink: Sink::Audio })
+            .subscribe(Subscription {
+                key,
+                rtp,
+                source: None,
+                ssrc: None,
+                offset,
+                opener: None,
+                repair: None,
+                sink: Sink::Audio,
+            })
             .expect("joined");
         let mut packet = vec![0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, key as u8];
         packet.resize(20 + key as usize, 1);

@@ -37,6 +37,7 @@ enum Request {
     Refuse { who: String },
     Moderator { who: String, on: bool },
     Owner { who: String },
+    Doctor { who: Option<String> },
     Pause {},
     Leave {},
 }
@@ -63,6 +64,7 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Refuse { who }) => Ok(Command::Door(Decision::Refuse(who))),
         Ok(Request::Moderator { who, on }) => Ok(Command::Door(Decision::Moderator(who, on))),
         Ok(Request::Owner { who }) => Ok(Command::Door(Decision::HandOver(who))),
+        Ok(Request::Doctor { who }) => Ok(Command::Doctor(who)),
         Ok(Request::Pause {}) => Ok(Command::Pause),
         Ok(Request::Leave {}) => Ok(Command::Leave),
         Err(e) => Err(format!("not understood: {e}")),
@@ -239,6 +241,7 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Unheard { id, .. } => Line::Unheard { id },
         Event::Notice { text, .. } => Line::Notice { text },
         Event::Door { news, text } => door_line(news, text),
+        Event::Doctor { about, report } => return Some(super::doctor::event_line(about.as_deref(), report)),
     };
     Some(serde_json::to_string(&line).unwrap_or_default())
 }

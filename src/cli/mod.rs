@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod failure;
 pub mod history;
 pub mod invite;
@@ -38,6 +39,7 @@ Examples:
   roundtable join -                        join by the invite that is pasted or piped in
   roundtable                               list the conferences on this network and pick one
   roundtable join Standup --camera none    join without a camera
+  roundtable doctor                        find out why it does not work
   roundtable chat Standup                  join in the terminal, to read and write
   roundtable tap Ada --sdp ada.sdp         play somebody's stream: ffplay -protocol_whitelist file,udp,rtp ada.sdp
 
@@ -123,6 +125,9 @@ enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Find out why a conference does not work here, and what mends it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Options),
     /// Print the SDP of somebody's streams, for ffplay, GStreamer or VLC
     #[command(
         after_help = "Example:\n  roundtable sdp Ada > ada.sdp &\n  ffplay -protocol_whitelist file,udp,rtp ada.sdp"
@@ -281,6 +286,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::Chat { title, plain, options }) => chat::run(title.as_deref(), plain, &options),
         Some(Subcommands::List { json, interface }) => list::run(json, interface),
         Some(Subcommands::Devices { json }) => devices::run(json),
+        Some(Subcommands::Doctor(options)) => doctor::run(&options),
         Some(Subcommands::Sdp(options)) => sdp::run(&options),
         Some(Subcommands::History(options)) => history::run(&options),
         Some(Subcommands::Tap(options)) => tap::run(&options),

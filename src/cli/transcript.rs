@@ -6,6 +6,7 @@
 //! What others wrote is shown without control characters and marks that turn the direction of writing, and its further
 //! lines are indented: nobody can write into another's line or pass off a line as somebody else's.
 
+use super::doctor;
 use crate::conference::{Event, Message, PersonState};
 use crate::device::clock::{self, Clock, LocalTime};
 use crate::protocol::roster::names;
@@ -90,6 +91,9 @@ impl Transcript {
                 Some(self.note_at(r.at, &text))
             }
             Event::Unheard { text, .. } => Some(self.note(&format!("nobody could receive: {text}"))),
+            Event::Doctor { about, report } => {
+                Some(doctor::lines(report, about.as_deref()).iter().map(|line| self.note(line)).collect())
+            }
             _ => self.news.of(event).map(|text| self.note(&text)),
         }
     }

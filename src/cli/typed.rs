@@ -8,13 +8,15 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
                     /moderator NAME [off] and /owner NAME for the owner; \
+                    /doctor examines the network, and /doctor NAME tells why that person is not seen; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 16] = [
+pub const COMMANDS: [&str; 17] = [
     "/admit",
     "/away",
     "/back",
+    "/doctor",
     "/hand",
     "/help",
     "/kick",
@@ -47,6 +49,8 @@ pub enum Typed<'a> {
     Away(bool),
     /// Who may be here.
     Door(Decision),
+    /// Examine the network.
+    Doctor(&'a str),
     /// Who is here?
     Who,
     /// What can be typed?
@@ -85,6 +89,8 @@ impl<'a> Typed<'a> {
             "/away" => Self::Away(true),
             "/back" => Self::Away(false),
             "/quit" => Self::Quit,
+            "/doctor" => Self::Doctor(""),
+            said if said.starts_with("/doctor ") => Self::Doctor(said[8..].trim()),
             // Never said to everybody because it came from a program.
             said if said.starts_with("/msg ") => Self::Whisper(said[5..].trim()),
             said if !by_hand => Self::Say(said),
@@ -121,6 +127,7 @@ impl<'a> Typed<'a> {
             Self::Hand(on) => Meaning::Ask(Command::Hand(on)),
             Self::Away(on) => Meaning::Ask(Command::Away(on)),
             Self::Door(decision) => Meaning::Ask(Command::Door(decision)),
+            Self::Doctor(name) => Meaning::Ask(Command::Doctor((!name.is_empty()).then(|| name.to_owned()))),
             Self::Who => Meaning::Answer(who(conference)),
             Self::Help => Meaning::Answer(HELP.to_owned()),
             Self::Quit => Meaning::Quit,
@@ -220,6 +227,8 @@ mod tests {
             ("/hand", Typed::Hand(true), Typed::Hand(true)),
             ("/hand down", Typed::Hand(false), Typed::Hand(false)),
             ("/back", Typed::Away(false), Typed::Away(false)),
+            ("/doctor", Typed::Doctor(""), Typed::Doctor("")),
+            ("/doctor  Bob (1)", Typed::Doctor("Bob (1)"), Typed::Doctor("Bob (1)")),
             ("/me waves", Typed::Say("/me waves"), Typed::Say("/me waves")),
             ("/var/log is full", Typed::Unknown("/var/log"), Typed::Say("/var/log is full")),
             ("//var/log is full", Typed::Say("/var/log is full"), Typed::Say("//var/log is full")),

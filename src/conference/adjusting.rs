@@ -9,11 +9,14 @@ use super::view::NoticeKind;
 use crate::pipeline::video_send::Tuning;
 use crate::protocol::adaptation::choice::Offer;
 use crate::protocol::adaptation::sender::{self, Seen, Sender, Setting};
-use crate::protocol::roster::Person;
+use crate::protocol::layers;
+use crate::protocol::roster::{Camera, Person};
 use crate::protocol::session::Reception;
 use crate::time::Timestamp;
 use crate::wire::{Layer, StreamKind};
 
+/// Megabits a second of `full` where many send, so that a gallery of all and one in full fit half a cable of 100.
+const CROWDED_MBIT: u32 = 18;
 /// Below this share of the time, in thousandths, a machine is not what keeps frames away.
 const IDLE_MILLI: u32 = 500;
 
@@ -56,7 +59,7 @@ impl Director {
             self.broken = false;
             return;
         };
-        let Some((_, native_milli)) = video.native else { return };
+        let Some((native, native_milli)) = video.native else { return };
         let camera = video.sender.camera_stats();
         let (frames, busy_ns) = (camera.frames.load(Relaxed), camera.busy_ns.load(Relaxed));
         let full = video.sender.stats().iter().find(|(layer, _)| *layer == Layer::Full);
@@ -74,19 +77,23 @@ impl Director {
             kept_milli: if busy_milli < IDLE_MILLI { 1_000 } else { kept as u32 },
         };
         let setting = self.adjusting.sender.see(now, seen);
-        self.set(&setting, native_milli);
+        let sixteenths = layers::least_reduced(native, setting.sixteenths);
+        self.set(&Setting { sixteenths, ..setting }, native_milli);
     }
 
     /// Bits a second that `full` may take.
     fn share(&self) -> u64 {
         let mbit = |megabits: u32| u64::from(megabits) * 1_000_000;
         let state = self.shared.state();
-        let (mut smaller, mut senders) = (0, 0);
+        let (mut smaller, mut senders, mut cameras) = (0, 0, 1);
         for other in state.people.here() {
             smaller += sent_bits(&other.person, Layer::Thumb) + sent_bits(&other.person, Layer::Medium);
             senders += usize::from(sent_bits(&other.person, Layer::Full) > 0);
+            cameras += usize::from(other.person.camera == Camera::On);
         }
-        let own_cap = self.receiver.interface().wireless.then(|| mbit(self.config.wifi_mbit));
+        let wireless = self.receiver.interface().wireless.then(|| mbit(self.config.wifi_mbit));
+        let crowded = (cameras > layers::MANY_SENDERS).then_some(CROWDED_MBIT).map(mbit);
+        let own_cap = wireless.into_iter().chain(crowded).min();
         sender::share(mbit(self.config.conference_mbit), smaller, senders + 1, own_cap)
     }
 

@@ -37,6 +37,7 @@ impl Director {
             name: self.config.name.clone(),
             master: self.master(ssrc),
             position: Arc::clone(&self.audio_position),
+            repair: Some(self.redundancy_of(ssrc)),
             muted,
         };
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
@@ -106,7 +107,7 @@ impl Director {
             (true, true) => Microphone::Muted,
             (true, false) => Microphone::On,
         }));
-        let info = StreamInfo::voice(ssrc);
+        let info = StreamInfo { repair: self.repairs.info(StreamKind::Audio), ..StreamInfo::voice(ssrc) };
         self.announce_voice(works.then_some(info));
         if let Some((kind, text)) = self.microphone.of(&event) {
             self.say(kind, text);
@@ -135,8 +136,12 @@ impl Director {
         if let Some((_, sender)) = self.audio.take() {
             let ssrc = source(&self.streams, StreamKind::Audio).unwrap_or_else(|| self.random.next_u64() as u32);
             let (first_sequence, master) = (self.random.next_u64() as u16, self.master(ssrc));
-            sender.stream(NextStream { ssrc, first_sequence, master, position: Arc::clone(&self.audio_position) });
+            let repair = Some(self.redundancy_of(ssrc));
+            let position = Arc::clone(&self.audio_position);
+            sender.stream(NextStream { ssrc, first_sequence, master, position, repair });
             self.audio = Some((ssrc, sender));
+            let repair = self.repairs.info(StreamKind::Audio);
+            self.streams.iter_mut().filter(|s| s.kind == StreamKind::Audio).for_each(|s| s.repair = repair);
         }
         self.renew_pictures();
         self.tell_streams();

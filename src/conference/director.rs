@@ -13,11 +13,13 @@ use crossbeam_channel::{Receiver, Sender, select};
 use super::adjusting::Adjusting;
 use super::chat::Lines;
 use super::config::Config;
+use super::doctor::Examination;
 use super::door::Knocks;
 use super::entry::Ready;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::network::Network;
+use super::repair::Repairs;
 use super::sending::OwnVideo;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
@@ -60,6 +62,7 @@ pub struct Director {
     pub(super) voices: AudioReceiver,
     pub(super) follows: Follows,
     pub(super) network: Network,
+    pub(super) repairs: Repairs,
     /// Keys of everybody's streams in a protected conference.
     pub(super) keys: Option<EpochKeys>,
     pub(super) me: ParticipantId,
@@ -96,6 +99,7 @@ pub struct Director {
     pub(super) camera_told: bool,
     speaker: Troubles,
     pub(super) microphone: Troubles,
+    pub(super) examination: Examination,
     _kept: identity::Identity,
 }
 
@@ -133,6 +137,7 @@ impl Director {
             entrance: ready.entrance,
         })?;
         let sid = control.sid();
+        receiver.feedback(&ready.socket, &ready.sealing, sid);
         let mut director = Self {
             cname: ready.cname,
             shared,
@@ -147,6 +152,7 @@ impl Director {
             voices,
             follows: Follows::default(),
             network: Network::new(ready.interface, config.interface.is_some()),
+            repairs: Repairs::default(),
             keys: ready.keys,
             me: ready.id,
             sid,
@@ -171,6 +177,7 @@ impl Director {
             camera_told: false,
             speaker: Troubles::speaker(),
             microphone: Troubles::microphone(),
+            examination: Examination::default(),
             _kept: ready.kept,
         };
         director.control.send(control::Command::Direct(director.receiver.direct_port()));
@@ -207,6 +214,7 @@ impl Director {
                     Ok(Command::Reply(line, text)) => self.speak(text, Some(&line)),
                     Ok(Command::React(line, emoji)) => self.react(emoji, &line),
                     Ok(Command::Door(decision)) => self.decide(&decision),
+                    Ok(Command::Doctor(about)) => self.examine(about),
                     Ok(Command::Leave) | Err(_) => break,
                 },
                 recv(happened) -> event => match event {
@@ -433,8 +441,10 @@ impl Director {
         if self.follows.again(now) {
             self.follow_all();
         }
+        self.examined();
         if now.since(self.rolled) >= SECOND {
             self.roll(now);
+            self.suspect(now);
         }
     }
 

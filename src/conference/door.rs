@@ -153,6 +153,7 @@ impl Director {
                 self.door_news(DoorNews::Removed { name, id: id.to_string(), by }, &text);
             }
             DoorEvent::Epoch { keys, sid, streams } => {
+                self.receiver.feedback(&self.socket, &keys, sid);
                 if self.keys.is_some() {
                     self.keys = Some(keys);
                 }

@@ -36,6 +36,8 @@ pub struct Ready {
     pub entrance: Entrance,
     /// Keys of the streams; `None` in an open conference, whose streams any program may play.
     pub keys: Option<EpochKeys>,
+    /// What requests for repair are sealed with, in open conferences too.
+    pub sealing: EpochKeys,
     /// Addresses.
     pub plan: Plan,
     /// Participants announced; 0 for a new conference.
@@ -131,11 +133,13 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     notices.extend(of_past.map(|text| (NoticeKind::Warning, text)));
     let cname = roster::person::cname(&identity.id(), interface.addr);
     let socket = Arc::new(UdpSocket::unicast(&interface, plan.ttl)?);
+    let sealing = EpochKeys::of(conference, &secret, entrance.epoch, &[]);
     Ok(Ready {
         title,
         open,
         conference,
-        keys: (!open).then(|| EpochKeys::of(conference, &secret, entrance.epoch, &[])),
+        keys: (!open).then(|| sealing.clone()),
+        sealing,
         entrance,
         secret,
         plan,

@@ -9,6 +9,7 @@
 //! window never waits for them.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -19,10 +20,10 @@ use super::tap::Taps;
 use crate::device::sound::SpeakerSpec;
 use crate::limits::SLOTS_MAX;
 use crate::pipeline::audio_receive::TalkerStats;
-use crate::pipeline::receive::{ClockOffset, Sink, Subscription};
+use crate::pipeline::receive::{ClockOffset, RepairSource, Sink, Subscription};
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::VideoStats;
-use crate::protocol::roster::StreamInfo;
+use crate::protocol::roster::{RepairInfo, StreamInfo};
 use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
@@ -58,6 +59,8 @@ struct Opening {
     /// Participant and session, which the keys of their streams follow from.
     of: (ParticipantId, u64),
     video: Option<(Layer, Received, StreamInfo)>,
+    /// Where both are repaired.
+    repairs: [Option<SocketAddr>; 2],
     voice: Option<(Received, StreamInfo)>,
     picture: Arc<PictureSlot>,
     offset: ClockOffset,
@@ -74,7 +77,8 @@ struct Opened {
 pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
     let address = other.person.stream_address(plan, kind)?;
-    Some((Received { address, source: other.person.address, ssrc: stream.ssrc }, *stream))
+    let received = Received { address, source: other.person.address, ssrc: stream.ssrc, repair: stream.repair.ssrc };
+    Some((received, *stream))
 }
 
 impl Director {
@@ -141,7 +145,10 @@ impl Director {
         }
         let (picture, offset) = (Arc::clone(&other.picture), other.offset.clone());
         let of = (other.person.id, other.person.sid);
-        Some(Opening { key: other.key, of, video, voice, picture, offset })
+        let repaired = |kind| other.person.repair_address(&state.plan, kind);
+        let picture_kind = video.as_ref().map(|(layer, ..)| StreamKind::Video(*layer));
+        let repairs = [picture_kind.and_then(repaired), repaired(StreamKind::Audio)];
+        Some(Opening { key: other.key, of, video, repairs, voice, picture, offset })
     }
 
     pub(super) fn again_after(&mut self, now: Timestamp) {
@@ -149,7 +156,7 @@ impl Director {
     }
 
     fn open(&mut self, now: Timestamp, opening: Opening) -> Opened {
-        let Opening { key, of, video, voice, picture, offset } = opening;
+        let Opening { key, of, video, repairs, voice, picture, offset } = opening;
         let mut opened = Opened::default();
         if let Some((layer, received, stream)) = video {
             let stats = Arc::new(VideoStats::default());
@@ -159,16 +166,18 @@ impl Director {
                 true_size: Some((stream.width as usize, stream.height as usize)),
             };
             let opener = self.opener(of, &stream);
+            let repair = self.repair_source(of, repairs[0], &stream);
             let key = stream_key(key, StreamKind::Video(layer));
-            if self.subscribe(now, key, &received, &offset, opener, sink) {
+            if self.subscribe(now, key, &received, &offset, (opener, repair), sink) {
                 opened.video = Some(Rising { layer, received, stats });
             }
         }
         if let Some((received, stream)) = voice {
             let key = stream_key(key, StreamKind::Audio);
             let opener = self.opener(of, &stream);
+            let repair = self.repair_source(of, repairs[1], &stream);
             match self.voices.add(key) {
-                Ok(stats) if self.subscribe(now, key, &received, &offset, opener, Sink::Audio) => {
+                Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, repair), Sink::Audio) => {
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),
@@ -189,18 +198,33 @@ impl Director {
         Some(Unprotector::new(&keys.srtp(&id, sid, stream.ssrc), stream.ssrc, rollovers))
     }
 
+    /// Where a stream is repaired, when its sender does that.
+    fn repair_source(
+        &mut self,
+        of: (ParticipantId, u64),
+        address: Option<SocketAddr>,
+        stream: &StreamInfo,
+    ) -> Option<RepairSource> {
+        let RepairInfo { ssrc, position } = stream.repair;
+        let address = address?;
+        let parity = StreamInfo { ssrc, position, ..*stream };
+        let (opener, seed) = (self.opener(of, &parity), self.random.next_u64());
+        (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed })
+    }
+
     fn subscribe(
         &mut self,
         now: Timestamp,
         key: u64,
         received: &Received,
         offset: &ClockOffset,
-        opener: Option<Unprotector>,
+        (opener, repair): (Option<Unprotector>, Option<RepairSource>),
         sink: Sink,
     ) -> bool {
-        let &Received { address: rtp, source, ssrc } = received;
+        let &Received { address: rtp, source, ssrc, .. } = received;
         let (source, ssrc) = (Some(source), Some(ssrc));
-        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset: offset.clone(), opener, sink }) {
+        let offset = offset.clone();
+        match self.receiver.subscribe(Subscription { key, rtp, source, ssrc, offset, opener, repair, sink }) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "cannot receive a stream; trying again");

@@ -15,6 +15,7 @@ mod chat;
 pub mod config;
 mod devices;
 mod director;
+mod doctor;
 mod door;
 mod entry;
 mod follow;
@@ -24,6 +25,7 @@ mod network;
 mod notices;
 mod own;
 mod people;
+mod repair;
 mod sending;
 mod state;
 pub mod stats;
@@ -46,6 +48,7 @@ use crate::limits::{CHAT_LOG_PIECES_MAX, NOTICES_MAX};
 use crate::pipeline::control;
 use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
+use crate::protocol::doctor::Report;
 use crate::protocol::keys::{KdfFailed, Secret};
 use crate::protocol::passphrase::Passphrase;
 use crate::time::NtpTime;
@@ -249,7 +252,7 @@ pub struct Reaction {
 }
 
 /// Something happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// This instance is in.
     Joined {
@@ -296,6 +299,13 @@ pub enum Event {
         id: String,
         /// Its words.
         text: String,
+    },
+    /// An examination ended.
+    Doctor {
+        /// Whom it was about, by the name shown.
+        about: Option<String>,
+        /// What was found.
+        report: Arc<Report>,
     },
     /// Something about who may be here.
     Door {

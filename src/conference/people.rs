@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::door::Rule;
 use super::latency::LatencyMeter;
 use super::stats;
 use super::succession::Succession;
@@ -28,6 +29,9 @@ const DEPARTED_MAX: usize = 256;
 /// Pictures that stop for longer than this are told to have stopped.
 const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 
+/// Seconds of stopped pictures after which the cause is looked for.
+const FROZEN_S: u64 = 4;
+
 /// A stream that is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -37,6 +41,8 @@ pub struct Received {
     pub source: std::net::SocketAddr,
     /// RTP source.
     pub ssrc: u32,
+    /// RTP source of its repair; 0: it is not repaired.
+    pub repair: u32,
 }
 
 /// Sums over the video streams of a person.
@@ -46,6 +52,8 @@ pub struct VideoSums {
     frames_decoded: u64,
     frames_skipped: u64,
     frames_lost: u64,
+    frames_repaired: u64,
+    frames_concealed: u64,
     packets_received: u64,
     packets_lost: u64,
     refused: u64,
@@ -59,6 +67,8 @@ impl From<&VideoStats> for VideoSums {
             frames_decoded: s.frames_decoded.load(Relaxed),
             frames_skipped: s.frames_skipped.load(Relaxed),
             frames_lost: s.frames_lost.load(Relaxed),
+            frames_repaired: s.frames_repaired.load(Relaxed),
+            frames_concealed: s.frames_concealed.load(Relaxed),
             packets_received: s.packets_received.load(Relaxed),
             packets_lost: s.packets_lost.load(Relaxed),
             refused: s.rejected.load(Relaxed) + s.foreign.load(Relaxed),
@@ -73,6 +83,8 @@ impl AddAssign for VideoSums {
         self.frames_decoded += other.frames_decoded;
         self.frames_skipped += other.frames_skipped;
         self.frames_lost += other.frames_lost;
+        self.frames_repaired += other.frames_repaired;
+        self.frames_concealed += other.frames_concealed;
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.refused += other.refused;
@@ -86,11 +98,13 @@ pub struct VoiceSums {
     packets_received: u64,
     packets_lost: u64,
     concealed_ms: u64,
+    gaps: u64,
 }
 
 impl From<&TalkerStats> for VoiceSums {
     fn from(t: &TalkerStats) -> Self {
-        Self { packets_received: t.packets_received(), packets_lost: t.packets_lost(), concealed_ms: t.concealed_ms() }
+        let (packets_received, packets_lost) = (t.packets_received(), t.packets_lost());
+        Self { packets_received, packets_lost, concealed_ms: t.concealed_ms(), gaps: t.gaps() }
     }
 }
 
@@ -99,6 +113,7 @@ impl AddAssign for VoiceSums {
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
         self.concealed_ms += other.concealed_ms;
+        self.gaps += other.gaps;
     }
 }
 
@@ -267,6 +282,12 @@ impl Other {
         }
     }
 
+    /// Whether pictures that are sent have stopped coming.
+    pub fn is_frozen(&self, now: Timestamp) -> bool {
+        self.person.camera == Camera::On
+            && matches!(self.camera(now), CameraView::Frozen(seconds) if seconds >= FROZEN_S)
+    }
+
     fn view(&self, now: Timestamp) -> PersonView {
         PersonView {
             key: self.key,
@@ -285,10 +306,12 @@ impl Other {
         }
     }
 
-    fn stats(&self) -> stats::Person {
+    fn stats(&self, rule: &Rule) -> stats::Person {
+        let watches = self.person.role == crate::protocol::roster::Role::Observer;
         stats::Person {
             id: self.person.id.to_string(),
             name: self.person.name.clone(),
+            role: if watches { "observer" } else { rule.role(&self.person.id) },
             address: self.person.address.ip().to_string(),
             present: self.present,
             transport: self.person.reach.word(),
@@ -308,8 +331,8 @@ impl Other {
             frames_shown: self.video.shown,
             frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
             frames_lost: sums.frames_lost,
-            frames_repaired: 0,
-            frames_concealed: 0,
+            frames_repaired: sums.frames_repaired,
+            frames_concealed: sums.frames_concealed,
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
@@ -322,6 +345,7 @@ impl Other {
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             concealed_ms: sums.concealed_ms,
+            gaps: sums.gaps,
             buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
             level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }
@@ -409,9 +433,9 @@ impl People {
         self.here().filter(shown).map(move |o| o.view(now))
     }
 
-    /// The statistics of everybody, those who left included.
-    pub fn stats(&self) -> Vec<stats::Person> {
-        self.all.iter().map(Other::stats).collect()
+    /// The statistics of everybody, those who left included; `rule` knows who may decide.
+    pub fn stats(&self, rule: &Rule) -> Vec<stats::Person> {
+        self.all.iter().map(|other| other.stats(rule)).collect()
     }
 
     /// Media packets refused, all people together.
@@ -463,7 +487,8 @@ mod tests {
         assert!(people.present(&id).is_none() && people.views(Timestamp(0)).count() == 0);
         let other = people.arrive(person(1, 2));
         assert_eq!((other.key, other.picture.wanted(), other.offset.get()), (key, (320, 180), None));
-        assert_eq!(people.stats()[0].video.as_ref().map(|v| v.frames_received), Some(7));
+        assert_eq!(people.stats(&Rule::default())[0].role, "member");
+        assert_eq!(people.stats(&Rule::default())[0].video.as_ref().map(|v| v.frames_received), Some(7));
     }
 
     #[test]
@@ -483,6 +508,6 @@ mod tests {
             people.arrive(Person { id, ..person(0, 1) });
             assert!(people.depart(&id).is_some());
         }
-        assert_eq!(people.stats().len(), DEPARTED_MAX);
+        assert_eq!(people.stats(&Rule::default()).len(), DEPARTED_MAX);
     }
 }

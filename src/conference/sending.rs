@@ -16,7 +16,7 @@ use crate::pipeline::control::{Command as Ask, LocalStream};
 use crate::pipeline::egress::{Destination, Egress};
 use crate::pipeline::video_send::{LayerConfig, StreamConfig, Tuning, VideoSend, VideoSendConfig};
 use crate::protocol::layers;
-use crate::protocol::roster::{Camera, StreamInfo};
+use crate::protocol::roster::{Camera, RepairInfo, StreamInfo};
 use crate::time::Timestamp;
 use crate::wire::{Layer, StreamKind};
 
@@ -55,7 +55,16 @@ impl OwnVideo {
             let fps_milli = layers::fps_milli(own.layer, native_milli, senders).min(own.tuning.fps_milli);
             let kind = StreamKind::Video(own.layer);
             let (width, height) = (width as u32, height as u32);
-            Some(StreamInfo { kind, ssrc: own.ssrc, width, height, fps_milli, position: 0, active: false })
+            Some(StreamInfo {
+                kind,
+                ssrc: own.ssrc,
+                width,
+                height,
+                fps_milli,
+                position: 0,
+                active: false,
+                repair: RepairInfo::default(),
+            })
         };
         self.layers.iter().filter(|own| !own.withheld).filter_map(info).collect()
     }
@@ -82,6 +91,7 @@ impl Director {
         }
         if !on {
             self.video = None;
+            layers::CAMERA.into_iter().for_each(|layer| self.stop_repair(StreamKind::Video(layer)));
             self.control.send(Ask::Camera(Camera::Off));
             self.announce_pictures();
             return;
@@ -120,6 +130,7 @@ impl Director {
 
     fn picture_stream(&mut self, layer: Layer, ssrc: u32, position: &Arc<AtomicU64>) -> StreamConfig {
         let fps_milli = layers::fps_milli(layer, 1_000 * self.config.camera_fps, 1);
+        let repair = Some(self.repair_of(StreamKind::Video(layer), ssrc));
         StreamConfig {
             ssrc,
             first_sequence: self.random.next_u64() as u16,
@@ -132,6 +143,7 @@ impl Director {
             seed: self.random.next_u64(),
             master: self.master(ssrc),
             position: Arc::clone(position),
+            repair,
         }
     }
 
@@ -150,6 +162,7 @@ impl Director {
                 }
             }
             infos = video.infos(senders);
+            infos.iter_mut().for_each(|info| info.repair = self.repairs.info(info.kind));
         }
         let is_picture = |s: &&StreamInfo| matches!(s.kind, StreamKind::Video(_));
         if self.streams.iter().filter(is_picture).eq(infos.iter()) {
@@ -167,12 +180,11 @@ impl Director {
     /// Tells the control role what is announced and where it is.
     pub(super) fn tell_streams(&self) {
         let layers = self.video.as_ref().map_or(&[][..], |video| &video.layers);
-        let local = |&info: &StreamInfo| match layers.iter().find(|own| StreamKind::Video(own.layer) == info.kind) {
-            Some(own) => LocalStream { info, position: Some(Arc::clone(&own.position)), to: own.to.clone() },
-            None => {
-                let position = Some(Arc::clone(&self.audio_position));
-                LocalStream { info, position, to: self.audio_to.clone() }
-            }
+        let local = |&info: &StreamInfo| {
+            let own = layers.iter().find(|own| StreamKind::Video(own.layer) == info.kind);
+            let (position, to) = own.map_or((&self.audio_position, &self.audio_to), |own| (&own.position, &own.to));
+            let repair = self.repairs.position(info.kind);
+            LocalStream { info, position: Some(Arc::clone(position)), repair, to: to.clone() }
         };
         let streams = self.streams.iter().map(local).collect();
         self.control.send(Ask::Streams(streams));
@@ -196,6 +208,16 @@ impl Director {
             let wanted = self.wanted_of_me[own.layer as usize] && !own.withheld && !self.broken;
             own.to.set(to(StreamKind::Video(own.layer), self.pictures_from).filter(|_| wanted));
         }
+        drop(state);
+        self.direct_repair();
+    }
+
+    /// Whether an own stream is sent now.
+    pub(super) fn is_sent(&self, kind: StreamKind) -> bool {
+        let layers = self.video.iter().flat_map(|video| &video.layers);
+        let own = layers.into_iter().find(|own| StreamKind::Video(own.layer) == kind).map(|own| &own.to);
+        let to = if kind == StreamKind::Audio { Some(&self.audio_to) } else { own };
+        to.is_some_and(|to| to.current().is_some())
     }
 
     /// What is sent of the picture goes on as other streams: of the sources given, or new ones.
@@ -208,6 +230,9 @@ impl Director {
             own.ssrc = given.unwrap_or_else(|| self.random.next_u64() as u32);
             own.position = Arc::default();
             streams.push((own.layer, self.picture_stream(own.layer, own.ssrc, &own.position)));
+        }
+        for stream in &mut self.streams {
+            stream.repair = self.repairs.info(stream.kind);
         }
         video.sender.streams(streams);
         self.video = Some(video);

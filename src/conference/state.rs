@@ -1,5 +1,7 @@
 //! What the director knows, as others see it.
 
+use std::sync::Arc;
+
 use super::entry::Ready;
 use super::notices::Notices;
 use super::own::Own;
@@ -8,6 +10,7 @@ use super::stats::{self, Stats};
 use super::tap::Tapped;
 use super::view::View;
 use crate::pipeline::control;
+use crate::protocol::doctor::Report;
 use crate::time::Timestamp;
 use crate::wire::address::Plan;
 use crate::wire::message::ConferenceId;
@@ -41,6 +44,8 @@ pub struct State {
     pub summary: Vec<String>,
     /// What goes to other programs.
     pub tapped: Option<Tapped>,
+    /// What the last examination found.
+    pub examined: Option<Arc<Report>>,
     /// It is over.
     pub ended: bool,
     /// Who decides.
@@ -67,6 +72,7 @@ impl State {
             media_rejected: 0,
             summary: Vec::new(),
             tapped: None,
+            examined: None,
             ended: false,
             rule: super::door::Rule::default(),
             outcome: None,
@@ -88,6 +94,7 @@ impl State {
             notices: self.notices.shown(now),
             elapsed_s: now.since(self.joined_at).as_secs(),
             summary: self.summary.clone(),
+            examined: self.examined.clone(),
             ended: self.ended,
         }
     }
@@ -109,7 +116,7 @@ impl State {
                 transport: self.own.reach.word(),
             },
             sent: self.own.sent(),
-            people: self.people.stats(),
+            people: self.people.stats(&self.rule),
             rejected: stats::Rejected {
                 media: self.people.rejected() + self.media_rejected,
                 control: self.control_rejected,

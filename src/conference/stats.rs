@@ -68,6 +68,8 @@ pub struct Person {
     pub id: String,
     /// Name as shown.
     pub name: String,
+    /// `owner`, `moderator`, `member`, or `observer` for a tool that only watches.
+    pub role: &'static str,
     /// IP address.
     pub address: String,
     /// Whether the person is in the conference now.
@@ -131,6 +133,8 @@ pub struct Audio {
     pub packets_lost: u64,
     /// Sound made up by concealment.
     pub concealed_ms: u64,
+    /// Gaps of more than 60 ms in it.
+    pub gaps: u64,
     /// Sound waiting to be played.
     pub buffer_ms: f64,
     /// Level of the last moments, dBFS; -127 is silence.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::pipeline::slot::PictureSlot;
+use crate::protocol::doctor::Report;
 pub use crate::protocol::roster::Attention;
 
 /// State of somebody's camera, as a tile shows it.
@@ -112,6 +113,8 @@ pub struct View {
     pub elapsed_s: u64,
     /// Lines for the statistics overlay beside those of the people (process, sent, network).
     pub summary: Vec<String>,
+    /// What the last examination found.
+    pub examined: Option<Arc<Report>>,
     /// Set when the conference is over (left, failed): the window closes.
     pub ended: bool,
 }
@@ -139,6 +142,8 @@ pub enum Command {
     React(String, String),
     /// Decide who may be here.
     Door(Decision),
+    /// Examine the network: why is this person not seen, or why does it not work?
+    Doctor(Option<String>),
     /// Leave properly.
     Leave,
 }

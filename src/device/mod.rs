@@ -2,6 +2,7 @@
 
 pub mod camera;
 pub mod clock;
+pub mod firewall;
 pub mod identity;
 pub mod net;
 pub mod priority;

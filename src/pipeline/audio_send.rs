@@ -26,6 +26,7 @@ use crate::media::mix::{Meter, SILENCE_DBFS};
 use crate::media::opus::{self, Encoder, RATE};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
+use crate::pipeline::repair::OutgoingRedundancy;
 use crate::protocol::packetizer::AudioPacketizer;
 use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
@@ -42,7 +43,7 @@ const COMMANDS: usize = 64;
 const EVENTS: usize = 16;
 
 /// How a voice is sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Which microphone.
     pub microphone: MicrophoneSpec,
@@ -66,6 +67,8 @@ pub struct Config {
     pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
     /// Where the stream is, for beacons: roll-over counter << 16 | last sequence number.
     pub position: Arc<AtomicU64>,
+    /// What repairs it, if anything does.
+    pub repair: Option<OutgoingRedundancy>,
     /// Begin without sending.
     pub muted: bool,
 }
@@ -153,6 +156,8 @@ pub struct NextStream {
     pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
     /// Where the stream is, for beacons.
     pub position: Arc<AtomicU64>,
+    /// What repairs it, if anything does.
+    pub repair: Option<OutgoingRedundancy>,
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioSender`] do so on a thread.
@@ -171,6 +176,7 @@ pub struct AudioSend {
     /// A packet in protected form.
     sealed: Vec<u8>,
     position: Arc<AtomicU64>,
+    repair: Option<OutgoingRedundancy>,
     /// Media time of the next sample captured.
     timestamp: u32,
     /// When the last frame was read.
@@ -211,6 +217,7 @@ impl AudioSend {
             protector: config.master.as_ref().map(|master| Protector::new(master)),
             sealed: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
             position: config.position,
+            repair: config.repair,
             timestamp: config.first_timestamp,
             reported: None,
             muted: config.muted,
@@ -251,6 +258,7 @@ impl AudioSend {
         self.packetizer = AudioPacketizer::new(next.ssrc, next.first_sequence);
         self.protector = next.master.as_ref().map(|master| Protector::new(master));
         self.position = next.position;
+        self.repair = next.repair;
         self.position.store(next.first_sequence.into(), Ordering::Relaxed);
         (self.reported, self.marker) = (None, true);
     }
@@ -315,6 +323,9 @@ impl AudioSend {
             Err(_) => {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        if let Some(repair) = &self.repair {
+            repair.keep(self.captured, &self.packet);
         }
     }
 
@@ -467,6 +478,7 @@ mod tests {
             name: "Ada".into(),
             master: None,
             position: Arc::default(),
+            repair: None,
             muted: false,
         }
     }

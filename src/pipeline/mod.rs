@@ -3,8 +3,10 @@
 pub mod audio_receive;
 pub mod audio_send;
 pub mod control;
+pub mod doctor;
 pub mod egress;
 pub mod receive;
+pub mod repair;
 pub mod slot;
 pub mod tap;
 pub mod video_receive;

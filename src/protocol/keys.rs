@@ -133,7 +133,7 @@ pub struct EpochKeys {
     prk: Hkdf<Sha256>,
 }
 
-/// Key and iv of one session's control packets.
+/// Key and iv of one session's packets of one class.
 #[derive(Clone)]
 pub struct ControlKey {
     /// ChaCha20-Poly1305 key.
@@ -182,8 +182,17 @@ impl EpochKeys {
 
     /// Key of the control packets of session `sid`.
     pub fn control(&self, sid: u64) -> ControlKey {
+        self.sealing(b"ctl", sid)
+    }
+
+    /// Key of the requests for repair of session `sid`: their packet numbers are counted apart.
+    pub fn feedback(&self, sid: u64) -> ControlKey {
+        self.sealing(b"fbk", sid)
+    }
+
+    fn sealing(&self, label: &[u8], sid: u64) -> ControlKey {
         let mut okm = [0; 44];
-        let expanded = self.prk.expand_multi_info(&[b"ctl", &sid.to_be_bytes()], &mut okm);
+        let expanded = self.prk.expand_multi_info(&[label, &sid.to_be_bytes()], &mut okm);
         debug_assert!(expanded.is_ok(), "44 bytes are far below the limit of 255 blocks");
         let mut control = ControlKey { key: [0; 32], iv: [0; 12] };
         control.key.copy_from_slice(&okm[..32]);

@@ -41,7 +41,7 @@ pub fn size(layer: Layer, native: (usize, usize)) -> Option<(usize, usize)> {
 /// JPEG quality of a layer when that of `full` is `full`: small pictures are looked at less closely.
 pub fn quality(layer: Layer, full: u8) -> u8 {
     let most = match layer {
-        Layer::Thumb => 50,
+        Layer::Thumb => 45,
         Layer::Medium => 60,
         Layer::Full | Layer::Screen => 100,
     };
@@ -55,6 +55,12 @@ pub fn reduced(size: (usize, usize), sixteenths: u8) -> (usize, usize) {
     }
     let side = |pixels: usize| (pixels * usize::from(sixteenths) / (BLOCK * BLOCK)).max(1) * BLOCK;
     (side(size.0).min(size.0), side(size.1).min(size.1))
+}
+
+/// `sixteenths`, or more where less would make `full` smaller than the layer below it.
+pub fn least_reduced(native: (usize, usize), sixteenths: u8) -> u8 {
+    let least = (16 * MEDIUM_ROWS).div_ceil(native.1.max(1)).min(16);
+    sixteenths.max(least as u8)
 }
 
 /// Thousandths of frames a second of a layer of a camera that gives `native_milli`, while `senders` people send pictures.
@@ -129,8 +135,11 @@ mod tests {
         ] {
             assert_eq!(reduced(size, sixteenths), expected);
         }
-        assert_eq!([Layer::Thumb, Layer::Medium, Layer::Full].map(|layer| quality(layer, 80)), [50, 60, 80]);
+        assert_eq!([Layer::Thumb, Layer::Medium, Layer::Full].map(|layer| quality(layer, 80)), [45, 60, 80]);
         assert_eq!(quality(Layer::Thumb, 20), 20);
+        for (native, sixteenths, expected) in [((1_280, 720), 6, 7), ((1_280, 720), 12, 12), ((320, 180), 6, 16)] {
+            assert_eq!(least_reduced(native, sixteenths), expected, "{native:?}");
+        }
     }
 
     #[test]

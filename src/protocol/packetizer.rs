@@ -11,14 +11,13 @@
 //!
 //! Nothing here sends, waits or paces, and nothing allocates once the buffers have grown.
 
-use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX, RTP_PACKET_BYTES_MAX};
+use crate::limits::{JPEG_FRAME_BYTES_MAX, JPEG_PACKETS_MAX, JPEG_SIDE_PIXELS_MAX};
 use crate::wire::jpeg_payload::{JpegHeader, MAIN_HEADER_BYTES, RESTART_HEADER_BYTES, Sampling, TABLES_HEADER_BYTES};
+use crate::wire::repair::{PT_PARITY, PT_REPEATS, Parity, SHARD_PACKET_BYTES_MAX};
 use crate::wire::rtp;
 
-/// Room left in each packet for SRTP's authentication tag (RFC 3711 section 4.2).
-const TAG_BYTES: usize = 10;
-/// Size of every packet of a frame but its last.
-pub const VIDEO_PACKET_BYTES: usize = RTP_PACKET_BYTES_MAX - TAG_BYTES;
+/// Size of every packet of a frame but its last: it fits the shard of a parity packet, which is somewhat larger.
+pub const VIDEO_PACKET_BYTES: usize = SHARD_PACKET_BYTES_MAX;
 /// The marker bit in an RTP packet's second byte.
 const MARKER_BIT: u8 = 0x80;
 
@@ -230,6 +229,40 @@ impl VideoPacketizer {
         self.held[1] |= MARKER_BIT;
         self.counters.sent(self.held.len() - rtp::HEADER_BYTES);
         out.bytes.append(&mut self.held);
+    }
+
+    /// What was handed out.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Puts the parity of a picture, or the repeats of a voice, into RTP of its own.
+#[derive(Debug)]
+pub struct RepairPacketizer {
+    counters: Counters,
+}
+
+impl RepairPacketizer {
+    /// A stream whose first packet carries `first_sequence`.
+    pub fn new(ssrc: u32, first_sequence: u16) -> Self {
+        Self { counters: Counters::new(ssrc, first_sequence) }
+    }
+
+    /// Writes one packet with repeats over `out`; it needs no timestamp, as each repeat has its own.
+    pub fn repeats(&mut self, repeats: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        self.counters.next(PT_REPEATS, false, 0).write(out);
+        out.extend_from_slice(repeats);
+        self.counters.sent(repeats.len());
+    }
+
+    /// Writes one packet of parity over `out`, with the RTP timestamp of the frame it repairs.
+    pub fn parity(&mut self, timestamp: u32, parity: &Parity<'_>, out: &mut Vec<u8>) {
+        out.clear();
+        self.counters.next(PT_PARITY, false, timestamp).write(out);
+        parity.write(out);
+        self.counters.sent(out.len() - rtp::HEADER_BYTES);
     }
 
     /// What was handed out.

@@ -8,6 +8,11 @@
 //! [`FAILED_OPENINGS_PER_S_MAX`], or all together more than [`FAILED_OPENINGS_TOTAL_PER_S_MAX`], packets of sessions
 //! not met before are no longer tried for the rest of that second; those already met are, because their key is at hand:
 //! whoever spoofs addresses cannot silence members.
+//!
+//! Every member has every session's key, so one of them can move another's window: send what is numbered far ahead, or
+//! use up the numbers that come next. What was refused as seen can therefore be looked at again
+//! ([`Opener::reopen`]), for what its author signed; that proves which number they have come to, and the window goes back
+//! to it ([`Opener::rewind`]). Windows of members are kept ([`Opener::hold`]) however many sessions somebody makes up.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,8 +32,8 @@ pub enum Refusal {
     /// No sealed datagram.
     #[error(transparent)]
     Header(#[from] crate::wire::sealed::Error),
-    /// Another conference's tag or another epoch.
-    #[error("sealed for another conference or epoch")]
+    /// Another conference's tag, another epoch or another class.
+    #[error("sealed for another conference, epoch or purpose")]
     Foreign,
     /// Its packet number was seen, or is too old to tell.
     #[error("packet {pn} of session {sid:016x} came before")]
@@ -71,6 +76,13 @@ impl Cipher {
     }
 }
 
+fn key(class: Class, keys: &EpochKeys, sid: u64) -> ControlKey {
+    match class {
+        Class::Control => keys.control(sid),
+        Class::Feedback => keys.feedback(sid),
+    }
+}
+
 /// Seals what one session sends.
 pub struct Sealer {
     header: Header,
@@ -80,13 +92,29 @@ pub struct Sealer {
 impl Sealer {
     /// For session `sid`.
     pub fn new(keys: &EpochKeys, sid: u64) -> Self {
-        let header = Header { class: Class::Control, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
-        Self { header, cipher: Cipher::new(&keys.control(sid)) }
+        Self::of(Class::Control, keys, sid)
+    }
+
+    /// What session `sid` sends of `class`. A class has keys of its own: two sealers of one class and session would use
+    /// packet numbers twice.
+    pub fn of(class: Class, keys: &EpochKeys, sid: u64) -> Self {
+        let header = Header { class, epoch: keys.epoch() as u16, tag: keys.tag(), sid, pn: 0 };
+        Self { header, cipher: Cipher::new(&key(class, keys, sid)) }
     }
 
     /// The session's id.
     pub fn sid(&self) -> u64 {
         self.header.sid
+    }
+
+    /// Number of the last packet.
+    pub fn number(&self) -> u64 {
+        self.header.pn
+    }
+
+    /// The next packet has at least `number`.
+    pub fn reach(&mut self, number: u64) {
+        self.header.pn = self.header.pn.max(number.saturating_sub(1));
     }
 
     /// Appends the sealed datagram of `body` to `out`. False, and nothing appended, when the body is too long.
@@ -144,25 +172,45 @@ impl ReplayWindow {
         }
         self.seen[(pn / 64 % Self::WORDS) as usize] |= 1 << (pn % 64);
     }
+
+    /// What is numbered above `pn` is fresh, and nothing else, unless that is so already.
+    fn rewind(&mut self, pn: u64) {
+        if pn < self.highest {
+            self.highest = pn;
+            self.seen = [u64::MAX; Self::WORDS as usize];
+            self.seen[(pn / 64 % Self::WORDS) as usize] = u64::MAX >> (63 - pn % 64);
+        }
+    }
 }
 
 struct Live {
     cipher: Cipher,
     window: ReplayWindow,
-    last: Timestamp,
+    /// Place among the strangers; none while it is held.
+    place: Option<u64>,
 }
 
 /// Opens what others send.
 pub struct Opener {
+    class: Class,
     keys: EpochKeys,
     live: BTreeMap<u64, Live>,
+    /// Sessions that are not held, in the order in which they came or were released.
+    strangers: BTreeMap<u64, u64>,
+    places: u64,
     failures: SourceRate,
 }
 
 impl Opener {
     /// For the conference and epoch of `keys`.
     pub fn new(keys: EpochKeys) -> Self {
-        Self { keys, live: BTreeMap::new(), failures: SourceRate::default() }
+        Self::of(Class::Control, keys)
+    }
+
+    /// For datagrams of `class` only.
+    pub fn of(class: Class, keys: EpochKeys) -> Self {
+        let (live, strangers) = (BTreeMap::new(), BTreeMap::new());
+        Self { class, keys, live, strangers, places: 0, failures: SourceRate::default() }
     }
 
     /// The keys it opens with.
@@ -195,7 +243,7 @@ impl Opener {
     ) -> Result<Header, Refusal> {
         body.clear();
         let header = Header::parse(datagram)?;
-        if header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
+        if header.class != self.class || header.tag != self.keys.tag() || header.epoch != self.keys.epoch() as u16 {
             return Err(Refusal::Foreign);
         }
         let Header { sid, pn, .. } = header;
@@ -205,16 +253,15 @@ impl Opener {
                 let opened = decrypt(&live.cipher, pn, datagram, body);
                 if opened {
                     live.window.mark(pn);
-                    live.last = now;
                 }
                 opened
             }
             None if is_throttled(&mut self.failures, now, source) => return Err(Refusal::Throttled),
             None => {
-                let cipher = Cipher::new(&self.keys.control(sid));
+                let cipher = Cipher::new(&key(self.class, &self.keys, sid));
                 let opened = decrypt(&cipher, pn, datagram, body);
                 if opened {
-                    self.remember(sid, pn, cipher, now);
+                    self.remember(sid, pn, cipher);
                 }
                 opened
             }
@@ -227,15 +274,57 @@ impl Opener {
         Ok(header)
     }
 
-    /// Keeps a session's window; when there are too many, that of the session silent for longest goes.
-    fn remember(&mut self, sid: u64, pn: u64, cipher: Cipher, now: Timestamp) {
+    /// Opens once more, into `body`, what was refused as [`Replayed`](Refusal::Replayed). Nothing changes but the count of
+    /// failures; what it says may have been said before.
+    pub fn reopen(&mut self, now: Timestamp, source: IpAddr, datagram: &[u8], body: &mut Vec<u8>) -> bool {
+        body.clear();
+        let Ok(header) = Header::parse(datagram) else {
+            return false;
+        };
+        let live = self.live.get(&header.sid);
+        let opened = live.is_some_and(|live| decrypt(&live.cipher, header.pn, datagram, body));
+        if !opened {
+            body.clear();
+            self.count_failure(now, source);
+        }
+        opened
+    }
+
+    /// Whoever session `sid` is has proved that their packets have come to number `pn`: those after it are fresh.
+    pub fn rewind(&mut self, sid: u64, pn: u64) {
+        if let Some(live) = self.live.get_mut(&sid) {
+            live.window.rewind(pn);
+        }
+    }
+
+    /// Session `sid` is a member's: its window stays until it is [released](Self::release).
+    pub fn hold(&mut self, sid: u64) {
+        if let Some(place) = self.live.get_mut(&sid).and_then(|live| live.place.take()) {
+            self.strangers.remove(&place);
+        }
+    }
+
+    /// Session `sid` is a member's no more.
+    pub fn release(&mut self, sid: u64) {
+        if let Some(live) = self.live.get_mut(&sid).filter(|live| live.place.is_none()) {
+            self.places += 1;
+            live.place = Some(self.places);
+            self.strangers.insert(self.places, sid);
+        }
+    }
+
+    /// Keeps a session's window; when there are too many, that of the one known for longest goes that is nobody's here.
+    fn remember(&mut self, sid: u64, pn: u64, cipher: Cipher) {
         if self.live.len() >= SESSIONS_MAX {
-            let oldest = self.live.iter().min_by_key(|(_, live)| live.last).map(|(&sid, _)| sid);
-            oldest.and_then(|sid| self.live.remove(&sid));
+            let Some((_, oldest)) = self.strangers.pop_first() else {
+                return;
+            };
+            self.live.remove(&oldest);
         }
         let mut window = ReplayWindow::default();
         window.mark(pn);
-        self.live.insert(sid, Live { cipher, window, last: now });
+        self.live.insert(sid, Live { cipher, window, place: None });
+        self.release(sid);
     }
 }
 
@@ -431,15 +520,77 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_sessions_the_longest_silent_is_forgotten() {
+    fn of_too_many_sessions_the_oldest_that_is_nobodys_is_forgotten() {
         let mut opener = Opener::new(keys(1));
-        for sid in 0..SESSIONS_MAX as u64 {
+        let hello = |opener: &mut Opener, sid| {
             let hello = sealed(&mut Sealer::new(&keys(1), sid), b"hello");
-            assert!(open(&mut opener, 10 + sid, SOURCE, &hello).is_ok());
-        }
-        let one_more = sealed(&mut Sealer::new(&keys(1), u64::MAX), b"hello");
-        assert!(open(&mut opener, 1_000_000, SOURCE, &one_more).is_ok());
+            assert!(open(opener, 10, SOURCE, &hello).is_ok());
+            hello
+        };
+        let first = hello(&mut opener, 0);
+        hello(&mut opener, 1);
+        opener.hold(0);
+        (2..SESSIONS_MAX as u64).for_each(|sid| drop(hello(&mut opener, sid)));
+        hello(&mut opener, u64::MAX);
         assert_eq!(opener.sessions(), SESSIONS_MAX);
-        assert!(!opener.live.contains_key(&0) && opener.live.contains_key(&1));
+        assert!(opener.live.contains_key(&0) && !opener.live.contains_key(&1));
+        (10_000..10_000 + 2 * SESSIONS_MAX as u64).for_each(|sid| drop(hello(&mut opener, sid)));
+        assert_eq!(open(&mut opener, 20, SOURCE, &first), Err(Refusal::Replayed { sid: 0, pn: 1 }));
+        opener.release(0);
+        (20_000..20_000 + SESSIONS_MAX as u64).for_each(|sid| drop(hello(&mut opener, sid)));
+        assert!(!opener.live.contains_key(&0), "a member no more");
+        assert_eq!(opener.sessions(), SESSIONS_MAX);
+    }
+
+    #[test]
+    fn those_who_come_and_go_take_no_room_in_the_queue() {
+        let mut opener = Opener::new(keys(1));
+        assert!(open(&mut opener, 0, SOURCE, &sealed(&mut Sealer::new(&keys(1), 1), b"hello")).is_ok());
+        for _ in 0..5 * SESSIONS_MAX {
+            opener.hold(1);
+            opener.release(1);
+        }
+        assert_eq!(opener.strangers.len(), 1);
+        opener.hold(2);
+        opener.release(2);
+        opener.rewind(2, 5);
+        assert_eq!(opener.sessions(), 1, "nothing is made for a session that was never met");
+    }
+
+    #[test]
+    fn a_window_goes_back_to_a_number_and_no_further() {
+        let w = ReplayWindow::WIDTH;
+        for to in [1, 63, 64, 65, 5_000, 5_055, 70_000] {
+            let mut window = ReplayWindow::default();
+            window.mark(1 << 60);
+            window.rewind(to);
+            for old in [1, to.saturating_sub(w).max(1), to.saturating_sub(1).max(1), to] {
+                assert!(!window.is_fresh(old), "{old} after going back to {to}");
+            }
+            for pn in to + 1..to + 3 * w {
+                assert!(window.is_fresh(pn), "{pn} after going back to {to}");
+                window.mark(pn);
+                assert!(!window.is_fresh(pn));
+            }
+            window.rewind(to + 10 * w);
+            assert!(window.is_fresh(to + 3 * w), "never ahead");
+        }
+    }
+
+    #[test]
+    fn what_came_before_is_opened_again_only_when_asked() {
+        let mut sealer = Sealer::new(&keys(1), 77);
+        sealer.reach(500);
+        let five_hundred = sealed(&mut sealer, b"a");
+        assert_eq!(sealer.number(), 500);
+        let mut opener = Opener::new(keys(1));
+        let mut body = Vec::new();
+        assert!(!opener.reopen(Timestamp(0), SOURCE, &five_hundred, &mut body), "never met");
+        assert!(open(&mut opener, 0, SOURCE, &five_hundred).is_ok());
+        assert!(opener.reopen(Timestamp(0), SOURCE, &five_hundred, &mut body));
+        assert_eq!(body, b"a");
+        let mut bad = five_hundred;
+        *bad.last_mut().unwrap() ^= 1;
+        assert!(!opener.reopen(Timestamp(0), SOURCE, &bad, &mut body) && body.is_empty());
     }
 }

@@ -12,7 +12,8 @@
 //! groups:  base + 1                      control                      port P
 //!          base + 2                      everybody's audio            a port for each talker
 //!          base + 16 + 4 slot + layer    one layer of one publisher   slot 0..123, layer 0 thumb .. 3 screen
-//! ports:   P + 64 + 16 slot + 0 audio, + 2 thumb, + 4 medium, + 6 full, + 8 screen; RTCP one above each
+//! ports:   P + 64 + 16 slot + 0 audio, + 2 thumb, + 4 medium, + 6 full, + 8 screen; RTCP one above each;
+//!          + 10 redundancy of the audio, + 11 repair of thumb, + 12 of medium, + 13 of full, + 14 of screen
 //! discovery: 239.255.42.99, ff12::8000:2a63 (link), 239.195.255.99, ff15::8000:2a63 (site), port 20478
 //! ```
 //! Ports are unique for each stream: two SSRCs on one port confuse other programs' receivers. No block shares its
@@ -308,6 +309,14 @@ impl Plan {
         }
     }
 
+    /// Where the parity of a stream goes, and the requests for it; of a voice, its redundancy. In the stream's own group,
+    /// so that only those who receive it hear of it.
+    pub fn repair(&self, slot: u8, kind: StreamKind) -> SocketAddr {
+        let media = self.stream(slot, kind);
+        let first = self.port.wrapping_add(64).wrapping_add(16 * u16::from(slot));
+        SocketAddr::new(media.ip(), first.wrapping_add(10 + kind.to_wire() as u16))
+    }
+
     fn group(&self, offset: u32) -> IpAddr {
         match self.base {
             IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(offset)).into(),
@@ -429,7 +438,9 @@ mod tests {
         for slot in 0..SLOTS_MAX as u8 {
             for number in 0..5 {
                 let rtp = plan.stream(slot, StreamKind::from_wire(number).unwrap());
-                ports.extend([rtp.port(), rtp.port() + 1]);
+                let repair = plan.repair(slot, StreamKind::from_wire(number).unwrap());
+                assert_eq!(repair.ip(), rtp.ip());
+                ports.extend([rtp.port(), rtp.port() + 1, repair.port()]);
                 assert_eq!(Plan { base: rtp.ip(), ..plan }.base_to_wire().1 & BLOCK_MASK, plan.base_to_wire().1);
             }
         }

@@ -66,6 +66,19 @@ pub struct JpegHeader {
     pub offset: u32,
 }
 
+impl JpegHeader {
+    /// Stretches between restart markers; `None` without restart markers.
+    pub fn segments(&self) -> Option<usize> {
+        let interval = usize::from(self.restart_interval);
+        let mcu_height = match self.sampling {
+            Sampling::H2V1 => 8,
+            Sampling::H2V2 => 16,
+        };
+        let mcus = self.width.div_ceil(16) * self.height.div_ceil(mcu_height);
+        (interval > 0).then(|| mcus.div_ceil(interval))
+    }
+}
+
 /// Where a frame's tables come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantization<'a> {

@@ -6,12 +6,14 @@
 //!     Signed beacon = 1;  Signed join = 2;  Signed bye = 4;
 //!     Original chat = 5;  Heartbeat heartbeat = 6;  Nack nack = 7;  Repair repair = 8;     // see wire::chat
 //!     Interest interest = 9;  Report report = 27;             // see wire::interest
+//!     RepairRequest repair_request = 10;                   // see wire::repair
 //!     Ping   ping   = 20; Pong   pong = 21;
 //!     HistoryRequest history_request = 22;  HistoryAnswer history_answer = 23;
 //!     Signed kick = 16;  Rekey rekey = 17;  Chain chain = 24;  Signed knock = 25;  Signed refusal = 26;    // wire::door
 //!     Introduction introduction = 28; } }                  // see wire::relay
-//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes
-//!                   uint64 counter   = 2;                  // strictly increasing for each session id
+//! message Signed  { bytes  signer    = 1;                  // Ed25519 public key, 32 bytes; left out where said
+//!                   uint64 counter   = 2;                  // strictly increasing for each session id, and no higher
+//!                                                          // than the number of the packet it comes in
 //!                   bytes  payload   = 3;                  // an encoded Beacon, Join or Bye
 //!                   bytes  signature = 4; }                // 64 bytes, see below
 //! message Beacon  { string  name        = 1;               // at most 64 bytes
@@ -33,14 +35,18 @@
 //!                   bool    wireless    = 17;              // on a wireless network: its losses throttle nobody else
 //!                   uint32  reach       = 19;              // hears 0 all groups, 1 the control group, 2 none
 //!                   uint32  direct      = 20;              // port at that address for copies of streams; 0 none
-//!                   bool    single      = 21; }            // its streams go to the control group
+//!                   bool    single      = 21;              // its streams go to the control group
+//!                   uint64  since       = 22; }            // not 0: nothing but chat and door stands here, and no signer
+//!                                                          // in Signed: all as in the Beacons of this counter and later
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
 //!                   uint32  height    = 4;
 //!                   uint32  fps_milli = 5;                 // pictures in 1,000 seconds
 //!                   uint64  position  = 6;                 // roll-over counter << 16 | last sequence number
-//!                   bool    active    = 7; }               // packets are being sent now: somebody wants them
+//!                   bool    active    = 7;                 // packets are being sent now: somebody wants them
+//!                   fixed32 repair_ssrc = 8;               // of its parity or redundancy; 0: there is none
+//!                   uint64  repair_position = 9; }         // of those, as above
 //! message Join    { fixed64 nonce  = 1;                    // random; the answers echo it
 //!                   Beacon  beacon = 2;                    // of the one who joins
 //!                   bytes   known  = 3; }                  // first two bytes of the id of each member known already
@@ -49,8 +55,8 @@
 //! message Pong    { fixed64 nonce = 1; fixed64 origin = 2; // both as in the Ping
 //!                   fixed64 receive = 3; fixed64 transmit = 4; } // at the one who answers (RFC 5905 section 8)
 //! ```
-//! Numbers kept for later kinds of `Message`: 3 roster, 10 repair request, 11 offer, 12 accept, 13 decline,
-//! 14 object nack, 15 done, 18 lock, 19 title.
+//! Numbers kept for later kinds of `Message`: 3 roster, 11 offer, 12 accept, 13 decline,
+//! 14 object nack, 15 done, 18 lock, 19 title; 30 and 31 stay free for [`super::probe`].
 //!
 //! **Signed messages.** The signature (Ed25519, RFC 8032) is over these bytes, all fields before the payload of fixed
 //! width, numbers in network order, so that what one member said cannot be said again by another, elsewhere or later:
@@ -66,6 +72,7 @@ use std::fmt;
 use crate::wire::chat::{Heartbeat, HistoryAnswer, HistoryRequest, Nack, Original, Packet, Repair};
 use crate::wire::door::{self, Chain, Rekey};
 use crate::wire::interest::{Interest, Report};
+use crate::wire::repair::RepairRequest;
 
 /// Number of a Beacon in a signature's context.
 pub const KIND_BEACON: u8 = 1;
@@ -137,7 +144,7 @@ pub struct Body {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Message {
     /// `None`: a kind of the future.
-    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 9, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
+    #[prost(oneof = "Kind", tags = "1, 2, 4, 5, 6, 7, 8, 9, 10, 16, 17, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
     pub kind: Option<Kind>,
 }
 
@@ -177,6 +184,9 @@ pub enum Kind {
     /// Tells how they arrive.
     #[prost(message, tag = "27")]
     Report(Report),
+    /// Asks for parity of a video frame.
+    #[prost(message, tag = "10")]
+    RepairRequest(RepairRequest),
     /// Asks for an answer, for the clock offset and to see who is alive.
     #[prost(message, tag = "20")]
     Ping(Ping),
@@ -314,6 +324,9 @@ pub struct Beacon {
     /// On a wireless network.
     #[prost(bool, tag = "17")]
     pub wireless: bool,
+    /// Not 0: all else but the chat is as in the Beacons of this counter and later.
+    #[prost(uint64, tag = "22")]
+    pub since: u64,
 }
 
 /// One stream of a publisher.
@@ -340,6 +353,12 @@ pub struct Stream {
     /// Packets are being sent now.
     #[prost(bool, tag = "7")]
     pub active: bool,
+    /// Synchronisation source of its parity or redundancy; 0: there is none.
+    #[prost(fixed32, tag = "8")]
+    pub repair_ssrc: u32,
+    /// Where those are, as `position`.
+    #[prost(uint64, tag = "9")]
+    pub repair_position: u64,
 }
 
 /// Somebody comes in.
@@ -439,7 +458,7 @@ mod tests {
             height: 720,
             fps_milli: 30_000,
             position: 65_537,
-            active: false,
+            ..Stream::default()
         };
         let expected =
             [8, 3, 0x15, 4, 3, 2, 1, 0x18, 0x80, 10, 0x20, 0xd0, 5, 0x28, 0xb0, 0xea, 1, 0x30, 0x81, 0x80, 4];

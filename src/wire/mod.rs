@@ -8,7 +8,9 @@ pub mod interest;
 pub mod jpeg_payload;
 pub mod message;
 pub mod opened;
+pub mod probe;
 pub mod relay;
+pub mod repair;
 pub mod rtcp;
 pub mod rtp;
 pub mod sap;
@@ -53,6 +55,15 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
+    /// Every kind, by number.
+    pub const ALL: [Self; 5] = [
+        Self::Audio,
+        Self::Video(Layer::Thumb),
+        Self::Video(Layer::Medium),
+        Self::Video(Layer::Full),
+        Self::Video(Layer::Screen),
+    ];
+
     /// The number that stands for it in messages: 0 audio, 1 + layer for video.
     pub fn to_wire(self) -> u32 {
         match self {

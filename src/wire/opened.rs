@@ -12,11 +12,13 @@ use crate::wire::door::{self, Chain, Rekey};
 use crate::wire::interest::{KIND_INTEREST, KIND_REPORT};
 use crate::wire::message::{self, KIND_BEACON, KIND_BYE, KIND_JOIN, Ping, Pong};
 use crate::wire::relay::Introduction;
+use crate::wire::repair::RepairRequest;
 
 const KIND_ORIGINAL: u32 = KIND_CHAT as u32;
 const KIND_HEARTBEAT: u32 = 6;
 const KIND_NACK: u32 = 7;
 const KIND_REPAIR: u32 = 8;
+const KIND_REPAIR_REQUEST: u32 = 10;
 const KIND_PING: u32 = 20;
 const KIND_PONG: u32 = 21;
 const KIND_INTRODUCTION: u32 = 28;
@@ -72,6 +74,8 @@ pub enum Opened<'a> {
     Pong(Pong),
     /// Where others are who hear no group.
     Introduction(Introduction),
+    /// Asks for parity of a video frame.
+    RepairRequest(RepairRequest),
     /// Of the chat; this one is a copy.
     Chat(Packet),
     /// Layers somebody wants, as [`Places`](super::interest::Places) reads them.
@@ -115,6 +119,7 @@ fn message(bytes: &[u8]) -> Result<Option<Opened<'_>>, Error> {
             KIND_PING => Opened::Ping(Ping::decode(field.bytes(tag)?)?),
             KIND_PONG => Opened::Pong(Pong::decode(field.bytes(tag)?)?),
             KIND_INTRODUCTION => Opened::Introduction(Introduction::decode(field.bytes(tag)?)?),
+            KIND_REPAIR_REQUEST => Opened::RepairRequest(RepairRequest::decode(field.bytes(tag)?)?),
             KIND_ORIGINAL => Opened::Chat(Packet::Chat(Original::decode(field.bytes(tag)?)?)),
             KIND_HEARTBEAT => Opened::Chat(Packet::Heartbeat(Heartbeat::decode(field.bytes(tag)?)?)),
             KIND_NACK => Opened::Chat(Packet::Nack(Nack::decode(field.bytes(tag)?)?)),
@@ -229,6 +234,7 @@ mod tests {
                 Opened::Introduction(introduction) => Kind::Introduction(introduction),
                 Opened::Interest(layers) => Kind::Interest(Interest { layers: layers.into() }),
                 Opened::Report(rows) => Kind::Report(Report { rows: rows.into() }),
+                Opened::RepairRequest(request) => Kind::RepairRequest(request),
                 Opened::Chat(packet) => packet.into(),
                 Opened::Door(packet) => packet.into(),
             };

@@ -11,8 +11,9 @@
 //!   24     ..    ciphertext: ChaCha20-Poly1305 (RFC 8439), nonce = iv XOR pn, these 24 bytes as associated data
 //!   n-16    16   its tag
 //! ```
-//! Numbers are in network order. Classes: 1 control ([`super::message`]); 2 object data, 3 feedback and
-//! 4 unicast handshake are kept free for their later use. What opens it is `protocol::seal`; nothing here is secret.
+//! Numbers are in network order. Classes: 1 control ([`super::message`]); 3 feedback ([`super::repair`]), with keys and
+//! packet numbers of its own, because it is another thread that sends it; 2 object data and 4 unicast handshake are kept
+//! free for their later use. What opens it is `protocol::seal`; nothing here is secret.
 
 use crate::limits::{DATAGRAM_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 
@@ -33,18 +34,22 @@ const BYTES_MAX: usize = BYTES_MIN + SEALED_BODY_BYTES_MAX;
 pub enum Class {
     /// Messages between members.
     Control,
+    /// Requests for repair.
+    Feedback,
 }
 
 impl Class {
     fn to_wire(self) -> u8 {
         match self {
             Class::Control => 1,
+            Class::Feedback => 3,
         }
     }
 
     fn from_wire(number: u8) -> Option<Self> {
         match number {
             1 => Some(Class::Control),
+            3 => Some(Class::Feedback),
             _ => None,
         }
     }

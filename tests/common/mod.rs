@@ -12,6 +12,7 @@ pub mod random;
 pub mod sandbox;
 pub mod sniffer;
 pub mod stats;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

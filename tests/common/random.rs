@@ -11,6 +11,16 @@ impl Random {
         Random(u64::max(seed, 1))
     }
 
+    /// From this seed.
+    pub fn of(seed: u64) -> Random {
+        Random(u64::max(seed, 1))
+    }
+
+    /// A number from 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// The next 64 bits.
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;

@@ -36,10 +36,28 @@ pub fn sandboxed(name: &str, body: impl FnOnce()) {
     let mark = folder.path().join("inside");
     let test = std::env::current_exe().expect("path of the test");
     let mut inner = unshare();
-    inner.arg(test).args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    inner.arg(test).args(["--exact", name, "--include-ignored", "--nocapture", "--test-threads=1"]);
     let succeeded = run_printing(&mut inner, &mark);
     assert!(succeeded, "{name} failed in its sandbox; its output stands above");
     assert!(mark.exists(), "the sandbox ran no test called {name}");
+}
+
+/// Runs the ignored test `name` of this binary in a sandbox of its own, with a variable set, beside others; gives whether
+/// it succeeded, and what it printed. `None` where no namespaces can be made, which is a failure with `CI=true`.
+pub fn beside(name: &str, variable: (&str, &str)) -> Option<(bool, String)> {
+    if let Err(why) = permitted() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no namespaces can be made here: {why}");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mark = folder.path().join("inside");
+    let test = std::env::current_exe().expect("path of the test");
+    let mut inner = unshare();
+    inner.arg(test).args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]);
+    inner.env(MARK, &mark).env(variable.0, variable.1).stdin(Stdio::null());
+    let ran = inner.output().expect("start unshare");
+    assert!(mark.exists(), "the sandbox ran no test called {name}: {}", String::from_utf8_lossy(&ran.stdout));
+    Some((ran.status.success(), String::from_utf8_lossy(&ran.stdout).into_owned()))
 }
 
 /// `unshare` with what a sandbox needs, still without the program to run.

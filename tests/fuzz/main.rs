@@ -10,10 +10,12 @@
 //! `corpus/TARGET/`, where every run begins with it.
 
 mod chat;
+mod doctor;
 mod driver;
 mod machines;
 mod media;
 mod memory;
+mod repair;
 mod session;
 mod texts;
 mod wire;

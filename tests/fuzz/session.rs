@@ -218,7 +218,13 @@ impl Table {
             0 => self.pass(Duration::from_millis(u64::from(feed.u16()) % 9_000)),
             1 | 2 => {
                 let beacon = beacon(feed, address);
-                let signed = self.liars[n].signed(KIND_BEACON, beacon.encode_to_vec());
+                let mut signed = self.liars[n].signed(KIND_BEACON, beacon.encode_to_vec());
+                if beacon.since > 0 && act & 0x80 == 0 {
+                    signed.signer.clear();
+                }
+                if act & 0xc0 == 0xc0 {
+                    self.liars[n].sealer.reach(feed.u64() >> 8);
+                }
                 let datagram = self.liars[n].message(Kind::Beacon(signed));
                 self.hand(control, address, datagram);
             }
@@ -356,6 +362,8 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         fps_milli: feed.u16().into(),
         position: feed.u64(),
         active: flags & 0x80 != 0,
+        repair_ssrc: feed.u8().into(),
+        repair_position: feed.u64() >> (feed.u8() % 64),
     };
     let (address_v4, address6) = host_to_wire(address.ip());
     Beacon {
@@ -379,6 +387,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         wireless: flags & 0x40 != 0,
         door: if flags & 4 == 0 { 0 } else { feed.u64() },
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
+        since: if flags & 0x18 == 0x18 { feed.u8().into() } else { 0 },
     }
 }
 

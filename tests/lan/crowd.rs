@@ -13,7 +13,7 @@ use roundtable::limits::PARTICIPANTS_PER_SOURCE_MAX;
 use roundtable::pipeline::control::browse;
 use roundtable::protocol::discovery::Found;
 use roundtable::protocol::keys::{Identity, Secret, participant_id};
-use roundtable::protocol::roster::{Role, StreamInfo};
+use roundtable::protocol::roster::{RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
 use roundtable::wire::discovery::{Announcement, write_announce};
 use roundtable::wire::message::{ConferenceId, KIND_ANNOUNCE, SignatureContext};
@@ -173,6 +173,7 @@ impl Attacker {
             fps_milli: 1,
             position: 0,
             active: true,
+            repair: RepairInfo::default(),
         };
         let streams = [stream(StreamKind::Video(Layer::Full), round), stream(StreamKind::Audio, round + 1)];
         ghost.session.set_streams(at, &streams, &mut self.out);

@@ -4,4 +4,5 @@
 
 mod control;
 mod crowd;
+mod repair;
 mod world;

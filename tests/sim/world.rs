@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use roundtable::device::net::memory::{MemoryLan, Profile};
 use roundtable::protocol::chat::{self, OrderKey};
-use roundtable::protocol::keys::{Checked, Identity, Secret};
+use roundtable::protocol::keys::{Checked, EpochKeys, Identity, Secret};
 use roundtable::protocol::roster::{Departure, Person, Role, StreamInfo};
+use roundtable::protocol::seal::Opener;
 use roundtable::protocol::session::{Arrival, Channel, Event, Moment, Outputs, Session, Setup, To};
 use roundtable::time::{NtpTime, Timestamp};
 use roundtable::wire::address::{DISCOVERY_PORT, Family, Plan, Scope};
 use roundtable::wire::message::ConferenceId;
+use roundtable::wire::opened::{self, Opened};
 
 /// Nothing a test does takes this many steps: a livelock fails instead of hanging.
 const STEPS_MAX: u64 = 5_000_000;
@@ -26,14 +28,33 @@ pub struct Node {
     pub lost: usize,
     /// What it reads, others' lines and own.
     pub lines: Vec<(Timestamp, OrderKey)>,
-    /// Bytes it sent to the control group, with IP and UDP headers.
+    /// Bytes it sent to the control group, with IP and UDP headers: of the roster, and of the chat.
     pub control_bytes: u64,
+    pub chat_bytes: u64,
     pub publishes: bool,
     pub host: IpAddr,
     alive: bool,
     due: Option<Timestamp>,
     /// What its wall clock is ahead.
     pub wall_nanos: i64,
+}
+
+/// Reads what is sent.
+struct Witness {
+    opener: Opener,
+    body: Vec<u8>,
+}
+
+impl Witness {
+    /// Lines, repeats, requests for them and acknowledgements that no beacon brings.
+    fn is_chat(&mut self, datagram: &[u8]) -> bool {
+        let Self { opener, body } = self;
+        let opened = opener.open(Timestamp(0), IpAddr::from(Ipv4Addr::LOCALHOST), datagram, body);
+        assert!(opened.is_ok(), "everything is sealed, and numbered anew");
+        let mut is_chat = false;
+        opened::read(body, |message| is_chat |= matches!(message, Opened::Chat(_))).expect("whole messages");
+        is_chat
+    }
 }
 
 /// The network and everybody on it.
@@ -47,6 +68,7 @@ pub struct World {
     pub keep_events: bool,
     /// What is authentic for one member is for all: Ed25519 would be most of the cost of a crowd.
     checked: Checked,
+    witness: Witness,
     /// Who is to be woken when.
     dues: BTreeSet<(Timestamp, usize)>,
     steps_max: u64,
@@ -67,6 +89,10 @@ impl World {
             bytes_sent: BTreeMap::new(),
             keep_events: true,
             checked: Checked::remembering(50_000),
+            witness: Witness {
+                opener: Opener::new(EpochKeys::first(CONFERENCE, &Secret::open(&CONFERENCE))),
+                body: Vec::new(),
+            },
             dues: BTreeSet::new(),
             steps_max: STEPS_MAX,
             profile,
@@ -104,8 +130,19 @@ impl World {
         let at = moment(self.now, wall_nanos);
         let session = Session::new(at, setup);
         let (events, lines, due) = (Vec::new(), Vec::new(), Some(self.now));
-        let (lost, control_bytes, alive) = (0, 0, true);
-        self.nodes.push(Node { session, events, lost, lines, control_bytes, publishes, host, alive, due, wall_nanos });
+        self.nodes.push(Node {
+            session,
+            events,
+            lost: 0,
+            lines,
+            control_bytes: 0,
+            chat_bytes: 0,
+            publishes,
+            host,
+            alive: true,
+            due,
+            wall_nanos,
+        });
         self.dues.insert((self.now, n));
         if publishes {
             let stream = StreamInfo::voice(n as u32);
@@ -218,7 +255,8 @@ impl World {
             };
             for destination in destinations {
                 if to == To::Control {
-                    node.control_bytes += bytes.len() as u64 + 28;
+                    let sum = if self.witness.is_chat(bytes) { &mut node.chat_bytes } else { &mut node.control_bytes };
+                    *sum += bytes.len() as u64 + 28;
                 }
                 *self.bytes_sent.entry(destination.port()).or_default() += bytes.len() as u64 + 28;
                 self.lan.send(self.now, source, destination, bytes);

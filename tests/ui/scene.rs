@@ -88,6 +88,7 @@ pub fn view(count: usize) -> View {
         notices: Vec::new(),
         elapsed_s: 754,
         summary: Vec::new(),
+        examined: None,
         ended: false,
     }
 }

@@ -26,6 +26,7 @@ use self::draw::{Look, Parts};
 use self::input::Prompt;
 use self::log::Log;
 use super::chat::LAST_LINES;
+use super::doctor;
 use super::failure::{Failure, code};
 use super::pace::Pace;
 use super::transcript::News;
@@ -114,6 +115,11 @@ impl Room {
             Event::Unheard { id, .. } => self.log.unheard(id),
             Event::Unsaid { why, .. } => self.log.note(now, format!("not said: {why}"), true),
             Event::Notice { kind: NoticeKind::Warning, text } => self.log.note(now, text.clone(), true),
+            Event::Doctor { about, report } => {
+                for line in doctor::lines(report, about.as_deref()) {
+                    self.log.note(now, line, true);
+                }
+            }
             _ => {
                 if let Some(text) = self.news.of(event) {
                     self.log.note(now, text, false);

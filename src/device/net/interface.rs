@@ -51,6 +51,13 @@ impl Interface {
         if fits { Ok(self.clone()) } else { self.in_family(true, routed).or_else(|_| Ok(self.clone())) }
     }
 
+    /// The address by which everybody on the link is reached; IPv6 has none.
+    pub fn broadcast(&self) -> Option<IpAddr> {
+        let IpAddr::V4(own) = self.addr else { return None };
+        let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+        Some(std::net::Ipv4Addr::from(u32::from(own) | hosts).into())
+    }
+
     /// The same interface with an address of IPv6, or of IPv4. Of IPv6 that of the link, which every host has and which
     /// does not change, unless `routed`: such addresses pass no router.
     ///
@@ -168,20 +175,20 @@ fn usual_multicast_and_mtu(loopback: bool) -> (bool, usize) {
 }
 
 #[cfg(target_os = "linux")]
-fn is_wireless(name: &str) -> bool {
+pub(super) fn is_wireless(name: &str) -> bool {
     // The names are the system's own; one with a slash cannot exist.
     let of = std::path::Path::new("/sys/class/net").join(name);
     of.join("wireless").exists() || of.join("phy80211").exists()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_wireless(_name: &str) -> bool {
+pub(super) fn is_wireless(_name: &str) -> bool {
     false
 }
 
 /// By the names that container engines, hypervisors and VPNs give. A bridge the operator made may be the real network, so
 /// being a bridge is not enough.
-fn is_software(name: &str) -> bool {
+pub(super) fn is_software(name: &str) -> bool {
     const PREFIXES: [&str; 21] = [
         "docker",
         "br-",

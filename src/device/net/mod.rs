@@ -11,21 +11,28 @@
 //! Sockets never block; threads wait on `mio::Poll`, where the sockets register.
 
 mod buffer;
+mod capture;
 mod counters;
+mod frame;
 mod groups;
 mod interface;
 pub mod memory;
 mod options;
+#[cfg(target_os = "linux")]
+mod packets;
 mod ports;
 mod segment;
 mod socket;
+pub mod system;
 pub mod watch;
 
 use std::io;
 use std::net::SocketAddr;
 
 pub use buffer::{Datagram, ReceiveBuffer};
+pub use capture::{Capture, Passed};
 pub use counters::Counters;
+pub use frame::Frame;
 pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
 pub use ports::FreePorts;

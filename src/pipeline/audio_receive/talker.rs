@@ -14,6 +14,8 @@ use super::{Error, STEP};
 
 /// Decoded audio below this is a pause between words.
 const QUIET_DBFS: f32 = -50.0;
+/// A gap longer than this is heard as one: three packets.
+const GAP_SAMPLES: u64 = 60 * 48;
 
 /// Figures of one talker; read at any time from any thread.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct TalkerStats {
     packets_recovered: AtomicU64,
     packets_rejected: AtomicU64,
     concealed_samples: AtomicU64,
+    gaps: AtomicU64,
     bytes: AtomicU64,
     buffer_ms: AtomicU32,
     target_ms: AtomicU32,
@@ -39,6 +42,7 @@ impl Default for TalkerStats {
             packets_recovered: AtomicU64::new(0),
             packets_rejected: AtomicU64::new(0),
             concealed_samples: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             buffer_ms: AtomicU32::new(0),
             target_ms: AtomicU32::new(0),
@@ -78,6 +82,11 @@ impl TalkerStats {
         self.concealed_samples.load(Ordering::Relaxed) / 48
     }
 
+    /// Gaps of more than 60 ms: stretches made up or missing while the talker was sending.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
     /// Bytes of RTP received.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -114,6 +123,9 @@ pub(super) struct Talker {
     /// Whether the meter shows silence already.
     silent: bool,
     rejected: u64,
+    /// What was made up until the last packet that was decoded, and gaps of more than 60 ms.
+    made_up: u64,
+    gaps: u64,
     bytes: u64,
     stats: Arc<TalkerStats>,
 }
@@ -132,6 +144,8 @@ impl Talker {
             meter: Meter::default(),
             silent: true,
             rejected: 0,
+            made_up: 0,
+            gaps: 0,
             bytes: 0,
             stats: Arc::default(),
         })
@@ -172,11 +186,15 @@ impl Talker {
         let needed = self.stretcher.needed();
         while self.decoded.len() < needed {
             let Self { jitter, decoder, .. } = self;
+            let mut heard = true;
             let samples = match jitter.pull(now, self.decoded.len(), self.quiet) {
                 Verdict::Empty => break,
                 Verdict::Packet(packet) => decoder.decode(packet),
                 Verdict::Fec { following, samples } => decoder.recover(following, samples),
-                Verdict::Conceal { samples } => decoder.conceal(samples),
+                Verdict::Conceal { samples } => {
+                    heard = false;
+                    decoder.conceal(samples)
+                }
             };
             match samples {
                 Ok(samples) => {
@@ -185,6 +203,11 @@ impl Talker {
                 }
                 // The packet lied about itself. Its time passes in silence.
                 Err(_) => self.rejected += 1,
+            }
+            if heard {
+                let made_up = self.jitter.counters().concealed_samples;
+                self.gaps += u64::from(made_up - self.made_up > GAP_SAMPLES);
+                self.made_up = made_up;
             }
         }
         if self.decoded.is_empty() {
@@ -216,6 +239,7 @@ impl Talker {
         set(&self.stats.packets_recovered, counters.recovered);
         set(&self.stats.packets_rejected, counters.rejected + self.rejected);
         set(&self.stats.concealed_samples, counters.concealed_samples);
+        set(&self.stats.gaps, self.gaps);
         set(&self.stats.bytes, self.bytes);
         self.stats.buffer_ms.store(self.jitter.buffer_ms().to_bits(), Ordering::Relaxed);
         self.stats.target_ms.store(self.jitter.target_ms().to_bits(), Ordering::Relaxed);

@@ -239,6 +239,7 @@ fn a_voice_crosses_real_sound_devices() {
         name: "A".into(),
         master: None,
         position: Arc::default(),
+        repair: None,
         muted: false,
     };
     let sender = AudioSender::start(config, Egress { socket, destination }, clock.clone()).expect("a thread");

@@ -12,6 +12,7 @@
 //! [`Session`]: crate::protocol::session::Session
 
 mod browse;
+mod probes;
 mod role;
 mod sap;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use crate::device::net::{Interface, UdpSocket};
 use crate::device::{identity, net};
 use crate::pipeline::egress::Destination;
 use crate::protocol::chat::{Content, Kept};
-use crate::protocol::roster::{Attention, Camera, Microphone, StreamInfo};
+use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, StreamInfo};
 use crate::protocol::session::{Event, Setup};
 use crate::wire::chat::Original;
 use crate::wire::interest::{Places, Row};
@@ -121,12 +122,16 @@ pub struct LocalStream {
     pub position: Option<Arc<AtomicU64>>,
     /// Where it is sent; nothing is while there is no destination.
     pub to: Destination,
+    /// The same of its repair.
+    pub repair: Option<Arc<AtomicU64>>,
 }
 
 impl LocalStream {
     fn now(&self) -> StreamInfo {
-        let position = self.position.as_ref().map_or(self.info.position, |p| p.load(Ordering::Relaxed));
-        StreamInfo { position, active: self.to.current().is_some(), ..self.info }
+        let read = |p: &Option<Arc<AtomicU64>>, or| p.as_ref().map_or(or, |p| p.load(Ordering::Relaxed));
+        let position = read(&self.position, self.info.position);
+        let repair = RepairInfo { position: read(&self.repair, self.info.repair.position), ..self.info.repair };
+        StreamInfo { position, repair, active: self.to.current().is_some(), ..self.info }
     }
 }
 
@@ -283,7 +288,7 @@ fn run(mut role: Role, mut poll: Poll, commands: &Receiver<Command>) {
 }
 
 /// Waits for sockets for at most `wait`, rounded up so that a timer is due afterwards; an interruption is no error.
-fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
+pub(super) fn poll_for(poll: &mut Poll, events: &mut Events, wait: Duration) -> Result<(), Error> {
     let whole = Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
     match poll.poll(events, Some(whole)) {
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::Poll(e)),

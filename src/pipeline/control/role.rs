@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::{Registry, Token};
 
+use super::probes::Probes;
 use super::sap::{Announcer, describe};
 use super::{BATCHES_MAX, Command, Config, EVENTS, Error, Figures, LocalStream};
 use crate::device::clock::Clock;
@@ -22,6 +23,7 @@ use crate::protocol::transport::{self, Hearing, Reach};
 use crate::time::Timestamp;
 use crate::wire::StreamKind;
 use crate::wire::address::{DISCOVERY_PORT, Plan, Scope};
+use crate::wire::probe;
 
 /// Silence of the others after which the groups are joined anew, in case a switch forgot them.
 const REJOIN_AFTER: Duration = Duration::from_secs(4);
@@ -60,6 +62,7 @@ pub(super) struct Role {
     behind: bool,
     out: Outputs,
     buffer: ReceiveBuffer,
+    probes: Probes,
     rejoin_at: Timestamp,
     rejoin_gap: Duration,
     /// A switch forgets groups, whether others are heard or not.
@@ -99,6 +102,7 @@ impl Role {
         let at = Moment { now: clock.now(), wall: clock.wall() };
         let title = setup.title.clone();
         let sap = setup.open.then(|| Announcer::new(setup.address.ip(), plan.sap()));
+        let probes = Probes::new(setup.conference)?;
         let mut session = Session::new(at, setup);
         session.set_wireless(interface.wireless);
         session.restore(at, log.restored);
@@ -122,6 +126,7 @@ impl Role {
             behind: false,
             out: Outputs::default(),
             buffer: ReceiveBuffer::new(),
+            probes,
             rejoin_at: at.now + REJOIN_AFTER,
             rejoin_gap: REJOIN_AFTER,
             refresh: false,
@@ -227,6 +232,14 @@ impl Role {
         let mut others = false;
         for datagram in self.buffer.datagrams() {
             let wall = self.clock.wall();
+            if channel != Channel::Control && probe::is_ours(datagram.bytes) {
+                let at = Moment { now, wall };
+                self.probes.answer(at, channel, &datagram, (&self.session, &self.plan), |to, bytes| {
+                    // Whoever asks sees what does not come.
+                    let _ = self.own.send(to, bytes, Dscp::Default);
+                });
+                continue;
+            }
             let from = Arrival { channel, source: datagram.source, wall: datagram.arrived.unwrap_or(wall) };
             others |= channel == Channel::Control && datagram.source != own;
             let opened = self.session.counters().opened;
@@ -297,6 +310,9 @@ impl Role {
                 let silent = stream.info.kind == StreamKind::Audio && self.session.me().microphone != Microphone::On;
                 let active = stream.to.current().is_some() && !silent;
                 self.session.set_position(stream.info.kind, position.load(Ordering::Relaxed), active);
+            }
+            if let Some(position) = &stream.repair {
+                self.session.set_repair_position(stream.info.kind, position.load(Ordering::Relaxed));
             }
         }
     }

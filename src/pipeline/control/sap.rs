@@ -112,7 +112,7 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::roster::{Attention, Camera, Microphone, Role, StreamInfo};
+    use crate::protocol::roster::{Attention, Camera, Microphone, RepairInfo, Role, StreamInfo};
     use crate::protocol::transport::Reach;
     use crate::time::NtpTime;
     use crate::wire::address::Scope;
@@ -127,6 +127,7 @@ mod tests {
             fps_milli: 30_000,
             position: 0,
             active: false,
+            repair: RepairInfo::default(),
         };
         let audio = StreamInfo { kind: StreamKind::Audio, fps_milli: 0, ..video(Layer::Full) };
         Person {

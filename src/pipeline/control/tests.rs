@@ -75,6 +75,7 @@ fn voice() -> Command {
     Command::Streams(vec![LocalStream {
         info,
         position: Some(Arc::new(AtomicU64::new(70_000))),
+        repair: None,
         to: Destination::default(),
     }])
 }

@@ -5,13 +5,15 @@
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
 //!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
+//!            ├ repair ports ──> parity: Reassembler; requests: own streams are repaired, others' requests save the own
 //!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
-//! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes, never waits for a
-//! decoder and never sends; packets that are malformed, from another address than the participant's socket, or of
+//! silence the others. The thread sleeps in the poll when there is nothing to read. It never decodes and never waits for a
+//! decoder; all it sends is requests for repair, and the parity that others ask for. Packets that are malformed, from another address than the participant's socket, or of
 //! another SSRC cost a counter.
 
+mod feedback;
 mod role;
 mod stream;
 mod video;
@@ -26,14 +28,17 @@ use std::thread::JoinHandle;
 use crossbeam_channel as channel;
 use mio::{Events, Poll, Token, Waker};
 
+use feedback::{Feedback, Link, OwnRepair};
 use role::Role;
 use stream::Stream;
 
 use crate::device::clock::Clock;
 use crate::device::net::{self, Interface, ReceiveBuffer, UdpSocket};
 use crate::limits::{RELAYED_MAX, SLOTS_MAX, STREAMS_PER_SLOT_MAX};
+use crate::pipeline::repair::Answering;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats};
+use crate::protocol::keys::EpochKeys;
 use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
 
@@ -99,6 +104,18 @@ pub enum Sink {
     },
 }
 
+/// Where a stream is repaired.
+pub struct RepairSource {
+    /// Group and port of the parity and of the requests for it.
+    pub address: SocketAddr,
+    /// SSRC of the parity.
+    pub ssrc: u32,
+    /// In a protected conference what opens it.
+    pub opener: Option<Unprotector>,
+    /// Random: spreads the requests of many receivers.
+    pub seed: u64,
+}
+
 /// A stream to be received.
 pub struct Subscription {
     /// Names it in commands and to the audio sink.
@@ -113,6 +130,8 @@ pub struct Subscription {
     pub offset: ClockOffset,
     /// In a protected conference what opens its packets.
     pub opener: Option<Unprotector>,
+    /// Its repair port, when its sender repairs it.
+    pub repair: Option<RepairSource>,
     /// Where it goes.
     pub sink: Sink,
 }
@@ -137,6 +156,10 @@ enum Command {
     Rejoin(u64),
     Renew(Box<Interface>),
     Relay(Option<SocketAddr>, Vec<SocketAddr>),
+    Link(Box<Link>),
+    Crowd(usize),
+    Repair(Box<OwnRepair>),
+    Unrepair(u64),
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -181,6 +204,9 @@ impl Receiver {
             direct,
             relay: None,
             relayed: Vec::with_capacity(RELAYED_MAX),
+            feedback: Feedback::default(),
+            own: Vec::new(),
+            crowd: 1,
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
         Ok(Self {
@@ -204,6 +230,31 @@ impl Receiver {
         let arrival = (stream.rtp.local_addr().ip(), Arc::clone(&stream.arrived));
         self.lock_arrivals().insert(stream.key, arrival);
         self.command(Command::Subscribe(Box::new(stream)))
+    }
+
+    /// Says what requests for repair are sent from and sealed with: the instance's own socket, the keys of the epoch and
+    /// the own session. Without it nothing is asked for nor answered.
+    pub fn feedback(&self, socket: &Arc<UdpSocket>, keys: &EpochKeys, sid: u64) {
+        let _ = self.command(Command::Link(Box::new(Link::new(Arc::clone(socket), keys, sid))));
+    }
+
+    /// How many receive each stream, oneself included, as far as is known: the more, the longer each waits before asking.
+    pub fn crowd(&self, people: usize) {
+        let _ = self.command(Command::Crowd(people));
+    }
+
+    /// Hears requests for the own stream `key` on its repair port `address`, and has them answered by `repair`.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn repair(&self, key: u64, address: SocketAddr, repair: &Answering) -> Result<(), Error> {
+        let socket = UdpSocket::multicast(address, &self.interface)?;
+        self.command(Command::Repair(Box::new(OwnRepair { key, socket, repair: repair.clone() })))
+    }
+
+    /// Hears no more requests for the own stream `key`.
+    pub fn unrepair(&self, key: u64) {
+        let _ = self.command(Command::Unrepair(key));
     }
 
     /// The interface that is subscribed on.

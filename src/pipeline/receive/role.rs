@@ -9,14 +9,22 @@ use std::time::Duration;
 use crossbeam_channel as channel;
 use mio::{Events, Poll, Registry, Token};
 
-use super::stream::{Kind, Source, Stream, pinned};
+use super::feedback::{Feedback, OwnRepair};
+use super::stream::Stream;
 use super::{AudioSink, Command, DIRECT, WAKER};
 use crate::device::clock::Clock;
 use crate::device::net::{Datagram, Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::device::priority;
 use crate::pipeline::video_receive::Decoders;
-use crate::protocol::srtp::Unprotector;
 use crate::time::Timestamp;
+
+/// Sockets of a stream.
+const PORTS: usize = 4;
+const RTP: usize = 0;
+const RTCP: usize = 1;
+const REPAIR: usize = 2;
+/// The first token of an own stream's repair port: more than there are streams.
+const OWN: usize = 1 << 30;
 
 /// The thread's state.
 pub(super) struct Role {
@@ -24,7 +32,7 @@ pub(super) struct Role {
     pub(super) events: Events,
     pub(super) commands: channel::Receiver<Command>,
     pub(super) buffer: ReceiveBuffer,
-    /// By token: a stream's RTP socket has twice its index, its RTCP socket one more.
+    /// By token: a stream's sockets have [`PORTS`] times its index and their [`Port`].
     pub(super) streams: Vec<Option<Box<Stream>>>,
     /// Tokens of sockets that may have more to read.
     pub(super) readable: Vec<usize>,
@@ -41,6 +49,11 @@ pub(super) struct Role {
     /// Packets the system dropped for want of room, and when they were counted last.
     pub(super) overflows: Arc<AtomicU64>,
     pub(super) overflows_looked: Timestamp,
+    pub(super) feedback: Feedback,
+    /// Repair ports of own streams, by token from [`OWN`] on.
+    pub(super) own: Vec<Option<Box<OwnRepair>>>,
+    /// How many receive each stream.
+    pub(super) crowd: usize,
 }
 
 /// How often it is asked what the system dropped.
@@ -52,8 +65,25 @@ impl Role {
         while self.step(None) {}
     }
 
+    /// When the first stream has something to do of itself.
+    fn next_timeout(&self) -> Option<Timestamp> {
+        self.streams.iter().flatten().filter_map(|stream| stream.next_timeout()).min()
+    }
+
+    /// Streams whose time has come ask for repair, or give up.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        for stream in self.streams.iter_mut().flatten() {
+            if stream.next_timeout().is_some_and(|due| due <= now) {
+                stream.settle(now, &mut self.feedback, &self.decoders);
+            }
+        }
+    }
+
     /// Waits until there is something to do, at most `timeout`, and does a round of it; `false` to stop.
     fn step(&mut self, timeout: Option<Duration>) -> bool {
+        let due = self.next_timeout().map(|due| due.since(self.clock.now()));
+        let timeout = timeout.into_iter().chain(due).min();
         let timeout = if self.readable.is_empty() { timeout } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
@@ -77,6 +107,7 @@ impl Role {
         let mut readable = std::mem::take(&mut self.readable);
         readable.retain(|&token| self.read(token));
         self.readable = readable;
+        self.settle();
         self.count_overflows();
         true
     }
@@ -103,6 +134,13 @@ impl Role {
             match command {
                 Command::Subscribe(stream) => self.subscribe(stream),
                 Command::Unsubscribe(key) => self.unsubscribe(key),
+                Command::Link(link) => self.feedback.link = Some(*link),
+                Command::Crowd(people) => {
+                    self.crowd = people;
+                    self.streams.iter_mut().flatten().for_each(|stream| stream.set_crowd(people));
+                }
+                Command::Repair(own) => self.repair(own),
+                Command::Unrepair(key) => self.unrepair(key),
                 Command::Rejoin(key) => {
                     if let Some(stream) = self.streams.iter().flatten().find(|s| s.key == key) {
                         stream.rejoin();
@@ -114,8 +152,9 @@ impl Role {
         }
     }
 
-    fn subscribe(&mut self, stream: Box<Stream>) {
+    fn subscribe(&mut self, mut stream: Box<Stream>) {
         self.unsubscribe(stream.key);
+        stream.set_crowd(self.crowd);
         let index = self.streams.iter().position(Option::is_none).unwrap_or_else(|| {
             self.streams.push(None);
             self.streams.len() - 1
@@ -129,6 +168,13 @@ impl Role {
         for (index, stream) in self.streams.iter().enumerate().filter_map(|(n, s)| Some((n, s.as_ref()?))) {
             stream.renew(interface);
             register(stream, self.poll.registry(), index);
+        }
+        for (index, own) in self.own.iter().enumerate().filter_map(|(n, own)| Some((n, own.as_ref()?))) {
+            let renewed = own.socket.renew(interface).map_err(std::io::Error::other);
+            let registry = self.poll.registry();
+            if let Err(error) = renewed.and_then(|()| own.socket.register(registry, Token(OWN + index))) {
+                tracing::warn!(%error, "cannot hear requests for repair on the changed network");
+            }
         }
         if let Err(error) = self.direct.renew(interface) {
             tracing::warn!(%error, "cannot take copies of streams on the changed network");
@@ -145,7 +191,28 @@ impl Role {
         for (index, place) in self.streams.iter_mut().enumerate() {
             if place.as_ref().is_some_and(|s| s.key == key) {
                 *place = None;
-                self.readable.retain(|token| token / 2 != index);
+                self.readable.retain(|&token| token >= OWN || token / PORTS != index);
+            }
+        }
+    }
+
+    fn repair(&mut self, own: Box<OwnRepair>) {
+        self.unrepair(own.key);
+        let index = self.own.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.own.push(None);
+            self.own.len() - 1
+        });
+        if let Err(error) = own.socket.register(self.poll.registry(), Token(OWN + index)) {
+            tracing::error!(%error, "cannot wait for requests for repair");
+        }
+        self.own[index] = Some(own);
+    }
+
+    fn unrepair(&mut self, key: u64) {
+        for (index, place) in self.own.iter_mut().enumerate() {
+            if place.as_ref().is_some_and(|own| own.key == key) {
+                *place = None;
+                self.readable.retain(|&token| token != OWN + index);
             }
         }
     }
@@ -155,41 +222,49 @@ impl Role {
         if token == DIRECT.0 {
             return self.read_direct();
         }
-        let Some(Some(stream)) = self.streams.get_mut(token / 2) else {
+        let now = self.clock.now();
+        if let Some(own) = token.checked_sub(OWN) {
+            let Some(Some(own)) = self.own.get(own) else { return false };
+            return receive(&own.socket, &mut self.buffer) && {
+                let refused = self.feedback.answer(now, own, &self.buffer);
+                self.refused.fetch_add(refused, Ordering::Relaxed);
+                true
+            };
+        }
+        let Some(Some(stream)) = self.streams.get_mut(token / PORTS) else {
             return false;
         };
-        let socket = if token.is_multiple_of(2) { &stream.rtp } else { &stream.rtcp };
-        match socket.receive(&mut self.buffer) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(%error, socket = %socket.local_addr(), "cannot receive");
-                return false;
+        let socket = match token % PORTS {
+            RTP => Some(&stream.rtp),
+            RTCP => Some(&stream.rtcp),
+            _ => stream.repair.as_ref().map(|repair| &repair.socket),
+        };
+        if !socket.is_some_and(|socket| receive(socket, &mut self.buffer)) {
+            return false;
+        }
+        let refused = match token % PORTS {
+            RTP => self.buffer.datagrams().map(|d| stream.media(now, &d, self.audio.as_mut())).sum(),
+            RTCP => self.buffer.datagrams().map(|d| stream.report(&d)).sum(),
+            _ => stream.parity(now, &self.buffer, &mut self.feedback, self.audio.as_mut()),
+        };
+        if token % PORTS != REPAIR {
+            let source = stream.source;
+            let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
+            stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
+            if !self.relayed.is_empty() {
+                for datagram in self.buffer.datagrams().filter(own) {
+                    self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
+                }
             }
         }
-        let source = stream.source;
-        let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
-        stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
-        let now = self.clock.now();
-        let mut refused = 0;
-        for datagram in self.buffer.datagrams() {
-            refused += if token.is_multiple_of(2) {
-                packet(stream, &datagram, now, &mut *self.audio)
-            } else {
-                report(stream, &datagram)
-            };
-            if !self.relayed.is_empty() && own(&datagram) {
-                self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
-            }
-        }
-        end_of_batch(stream, now, &self.decoders);
+        stream.settle(now, &mut self.feedback, &self.decoders);
         self.refused.fetch_add(refused, Ordering::Relaxed);
         true
     }
 
     /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are.
     fn read_direct(&mut self) -> bool {
-        if !self.direct.receive(&mut self.buffer).is_ok_and(|count| count > 0) {
+        if !receive(&self.direct, &mut self.buffer) {
             return false;
         }
         let now = self.clock.now();
@@ -208,14 +283,13 @@ impl Role {
                 continue;
             };
             let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
-            if is_report {
-                refused += report(stream, &datagram);
-            } else {
-                refused += packet(stream, &datagram, now, &mut *self.audio);
-            }
+            refused += match is_report {
+                true => stream.report(&datagram),
+                false => stream.media(now, &datagram, self.audio.as_mut()),
+            };
         }
         for stream in self.streams.iter_mut().flatten() {
-            end_of_batch(stream, now, &self.decoders);
+            stream.settle(now, &mut self.feedback, &self.decoders);
         }
         self.refused.fetch_add(refused, Ordering::Relaxed);
         true
@@ -230,46 +304,22 @@ fn ssrc_of(bytes: &[u8]) -> Option<(u32, bool)> {
     Some((u32::from_be_bytes(ssrc.try_into().ok()?), is_report))
 }
 
-/// Takes a packet of the stream; how many were refused without being counted elsewhere.
-fn packet(stream: &mut Stream, datagram: &Datagram<'_>, now: Timestamp, audio: &mut dyn AudioSink) -> u64 {
-    let source = pinned(datagram, stream.source, &mut stream.ssrc);
-    let plain = match source {
-        Source::Own => stream.opener.plain(datagram.bytes, Unprotector::open),
-        Source::Foreign | Source::Malformed => None,
-    };
-    match (&mut stream.kind, plain) {
-        (Kind::Audio, Some(bytes)) => audio.packet(stream.key, now, bytes),
-        (Kind::Audio, None) => return 1,
-        (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &stream.clock, &stream.offset),
-        (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
-        (Kind::Video(video), None) => video.foreign += 1,
-    }
-    0
-}
-
-/// As [`packet`], of a report.
-fn report(stream: &mut Stream, datagram: &Datagram<'_>) -> u64 {
-    if stream.source.is_some_and(|own| own != datagram.source) {
-        return 1;
-    }
-    stream.report(datagram.bytes);
-    0
-}
-
-fn end_of_batch(stream: &mut Stream, now: Timestamp, decoders: &Decoders) {
-    let Kind::Video(video) = &mut stream.kind else { return };
-    video.end_of_batch(now, &stream.clock, &stream.offset);
-    if std::mem::take(&mut video.to_decode) {
-        decoders.wake(stream.key, &video.stream);
-    }
-}
-
 fn register(stream: &Stream, registry: &Registry, index: usize) {
-    let registered = stream
-        .rtp
-        .register(registry, Token(2 * index))
-        .and_then(|()| stream.rtcp.register(registry, Token(2 * index + 1)));
+    let sockets = [Some(&stream.rtp), Some(&stream.rtcp), stream.repair.as_ref().map(|repair| &repair.socket)];
+    let mut sockets = sockets.into_iter().enumerate().filter_map(|(port, socket)| Some((port, socket?)));
+    let registered = sockets.try_for_each(|(port, socket)| socket.register(registry, Token(PORTS * index + port)));
     if let Err(error) = registered {
         tracing::error!(%error, group = %stream.rtp.local_addr(), "cannot wait for the packets of a stream");
+    }
+}
+
+/// Reads a batch; whether anything came.
+fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer) -> bool {
+    match socket.receive(buffer) {
+        Ok(count) => count > 0,
+        Err(error) => {
+            tracing::debug!(%error, socket = %socket.local_addr(), "cannot receive");
+            false
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! One video stream on the receiving thread: packets to frames, frames to their decoder's inbox.
+//! One video stream on the receiving thread: packets to frames, frames to their decoder's inbox; what is missing is asked
+//! for, rebuilt or concealed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,9 @@ use super::ClockOffset;
 use crate::pipeline::video_receive::VideoStream;
 use crate::protocol::clock::SenderClock;
 use crate::protocol::reassembler::{FrameId, Progress, Reassembler};
+use crate::protocol::repair::{Mended, Mender, Patience};
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::repair::RepairRequest;
 use crate::wire::rtp;
 
 /// A frame's new bytes are handed to the decoder once they are this share of the frame before it; a little less than a
@@ -19,6 +22,10 @@ const BANDED_BYTES_MIN: usize = 16 << 10;
 /// One video stream on the receiving thread.
 pub(super) struct VideoPath {
     reassembler: Reassembler,
+    mender: Mender,
+    /// What the mender wants, and what it rebuilt.
+    mended: Vec<Mended>,
+    rebuilt: Rebuilt,
     pub(super) stream: Arc<VideoStream>,
     /// The frame that grew in this batch.
     grown: Option<FrameId>,
@@ -31,12 +38,18 @@ pub(super) struct VideoPath {
     pub(super) malformed: u64,
     pub(super) foreign: u64,
     bytes: u64,
+    /// When the last packet came.
+    packet_at: Timestamp,
 }
 
 impl VideoPath {
-    pub(super) fn new(stream: Arc<VideoStream>) -> Self {
+    /// `seed` is random when the stream's sender repairs it.
+    pub(super) fn new(stream: Arc<VideoStream>, seed: Option<u64>) -> Self {
         Self {
             reassembler: Reassembler::new(),
+            mender: Mender::new(Patience::WIRED, seed.is_some(), seed.unwrap_or_default()),
+            mended: Vec::new(),
+            rebuilt: Rebuilt::default(),
             stream,
             grown: None,
             handed: None,
@@ -45,6 +58,7 @@ impl VideoPath {
             malformed: 0,
             foreign: 0,
             bytes: 0,
+            packet_at: Timestamp::default(),
         }
     }
 
@@ -54,30 +68,106 @@ impl VideoPath {
             return;
         };
         self.bytes += bytes.len() as u64;
-        match self.reassembler.push(now, &packet) {
-            Ok(Progress::Complete(id)) => {
-                self.offer(id, clock, offset);
-                self.reassembler.release(id);
-                self.grown = self.grown.filter(|&g| g > id);
+        self.packet_at = now;
+        self.mender.packet(now, &packet, bytes);
+        self.take(now, &packet, clock, offset);
+    }
+
+    /// A packet of the stream's repair port.
+    pub(super) fn parity(&mut self, now: Timestamp, bytes: &[u8], clock: &SenderClock, offset: &ClockOffset) {
+        let Ok(packet) = rtp::Packet::parse(bytes) else {
+            self.malformed += 1;
+            return;
+        };
+        let rebuilt = &mut self.rebuilt;
+        self.mender.parity(now, &packet, &mut |bytes| rebuilt.push(bytes));
+        self.take_rebuilt(now, clock, offset);
+    }
+
+    /// Others ask for repair of the stream.
+    pub(super) fn heard(&mut self, now: Timestamp, request: &RepairRequest) {
+        self.mender.heard(now, request);
+    }
+
+    /// How many receive the stream.
+    pub(super) fn set_crowd(&mut self, people: usize) {
+        self.mender.set_group(people);
+    }
+
+    /// When [`settle`](Self::settle) has something to do.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.mender.next_timeout()
+    }
+
+    /// Looks what is missing: hands requests to `ask`, and conceals what was waited for long enough.
+    pub(super) fn settle(
+        &mut self,
+        now: Timestamp,
+        clock: &SenderClock,
+        offset: &ClockOffset,
+        mut ask: impl FnMut(RepairRequest),
+    ) {
+        let (mended, rebuilt) = (&mut self.mended, &mut self.rebuilt);
+        self.mender.settle(now, mended, &mut |bytes| rebuilt.push(bytes));
+        self.take_rebuilt(now, clock, offset);
+        for n in 0..self.mended.len() {
+            match self.mended[n] {
+                Mended::Ask(request) => ask(request),
+                Mended::GiveUp(timestamp) => {
+                    if let Some(id) = self.reassembler.conceal(timestamp) {
+                        self.hand_over(id, clock, offset);
+                    }
+                }
             }
+        }
+        self.mended.clear();
+    }
+
+    fn take_rebuilt(&mut self, now: Timestamp, clock: &SenderClock, offset: &ClockOffset) {
+        let rebuilt = std::mem::take(&mut self.rebuilt);
+        for bytes in rebuilt.packets() {
+            if let Ok(packet) = rtp::Packet::parse(bytes) {
+                self.take(now, &packet, clock, offset);
+            }
+        }
+        self.rebuilt = rebuilt.emptied();
+    }
+
+    fn take(&mut self, now: Timestamp, packet: &rtp::Packet<'_>, clock: &SenderClock, offset: &ClockOffset) {
+        match self.reassembler.push(now, packet) {
+            Ok(Progress::Complete(id)) => self.hand_over(id, clock, offset),
             Ok(Progress::Advanced(id)) => self.grown = Some(id),
             // What is refused is counted by the reassembler.
             Ok(Progress::Nothing) | Err(_) => {}
         }
     }
 
+    /// A frame is whole.
+    fn hand_over(&mut self, id: FrameId, clock: &SenderClock, offset: &ClockOffset) {
+        if let Some(view) = self.reassembler.frame(id) {
+            self.mender.finished(view.timestamp);
+        }
+        self.offer(id, clock, offset);
+        self.reassembler.release(id);
+        self.grown = self.grown.filter(|&g| g > id);
+    }
+
     /// Hands over what grew, if it is enough to be decoded, and publishes the figures.
-    pub(super) fn end_of_batch(&mut self, now: Timestamp, clock: &SenderClock, offset: &ClockOffset) {
+    pub(super) fn end_of_batch(&mut self, clock: &SenderClock, offset: &ClockOffset) {
         if let Some(id) = self.grown.take()
             && self.is_useful(id)
         {
             self.offer(id, clock, offset);
         }
         let stats = self.stream.stats();
-        stats.store(&self.reassembler.counters(), self.malformed);
+        let mended = self.mender.counters();
+        stats.store(&self.reassembler.counters(), self.malformed + mended.rejected);
+        stats.frames_repaired.store(mended.frames_repaired, Ordering::Relaxed);
+        stats.packets_repaired.store(mended.packets_repaired, Ordering::Relaxed);
+        stats.repairs_asked.store(mended.asked, Ordering::Relaxed);
         stats.foreign.store(self.foreign, Ordering::Relaxed);
         stats.bytes.store(self.bytes, Ordering::Relaxed);
-        stats.packet_at.store(now.0, Ordering::Relaxed);
+        stats.packet_at.store(self.packet_at.0, Ordering::Relaxed);
     }
 
     fn is_useful(&self, id: FrameId) -> bool {
@@ -101,5 +191,31 @@ impl VideoPath {
         if view.complete {
             self.frame_bytes = view.scan.len();
         }
+    }
+}
+
+/// Packets rebuilt in one go.
+#[derive(Default)]
+struct Rebuilt {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Rebuilt {
+    fn push(&mut self, packet: &[u8]) {
+        self.bytes.extend_from_slice(packet);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, &end)| &self.bytes[begin..end])
+    }
+
+    /// Nothing, with the memory kept.
+    fn emptied(mut self) -> Self {
+        self.bytes.clear();
+        self.ends.clear();
+        self
     }
 }

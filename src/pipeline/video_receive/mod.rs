@@ -44,6 +44,14 @@ pub struct VideoStats {
     pub frames_damaged: AtomicU64,
     /// Distinct packets of the stream.
     pub packets_received: AtomicU64,
+    /// Frames that became complete with parity only.
+    pub frames_repaired: AtomicU64,
+    /// Frames shown with rows of the frame before in place of what is missing.
+    pub frames_concealed: AtomicU64,
+    /// Packets that did not come but were rebuilt; they count as received too.
+    pub packets_repaired: AtomicU64,
+    /// Requests for repair sent.
+    pub repairs_asked: AtomicU64,
     /// Packets that did not come.
     pub packets_lost: AtomicU64,
     /// Packets that came again.
@@ -72,6 +80,7 @@ impl VideoStats {
         let pairs = [
             (&self.frames_complete, counters.frames_complete),
             (&self.frames_lost, counters.frames_lost),
+            (&self.frames_concealed, counters.frames_concealed),
             (&self.packets_received, counters.packets_received),
             (&self.packets_lost, counters.packets_lost),
             (&self.duplicates, counters.duplicates),

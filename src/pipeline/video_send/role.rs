@@ -243,6 +243,7 @@ mod tests {
             seed: 1,
             master: None,
             position: Arc::default(),
+            repair: None,
         };
         let config = VideoSendConfig {
             camera: CameraSpec::None,

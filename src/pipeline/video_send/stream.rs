@@ -20,6 +20,7 @@ use crate::device::net::{self, Dscp};
 use crate::media::jpeg::{BandEncoder, Conforming};
 use crate::media::picture::{Chroma, Yuv};
 use crate::pipeline::egress::Egress;
+use crate::pipeline::repair::OutgoingRepair;
 use crate::pipeline::video_send::pacer::{Pacer, RUN_PACKETS};
 use crate::protocol::packetizer::{self, FrameStart, PacketBatch, VIDEO_PACKET_BYTES, VideoPacketizer};
 use crate::protocol::srtp::{MASTER_BYTES, Protector, TAG_BYTES};
@@ -39,7 +40,7 @@ const CLOCK_HZ: u32 = 90_000;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a stream needs to know of its conference.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamConfig {
     /// Synchronisation source.
     pub ssrc: u32,
@@ -63,6 +64,8 @@ pub struct StreamConfig {
     pub master: Option<Zeroizing<[u8; MASTER_BYTES]>>,
     /// Where the stream is, for beacons: roll-over counter << 16 | last sequence number.
     pub position: Arc<AtomicU64>,
+    /// What repairs it, if anything does.
+    pub repair: Option<OutgoingRepair>,
 }
 
 /// Figures of an outgoing stream. Written by its thread, read by anybody.
@@ -118,6 +121,7 @@ struct Way {
     sealed: PacketBatch,
     sealed_report: Vec<u8>,
     position: Arc<AtomicU64>,
+    repair: Option<OutgoingRepair>,
     pacer: Pacer,
     egress: Egress,
     clock: Clock,
@@ -142,6 +146,7 @@ impl OutgoingVideo {
             sealed: PacketBatch::default(),
             sealed_report: Vec::new(),
             position: Arc::clone(&config.position),
+            repair: config.repair.clone(),
             pacer: Pacer::new(config.interval, config.phase),
             egress,
             clock: clock.clone(),
@@ -157,6 +162,7 @@ impl OutgoingVideo {
         self.way.packetizer = VideoPacketizer::new(config.ssrc, config.first_sequence);
         self.way.protector = config.master.as_ref().map(|master| Protector::new(master));
         self.way.position = Arc::clone(&config.position);
+        self.way.repair.clone_from(&config.repair);
         self.way.position.store(config.first_sequence.into(), Ordering::Relaxed);
         self.reports.due = None;
         self.config = config;
@@ -330,6 +336,9 @@ impl Way {
 
     /// Sends what is in the batch, run by run.
     fn flush(&mut self, to: SocketAddr, pause: &mut impl FnMut(Duration)) {
+        if let Some(repair) = &self.repair {
+            repair.keep(self.clock.now(), self.batch.packets());
+        }
         self.seal();
         let batch = if self.protector.is_some() { &self.sealed } else { &self.batch };
         for run in batch.runs(RUN_PACKETS) {
@@ -372,6 +381,9 @@ impl Way {
     }
 
     fn sent(&self, began: Timestamp, width: usize, height: usize) {
+        if let Some(repair) = &self.repair {
+            repair.finished(self.clock.now());
+        }
         add(&self.stats.frames, 1);
         add(&self.stats.encode_ns, self.clock.now().0.saturating_sub(began.0));
         self.stats.size.store(((width as u64) << 32) | height as u64, Ordering::Relaxed);

@@ -213,20 +213,18 @@ impl Chat {
         if self.book.iter().any(|(id, sequence)| id != own && sequence.top > 0) {
             out.push(Output::Event(Event::HistoryUnavailable));
         }
-        self.go_live(now, false);
+        self.go_live(now);
     }
 
-    /// From now on what is missing is asked for. `answered`: what the answer does not speak of began after it.
-    fn go_live(&mut self, now: Timestamp, answered: bool) {
+    /// From now on what is missing is asked of everybody: what the answer does not speak of began after it, and without an
+    /// answer at least what others speak of is found.
+    fn go_live(&mut self, now: Timestamp) {
         self.history.phase = Phase::Live;
         self.timers.cancel(Timer::History);
         let mut tops = Vec::new();
         for (id, sequence) in self.book.iter_mut() {
             if sequence.floor == Floor::Joining {
-                sequence.floor = Floor::Claimed;
-                if answered {
-                    sequence.lower_floor(0);
-                }
+                sequence.lower_floor(0);
             }
             tops.push((id, sequence.top));
         }
@@ -266,7 +264,7 @@ impl Chat {
         }
         if answer.last {
             out.push(Output::Event(Event::History(from, self.history.new)));
-            self.go_live(now, true);
+            self.go_live(now);
         }
     }
 

@@ -26,6 +26,8 @@ use crate::wire::message::ParticipantId;
 pub(super) const NACK_BACKOFF: Duration = Duration::from_millis(50);
 /// A gap that only somebody's acknowledgement speaks of is asked for so much later: the piece may be on its way.
 pub(super) const CLAIM_GRACE: Duration = Duration::from_millis(50);
+/// The same in a crowd, which acknowledges at once: its author's repeats are awaited first, or many would ask for nothing.
+pub(super) const CLAIM_GRACE_OF_CROWD: Duration = Duration::from_millis(300);
 /// First wait for a repair before it is asked for again; doubles each time.
 const HOLD_OFF: Duration = Duration::from_millis(250);
 /// Longest such wait.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::protocol::chat::book::SequenceId;
 use crate::protocol::chat::line::Output;
-use crate::protocol::chat::repair::CLAIM_GRACE;
+use crate::protocol::chat::repair::{CLAIM_GRACE, CLAIM_GRACE_OF_CROWD};
 use crate::protocol::chat::sequence::{REPORTS, Sequence};
 use crate::protocol::chat::{Chat, Timer};
 use crate::time::Timestamp;
@@ -136,11 +136,15 @@ impl Chat {
         for (tag, upto) in heartbeat.acks() {
             match self.book.find_tag(tag) {
                 Ok(Some(id)) if id == own => self.on_ack(now, from, upto),
-                Ok(Some(id)) => self.want(now, id, upto, CLAIM_GRACE),
+                Ok(Some(id)) => self.want(now, id, upto, self.grace()),
                 Ok(None) => {}
                 Err(()) => self.on_unknown_tag(now, tag),
             }
         }
+    }
+
+    fn grace(&self) -> Duration {
+        if self.group() > CROWD { CLAIM_GRACE_OF_CROWD } else { CLAIM_GRACE }
     }
 
     /// Somebody says that it has said so much.
@@ -152,7 +156,7 @@ impl Chat {
             present.then(|| self.open_sequence(now, member, run, highest)).flatten()
         });
         if let Some(id) = id {
-            self.want(now, id, highest, CLAIM_GRACE);
+            self.want(now, id, highest, self.grace());
         }
     }
 

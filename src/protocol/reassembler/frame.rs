@@ -118,6 +118,29 @@ impl Frame {
         }
     }
 
+    /// All bytes of the scan that came, at their places; between the stretches of [`there`](Self::there) stands anything.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.scan
+    }
+
+    /// The stretches that came, in order.
+    pub(super) fn there(&self) -> &[(usize, usize)] {
+        &self.there
+    }
+
+    /// Where the scan ends, once the packet with the marker came.
+    pub(super) fn end(&self) -> Option<usize> {
+        self.end
+    }
+
+    /// Puts a whole scan in place of what came, and gives the old bytes' memory.
+    pub(super) fn replace(&mut self, scan: &mut Vec<u8>) {
+        std::mem::swap(&mut self.scan, scan);
+        self.there.clear();
+        self.there.push((0, self.scan.len()));
+        self.end = Some(self.scan.len());
+    }
+
     /// Whether the packet with the marker came.
     pub(super) fn ended(&self) -> bool {
         self.end.is_some()

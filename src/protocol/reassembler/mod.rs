@@ -18,6 +18,7 @@
 //! once the buffers have grown to the stream's frames.
 
 mod arrivals;
+mod conceal;
 mod frame;
 
 use crate::limits::FRAMES_IN_ASSEMBLY_MAX;
@@ -26,6 +27,7 @@ use crate::wire::jpeg_payload::{self, JpegHeader, JpegPayload, Quantization, Tab
 use crate::wire::rtp;
 
 use arrivals::{Arrival, Arrivals};
+use conceal::Concealment;
 use frame::{Frame, Growth};
 
 /// Longest time between frames from which the stream's frame interval is learnt, in units of the 90 kHz clock.
@@ -38,6 +40,8 @@ pub struct FrameId {
     epoch: u32,
     /// Extended RTP timestamp.
     timestamp: u64,
+    /// Made whole with parts of the frame before: another thing to decode than what came of it.
+    concealed: bool,
 }
 
 /// What a packet brought about.
@@ -82,10 +86,12 @@ pub enum Error {
 pub struct Counters {
     /// Frames put together.
     pub frames_complete: u64,
-    /// Frames given up, and frames of which nothing came (estimated by media time where sequence numbers are missing).
+    /// Frames given up and not even concealed, and frames of which nothing came (estimated by media time where sequence numbers are missing).
     pub frames_lost: u64,
     /// Distinct well-formed packets.
     pub packets_received: u64,
+    /// Frames made whole with parts of the frame before.
+    pub frames_concealed: u64,
     /// Sequence numbers that did not come (yet).
     pub packets_lost: u64,
     /// Packets that came again.
@@ -152,6 +158,9 @@ pub struct Reassembler {
     named: Vec<(u8, Tables)>,
     /// The tables last computed, with their Q.
     computed: Option<(u8, Tables)>,
+    /// The last frame released, for concealment.
+    last: Option<Box<Frame>>,
+    concealment: Concealment,
     counters: Counters,
 }
 
@@ -173,6 +182,8 @@ impl Reassembler {
             interval: 0,
             named: Vec::new(),
             computed: None,
+            last: None,
+            concealment: Concealment::default(),
             counters: Counters::default(),
         }
     }
@@ -202,13 +213,37 @@ impl Reassembler {
         })
     }
 
-    /// Frees a complete frame's place. Frames in assembly stay.
+    /// Frees a complete frame's place. Frames in assembly stay. The frame's bytes are kept until the next is released: a
+    /// damaged frame may need parts of them.
     pub fn release(&mut self, id: FrameId) {
         for place in &mut self.places {
             if place.state == State::Complete(id) {
                 place.state = State::Free;
+                std::mem::swap(&mut place.frame, self.last.get_or_insert_with(|| Box::new(Frame::new())));
             }
         }
+    }
+
+    /// Makes the frame of RTP timestamp `timestamp` whole with parts of the frame before, if it is in assembly and that
+    /// can be done: it is complete then, and named as returned. Frames older than it are given up.
+    pub fn conceal(&mut self, timestamp: u32) -> Option<FrameId> {
+        let (id, at) = self.places.iter().enumerate().find_map(|(at, place)| match place.state {
+            State::Assembling(id) if place.frame.timestamp == timestamp => Some((id, at)),
+            _ => None,
+        })?;
+        let (frame, before) = (&mut self.places[at].frame, self.last.as_ref()?);
+        let segments = frame.header.segments()?;
+        let began = !frame.prefix().is_empty();
+        if !before.header.same_frame(&frame.header) || before.q != frame.q || (began && before.tables != frame.tables) {
+            return None;
+        }
+        self.concealment.fill(frame, before, segments)?;
+        frame.tables = before.tables;
+        let concealed = FrameId { concealed: true, ..id };
+        self.counters.frames_concealed += 1;
+        self.settle(id, at);
+        self.places[at].state = State::Complete(concealed);
+        Some(concealed)
     }
 
     /// Counts since the stream began.
@@ -259,13 +294,13 @@ impl Reassembler {
 
     /// The frame a timestamp belongs to; `None` when it is finished already.
     fn identify(&mut self, timestamp: u32, newest: bool) -> Option<FrameId> {
-        let id = FrameId { epoch: self.epoch, timestamp: self.extender.extend(timestamp) };
+        let id = FrameId { epoch: self.epoch, timestamp: self.extender.extend(timestamp), concealed: false };
         match self.finished {
             Some(finished) if id == finished.id => None,
             // Media time runs backwards in a packet sent later than all others: the sender has begun again.
             Some(finished) if id < finished.id && newest => {
                 self.restart();
-                Some(FrameId { epoch: self.epoch, timestamp: self.extender.extend(timestamp) })
+                Some(FrameId { epoch: self.epoch, timestamp: self.extender.extend(timestamp), concealed: false })
             }
             Some(finished) if id < finished.id => None,
             _ => Some(id),
@@ -349,10 +384,16 @@ impl Reassembler {
 
     /// The frame at `at` is whole: those older than it are given up.
     fn complete(&mut self, id: FrameId, at: usize) {
+        self.counters.frames_complete += 1;
+        self.settle(id, at);
+        self.places[at].state = State::Complete(id);
+    }
+
+    /// The frame at `at` is the newest there will be something to see of.
+    fn settle(&mut self, id: FrameId, at: usize) {
         while let Some((older, place)) = self.oldest().filter(|o| o.0 < id) {
             self.give_up(older, place);
         }
-        self.counters.frames_complete += 1;
         self.note_finished(id, at);
         // An older frame that nobody released is shown by nobody any more.
         for place in &mut self.places {
@@ -360,7 +401,6 @@ impl Reassembler {
                 place.state = State::Free;
             }
         }
-        self.places[at].state = State::Complete(id);
     }
 
     /// Gives up the frame `id` in assembly at `at`.

@@ -24,6 +24,7 @@ impl Roster {
             self.index.absent(&member.person);
             member.person.sid = sid;
             (member.generation, member.counter, member.announced) = (self.generation, 0, 0);
+            member.whole = 0;
             member.probe.outstanding = None;
             self.namesakes.remove(&member.folded, old);
             self.namesakes.add(&member.folded, sid);

@@ -64,6 +64,17 @@ pub struct StreamInfo {
     pub position: u64,
     /// Packets are being sent now: somebody wants them.
     pub active: bool,
+    /// What is sent on its repair port.
+    pub repair: RepairInfo,
+}
+
+/// The parity of a video stream, or the redundancy of a voice: RTP of its own on the stream's repair port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairInfo {
+    /// RTP synchronisation source; 0: nothing is repaired.
+    pub ssrc: u32,
+    /// Roll-over counter << 16 | last sequence number, when the beacon was made.
+    pub position: u64,
 }
 
 /// What somebody wants the others to know of themselves.
@@ -159,6 +170,12 @@ impl Person {
         Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
     }
 
+    /// The same where it is repaired.
+    pub fn repair_address(&self, plan: &Plan, kind: StreamKind) -> Option<SocketAddr> {
+        let own = plan.repair(self.slot?, kind);
+        Some(if self.single { SocketAddr::new(plan.control().ip(), own.port()) } else { own })
+    }
+
     /// The stream of a kind.
     pub fn stream(&self, kind: StreamKind) -> Option<&StreamInfo> {
         self.streams.iter().find(|s| s.kind == kind)
@@ -241,6 +258,7 @@ impl Person {
             reach: self.reach.to_wire(),
             direct: self.direct.into(),
             single: self.single,
+            since: 0,
         }
     }
 
@@ -251,7 +269,7 @@ impl Person {
 
     /// Whether anything differs that people should know: not where streams are, nor whether somebody wants them.
     pub fn differs_in_view(&self, other: &Person) -> bool {
-        let same = |a: &StreamInfo, b: &StreamInfo| StreamInfo { position: b.position, active: b.active, ..*a } == *b;
+        let same = |a: &StreamInfo, b: &StreamInfo| StreamInfo { active: b.active, ..*a }.is_same(b);
         let streams_differ = self.streams.len() != other.streams.len()
             || !self.streams.iter().zip(&other.streams).all(|(a, b)| same(a, b));
         streams_differ
@@ -270,12 +288,21 @@ impl Person {
 impl StreamInfo {
     /// Somebody's voice, as it is when it begins.
     pub fn voice(ssrc: u32) -> Self {
-        Self { kind: StreamKind::Audio, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false }
+        let (kind, repair) = (StreamKind::Audio, RepairInfo::default());
+        Self { kind, ssrc, width: 0, height: 0, fps_milli: 0, position: 0, active: false, repair }
+    }
+
+    /// Whether nothing but positions differs.
+    fn is_same(&self, other: &Self) -> bool {
+        let repair = RepairInfo { position: other.repair.position, ..self.repair };
+        Self { position: other.position, repair, ..*self } == *other
     }
 
     fn to_wire(self) -> Stream {
-        let Self { kind, ssrc, width, height, fps_milli, position, active } = self;
-        Stream { kind: kind.to_wire(), ssrc, width, height, fps_milli, position, active }
+        let Self { kind, ssrc, width, height, fps_milli, position, active, repair } = self;
+        let kind = kind.to_wire();
+        let (repair_ssrc, repair_position) = (repair.ssrc, repair.position);
+        Stream { kind, ssrc, width, height, fps_milli, position, active, repair_ssrc, repair_position }
     }
 }
 
@@ -292,11 +319,12 @@ fn streams_from(wire: &[Stream]) -> Result<Vec<StreamInfo>, BadBeacon> {
         if s.width as usize > JPEG_SIDE_PIXELS_MAX || s.height as usize > JPEG_SIDE_PIXELS_MAX {
             return Err(BadBeacon("picture size"));
         }
-        if s.position >> 48 != 0 {
+        if (s.position | s.repair_position) >> 48 != 0 {
             return Err(BadBeacon("position"));
         }
         let Stream { ssrc, width, height, fps_milli, position, active, .. } = *s;
-        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, active });
+        let repair = RepairInfo { ssrc: s.repair_ssrc, position: s.repair_position };
+        streams.push(StreamInfo { kind, ssrc, width, height, fps_milli, position, active, repair });
     }
     Ok(streams)
 }
@@ -316,6 +344,7 @@ pub(super) mod tests {
             fps_milli: 0,
             position: 70_000,
             active: true,
+            repair: RepairInfo::default(),
         };
         let video = StreamInfo {
             kind: StreamKind::Video(Layer::Full),
@@ -325,6 +354,7 @@ pub(super) mod tests {
             fps_milli: 30_000,
             position: 9,
             active: false,
+            repair: RepairInfo { ssrc: 7, position: 3 },
         };
         Person {
             id: ParticipantId([1; 16]),

@@ -13,7 +13,7 @@ const ARRIVAL_LIFE: Duration = Duration::from_secs(3);
 /// tenth is lost, some beacon is missed three times in a row all the time, and of two Pings or their answers often one each.
 const SUSPICIONS: [u32; 6] = [20, 21, 22, 24, 25, 26];
 /// Gaps between the first Pings to somebody.
-pub const FIRST_PROBES_MS: [u64; 4] = [100, 200, 400, 800];
+pub const FIRST_PROBES_MS: [u64; 5] = [100, 200, 400, 600, 800];
 
 /// Time between two Pings to a publisher, for the clock offset; grows so that nobody is pinged too often.
 fn clock_period(members: usize) -> Duration {

@@ -14,9 +14,9 @@ use crate::limits::{RECEPTION_PER_S_MAX, RECEPTION_PER_SOURCE_MAX, REPORT_ROWS_M
 use crate::protocol::interest::Interests;
 use crate::protocol::rate::SourceRate;
 use crate::time::Timestamp;
+use crate::wire::Layer;
 use crate::wire::interest::{Interest, Places, Report, Row};
 use crate::wire::message::{Kind, ParticipantId};
-use crate::wire::{Layer, StreamKind};
 
 /// Least time between two reports of one member.
 const REPORT_GAP: Duration = Duration::from_secs(1);
@@ -59,15 +59,6 @@ impl Wishes {
 }
 
 impl Session {
-    /// Where a stream is, roll-over counter << 16 | last sequence number, and whether packets of it are being sent. Told by
-    /// the next beacon.
-    pub fn set_position(&mut self, kind: StreamKind, position: u64, active: bool) {
-        if let Some(stream) = self.me.streams.iter_mut().find(|s| s.kind == kind) {
-            stream.position = position & ((1 << 48) - 1);
-            stream.active = active;
-        }
-    }
-
     /// Says in beacons that this member is on a wireless network. Before the first [`timeout`](Self::timeout).
     pub fn set_wireless(&mut self, wireless: bool) {
         self.me.wireless = wireless;

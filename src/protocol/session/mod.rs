@@ -15,12 +15,14 @@
 //! kicks and epochs (`porch.rs`, `rule.rs`). A snapshot of the roster has its message number kept
 //! ([`crate::wire::message`]).
 
+mod beacons;
 mod interest;
 mod outputs;
 mod porch;
 mod receive;
 mod rule;
 mod send;
+mod streams;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -33,9 +35,7 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
-use crate::protocol::roster::{
-    Attention, Camera, Microphone, Person, Report, Role, Roster, StreamInfo, names, period, slots,
-};
+use crate::protocol::roster::{Attention, Camera, Microphone, Person, Report, Role, Roster, names, period, slots};
 use crate::protocol::seal::{Opener, Sealer};
 use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
@@ -51,13 +51,6 @@ const JOINS_MS: [u64; 3] = [0, 100, 400];
 const COLLECT: Duration = Duration::from_millis(250);
 /// How long when none comes at all: the second and third JOIN may be heard.
 const COLLECT_UNHEARD: Duration = Duration::from_millis(550);
-/// A change is told again after these times.
-const REPEATS: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(250)];
-/// Least time between beacons for changes, and between answers to Joins.
-const BEACON_GAP: Duration = Duration::from_millis(40);
-/// Up to so many Joins are answered by unicast, which reaches a newcomer whose membership the switch does not know yet;
-/// more, by one beacon for everybody.
-const UNICAST_ANSWERS_MAX: usize = 4;
 /// What each member adds to the time between two beacons for everybody with answers: 280 bytes at 1.6 Mb/s for all. A crowd
 /// that comes within seconds would else be answered by a flood.
 const ANSWER_PER_MEMBER: Duration = Duration::from_micros(1_400);
@@ -136,50 +129,6 @@ enum Stage {
     Left,
 }
 
-/// When beacons are due, and why.
-struct Beacons {
-    last: Timestamp,
-    regular: Option<Timestamp>,
-    change: Option<Timestamp>,
-    repeats: [Option<Timestamp>; 2],
-    answer: Option<Timestamp>,
-    answered: Timestamp,
-    /// Nonces of the Joins the next one answers, and who sent them.
-    answers: Vec<(u64, SocketAddr)>,
-}
-
-impl Beacons {
-    fn next(&self) -> Option<Timestamp> {
-        [self.regular, self.change, self.repeats[0], self.repeats[1], self.answer].into_iter().flatten().min()
-    }
-
-    fn changed(&mut self, now: Timestamp) {
-        let at = now.max(self.last + BEACON_GAP);
-        self.change = Some(self.change.map_or(at, |earlier| earlier.min(at)));
-        self.repeats = REPEATS.map(|after| Some(at + after));
-    }
-
-    /// Whether the next one is for everybody.
-    fn is_for_all(&self, now: Timestamp) -> bool {
-        let due = [self.regular, self.change, self.repeats[0], self.repeats[1]].into_iter().flatten();
-        self.answers.len() > UNICAST_ANSWERS_MAX || due.min().is_some_and(|due| due <= now)
-    }
-
-    fn answers_sent(&mut self, now: Timestamp) {
-        self.answered = now;
-        self.answer = None;
-        self.answers.clear();
-    }
-
-    fn sent_to_all(&mut self, now: Timestamp, next: Timestamp) {
-        self.last = now;
-        self.regular = Some(next);
-        for due in std::iter::once(&mut self.change).chain(&mut self.repeats) {
-            *due = due.filter(|&at| at > now);
-        }
-    }
-}
-
 /// A member of one conference.
 pub struct Session {
     title: String,
@@ -205,7 +154,8 @@ pub struct Session {
     newcomers: SourceRate,
     checked: Checked,
     pongs: Rate,
-    beacons: Beacons,
+    questions: Rate,
+    beacons: beacons::Beacons,
     /// The chat; an observer takes no part in it.
     talk: Option<talk::Talk>,
     porch: porch::Porch,
@@ -275,15 +225,8 @@ impl Session {
             newcomers: SourceRate::default(),
             checked: Checked::default(),
             pongs: Rate::default(),
-            beacons: Beacons {
-                last: Timestamp(0),
-                regular: None,
-                change: None,
-                repeats: [None; 2],
-                answer: None,
-                answered: Timestamp(0),
-                answers: Vec::new(),
-            },
+            questions: Rate::default(),
+            beacons: beacons::Beacons::default(),
             talk,
             porch,
             wishes: interest::Wishes::default(),
@@ -363,21 +306,6 @@ impl Session {
         }
     }
 
-    /// Everything sent from now on. With the first stream a slot is taken, with the last one it is given up. Kinds
-    /// given twice count once.
-    pub fn set_streams(&mut self, at: Moment, streams: &[StreamInfo], out: &mut Outputs) {
-        let mut kept: Vec<StreamInfo> = Vec::with_capacity(streams.len());
-        for stream in streams {
-            if !kept.iter().any(|k| k.kind == stream.kind) {
-                kept.push(*stream);
-            }
-        }
-        if self.me.streams != kept {
-            self.me.streams = kept;
-            self.change(at, out);
-        }
-    }
-
     /// Says goodbye. [`is_finished`](Self::is_finished) once it has been said three times.
     pub fn leave(&mut self, at: Moment, out: &mut Outputs) {
         if self.stage == Stage::Knocking {
@@ -439,7 +367,7 @@ impl Session {
             return;
         }
         if self.join_at().is_some_and(|due| due <= at.now) {
-            self.send_join(out);
+            self.send_join(To::Control, out);
             self.joins_sent += 1;
         }
         let mut due = std::mem::take(&mut self.due);
@@ -470,8 +398,13 @@ impl Session {
             if let Some(talk) = &mut self.talk {
                 talk.note(at.now, &report);
             }
-            if let Report::Joined(person) = &report {
-                came.push(person.id);
+            match &report {
+                Report::Joined(person) => came.push(person.id),
+                Report::Left(person, _) => self.opener.release(person.sid),
+                Report::Changed(_) => {}
+            }
+            if let Report::Joined(person) | Report::Changed(person) = &report {
+                self.opener.hold(person.sid);
             }
             out.events.push(match report {
                 Report::Joined(person) => Event::PersonJoined(person),

@@ -12,9 +12,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use prost::Message as _;
 
-use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage};
+use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage, To};
 use crate::limits::{
-    DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX, NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PONGS_PER_S_MAX,
+    BRIEF_QUESTIONS_PER_S_MAX, DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX, NEWCOMERS_PER_S_MAX,
+    NEWCOMERS_TOTAL_PER_S_MAX, PONGS_PER_S_MAX,
 };
 use crate::protocol::clock::Sample;
 use crate::protocol::keys;
@@ -123,6 +124,10 @@ impl Session {
                 self.counters.opened += 1;
                 self.hear_body(at, from, through, &body, out)
             }
+            Err(SealRefusal::Replayed { sid, .. }) if self.hear_once_more(at, from, sid, datagram, &mut body, out) => {
+                self.counters.opened += 1;
+                true
+            }
             Err(refusal) => {
                 let c = &mut self.counters;
                 *match refusal {
@@ -136,6 +141,38 @@ impl Session {
         };
         self.body = body;
         accepted
+    }
+
+    /// Takes from a packet whose number seems to have been used what its author signs for the first time. Then somebody else
+    /// sent packets in that session, numbered ahead: its window goes back.
+    fn hear_once_more(
+        &mut self,
+        at: Moment,
+        from: Arrival,
+        sid: u64,
+        datagram: &[u8],
+        body: &mut Vec<u8>,
+        out: &mut Outputs,
+    ) -> bool {
+        let inside = self.stage != Stage::Knocking && self.roster.member(sid).is_some();
+        if !inside || !self.opener.reopen(at.now, from.source.ip(), datagram, body) {
+            return false;
+        }
+        let through = Through { sid, epoch: self.opener.keys().epoch(), gate: Gate::Now };
+        let mut proved = None;
+        let _ = opened::read(body, |message| {
+            if let Opened::Signed(kind, signed) = message
+                && self.roster.counter(sid).is_some_and(|last| last < signed.counter)
+            {
+                self.hear_signed(at, from.source, through, kind, &signed, out);
+                // None: that was a farewell.
+                if self.roster.counter(sid).is_none_or(|last| last == signed.counter) {
+                    proved = Some(signed.counter);
+                }
+            }
+        });
+        proved.into_iter().for_each(|counter| self.opener.rewind(sid, counter));
+        proved.is_some()
     }
 
     /// Opens with the present keys, those of the epoch before while it ends, or those of the door.
@@ -197,6 +234,8 @@ impl Session {
             Opened::Introduction(introduction) => out.events.push(Event::Introduced(introduction)),
             Opened::Interest(layers) => self.hear_interest(at, from, sid, layers),
             Opened::Report(rows) => self.hear_report(at, from, sid, rows, out),
+            // Has its own class and is heard where media is received.
+            Opened::RepairRequest(_) => {}
             Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());
@@ -221,7 +260,18 @@ impl Session {
         out: &mut Outputs,
     ) {
         let Through { sid, epoch, gate } = through;
-        let (Ok(key), Ok(signature)) = (signed.signer.try_into(), signed.signature.try_into()) else {
+        let signer = match (signed.signer, self.roster.session_key(sid)) {
+            ([], None) => {
+                self.beacons.stranger_heard();
+                if gate == Gate::Now && self.questions.take(at.now, BRIEF_QUESTIONS_PER_S_MAX) {
+                    self.send_join(To::Unicast(source), out);
+                }
+                return;
+            }
+            ([], Some(key)) => Ok(key),
+            (signer, _) => signer.try_into(),
+        };
+        let (Ok(key), Ok(signature)) = (signer, signed.signature.try_into()) else {
             self.counters.malformed += 1;
             return;
         };
@@ -244,6 +294,9 @@ impl Session {
             self.opener.count_failure(at.now, source.ip());
             return;
         }
+        if !known {
+            self.beacons.stranger_heard();
+        }
         if !known && gate == Gate::Now {
             self.roster.go_on(signer, &key, sid);
         }
@@ -257,19 +310,25 @@ impl Session {
                 true
             }
             KIND_JOIN => Join::decode(signed.payload).is_ok_and(|join| {
-                let heard = join
-                    .beacon
-                    .as_ref()
-                    .is_some_and(|b| self.hear_beacon(at, source, sid, &key, signed.counter, b, out));
-                if heard {
+                let Some(beacon) = &join.beacon else {
+                    return false;
+                };
+                if self.hear_beacon(at, source, sid, &key, signed.counter, beacon, out) {
+                    self.tell_door(at.now, beacon.door, source, out);
                     self.answer_join(at, source, &join);
                 }
-                join.beacon.is_some()
+                true
             }),
             // Whoever says the same again need not be understood again.
             _ if known && self.roster.hear_again(at.now, sid, source, signed.counter, signed.payload) => true,
             _ => Beacon::decode(signed.payload).is_ok_and(|beacon| {
-                let heard = self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out);
+                let heard = match beacon.since {
+                    0 => self.hear_beacon(at, source, sid, &key, signed.counter, &beacon, out),
+                    since => self.hear_brief(at.now, source, sid, signed.counter, since),
+                };
+                if heard {
+                    self.tell_door(at.now, beacon.door, source, out);
+                }
                 // What the chat could not take in yet is to be understood the next time.
                 let same_door = beacon.door == self.porch.door.digest();
                 if heard
@@ -336,8 +395,15 @@ impl Session {
         if beacon.answers.contains(&self.join_nonce) {
             self.roster.confirm(at.now, sid);
         }
-        self.tell_door(at.now, beacon.door, source, out);
         true
+    }
+
+    /// Somebody says that all is as it was. True when they are known here.
+    fn hear_brief(&mut self, now: Timestamp, source: SocketAddr, sid: u64, counter: u64, since: u64) -> bool {
+        let heard = self.roster.hear_brief(now, sid, source, counter, since);
+        let misplaced = self.roster.member(sid).is_some_and(|person| person.address != source);
+        self.counters.misplaced += u64::from(misplaced && !heard);
+        heard
     }
 
     /// Puts an answer on the next beacon, unless the one who joins knows this member already.
@@ -353,14 +419,14 @@ impl Session {
         if !self.beacons.answers.iter().any(|a| a.0 == join.nonce) {
             self.beacons.answers.push((join.nonce, source));
         }
-        let soonest = at.now.max(self.beacons.answered + super::BEACON_GAP);
+        let soonest = at.now.max(self.beacons.answered + super::beacons::BEACON_GAP);
         let due = match self.beacons.answers.len() {
             JOIN_ANSWERS_MAX.. => soonest,
             _ => soonest.max(at.now + self.random.between(std::time::Duration::ZERO, self.roster.spread())),
         };
         let due = self.beacons.answer.map_or(due, |earlier| earlier.min(due));
         // One for everybody, from everybody: the more there are, the longer each waits for more to ask.
-        let together = self.beacons.answers.len() > super::UNICAST_ANSWERS_MAX;
+        let together = self.beacons.answers.len() > super::beacons::UNICAST_ANSWERS_MAX;
         let paced = self.beacons.last + super::ANSWER_PER_MEMBER * self.roster.size() as u32;
         self.beacons.answer = Some(if together { due.max(paced) } else { due });
     }

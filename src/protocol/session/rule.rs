@@ -257,6 +257,7 @@ impl Session {
             stream.position = 0;
         }
         self.sealer = Sealer::new(&keys, self.me.sid);
+        self.beacons.begin_anew();
         (self.porch.keyed, self.porch.random, self.porch.asking) = ((epoch, commitment), random, None);
         self.bye = None;
         self.join_nonce = self.random.next_u64();

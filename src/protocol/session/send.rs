@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use prost::Message as _;
 
-use super::{Arrival, Moment, Outputs, Session, To, UNICAST_ANSWERS_MAX, talk};
+use super::beacons::UNICAST_ANSWERS_MAX;
+use super::{Arrival, Moment, Outputs, Session, To, talk};
 use crate::limits::SEALED_BODY_BYTES_MAX;
 use crate::protocol::discovery::announcer_rank;
 use crate::time::Timestamp;
@@ -18,14 +19,15 @@ use crate::wire::message::{
 const KNOWN_BYTES_MAX: usize = SEALED_BODY_BYTES_MAX - 600;
 
 impl Session {
-    pub(super) fn send_join(&mut self, out: &mut Outputs) {
+    /// Asks for beacons: everybody when one comes, somebody who turns out not to be known later.
+    pub(super) fn send_join(&mut self, to: To, out: &mut Outputs) {
         let join = Join {
             nonce: self.join_nonce,
             beacon: Some(Beacon { door: self.porch.door.digest(), ..self.me.to_beacon(&[]) }),
-            known: self.roster.known(KNOWN_BYTES_MAX),
+            known: self.roster.known(if to == To::Control { KNOWN_BYTES_MAX } else { 0 }),
         };
         let signed = self.signed(KIND_JOIN, join.encode_to_vec());
-        self.post(To::Control, Kind::Join(signed), out);
+        self.post(to, Kind::Join(signed), out);
     }
 
     /// Sends a beacon to everybody or only to those it answers, as is due.
@@ -33,8 +35,20 @@ impl Session {
         let answers = std::mem::take(&mut self.beacons.answers);
         let nonces: Vec<u64> = answers.iter().map(|a| a.0).collect();
         let chat = self.talk.as_mut().and_then(talk::Talk::beacon);
-        let beacon = Beacon { chat, door: self.porch.door.digest(), ..self.me.to_beacon(&nonces) };
-        let signed = self.signed(KIND_BEACON, beacon.encode_to_vec());
+        self.beacons.answers = answers;
+        let whole = self.me.to_beacon(&nonces);
+        let since = self.beacons.since(at.now, &whole, self.roster.size());
+        let said = since.map_or_else(|| whole.clone(), |since| Beacon { since, ..Beacon::default() });
+        let beacon = Beacon { chat, door: self.porch.door.digest(), ..said };
+        let mut signed = self.signed(KIND_BEACON, beacon.encode_to_vec());
+        if since.is_some() {
+            // Whoever knows what was said then knows the key, too.
+            signed.signer.clear();
+            self.beacons.told_briefly();
+        } else {
+            self.beacons.told(signed.counter, whole);
+        }
+        let answers = std::mem::take(&mut self.beacons.answers);
         if answers.len() <= UNICAST_ANSWERS_MAX {
             for (_, address) in &answers {
                 self.post(To::Unicast(*address), Kind::Beacon(signed.clone()), out);
@@ -138,8 +152,11 @@ impl Session {
         self.roster.people().filter(|p| p.publishes()).count() as u32 + u32::from(self.me.publishes())
     }
 
+    /// Signs `payload`. The counter is no higher than the number of the packet that carries it, and hardly lower: it proves
+    /// which number the packets of this session have come to.
     pub(super) fn signed(&mut self, kind: u8, payload: Vec<u8>) -> Signed {
-        self.counter += 1;
+        self.counter = self.counter.max(self.sealer.number()) + 1;
+        self.sealer.reach(self.counter);
         let keys = self.opener.keys();
         let context = SignatureContext {
             kind,

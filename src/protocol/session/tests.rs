@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::limits::ARRIVALS_MAX;
-use crate::protocol::roster::Departure;
+use crate::protocol::roster::{Departure, StreamInfo};
 use crate::wire::address::Scope;
 use crate::wire::discovery::{self, Datagram, Query};
 use crate::wire::message::{KIND_BEACON, KIND_BYE, Kind};
@@ -23,7 +23,7 @@ fn address(n: u8) -> SocketAddr {
 
 fn video() -> StreamInfo {
     let kind = StreamKind::Video(Layer::Full);
-    StreamInfo { kind, ssrc: 5, width: 1_280, height: 720, fps_milli: 30_000, position: 0, active: false }
+    StreamInfo { kind, width: 1_280, height: 720, fps_milli: 30_000, ..StreamInfo::voice(5) }
 }
 
 fn setup(n: u8, expected: Option<u32>) -> Setup {

@@ -80,3 +80,138 @@ fn a_line_in_the_name_of_another_is_shown_to_nobody_and_counted() {
     // Person 3 takes what comes in its own session for its own.
     assert_eq!([1, 2].map(|n| lan.session(n).refused()), [before[0] + 2, before[1] + 1]);
 }
+
+/// Sealed with number `pn` in the session of somebody else: every member has the keys for it.
+fn ahead(sid: u64, pn: u64) -> Vec<u8> {
+    let mut sealer = Sealer::new(&EpochKeys::first(CONFERENCE, &Secret::open(&CONFERENCE)), sid);
+    sealer.reach(pn);
+    let mut bytes = Vec::new();
+    assert!(sealer.seal(&[], &mut bytes));
+    bytes
+}
+
+#[test]
+fn numbers_far_ahead_in_anothers_session_silence_it_until_its_next_beacon() {
+    for pn in [2_000, 1 << 40, u64::MAX] {
+        let mut lan = Lan::of(3);
+        lan.run(3_000);
+        let victim = lan.session(0).me().sid;
+        lan.deliver(address(3), To::Control, &ahead(victim, pn));
+        lan.events.clear();
+        let before = lan.counters(1);
+        // Its beacons come each two seconds; nobody gives it up, and what it says after the next one is heard again.
+        lan.run(2_100);
+        let after = lan.counters(1);
+        let at = moment(lan.ms);
+        lan.act(0, |s, out| s.say(at, chat::Content::text("still here"), &[], out));
+        lan.run(50);
+        let read = |(_, e): &(SocketAddr, Event)| matches!(e, Event::Chat(chat::Event::Line(_)));
+        assert_eq!(lan.events.iter().filter(|e| read(e)).count(), 3, "number {pn}");
+        lan.run(10_000);
+        let left = |(_, e): &(SocketAddr, Event)| matches!(e, Event::PersonLeft(..));
+        assert!(!lan.events.iter().any(left), "number {pn}: {:?}", lan.events);
+        assert_eq!(lan.counters(1).replayed, after.replayed, "all is fresh again");
+        assert_eq!(after.forged, before.forged);
+    }
+}
+
+#[test]
+fn numbers_used_up_before_their_owner_comes_to_them_do_not_silence_its_beacons() {
+    let mut lan = Lan::of(2);
+    lan.run(1_000);
+    let victim = lan.session(0).me().sid;
+    lan.events.clear();
+    for _ in 0..200 {
+        let next = lan.session(0).sealer.number() + 1;
+        (next..next + 20).for_each(|pn| lan.deliver(address(66), To::Control, &ahead(victim, pn)));
+        lan.run(100);
+    }
+    let left = |(_, e): &(SocketAddr, Event)| matches!(e, Event::PersonLeft(..));
+    assert!(!lan.events.iter().any(left), "{:?}", lan.events);
+    assert!(lan.counters(1).replayed > 0, "what is not signed is refused as long as that lasts");
+    let at = moment(lan.ms);
+    lan.act(0, |s, out| s.leave(at, out));
+    assert_eq!(lan.events.iter().filter(|e| left(e)).count(), 1, "a farewell is signed");
+}
+
+#[test]
+fn a_beacon_played_back_moves_no_window() {
+    let mut lan = Lan::of(2);
+    lan.run(10_000);
+    let recorded: Vec<_> = lan.sent_by(1, To::Control).iter().map(|(_, bytes)| bytes.to_vec()).collect();
+    assert!(recorded.len() > 3);
+    let (victim, before) = (lan.session(0).me().sid, lan.counters(1));
+    lan.deliver(address(1), To::Control, &ahead(victim, 1 << 40));
+    recorded.iter().for_each(|bytes| lan.deliver(address(1), To::Control, bytes));
+    let after = lan.counters(1);
+    assert_eq!(after.replayed, before.replayed + recorded.len() as u64);
+    assert_eq!((after.stale, after.opened), (before.stale, before.opened + 1));
+}
+
+#[test]
+fn however_many_sessions_somebody_makes_up_those_of_members_keep_their_windows() {
+    let mut lan = Lan::of(2);
+    lan.run(1_000);
+    let bye = said(&mut lan.sessions[0].1, |s, out| s.send_ping(moment(0), 1, address(2), out));
+    lan.deliver(address(1), To::Unicast(address(2)), &bye);
+    (1..=2 * crate::limits::SESSIONS_MAX as u64).for_each(|sid| lan.deliver(address(66), To::Control, &ahead(sid, 1)));
+    let before = lan.counters(1);
+    lan.deliver(address(1), To::Unicast(address(2)), &bye);
+    assert_eq!(lan.counters(1).replayed, before.replayed + 1);
+}
+
+/// A session that hears nobody say who they are, only that all is as it was.
+fn brief(lan: &Lan, n: usize, counter: u64, since: u64) -> Vec<u8> {
+    let s = lan.session(n);
+    let payload = Beacon { since, ..Beacon::default() }.encode_to_vec();
+    let context = SignatureContext {
+        kind: KIND_BEACON,
+        conference: CONFERENCE,
+        epoch: 0,
+        signer: s.me.id,
+        sid: s.me.sid,
+        counter,
+    };
+    let signature = s.identity.sign(&context, &payload, &mut Vec::new()).to_vec();
+    let mut sealer = Sealer::new(s.opener.keys(), s.me.sid);
+    sealer.reach(counter);
+    let (mut body, mut bytes) = (Vec::new(), Vec::new());
+    let signed = Signed { signer: Vec::new(), counter, payload, signature };
+    Message { kind: Some(Kind::Beacon(signed)) }.write_body(&mut body);
+    assert!(sealer.seal(&body, &mut bytes));
+    bytes
+}
+
+#[test]
+fn a_beacon_without_a_key_is_checked_with_the_sessions() {
+    let mut lan = Lan::of(2);
+    let last = lan.session(1).roster.counter(lan.session(0).me.sid).unwrap();
+    let good = brief(&lan, 0, last + 10, last);
+    lan.events.clear();
+    lan.deliver(address(1), To::Control, &good);
+    assert_eq!(lan.session(1).roster.counter(lan.session(0).me.sid), Some(last + 10));
+    assert!(lan.events.is_empty(), "all is as it was: {:?}", lan.events);
+    // Signed by another, for the first one's session.
+    let before = lan.counters(1);
+    let signed = Signed { signer: Vec::new(), ..forged(KIND_BEACON, Vec::new(), lan.session(0).me.sid, &[66; 32]) };
+    lan.deliver(address(1), To::Control, &sealed(lan.session(0).me.sid, 900, Kind::Beacon(signed)));
+    assert_eq!(lan.counters(1).forged, before.forged + 1);
+    // From elsewhere.
+    let elsewhere = brief(&lan, 0, last + 1_000, last);
+    lan.deliver(address(66), To::Control, &elsewhere);
+    assert_eq!(lan.counters(1).misplaced, before.misplaced + 1);
+}
+
+#[test]
+fn whoever_is_heard_but_not_known_is_asked_twice_a_second_at_most() {
+    let mut lan = Lan::of(2);
+    lan.run(1_000);
+    lan.sent.clear();
+    for sid in 1..=50 {
+        let signed = Signed { signature: vec![0; 64], ..Signed::default() };
+        lan.deliver(address(66), To::Control, &sealed(sid, 1, Kind::Beacon(signed)));
+    }
+    let asked = lan.sent_by(1, To::Unicast(address(66)));
+    assert_eq!(asked.len(), crate::limits::BRIEF_QUESTIONS_PER_S_MAX as usize);
+    assert!(asked.iter().all(|(_, question)| question.len() < 300));
+}

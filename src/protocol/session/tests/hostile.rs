@@ -229,7 +229,7 @@ fn a_crowd_of_joins_is_answered_so_many_at_a_time() {
         let mut ghost =
             Session::new(moment(lan.ms), Setup { seed: [n + 100; 32], identity, address: from, ..setup(66, None) });
         // No time passes in which an answer could go out.
-        let join = said(&mut ghost, |g, out| g.send_join(out));
+        let join = said(&mut ghost, |g, out| g.send_join(To::Control, out));
         let at = moment(lan.ms);
         let arrival = Arrival { channel: Channel::Control, source: from, wall: at.wall };
         lan.sessions[0].1.beacons.answered = at.now;
