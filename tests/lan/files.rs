@@ -210,11 +210,11 @@ fn who_is_killed_goes_on_where_it_ended_and_so_does_who_sends() {
         let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
         for round in 0..rounds {
             let name = format!("{round}.bin");
-            let content = noise(25_000_000 + round);
+            let content = noise(8_000_000 + round);
             let path = write(folder.path(), &name, &content);
             send(&mut peers[0], &path);
             let killed = if round % 2 == 0 { 1 } else { 0 };
-            let part = random.below(60) as u64 * 200_000 + 1_500_000;
+            let part = random.below(20) as u64 * 200_000 + 1_300_000;
             let under_way =
                 |e: &Value| e["event"] == "progress" && e["name"] == name.as_str() && e["bytes"].as_u64() >= Some(part);
             peers[1].await_event(DELIVERY, under_way);
