@@ -113,7 +113,7 @@ fn rosters_of_a_crowd_become_true_again_whatever_happens() {
         crowd.began.elapsed().as_secs_f64()
     );
 
-    let took = crowd.until(0, GATHERED_MAX.max(4 * t), World::errors);
+    let took = crowd.until(0, GATHERED_MAX.max(6 * t), World::errors);
     crowd.say("everybody sees everybody after the last came", took);
     assert_eq!(took.1, 0);
 
