@@ -43,7 +43,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Somebody said something.
-    Line(Line),
+    Line(Box<Line>),
     /// Something happened.
     Note {
         /// The words.
@@ -168,7 +168,10 @@ impl Talk {
         // Notes stay at the end as long as no line that came before stands behind them.
         let lines_behind = follows.clone().any(|entry| entry.line().is_some());
         let place = if lines_behind { self.entries.len() - follows.count() } else { self.entries.len() };
-        self.add(place, Content::Line(Line { message, reactions: Vec::new(), delivered: None, unheard: false }))
+        self.add(
+            place,
+            Content::Line(Box::new(Line { message, reactions: Vec::new(), delivered: None, unheard: false })),
+        )
     }
 
     fn add(&mut self, place: usize, content: Content) -> bool {
