@@ -181,8 +181,8 @@ fn each_person_has_a_volume_here_and_a_moderator_has_more() {
     // The name stands on the tile as well: the row is the one to the right.
     let row = |user: &User, name: &str| {
         let nodes = &user.app.accessibility().expect("a tree").nodes;
-        let found = nodes.iter().filter(|(_, n)| n.label() == Some(name)).filter_map(|(_, n)| n.bounds());
-        let place = found.filter(|b| b.x0 > 930.0).next_back().expect("a row");
+        let mut found = nodes.iter().filter(|(_, n)| n.label() == Some(name)).filter_map(|(_, n)| n.bounds());
+        let place = found.rfind(|b| b.x0 > 930.0).expect("a row");
         pos2(((place.x0 + place.x1) / 2.0) as f32, ((place.y0 + place.y1) / 2.0) as f32)
     };
     let at = row(&user, "Bob");
