@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(run(&mut talkers, 3_050, 3_200, &[quiet, quiet, loud]), Some(1), "a cough");
         assert_eq!(run(&mut talkers, 3_250, 6_000, &[quiet, loud, loud]), Some(1), "who talks stays");
         assert_eq!(run(&mut talkers, 6_050, 7_500, &[quiet, quiet, loud]), Some(2));
-        assert_eq!(run(&mut talkers, 7_550, 8_900, &[quiet, loud, quiet]), Some(2), "not so soon again");
-        assert_eq!(run(&mut talkers, 8_950, 9_700, &[quiet, loud, quiet]), Some(1));
+        assert_eq!(run(&mut talkers, 7_550, 8_350, &[quiet, loud, quiet]), Some(2), "not so soon again");
+        assert_eq!(run(&mut talkers, 8_400, 9_700, &[quiet, loud, quiet]), Some(1));
         assert_eq!(run(&mut talkers, 9_750, 20_000, &[quiet, quiet, quiet]), Some(1), "silence changes nothing");
         assert_eq!(run(&mut talkers, 20_050, 20_050, &[quiet]), None, "everybody else left");
     }
