@@ -213,7 +213,7 @@ pub enum Event {
     Message(Message),
     /// Somebody reacted to something, now or before one came.
     Reaction(Reaction),
-    /// A line that was asked for is said; its message came before. Follows each [`Command::Say`], in order, unless
+    /// A line that was asked for is said; its message came before. Follows each [`view::Command::Say`], in order, unless
     /// [`Unsaid`](Self::Unsaid) does.
     Said {
         /// Of the message.

@@ -119,7 +119,7 @@ pub struct Probe {
     pub way: Way,
     /// NTP time of sending.
     pub origin: u64,
-    /// One answer is to go to [`ASIDE`].
+    /// One answer is to go to `ASIDE`.
     pub aside: bool,
     /// Whose members are asked; everybody when `None`.
     pub conference: Option<ConferenceId>,

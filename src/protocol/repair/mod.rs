@@ -1,4 +1,4 @@
-//! Repair of video frames by parity that is asked for; voices have [`voice`].
+//! Repair of video frames by parity that is asked for; voices have theirs in `voice`.
 //!
 //! ```text
 //!  sender                                              receivers, each for itself
