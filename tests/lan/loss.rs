@@ -20,10 +20,10 @@ fn lose(h: usize, percent: usize) {
 }
 
 /// Four people, each of whom loses so many percent of what the others send.
-fn meeting(lan: &Lan, percent: usize, more: &[&str]) -> Vec<Peer> {
+fn meeting(lan: &Lan, percent: usize) -> Vec<Peer> {
     let names = ["Ada", "Bob", "Cyd", "Dee"];
-    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), names[0], "Standup", more)];
-    peers.extend((2..=4).map(|h| Peer::join(lan.command(h, PROGRAM), names[h - 1], "Standup", more)));
+    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), names[0], "Standup", &[])];
+    peers.extend((2..=4).map(|h| Peer::join(lan.command(h, PROGRAM), names[h - 1], "Standup", &[])));
     await_all_meet(&peers.iter().collect::<Vec<_>>());
     (1..=4).for_each(|h| lose(h, percent));
     peers
@@ -61,7 +61,7 @@ fn await_pairs(peers: &[Peer], enough: impl Fn(&Window, &str, &Window) -> bool) 
 fn at_5_percent_loss_99_of_100_frames_are_complete_and_95_shown() {
     sandboxed("loss::at_5_percent_loss_99_of_100_frames_are_complete_and_95_shown", || {
         let lan = Lan::up(4);
-        let peers = meeting(&lan, 5, &["--microphone", "none"]);
+        let peers = meeting(&lan, 5);
         let good = await_pairs(&peers, |window, sender, sent| {
             let [complete, repaired, concealed, lost] = frames(window, sender);
             let whole = complete / (complete + concealed + lost);
@@ -83,7 +83,7 @@ fn at_5_percent_loss_99_of_100_frames_are_complete_and_95_shown() {
 fn at_10_percent_loss_no_gap_of_a_voice_is_longer_than_60_ms() {
     sandboxed("loss::at_10_percent_loss_no_gap_of_a_voice_is_longer_than_60_ms", || {
         let lan = Lan::up(4);
-        let peers = meeting(&lan, 10, &["--camera", "none"]);
+        let peers = meeting(&lan, 10);
         let good = await_pairs(&peers, |window, talker, _| {
             let of = |stats: &Stats, field: &str| stats.person(talker)["audio"][field].as_f64().unwrap_or(0.0);
             let fell = |field: &str| of(&window.to, field) - of(&window.from, field);

@@ -257,7 +257,9 @@ impl Mender {
         let frame = &self.frames[at];
         if frame.ask_at.is_some() && request.deficit as usize >= mine {
             self.counters.suppressed += 1;
-            self.next_round(now, at);
+            // It is no round of one's own: should the request or its answer be lost, one asks all the same.
+            let wait = self.patience.round + self.draw();
+            self.frames[at].ask_at = Some(now + wait);
         }
     }
 
