@@ -47,7 +47,7 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("opus", 1),
     ("qrcode", 1),
     ("quinn_udp", 2),
-    ("reed_solomon_simd", 3),
+    ("reed_solomon_simd", 1),
     ("rubato", 1),
     ("rusqlite", 1),
     ("tar", 1),

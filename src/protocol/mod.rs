@@ -1,6 +1,7 @@
 //! State machines without clocks, sockets, threads or randomness: time, packets and seeds are arguments.
 
 pub mod adaptation;
+mod backoff;
 pub mod chat;
 pub mod clock;
 pub mod discovery;
@@ -12,6 +13,7 @@ pub mod keys;
 pub mod layers;
 pub mod membership;
 pub mod packetizer;
+mod parity;
 pub mod passphrase;
 pub mod rate;
 pub mod reassembler;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::protocol::backoff;
 use crate::protocol::keys::Random;
 use crate::time::Timestamp;
 
@@ -104,15 +105,10 @@ impl Bucket {
     }
 }
 
-/// A wait in `0..=max` such that of `group` members that wait for the same reason only a few go first: the truncated
-/// exponential back-off of RFC 5401 section 4.3.1.
+/// A wait in `0..=max` for one of `group` members that wait for the same reason: NORM's back-off.
+/// Only a few go first.
 pub fn backoff(random: &mut Random, max: Duration, group: usize) -> Duration {
-    let lambda = (group.max(1) as f64).ln() + 1.0;
-    let unit = random.next_u64() as f64 / u64::MAX as f64;
-    let scale = lambda.exp() - 1.0;
-    // With T = max: x in lambda/(T (e^lambda - 1)) + [0, lambda/T]; wait = T/lambda * ln(x (e^lambda - 1) T/lambda).
-    let wait = (unit * scale + 1.0).ln() / lambda;
-    max.mul_f64(wait.clamp(0.0, 1.0))
+    backoff::truncated(max, group, random.next_u64() as f64 / u64::MAX as f64)
 }
 
 #[cfg(test)]

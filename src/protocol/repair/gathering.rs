@@ -1,11 +1,10 @@
 //! One frame as a receiver gathers it for repair: which packets came, their bytes, and the parity that came.
 
 use crate::limits::JPEG_PACKETS_MAX;
+use crate::protocol::parity::Decoder;
 use crate::time::Timestamp;
-use crate::wire::repair::{Parity, SHARD_BYTES_MAX, SHARD_LENGTH_BYTES, SHARD_PACKET_BYTES_MAX};
+use crate::wire::repair::{Parity, SHARD_BYTES_MAX, SHARD_LENGTH_BYTES, SHARD_PACKET_BYTES_MAX, parity_max};
 use crate::wire::rtp;
-
-use super::code::Decoder;
 
 /// Why a frame's end was thought to have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,13 +139,15 @@ impl Gathering {
         let sources = self.sequences.iter().map(|s| usize::from(s.wrapping_sub(base))).zip(shards);
         let parity = self.parity_indices.iter().map(|&i| usize::from(i)).zip(self.parity.chunks(bytes.max(1)));
         let mut sound = true;
-        let decoded = decoder.decode(k, bytes, sources, parity, |index, shard| {
-            match packet_of(shard, ssrc, timestamp, base.wrapping_add(index as u16)) {
-                Some(packet) if sound => each(packet),
-                _ => sound = false,
-            }
-        });
-        decoded && sound
+        let taken = decoder.take((k, parity_max(k)), bytes, sources, parity);
+        let restored = taken
+            && decoder.restore(|index, shard| {
+                match packet_of(shard, ssrc, timestamp, base.wrapping_add(index as u16)) {
+                    Some(packet) if sound => each(packet),
+                    _ => sound = false,
+                }
+            });
+        restored && sound
     }
 }
 

@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use super::AGE_MAX;
-use super::code::Encoder;
 use crate::limits::{JPEG_PACKETS_MAX, REPAIR_BURST_PACKETS_MAX, REPAIR_FRAMES_KEPT_MAX, REPAIR_SHARE_PERCENT_MAX};
+use crate::protocol::parity::Encoder;
 use crate::time::Timestamp;
 use crate::wire::repair::{
     Parity, ParityHeader, RepairRequest, SHARD_BYTES_MAX, SHARD_LENGTH_BYTES, SHARD_PACKET_BYTES_MAX, parity_max,
@@ -251,7 +251,7 @@ impl Keeper {
         let (k, bytes) = (frame.packets, frame.bytes);
         if frame.parity.is_empty() {
             let shards = frame.shards.chunks(SHARD_BYTES_MAX).map(|shard| &shard[..bytes]);
-            if !self.encoder.encode(k, bytes, shards, &mut frame.parity) {
+            if !self.encoder.encode((k, parity_max(k)), bytes, shards, &mut frame.parity) {
                 frame.parity.clear();
                 frame.spoilt = true;
                 return 0;

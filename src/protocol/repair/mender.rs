@@ -11,10 +11,10 @@
 
 use std::time::Duration;
 
-use super::code::Decoder;
 use super::gathering::{Cause, Gathering, packet_of};
 use super::{Patience, back_off};
 use crate::limits::{FRAMES_IN_ASSEMBLY_MAX, JPEG_PACKETS_MAX, REPAIR_ROUNDS_MAX};
+use crate::protocol::parity::Decoder;
 use crate::time::Timestamp;
 use crate::wire::repair::{Parity, RepairRequest};
 use crate::wire::rtp;
@@ -258,8 +258,7 @@ impl Mender {
         if frame.ask_at.is_some() && request.deficit as usize >= mine {
             self.counters.suppressed += 1;
             // It is no round of one's own: should the request or its answer be lost, one asks all the same.
-            let wait = self.patience.round + self.draw();
-            self.frames[at].ask_at = Some(now + wait);
+            self.frames[at].ask_at = Some(self.after_round(now));
         }
     }
 
@@ -328,11 +327,16 @@ impl Mender {
         back_off(self.group, self.patience.spread, super::chance(&mut self.random))
     }
 
+    /// When the answer to what is asked now is overdue, and one may ask again.
+    fn after_round(&mut self, now: Timestamp) -> Timestamp {
+        now + self.patience.round + self.draw()
+    }
+
     fn next_round(&mut self, now: Timestamp, at: usize) {
-        let wait = self.patience.round + self.draw();
+        let again = self.after_round(now);
         let frame = &mut self.frames[at];
         frame.rounds += 1;
-        frame.ask_at = (frame.rounds < REPAIR_ROUNDS_MAX).then_some(now + wait);
+        frame.ask_at = (frame.rounds < REPAIR_ROUNDS_MAX).then_some(again);
     }
 
     fn ask(&mut self, now: Timestamp, out: &mut Vec<Mended>) {

@@ -15,7 +15,6 @@
 //! Nothing here owns a clock, a socket or chance. What others say costs counters at most: requests are answered within a
 //! budget, and parity that contradicts what came is dropped.
 
-mod code;
 mod gathering;
 mod keeper;
 mod mender;
@@ -30,6 +29,7 @@ pub use mender::{Mended, Mender, MenderCounters};
 pub use voice::{VoiceKeeper, VoiceMender};
 
 use crate::limits::REPAIR_UNSPACED_MAX;
+use crate::protocol::backoff;
 
 /// How patient receivers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +57,7 @@ pub const AGE_MAX: Duration = Duration::from_millis(50);
 /// The time to wait before asking when `group` receive the stream and `chance` is drawn from 0..1: none for a few, else
 /// such that few ask before the others hear them, however many they are.
 pub fn back_off(group: usize, spread: Duration, chance: f64) -> Duration {
-    if group <= REPAIR_UNSPACED_MAX || spread.is_zero() {
-        return Duration::ZERO;
-    }
-    let t = spread.as_secs_f64();
-    let lambda = (group as f64).ln() + 1.0;
-    let scale = lambda / (t * (lambda.exp() - 1.0));
-    let x = chance.clamp(0.0, 1.0) * (lambda / t) + scale;
-    let wait = t / lambda * (x * (lambda.exp() - 1.0) * (t / lambda)).ln();
-    Duration::from_secs_f64(wait.clamp(0.0, t))
+    if group <= REPAIR_UNSPACED_MAX { Duration::ZERO } else { backoff::truncated(spread, group, chance) }
 }
 
 /// The next number of SplitMix64 as 0..1: it spreads the asking, and nothing else depends on it.

@@ -1,9 +1,8 @@
-//! How long to wait before asking, when many may want to ask the same (RFC 5401 section 3.2: truncated exponential).
-//!
-//! Of a large group a few wait little and most wait long: somebody is heard soon, and the others need not speak.
+//! How long to wait before asking, when many may want to ask the same.
 
 use std::time::Duration;
 
+use crate::protocol::backoff;
 use crate::protocol::keys::Random;
 
 /// Up to so many ask without waiting for each other: their requests cost less than the time.
@@ -16,11 +15,7 @@ pub fn wait(longest: Duration, group: usize, random: &mut Random) -> Duration {
     if group <= FEW {
         return FEW_SPREAD.min(longest).mul_f64(unit(random));
     }
-    let lambda = (group as f64).ln() + 1.0;
-    let span = lambda.exp_m1();
-    // Uniform over the exponential's area, and back through its inverse.
-    let fraction = (unit(random) * span).ln_1p() / lambda;
-    longest.mul_f64(fraction.clamp(0.0, 1.0))
+    backoff::truncated(longest, group, unit(random))
 }
 
 fn unit(random: &mut Random) -> f64 {

@@ -1,28 +1,18 @@
-//! The parity of a block, and blocks from whatever arrived of them (Reed-Solomon, `reed-solomon-simd`).
+//! The parity of a block, and blocks from whatever arrived of them ([`crate::protocol::parity`]).
 //!
 //! A block of k source symbols has 1,024 parity symbols, whatever k is; any k of all of them make the block. The code is not
 //! rateless: each parity symbol is good once.
 
-use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
-
 use crate::limits::{OBJECT_PARITY_SYMBOLS, OBJECT_SYMBOL_BYTES};
+use crate::protocol::parity::{Decoder, Encoder};
 
 /// All parity symbols of a block, one after the other. Nothing for an empty block.
 pub fn parity(block: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(OBJECT_PARITY_SYMBOLS * OBJECT_SYMBOL_BYTES);
+    let sizes = (block.len().div_ceil(OBJECT_SYMBOL_BYTES), OBJECT_PARITY_SYMBOLS);
     // Sizes are those of the table of limits, which the code takes; an empty block has nothing to encode.
-    let _ = encode(block, &mut out);
+    Encoder::default().encode(sizes, OBJECT_SYMBOL_BYTES, block.chunks(OBJECT_SYMBOL_BYTES).map(whole), &mut out);
     out
-}
-
-fn encode(block: &[u8], out: &mut Vec<u8>) -> Result<(), reed_solomon_simd::Error> {
-    let symbols = block.len().div_ceil(OBJECT_SYMBOL_BYTES);
-    let mut encoder = ReedSolomonEncoder::new(symbols, OBJECT_PARITY_SYMBOLS, OBJECT_SYMBOL_BYTES)?;
-    for symbol in block.chunks(OBJECT_SYMBOL_BYTES) {
-        encoder.add_original_shard(&*whole(symbol))?;
-    }
-    encoder.encode()?.recovery_iter().for_each(|symbol| out.extend_from_slice(symbol));
-    Ok(())
 }
 
 /// A symbol, filled with zeros when it is the end of its object.
@@ -103,29 +93,26 @@ impl Assembly {
             return None;
         }
         if !self.parity.is_empty() {
-            self.restore().ok()?;
+            self.restore().then_some(())?;
         }
         self.bytes.get(..length)
     }
 
-    fn restore(&mut self) -> Result<(), reed_solomon_simd::Error> {
+    fn restore(&mut self) -> bool {
         let symbols = self.sources.len();
-        let mut decoder = ReedSolomonDecoder::new(symbols, OBJECT_PARITY_SYMBOLS, OBJECT_SYMBOL_BYTES)?;
+        let mut decoder = Decoder::default();
         let (sources, parity) = self.bytes.split_at_mut(symbols * OBJECT_SYMBOL_BYTES);
-        for (n, symbol) in sources.chunks_exact(OBJECT_SYMBOL_BYTES).enumerate() {
-            if self.sources[n] {
-                decoder.add_original_shard(n, symbol)?;
-            }
-        }
-        for (n, symbol) in self.parity.iter().zip(parity.chunks_exact(OBJECT_SYMBOL_BYTES)) {
-            decoder.add_recovery_shard((*n).into(), symbol)?;
-        }
-        for (n, symbol) in decoder.decode()?.restored_original_iter() {
-            sources[n * OBJECT_SYMBOL_BYTES..][..OBJECT_SYMBOL_BYTES].copy_from_slice(symbol);
+        let had = sources.chunks_exact(OBJECT_SYMBOL_BYTES).enumerate().filter(|(n, _)| self.sources[*n]);
+        let parity = self.parity.iter().map(|&n| n.into()).zip(parity.chunks_exact(OBJECT_SYMBOL_BYTES));
+        if !decoder.take((symbols, OBJECT_PARITY_SYMBOLS), OBJECT_SYMBOL_BYTES, had, parity)
+            || !decoder
+                .restore(|n, symbol| sources[n * OBJECT_SYMBOL_BYTES..][..OBJECT_SYMBOL_BYTES].copy_from_slice(symbol))
+        {
+            return false;
         }
         self.parity.clear();
         self.sources.fill(true);
-        Ok(())
+        true
     }
 }
 
