@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use roundtable::device::net::memory::Random;
 use roundtable::protocol::repair::{Keeper, Mended, Mender, Patience};
 use roundtable::time::Timestamp;
 use roundtable::wire::repair::{PT_PARITY, RepairRequest};
@@ -18,24 +19,6 @@ const FRAME_NS: u64 = 33_333_333;
 /// Time between the packets of a frame, and on the way at least and at most.
 const GAP_NS: u64 = 15_000;
 const WAY_NS: (u64, u64) = (100_000, 400_000);
-
-/// Chance: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 /// How packets get lost.
 #[derive(Clone, Copy)]
@@ -146,7 +129,7 @@ impl Net {
     }
 
     fn way(&mut self) -> u64 {
-        WAY_NS.0 + self.random.next() % (WAY_NS.1 - WAY_NS.0)
+        WAY_NS.0 + self.random.next_u64() % (WAY_NS.1 - WAY_NS.0)
     }
 
     /// To every receiver, less what its line loses. Packets of one sender keep their order.

@@ -263,12 +263,13 @@ impl Host {
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): small, seedable, the same everywhere.
+/// SplitMix64 (Steele, Lea and Flood, 2014): small, seedable, the same everywhere. For simulations only.
 #[derive(Debug)]
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -277,8 +278,8 @@ impl Random {
     }
 
     /// Evenly distributed in 0..1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

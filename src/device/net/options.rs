@@ -115,23 +115,28 @@ pub(super) fn receive_drops(_socket: &Socket) -> Option<u32> {
 
 #[cfg(target_os = "linux")]
 pub(super) fn set_int(socket: &Socket, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: the option's value is the `c_int` passed with its own size; the kernel only reads it during the call.
+    set(socket, level, name, &value)
+}
+
+/// Sets an option whose value is a `T`, as the kernel has it.
+#[cfg(target_os = "linux")]
+pub(super) fn set<T>(socket: &Socket, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the option's value lives through the call and its exact size is given; the kernel only reads it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
-            (&raw const value).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Flags (`IFF_*`) and MTU of the interface called `name`, seen from this process's network namespace.
+/// A question about the interface called `name`; `None` when no interface can be called so.
 #[cfg(target_os = "linux")]
-pub(super) fn interface_flags_and_mtu(name: &str) -> Option<(i32, u32)> {
-    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).ok()?;
+pub(super) fn request_about(name: &str) -> Option<libc::ifreq> {
     // SAFETY: all zero is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The name ends with a zero.
@@ -141,6 +146,14 @@ pub(super) fn interface_flags_and_mtu(name: &str) -> Option<(i32, u32)> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
+    Some(request)
+}
+
+/// Flags (`IFF_*`) and MTU of the interface called `name`, seen from this process's network namespace.
+#[cfg(target_os = "linux")]
+pub(super) fn interface_flags_and_mtu(name: &str) -> Option<(i32, u32)> {
+    let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).ok()?;
+    let mut request = request_about(name)?;
     // SAFETY: both requests take an `ifreq`, which lives through the call; the kernel fills the union's member that is
     // read after a success.
     let flags = unsafe {

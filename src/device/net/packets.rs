@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use socket2::Socket;
 
 use super::frame::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use super::options::{request_about, set};
 
 const fn op(code: u32, k: u32) -> libc::sock_filter {
     jump(code, k, 0, 0)
@@ -118,14 +119,7 @@ pub(super) fn send_packet(socket: &Socket, index: u32, kind: u16, packet: &[u8])
 /// The hardware address of the interface called `name`.
 pub(super) fn hardware_address(name: &str) -> Option<[u8; 6]> {
     let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).ok()?;
-    // SAFETY: all zero is a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if name.len() >= request.ifr_name.len() {
-        return None;
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
+    let mut request = request_about(name)?;
     // SAFETY: the request takes an `ifreq`, which lives through the call; after a success the kernel has filled the
     // member of the union that is read.
     let data = unsafe {
@@ -135,18 +129,4 @@ pub(super) fn hardware_address(name: &str) -> Option<[u8; 6]> {
         request.ifr_ifru.ifru_hwaddr.sa_data
     };
     Some([0, 1, 2, 3, 4, 5].map(|i| data[i] as u8))
-}
-
-fn set<T>(socket: &Socket, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
-    // SAFETY: the option's value lives through the call and its exact size is given; the kernel only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            std::ptr::from_ref(value).cast(),
-            size_of::<T>() as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

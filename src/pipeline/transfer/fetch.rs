@@ -112,7 +112,7 @@ fn write_frame(out: &mut Vec<u8>, datagram: &[u8]) {
     out.extend_from_slice(datagram);
 }
 
-fn read_frame(stream: &mut TcpStream, datagram: &mut Vec<u8>) -> io::Result<()> {
+fn read_frame(stream: &mut impl Read, datagram: &mut Vec<u8>) -> io::Result<()> {
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;
     let length = usize::from(u16::from_be_bytes(length));
@@ -188,14 +188,7 @@ fn run(fetch: &Fetch, keys: &EpochKeys, clock: &Clock, out: &Sender<Fetched>, wa
     let mut body = Vec::new();
     let all: usize = blocks.iter().map(|(_, symbols)| symbols).sum();
     for n in 0..all {
-        let mut length = [0; 2];
-        stream.read_exact(&mut length)?;
-        let length = usize::from(u16::from_be_bytes(length));
-        if length > DATAGRAM_BYTES_MAX {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        datagram.resize(length, 0);
-        stream.read_exact(&mut datagram)?;
+        read_frame(&mut stream, &mut datagram)?;
         opener.open(clock.now(), ANYWHERE, &datagram, &mut body).map_err(io::Error::other)?;
         let symbol = Symbol::parse(&body).map_err(io::Error::other)?;
         if symbol.tag != fetch.object.tag() || !blocks.iter().any(|(block, _)| *block == symbol.block) {
