@@ -28,7 +28,6 @@ use super::watching::Watch;
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
 use crate::device::identity;
-use crate::device::net::Interface;
 use crate::pipeline::audio_receive::AudioReceiver;
 use crate::pipeline::audio_send::AudioSender;
 use crate::pipeline::control::{self, Control};
@@ -74,7 +73,6 @@ pub struct Director {
     pub(super) files: Files,
     /// Keys of what is said about files and of files themselves.
     pub(super) object_keys: EpochKeys,
-    pub(super) interface: Interface,
     /// The stream's source and its thread.
     pub(super) audio: Option<(u32, AudioSender)>,
     /// The own camera while it is on.
@@ -158,14 +156,13 @@ impl Director {
             voices,
             follows: Follows::default(),
             repairs: Repairs::default(),
-            network: Network::new(ready.interface.clone(), config.interface.is_some()),
+            network: Network::new(ready.interface, config.interface.is_some()),
             keys: ready.keys,
             me: ready.id,
             sid,
             knocks: Knocks::default(),
             files: Files::default(),
             object_keys: ready.sealing,
-            interface: ready.interface,
             audio: None,
             video: None,
             audio_to: Destination::default(),

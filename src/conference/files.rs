@@ -108,7 +108,7 @@ impl Director {
             seed.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&self.random.next_u64().to_be_bytes()));
             let started = Transfer::start(transfer::Config {
                 clock: self.shared.clock.clone(),
-                interface: self.interface.clone(),
+                interface: self.receiver.interface().clone(),
                 socket: std::sync::Arc::clone(&self.socket),
                 plan,
                 me: self.me,

@@ -41,7 +41,6 @@ pub struct Line {
 
 /// What an entry tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "nearly all entries are lines")]
 pub enum Content {
     /// Somebody said something.
     Line(Box<Line>),

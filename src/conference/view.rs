@@ -101,6 +101,28 @@ pub struct PersonView {
     pub figures: PersonFigures,
 }
 
+#[cfg(test)]
+impl PersonView {
+    /// Somebody without a camera, for tests; 0 is the person at this machine.
+    pub fn somebody(key: u64, level_dbfs: f32) -> Self {
+        Self {
+            key,
+            id: key.to_string(),
+            rank: Default::default(),
+            hearing: Default::default(),
+            name: "Ada".into(),
+            me: key == 0,
+            muted: false,
+            has_microphone: true,
+            camera: Default::default(),
+            attention: Default::default(),
+            level_dbfs,
+            picture: Default::default(),
+            figures: Default::default(),
+        }
+    }
+}
+
 /// How loudly a notice speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeKind {

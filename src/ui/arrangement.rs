@@ -89,22 +89,7 @@ mod tests {
     use super::*;
 
     fn people(count: u64) -> Vec<PersonView> {
-        let person = |key| PersonView {
-            key,
-            id: key.to_string(),
-            rank: Default::default(),
-            hearing: Default::default(),
-            name: "Ada".into(),
-            me: key == 0,
-            muted: false,
-            has_microphone: true,
-            camera: Default::default(),
-            attention: Default::default(),
-            level_dbfs: -127.0,
-            picture: Default::default(),
-            figures: Default::default(),
-        };
-        (0..count).map(person).collect()
+        (0..count).map(|key| PersonView::somebody(key, -127.0)).collect()
     }
 
     #[test]

@@ -86,22 +86,7 @@ mod tests {
     const MS: fn(u64) -> Timestamp = Timestamp::from_millis;
 
     fn people(levels: &[f32]) -> Vec<PersonView> {
-        let person = |(key, level): (usize, &f32)| PersonView {
-            key: key as u64,
-            id: key.to_string(),
-            rank: Default::default(),
-            hearing: Default::default(),
-            name: "Ada".into(),
-            me: key == 0,
-            muted: false,
-            has_microphone: true,
-            camera: Default::default(),
-            attention: Default::default(),
-            level_dbfs: *level,
-            picture: Default::default(),
-            figures: Default::default(),
-        };
-        levels.iter().enumerate().map(person).collect()
+        levels.iter().zip(0..).map(|(level, key)| PersonView::somebody(key, *level)).collect()
     }
 
     /// Looks every 50 ms from one time to another; whom it looks at in the end.

@@ -117,6 +117,16 @@ impl Lan {
         Counters { to_host: bytes("tx"), from_host: bytes("rx") }
     }
 
+    /// Host `h` loses so many percent of the datagrams that come to it from now on, and no others.
+    pub fn lose(&self, h: usize, percent: usize) {
+        sh(&format!(
+            "ip netns exec h{h} nft -f - <<'END'\n\
+             table ip lossy\ndelete table ip lossy\n\
+             table ip lossy {{ chain input {{ type filter hook input priority 0; \
+             meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
+        ));
+    }
+
     /// The switch forgets within half a minute who listens, because nobody on this LAN hears its queries: they are dropped
     /// before they reach the hosts. Its querier stays on, without which it would flood.
     pub fn drop_queries(&self) {

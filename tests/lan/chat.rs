@@ -4,7 +4,7 @@ use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON, private};
 use crate::common::poll;
 use crate::common::random::Random;
-use crate::common::sandbox::{sandboxed, sh};
+use crate::common::sandbox::sandboxed;
 use roundtable::conference::history::{Bounds, Store};
 use roundtable::limits::CHAT_HISTORY_LINES_MAX;
 use roundtable::wire::message::ConferenceId;
@@ -40,15 +40,6 @@ fn meeting(lan: &Lan, people: usize) -> Vec<Peer> {
         peers[0].await_person(SOON, name, "joined");
     }
     peers
-}
-
-/// Loses a share of what comes to host `h`, without telling who sent it.
-fn lose(h: usize, percent: usize) {
-    sh(&format!(
-        "ip netns exec h{h} nft -f - <<'END'\n\
-         table ip lossy {{ chain input {{ type filter hook input priority 0; \
-         meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
-    ));
 }
 
 /// The messages a participant has told of, id and text, and how often each; grows with every call.
@@ -102,7 +93,7 @@ fn nothing_is_lost_or_doubled_and_one_who_is_killed_is_read_to_the_end() {
         let (people, lines, percent) = crowd();
         let lan = Lan::up(people + 1);
         let mut peers = meeting(&lan, people);
-        (1..=people + 1).for_each(|h| lose(h, percent));
+        (1..=people + 1).for_each(|h| lan.lose(h, percent));
         let mut read: Vec<Read> = (0..people).map(|_| Read::default()).collect();
         let said = talk_at_random(&mut peers, &mut read, lines);
         let killed = people - 1;

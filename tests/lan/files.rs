@@ -47,16 +47,6 @@ fn meeting(lan: &Lan, people: usize, folder: &Path, accept: &str) -> Vec<Peer> {
     peers
 }
 
-/// Loses a share of the datagrams that come to host `h`.
-fn lose(h: usize, percent: usize) {
-    sh(&format!(
-        "ip netns exec h{h} nft -f - <<'END'\n\
-         table ip lossy\ndelete table ip lossy\n\
-         table ip lossy {{ chain input {{ type filter hook input priority 0; \
-         meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
-    ));
-}
-
 fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, content).expect("a file to send");
@@ -97,7 +87,7 @@ fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
         let mut peers = meeting(&lan, receivers + 1, folder.path(), "all");
         let content = noise(megabytes * 1_000_000);
         for (percent, most) in [(0, 1.02), (1, 1.05), (5, 1.15)] {
-            (2..=receivers + 1).for_each(|h| lose(h, percent));
+            (2..=receivers + 1).for_each(|h| lan.lose(h, percent));
             let name = format!("{percent}.bin");
             let path = write(folder.path(), &name, &content);
             let began = Instant::now();
@@ -279,7 +269,7 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
         let content = noise(15_000_000);
         let mut times = Vec::new();
         for (name, percent) in [("good.bin", 0), ("bad.bin", 30)] {
-            lose(5, percent);
+            lan.lose(5, percent);
             let path = write(folder.path(), name, &content);
             let began = Instant::now();
             send(&mut peers[0], &path);

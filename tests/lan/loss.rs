@@ -10,22 +10,17 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 const WINDOW_S: f64 = 8.0;
 
-/// Loses a share of the datagrams that come to host `h`, each for itself: batches are taken apart before they are sent.
-fn lose(h: usize, percent: usize) {
-    sh(&format!(
-        "ip -n h{h} link set eth0 gso_max_segs 1 && ip netns exec h{h} nft -f - <<'END'\n\
-         table ip lossy {{ chain input {{ type filter hook input priority 0; \
-         meta l4proto udp numgen random mod 100 < {percent} drop; }}; }}\nEND"
-    ));
-}
-
 /// Four people, each of whom loses so many percent of what the others send.
 fn meeting(lan: &Lan, percent: usize) -> Vec<Peer> {
     let names = ["Ada", "Bob", "Cyd", "Dee"];
     let mut peers = vec![Peer::start(lan.command(1, PROGRAM), names[0], "Standup", &[])];
     peers.extend((2..=4).map(|h| Peer::join(lan.command(h, PROGRAM), names[h - 1], "Standup", &[])));
     await_all_meet(&peers.iter().collect::<Vec<_>>());
-    (1..=4).for_each(|h| lose(h, percent));
+    for h in 1..=4 {
+        // Batches are taken apart before they are sent: each datagram is lost for itself.
+        sh(&format!("ip -n h{h} link set eth0 gso_max_segs 1"));
+        lan.lose(h, percent);
+    }
     peers
 }
 
