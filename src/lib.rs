@@ -6,7 +6,7 @@
 //! 7 main.rs       exit codes only
 //! 6 cli           one file per subcommand; mod.rs = the definitions; participate.rs = being in a conference
 //! 5 ui            the window: app.rs = the whole window as a value, start.rs = the one before a conference;
-//!                 interface.rs = egui over the stage; chat/, people/, settings.rs = the panels beside it; theme.rs,
+//!                 interface.rs = egui over the stage; chat/, people/, files/, settings.rs = the panels beside it; theme.rs,
 //!                 words.rs = how it looks and speaks; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
@@ -60,7 +60,7 @@
 //! doctor         for seconds: why somebody is not seen
 //! transfer       files, once there are any     hash, fetch, serve   for as long as one file takes
 //! browse, preview, enter    start screen: conferences, the own devices, coming in
-//! fonts, clipboard, devices, settings, browser    what the window asks of the system, each when first needed
+//! fonts, clipboard, devices, settings, browser, picture    what the window asks of the system, each when first needed
 //! ```
 //! audio-send, audio-receive and the callbacks of sound run in real time where the system permits it, and receive at least
 //! soon (`device::priority`).

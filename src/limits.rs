@@ -271,6 +271,12 @@ pub const OBJECT_NACKS_PER_S_MAX: u32 = 2_000;
 pub const ARCHIVE_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a voice message that is taken unasked.
 pub const VOICE_BYTES_MAX: u64 = 2 << 20;
+/// Bytes of a picture that is taken unasked and shown among the lines of the chat.
+pub const PICTURE_BYTES_MAX: u64 = 2 << 20;
+/// Pixels of a picture that is shown.
+pub const STILL_PIXELS_MAX: usize = 24_000_000;
+/// Pictures kept for the chat; those not seen for longest give way.
+pub const PICTURES_SHOWN_MAX: usize = 32;
 /// Steps of the picture of a voice message.
 pub const WAVEFORM_STEPS_MAX: usize = 64;
 

@@ -1,22 +1,8 @@
 //! Files in words: what is told of them in a terminal.
 
+use crate::conference::files::size;
 use crate::conference::view::{FileState, FileView};
 use crate::conference::{Event, FileRecipient};
-
-/// A number of bytes as people say it.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1_000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1_000.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
-}
 
 fn minutes(ms: u32) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1_000 % 60)
@@ -98,23 +84,6 @@ fn line(file: &FileView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_read_as_people_say_them() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (9_940, "9.9 kB"),
-            (9_960, "10 kB"),
-            (999_499, "999 kB"),
-            (999_600, "1.0 MB"),
-            (200_000_000, "200 MB"),
-            (4_294_967_296, "4.3 GB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn everybody_is_named_with_what_became_of_it() {

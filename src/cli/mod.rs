@@ -194,7 +194,8 @@ pub struct ParticipantOptions {
     /// Pin the ports: an even base port up to 63488
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
-    /// Files that are taken without asking: ask (only voice messages, and from people you always accept from), all, none
+    /// Files that are taken without asking: ask (only voice messages, pictures up to 2 MB, and from people you always accept
+    /// from), all, none
     #[arg(long, value_name = "ask|all|none")]
     pub accept_files: Option<String>,
     /// Where files go

@@ -10,9 +10,10 @@ use crossbeam_channel::RecvTimeoutError;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::{Failure, code};
-use super::files::{size, summary};
+use super::files::summary;
 use super::passphrase::{self, Trial};
 use super::{ParticipantOptions, json, meet, participate};
+use crate::conference::files::size;
 use crate::conference::view::Command;
 use crate::conference::{Conference, Entry, Event, FileProgress, FileRecipient, Role};
 use crate::time::Timestamp;

@@ -7,7 +7,7 @@ use super::director::Director;
 use super::view::{FileState, FileView, NoticeKind, Voice};
 use super::{Event, FileOffer, FileProgress, FileRecipient};
 use crate::device::identity;
-use crate::limits::{NAME_BYTES_MAX, NOTICES_MAX, VOICE_BYTES_MAX};
+use crate::limits::{NAME_BYTES_MAX, NOTICES_MAX, PICTURE_BYTES_MAX, VOICE_BYTES_MAX};
 use crate::pipeline::transfer::{self, Command, Event as E, Progress, Recipient, Transfer};
 use crate::protocol::roster::{Person, Role, names};
 use crate::protocol::transfer::name;
@@ -18,13 +18,28 @@ use crate::wire::object::{ObjectId, Packet, Reason};
 /// What is taken without asking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AcceptRule {
-    /// Voice messages, and what people one always accepts from offer.
+    /// Voice messages, small pictures, and what people one always accepts from offer.
     #[default]
     Ask,
     /// Everything.
     All,
     /// Nothing.
     None,
+}
+
+/// A number of bytes as people say it.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
 /// What becomes of an offer before anybody is asked.
@@ -39,12 +54,12 @@ enum Unasked {
 }
 
 impl AcceptRule {
-    fn decides(self, is_voice: bool, size: u64, trusted: bool) -> Unasked {
+    fn decides(self, is_voice: bool, is_picture: bool, size: u64, trusted: bool) -> Unasked {
         match self {
             Self::All => Unasked::Take,
             Self::None => Unasked::Decline,
             Self::Ask if is_voice && size <= VOICE_BYTES_MAX => Unasked::Hear,
-            Self::Ask if trusted => Unasked::Take,
+            Self::Ask if trusted || is_picture => Unasked::Take,
             Self::Ask => Unasked::Ask,
         }
     }
@@ -60,6 +75,17 @@ impl std::str::FromStr for AcceptRule {
             _ => Err(()),
         }
     }
+}
+
+/// Whether a file is a picture that is taken unasked and shown among the lines: small, and nothing else by its name.
+pub fn is_picture(kind: &str, name: &str, size: u64) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+    let fits = match kind {
+        "image/jpeg" => matches!(&*extension, "jpg" | "jpeg"),
+        "image/png" => extension == "png",
+        _ => false,
+    };
+    fits && size <= PICTURE_BYTES_MAX
 }
 
 /// Where the ids of people are kept from whom everything is accepted, below the folder for data.
@@ -296,9 +322,10 @@ impl Director {
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
                 let is_voice = voice.is_some();
                 let trusted = self.trusted().contains(&from.to_string());
+                let is_picture = is_picture(&kind, &name, size);
                 self.new_file(object, from, FileState::Offered, (name, size, kind), voice, private);
                 let id = object.to_string();
-                match self.config.accept_files.decides(is_voice, size, trusted) {
+                match self.config.accept_files.decides(is_voice, is_picture, size, trusted) {
                     Unasked::Take => self.take(&id, None),
                     Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(VOICES))),
                     Unasked::Decline => self.decline_file(&id),
@@ -471,6 +498,23 @@ mod tests {
     }
 
     #[test]
+    fn sizes_read_as_people_say_them() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (9_940, "9.9 kB"),
+            (9_960, "10 kB"),
+            (999_499, "999 kB"),
+            (999_600, "1.0 MB"),
+            (200_000_000, "200 MB"),
+            (4_294_967_296, "4.3 GB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
     fn files_are_meant_by_id_number_or_name() {
         let files = [
             file(1, "0123456789abcdef", "a.txt", FileState::Offered),
@@ -488,12 +532,28 @@ mod tests {
     }
 
     #[test]
+    fn small_pictures_are_what_their_names_say() {
+        assert!(is_picture("image/jpeg", "a.JPG", PICTURE_BYTES_MAX) && is_picture("image/png", "a.b.png", 0));
+        for (kind, name, size) in [
+            ("image/jpeg", "a.jpg", PICTURE_BYTES_MAX + 1),
+            ("image/jpeg", "a.sh", 1),
+            ("image/png", "a.jpg", 1),
+            ("image/svg+xml", "a.svg", 1),
+            ("", "a.png", 1),
+            ("image/png", "png", 1),
+        ] {
+            assert!(!is_picture(kind, name, size), "{kind} {name}");
+        }
+    }
+
+    #[test]
     fn rules_are_words_and_voice_messages_are_heard_unasked() {
-        let ask = |is_voice, size, trusted| AcceptRule::Ask.decides(is_voice, size, trusted);
+        let ask = |is_voice, size, trusted| AcceptRule::Ask.decides(is_voice, false, size, trusted);
         assert_eq!(ask(true, VOICE_BYTES_MAX, false), Unasked::Hear);
         assert_eq!(ask(true, VOICE_BYTES_MAX + 1, false), Unasked::Ask);
         assert_eq!((ask(false, 1, false), ask(false, 1, true)), (Unasked::Ask, Unasked::Take));
-        assert_eq!(AcceptRule::None.decides(true, 1, true), Unasked::Decline);
+        assert_eq!(AcceptRule::None.decides(true, true, 1, true), Unasked::Decline);
+        assert_eq!(AcceptRule::Ask.decides(false, true, 1, false), Unasked::Take, "a picture");
         assert_eq!("all".parse(), Ok(AcceptRule::All));
         assert_eq!("sometimes".parse::<AcceptRule>(), Err(()));
     }

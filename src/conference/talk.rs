@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Event, Message, PersonState};
+use super::{Event, FileOffer, Message, PersonState};
 use crate::time::NtpTime;
 
 /// Entries kept; the oldest give way.
@@ -53,6 +53,15 @@ pub enum Content {
         /// It did not go as asked.
         warning: bool,
     },
+    /// Somebody offered a file.
+    File {
+        /// Names it.
+        offer: String,
+        /// Whose chat it belongs to: the sender's name when it is for some only.
+        from: Option<String>,
+        /// When.
+        at: NtpTime,
+    },
 }
 
 /// One entry of the log.
@@ -71,7 +80,7 @@ impl Entry {
     pub fn line(&self) -> Option<&Line> {
         match &self.content {
             Content::Line(line) => Some(line),
-            Content::Note { .. } => None,
+            Content::Note { .. } | Content::File { .. } => None,
         }
     }
 }
@@ -153,8 +162,20 @@ impl Talk {
                 told && !person.news.is_empty() && self.tell(format!("{} {}", person.name, person.news), now, false)
             }
             Event::Door { text, .. } => !text.is_empty() && self.tell(text.clone(), now, false),
+            Event::Offer(offer) if offer.voice.is_none() => self.offered(offer, now),
             _ => false,
         }
+    }
+
+    /// A file stands once, where it was offered first.
+    fn offered(&mut self, offer: &FileOffer, at: NtpTime) -> bool {
+        let is_it = |entry: &Arc<Entry>| matches!(&entry.content, Content::File { offer: o, .. } if *o == offer.offer);
+        if self.entries.iter().any(is_it) {
+            return false;
+        }
+        let from = (offer.private && !offer.own).then(|| offer.from.clone());
+        let end = self.entries.len();
+        self.add(end, Content::File { offer: offer.offer.clone(), from, at })
     }
 
     fn tell(&mut self, text: String, at: NtpTime, warning: bool) -> bool {
@@ -275,6 +296,28 @@ mod tests {
         assert_eq!(line("me", &["Bob", "Ada"]).between("me"), ["Ada", "Bob"]);
         assert_eq!(line("Bob", &["me", "Ada"]).between("me"), ["Ada", "Bob"]);
         assert_eq!(line("Bob", &["me"]).between("me"), ["Bob"]);
+    }
+
+    #[test]
+    fn a_file_stands_once_where_it_was_offered() {
+        let offer = FileOffer {
+            number: 1,
+            offer: "0f".into(),
+            from: "Ada".into(),
+            member: "0a".into(),
+            own: false,
+            name: "a.txt".into(),
+            size: 1,
+            kind: String::new(),
+            private: true,
+            voice: None,
+        };
+        let mut talk = Talk::default();
+        said(&mut talk, "1");
+        assert!(talk.note(&Event::Offer(offer.clone()), NtpTime(7), true));
+        assert!(!talk.note(&Event::Offer(offer), NtpTime(9), true));
+        let expected = Content::File { offer: "0f".into(), from: Some("Ada".into()), at: NtpTime(7) };
+        assert_eq!((talk.entries().len(), &talk.entries()[1].content), (2, &expected));
     }
 
     #[test]

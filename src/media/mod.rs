@@ -8,6 +8,7 @@ pub mod mix;
 pub mod opus;
 pub mod picture;
 pub mod resample;
+pub mod still;
 pub mod test_card;
 pub mod test_voice;
 pub mod wav;

@@ -30,7 +30,7 @@ use crate::ui::stage::Stage;
 use crate::ui::state::{self, Panel, State, keys};
 use crate::ui::talkers::Talkers;
 use crate::ui::tiles::TileView;
-use crate::ui::{chat, dialogs, overlay, people, settings, tiles, toolbar};
+use crate::ui::{chat, dialogs, files, overlay, people, settings, tiles, toolbar};
 
 /// What a frame brought.
 #[derive(Debug, Default)]
@@ -68,6 +68,7 @@ pub struct App {
 struct Panels {
     chat: chat::Panel,
     people: people::Panel,
+    files: files::Panel,
     settings: settings::Panel,
 }
 
@@ -227,6 +228,10 @@ impl App {
                 CameraView::Failed(why) => (4_u8, why).hash(&mut h),
             }
         }
+        for file in &view.files {
+            (&file.offer, std::mem::discriminant(&file.state), file.bytes, file.bits_per_s.to_bits()).hash(&mut h);
+            file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
+        }
         for tile in self.stage.tiles() {
             (tile.key, tile.has_picture()).hash(&mut h);
         }
@@ -285,7 +290,16 @@ impl Drawn<'_> {
             let edge = egui::Stroke::new(1.0, look.colours.line);
             ui.painter().line_segment([place.left_top(), place.left_bottom()], edge);
             let closes = match state.panel {
-                Some(Panel::Chat) => panels.chat.show(ui, place, view, look, commands),
+                Some(Panel::Chat) => {
+                    let closes = panels.chat.show(ui, place, view, &mut panels.files.cards, look, commands);
+                    if let Some(with) = panels.chat.take_file_wish() {
+                        panels.files.send_to(with);
+                        state.panel = Some(Panel::Files);
+                        ui.ctx().request_repaint();
+                    }
+                    closes
+                }
+                Some(Panel::Files) => panels.files.show(ui, place, view, look, commands),
                 Some(Panel::People) => {
                     let asked = panels.people.show(ui, place, view, state, look, commands);
                     if let Some(name) = asked.talk_to {
@@ -370,6 +384,9 @@ fn see(fonts: &mut Fonts, context: &egui::Context, view: &View, state: &State) {
             fonts.see(context, &line.message.text);
             fonts.see(context, &line.message.from);
         }
+    }
+    if matches!(state.panel, Some(Panel::Chat | Panel::Files)) {
+        view.files.iter().for_each(|file| fonts.see(context, &file.name));
     }
     context.input(|i| {
         for event in &i.events {

@@ -62,6 +62,10 @@ pub enum Icon {
     SoundOff,
     /// A pin.
     Pin,
+    /// A paper clip.
+    Clip,
+    /// A sheet with a corner folded.
+    File,
 }
 
 /// Draws `icon`; `ground` is the colour behind it, which sets a stroke through it apart.
@@ -190,6 +194,19 @@ pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Colo
             painter.rect_filled(Rect::from_min_max(at(-0.16, -0.42), at(0.16, 0.0)), size * 0.05, colour);
             painter.rect_filled(Rect::from_min_max(at(-0.28, 0.0), at(0.28, 0.1)), size * 0.03, colour);
             painter.line_segment([at(0.0, 0.1), at(0.0, 0.46)], line);
+        }
+        Icon::Clip => {
+            let mut clip = vec![at(0.2, -0.14), at(0.2, 0.2)];
+            clip.extend(arc(at(0.0, 0.2), size * 0.2, 0.0, std::f32::consts::PI, 8));
+            clip.extend(arc(at(-0.07, -0.28), size * 0.13, std::f32::consts::PI, std::f32::consts::TAU, 8));
+            clip.extend(arc(at(-0.01, 0.18), size * 0.07, 0.0, std::f32::consts::PI, 6));
+            clip.push(at(-0.08, -0.14));
+            painter.add(path(&clip, line));
+        }
+        Icon::File => {
+            let (left, fold) = (at(-0.28, -0.42), at(0.08, -0.42));
+            painter.add(path(&[fold, left, at(-0.28, 0.42), at(0.3, 0.42), at(0.3, -0.2), fold], line));
+            painter.add(path(&[fold, at(0.08, -0.2), at(0.3, -0.2)], line));
         }
         Icon::Back => drop(painter.add(path(&[at(0.15, -0.3), at(-0.15, 0.0), at(0.15, 0.3)], line))),
         Icon::Forward => drop(painter.add(path(&[at(-0.15, -0.3), at(0.15, 0.0), at(-0.15, 0.3)], line))),

@@ -14,7 +14,7 @@ pub const NOTICE_MS: u64 = 6_000;
 const NOTICES_SHOWN: usize = 4;
 
 /// All keys and what they do.
-fn all_keys(w: &Words) -> [(&'static str, &'static str); 18] {
+fn all_keys(w: &Words) -> [(&'static str, &'static str); 19] {
     [
         ("M", w.key_m),
         (w.space, w.key_space),
@@ -23,6 +23,7 @@ fn all_keys(w: &Words) -> [(&'static str, &'static str); 18] {
         ("E", w.key_e),
         ("C", w.key_c),
         ("P", w.key_p),
+        ("T", w.key_t),
         ("G", w.key_g),
         (w.arrows, w.key_arrows),
         ("Enter", w.key_enter),

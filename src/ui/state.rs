@@ -12,6 +12,8 @@ pub enum Panel {
     Chat,
     /// Who is here.
     People,
+    /// What is sent and offered.
+    Files,
     /// How it all is set up.
     Settings,
 }
@@ -185,6 +187,7 @@ fn action_of(key: Key, modifiers: Modifiers, types: bool) -> Option<Action> {
         Key::E => Some(Action::React),
         Key::C => Some(Action::Panel(Panel::Chat)),
         Key::P => Some(Action::Panel(Panel::People)),
+        Key::T => Some(Action::Panel(Panel::Files)),
         Key::O => Some(Action::Panel(Panel::Settings)),
         Key::G => Some(Action::Arrange),
         Key::S => Some(Action::Statistics),

@@ -3,6 +3,7 @@
 use egui::{Align2, Color32, FontId, Painter, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
 
 use crate::conference::view::View;
+use crate::ui::files;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::state::{Action, Panel, State, has_me};
@@ -95,6 +96,13 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
         count: knocks,
         ..Control::new(people, Icon::People, w.people, &tip).selected(open(Panel::People))
     });
+    let offered = files::open(view);
+    // Without files the way there is the key, and the clip in the chat.
+    if !view.files.is_empty() || open(Panel::Files) {
+        let tip = if offered > 0 { fill(w.files_open_tip, &[&offered]) } else { w.files_tip.to_owned() };
+        let control = Control::new(Action::Panel(Panel::Files), Icon::File, w.files, &tip).selected(open(Panel::Files));
+        all.push(Control { count: offered, ..control });
+    }
     all.push(match state.speaker || state.pinned.is_some() {
         true => Control::new(Action::Arrange, Icon::Grid, w.view, w.view_grid_tip),
         false => Control::new(Action::Arrange, Icon::Speaker, w.view, w.view_speaker_tip),

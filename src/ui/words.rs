@@ -96,6 +96,9 @@ words! {
     people: "People", "成员";
     people_tip: "People (P)", "成员 (P)";
     people_knock_tip: "People: {} at the door (P)", "成员:{} 人等候加入 (P)";
+    files: "Files", "文件";
+    files_tip: "Files (T)", "文件 (T)";
+    files_open_tip: "Files: {} offered (T)", "文件:{} 个待接收 (T)";
     view: "View", "布局";
     view_grid_tip: "Everybody alike (G)", "平铺所有人 (G)";
     view_speaker_tip: "Whoever talks large (G)", "突出发言者 (G)";
@@ -152,6 +155,7 @@ words! {
     key_e: "show everybody an emoji", "向所有人发送表情";
     key_c: "chat", "聊天";
     key_p: "people", "成员";
+    key_t: "files", "文件";
     key_g: "everybody alike, or whoever talks large", "平铺所有人,或突出发言者";
     key_arrows: "go to somebody's picture", "选择某人的画面";
     key_enter: "pin that picture; F: fill the window with it", "固定该画面;F:全窗口显示";
@@ -290,6 +294,36 @@ words! {
     bad_title: "A title is needed.", "请输入标题。";
     bad_words: "Those are not the words of this conference.", "口令不正确。";
     no_answer: "The conference of the invite, {}, does not answer.", "邀请中的会议 {} 没有响应。";
+    send_file: "Send the file", "发送文件";
+    send_file_tip: "Send a file", "发送文件";
+    path_hint: "Path of a file or folder", "文件或文件夹的路径";
+    no_drop: "Files cannot be dropped on this window: paste their path.", "无法拖放文件:请粘贴路径。";
+    no_files: "Nothing was offered yet.", "还没有文件。";
+    file_gone: "A file that was offered long ago", "很久以前提供的文件";
+    offered_by: "{} offers", "{} 提供";
+    you_offer: "You offer", "您提供";
+    private_file: "privately", "私下";
+    voice_message: "Voice message", "语音消息";
+    accept: "Accept", "接收";
+    decline: "Decline", "拒收";
+    declined: "Declined", "已拒收";
+    always: "Always", "总是接收";
+    always_tip: "Accept this and whatever {} offers from now on", "接收此文件及 {} 今后提供的所有文件";
+    save_in: "Save in…", "保存到…";
+    folder_hint: "Folder", "文件夹";
+    save: "Save", "保存";
+    saved_as: "Saved as {}", "已保存为 {}";
+    stop: "Stop", "停止";
+    take_back: "Take back", "撤回";
+    part_of: "{} of {}", "{} / {}";
+    time_left: "{} left", "剩余 {}";
+    and_more: "and {} more", "以及另外 {} 人";
+    file_asked: "has not answered", "未答复";
+    file_receives: "receives it", "接收中";
+    file_behind: "is behind", "落后";
+    file_declined: "declined", "已拒收";
+    file_has: "has it", "已收到";
+    file_left: "left", "已离开";
     try_again: "Try again", "重试";
 }
 

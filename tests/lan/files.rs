@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "Hal", "Ivy"];
+pub const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "Hal", "Ivy"];
 /// How long a transfer may take on a machine that does everything at once.
 const DELIVERY: Duration = Duration::from_secs(240);
 
 /// Megabytes sent, and to how many. The environment says otherwise for a run that takes minutes: `FILES=200x8`.
-fn load() -> (usize, usize) {
+pub fn load() -> (usize, usize) {
     let said = std::env::var("FILES").unwrap_or_else(|_| "6x4".to_owned());
     let numbers: Vec<usize> = said.split('x').map(|n| n.parse().expect("MEGABYTESxRECEIVERS")).collect();
     let [megabytes, receivers] = numbers[..] else { panic!("MEGABYTESxRECEIVERS, not {said}") };
@@ -25,7 +25,7 @@ fn load() -> (usize, usize) {
 }
 
 /// Bytes that nothing shortens.
-fn noise(bytes: usize) -> Vec<u8> {
+pub fn noise(bytes: usize) -> Vec<u8> {
     let mut all = Vec::new();
     Random::seeded().fill(&mut all, bytes);
     all
@@ -37,7 +37,7 @@ fn meeting(lan: &Lan, people: usize, folder: &Path, accept: &str) -> Vec<Peer> {
 }
 
 /// As [`meeting`]; nobody sends faster than `mbit`, if that is not 0.
-fn meeting_at(lan: &Lan, people: usize, folder: &Path, accept: &str, mbit: u32) -> Vec<Peer> {
+pub fn meeting_at(lan: &Lan, people: usize, folder: &Path, accept: &str, mbit: u32) -> Vec<Peer> {
     let place = |h: usize| folder.join(NAMES[h - 1]).to_string_lossy().into_owned();
     let silent = ["--camera", "none", "--microphone", "none", "--accept-files", accept, "--download", &place(1)];
     let mut peers = vec![Peer::start(program(lan, 1, mbit), NAMES[0], "Standup", &silent)];
@@ -59,13 +59,13 @@ fn program(lan: &Lan, host: usize, mbit: u32) -> std::process::Command {
     command
 }
 
-fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
+pub fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, content).expect("a file to send");
     path
 }
 
-fn send(peer: &mut Peer, path: &Path) {
+pub fn send(peer: &mut Peer, path: &Path) {
     peer.tell(&json!({"do": "send", "path": path}));
 }
 
@@ -77,7 +77,7 @@ fn await_file(peer: &mut Peer, name: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn assert_same(path: &Path, content: &[u8]) {
+pub fn assert_same(path: &Path, content: &[u8]) {
     let got = std::fs::read(path).expect("the file that came");
     assert!(got == content, "{} has {} bytes of {}, and others", path.display(), got.len(), content.len());
 }

@@ -53,6 +53,15 @@ impl User {
         self.finds(Role::Button, name).unwrap_or_else(|| panic!("no button {name:?}"))
     }
 
+    /// Clicks there.
+    pub fn presses_at(&mut self, pos: Pos2) {
+        let modifiers = Modifiers::NONE;
+        let press = |pressed| Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers };
+        self.does(vec![Event::PointerMoved(pos)]);
+        self.does(vec![press(true), press(false)]);
+        self.does(vec![]);
+    }
+
     /// Clicks, press and release in one look at the mouse.
     pub fn clicks(&mut self, name: &str) -> Vec<Command> {
         let pos = self.button(name);

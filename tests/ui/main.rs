@@ -2,6 +2,7 @@
 //! nothing happens.
 
 mod acts;
+mod files;
 mod panels;
 mod rests;
 mod scene;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use roundtable::conference::lobby::Listing;
 use roundtable::conference::talk::Talk;
-use roundtable::conference::view::{Attention, CameraView, Notice, NoticeKind, PersonFigures, PersonView, View};
-use roundtable::conference::{Event, Message, Quoted, Reaction};
+use roundtable::conference::view::{
+    Attention, CameraView, FileState, FileView, Notice, NoticeKind, PersonFigures, PersonView, View,
+};
+use roundtable::conference::{Event, FileOffer, FileRecipient, Message, Quoted, Reaction};
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
 use roundtable::time::NtpTime;
@@ -196,4 +198,76 @@ pub fn found() -> Vec<Listing> {
 
 pub fn notice(number: u64, kind: NoticeKind, text: &str, age_ms: u64) -> Notice {
     Notice { number, kind, text: text.to_owned(), age_ms }
+}
+
+/// Files in every state.
+pub fn files() -> Vec<FileView> {
+    let one = |number: u64, name: &str, size, state| FileView {
+        number,
+        offer: format!("{number:032x}"),
+        from: "Bob".into(),
+        member: format!("{:032x}", 1),
+        own: false,
+        name: name.into(),
+        size,
+        kind: String::new(),
+        private: false,
+        voice: None,
+        state,
+        bytes: 0,
+        bits_per_s: 0.0,
+        recipients: Vec::new(),
+    };
+    let to = |name: &str, state, part| FileRecipient { name: name.into(), id: String::new(), state, why: "", part };
+    vec![
+        FileView { kind: "application/pdf".into(), ..one(1, "plan.pdf", 2_100_000, FileState::Offered) },
+        FileView {
+            bytes: 30_000_000,
+            bits_per_s: 80e6,
+            private: true,
+            ..one(2, "a recording of last week's talk that has a long name.mkv", 120_000_000, FileState::Receiving)
+        },
+        one(3, "notes.txt", 900, FileState::Here("/home/ada/Downloads/notes (1).txt".into())),
+        one(4, "huge.iso", 3_900_000_000, FileState::Failed("there is no room in /home/ada/Downloads".into())),
+        FileView {
+            own: true,
+            from: NAMES[0].into(),
+            bytes: 8_000_000,
+            bits_per_s: 40e6,
+            recipients: vec![to("Bob", "has it", 1.0), to("Chandra", "behind", 0.4), to("Dana Scott", "declined", 0.0)],
+            ..one(5, "slides.odp", 20_000_000, FileState::Sending)
+        },
+        one(6, "song.mp3", 5_000_000, FileState::Declined),
+    ]
+}
+
+/// A picture on disk that was received.
+pub fn picture_file(folder: &std::path::Path) -> FileView {
+    let path = folder.join("portrait.png");
+    let picture = portrait(320, 200, 1, 0);
+    roundtable::ui::screenshot::write(&path, &picture.pixels, (320, 200)).expect("written");
+    let state = FileState::Here(path);
+    let like = files().remove(2);
+    FileView { name: "portrait.png".into(), kind: "image/png".into(), size: 4_000, state, ..like }
+}
+
+/// The log of what was offered.
+pub fn file_talk(files: &[FileView]) -> Talk {
+    let offered = |file: &FileView| {
+        Event::Offer(FileOffer {
+            number: file.number,
+            offer: file.offer.clone(),
+            from: file.from.clone(),
+            member: file.member.clone(),
+            own: file.own,
+            name: file.name.clone(),
+            size: file.size,
+            kind: file.kind.clone(),
+            private: false,
+            voice: None,
+        })
+    };
+    let mut all = vec![Event::Message(message("1", "Bob", "Here is the plan."))];
+    all.extend(files.iter().map(offered));
+    talk(all)
 }

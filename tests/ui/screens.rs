@@ -18,7 +18,7 @@ use roundtable::ui::start::Start;
 use roundtable::ui::words::Language;
 use roundtable::wire::message::ConferenceId;
 
-use crate::scene::{conversation, found, notice, publish, view};
+use crate::scene::{conversation, file_talk, files, found, notice, publish, view};
 
 /// A channel may differ by so much (rounding differs between processors) ...
 const TOLERANCE: u8 = 16;
@@ -158,6 +158,10 @@ fn owned() -> View {
 #[test]
 fn what_is_said_stands_beside_the_pictures() {
     check("chat", &after(&[Key::C], (1280, 720), 1.0, DARK, &owned()));
+    let with_files = || View { files: files(), talk: file_talk(&files()), ..view(4) };
+    check("files", &after(&[Key::T], (1280, 720), 1.0, DARK, &with_files()));
+    check("files-light", &after(&[Key::T], (800, 500), 1.0, LIGHT, &with_files()));
+    check("files-chat", &after(&[Key::C], (1280, 720), 1.0, DARK, &with_files()));
     check("chat-light", &after(&[Key::C], (1280, 720), 1.0, LIGHT, &owned()));
     check("chat-small", &after(&[Key::C], (800, 500), 1.0, DARK, &owned()));
     check("chat-2x", &after(&[Key::C], (1600, 1000), 2.0, LIGHT, &owned()));

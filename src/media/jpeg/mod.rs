@@ -12,7 +12,7 @@
 //! so every receiver sees one ordinary JPEG.
 //!
 //! The files: `encode` and `decode` (bands), `conform` (may a camera's JPEG be passed through untouched?), `yuv`
-//! (decoding those that may not), `scan` (markers and headers), `turbo` (the only file that calls libjpeg-turbo, and
+//! (decoding those that may not), `still` (pictures that are no video), `scan` (markers and headers), `turbo` (the only file that calls libjpeg-turbo, and
 //! the only one of this folder with `unsafe`).
 //!
 //! Never here: packets, participants, clocks.
@@ -21,6 +21,7 @@ mod conform;
 mod decode;
 mod encode;
 mod scan;
+mod still;
 mod turbo;
 mod yuv;
 
@@ -28,6 +29,7 @@ pub use conform::{Conforming, NotConforming, conformance, jpeg_length};
 pub use decode::{BandDecoder, FrameParams};
 pub use encode::{Band, BandEncoder};
 pub use scan::{to_jpeg, write_header};
+pub use still::decode_still;
 pub use turbo::Scale;
 pub use yuv::{YuvDecoder, decode_to_yuv};
 

@@ -501,3 +501,8 @@ proptest! {
         }
     }
 }
+
+/// A JPEG as any program writes it.
+pub(super) fn sample_jpeg(width: usize, height: usize) -> Vec<u8> {
+    encode_whole(&photo(width, height, Chroma::C420), 80, None)
+}

@@ -62,11 +62,12 @@ pub fn show(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands: &
     let writes = ui.memory(|m| m.focused()) == Some(draft_id());
     let plain = ui.input(|i| i.modifiers.is_none());
     let mut sends = writes && plain && ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
-    let mut toggles = false;
+    let (mut toggles, mut sends_file) = (false, false);
     let rows = tab.draft.split('\n').count().clamp(1, 5);
     let height = 30.0 + 17.0 * (rows - 1) as f32;
     ui.horizontal(|ui| {
         toggles = icons::button(ui, Icon::Smile, words.emoji_tip, true, c).clicked();
+        sends_file = icons::button(ui, Icon::Clip, words.send_file_tip, true, c).clicked();
         let width = ui.available_width() - 28.0 - ui.spacing().item_spacing.x;
         let edit = TextEdit::multiline(&mut tab.draft)
             .id(draft_id())
@@ -85,6 +86,7 @@ pub fn show(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands: &
         let possible = !tab.draft.trim().is_empty() && excess == 0;
         sends |= icons::button(ui, Icon::Send, words.send_tip, possible, c).clicked();
     });
+    panel.sends_file |= sends_file;
     if toggles {
         panel.picker = if panel.picker.is_some() { None } else { Some(Picker::default()) };
     }

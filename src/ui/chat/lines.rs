@@ -16,9 +16,10 @@ use egui::{Ui, UiBuilder, pos2, vec2};
 use super::tabs::Tab;
 use crate::conference::Quoted;
 use crate::conference::talk::{Content, Entry, Line, Talk};
-use crate::conference::view::View;
+use crate::conference::view::{Command, View};
 use crate::device::clock;
 use crate::time::NtpTime;
+use crate::ui::files::Cards;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::text::{Part, is_emoji, parts, visible};
@@ -80,14 +81,15 @@ impl Heights {
 fn at(entry: &Entry) -> NtpTime {
     match &entry.content {
         Content::Line(line) => line.message.at,
-        Content::Note { at, .. } => *at,
+        Content::Note { at, .. } | Content::File { at, .. } => *at,
     }
 }
 
 fn estimate(entry: &Entry, width: u32, begins: Begins) -> f32 {
     let text = match &entry.content {
-        Content::Line(line) => &line.message.text,
+        Content::Line(line) => &*line.message.text,
         Content::Note { text, .. } => text,
+        Content::File { .. } => "\n\n\n\n",
     };
     let a_row = (width as usize / 7).max(8);
     let rows: usize = text.lines().map(|line| 1 + line.len() / a_row).sum();
@@ -114,10 +116,20 @@ pub struct Asked {
     pub wish: Option<Wish>,
     /// A line has the keyboard.
     pub focused: bool,
+    /// What files are to do.
+    pub commands: Vec<Command>,
 }
 
 /// Shows a conversation.
-pub fn show(ui: &mut Ui, place: Rect, tab: &mut Tab, heights: &mut Heights, view: &View, look: Look) -> Asked {
+pub fn show(
+    ui: &mut Ui,
+    place: Rect,
+    tab: &mut Tab,
+    heights: &mut Heights,
+    cards: &mut Cards,
+    view: &View,
+    look: Look,
+) -> Asked {
     let mut asked = Asked::default();
     let entries = view.talk.entries();
     if tab.entries.iter().all(|i| *i >= entries.len()) {
@@ -158,7 +170,7 @@ pub fn show(ui: &mut Ui, place: Rect, tab: &mut Tab, heights: &mut Heights, view
             }
             let entry = &entries[tab.entries[n]];
             let at = Rect::from_min_size(origin + vec2(0.0, tops[n]), vec2(width, tops[n + 1] - tops[n] - BELOW));
-            let height = one(ui, at, entry, begins[n], tab.picked, heights, look, &mut asked);
+            let height = one(ui, at, entry, begins[n], tab.picked, heights, look, &mut asked, (cards, view));
             let of = (width as u32, entry.revision, begins[n]);
             let known = heights.measured.insert(entry.number, Measured { of, height });
             remeasured |=
@@ -224,6 +236,7 @@ fn one(
     heights: &mut Heights,
     look: Look,
     asked: &mut Asked,
+    (cards, view): (&mut Cards, &View),
 ) -> f32 {
     let (date, time) = heights.time(entry).clone();
     let c = look.colours;
@@ -246,6 +259,13 @@ fn one(
         child.vertical_centered(|ui| ui.label(RichText::new(date).small().color(c.text_weak)));
     }
     match &entry.content {
+        Content::File { offer, .. } => match view.files.iter().find(|file| file.offer == *offer) {
+            Some(file) => {
+                child.set_max_width(place.width());
+                cards.show(&mut child, file, look, &mut asked.commands);
+            }
+            None => drop(child.label(RichText::new(look.words.file_gone).color(c.text_weak))),
+        },
         Content::Note { text, warning, .. } => {
             let colour = if *warning { c.warning } else { c.text_weak };
             let sign = if *warning { "! " } else { "" };

@@ -18,6 +18,7 @@ mod tabs;
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 
 use crate::conference::view::{Command, View};
+use crate::ui::files::Cards;
 use crate::ui::look::Look;
 use compose::Picker;
 pub use compose::QUICK;
@@ -39,6 +40,8 @@ pub struct Panel {
     line_focused: bool,
     wants_focus: bool,
     is_open: bool,
+    /// A file is to be sent to those the chat is with.
+    sends_file: bool,
 }
 
 impl Default for Panel {
@@ -54,6 +57,7 @@ impl Default for Panel {
             line_focused: false,
             wants_focus: false,
             is_open: false,
+            sends_file: false,
         }
     }
 }
@@ -98,13 +102,26 @@ impl Panel {
         self.wants_focus = true;
     }
 
+    /// To whom a file is to be sent, once, when that was asked for; nobody named means everybody.
+    pub fn take_file_wish(&mut self) -> Option<Vec<String>> {
+        std::mem::take(&mut self.sends_file).then(|| self.tabs[self.current].with.clone())
+    }
+
     /// Closes what lies over the panel; whether anything did.
     pub fn close_popup(&mut self) -> bool {
         self.picker.take().is_some() || self.choosing.take().is_some()
     }
 
     /// Draws the panel in `place`; what is asked for is appended. Returns whether it is to be closed.
-    pub fn show(&mut self, ui: &mut Ui, place: Rect, view: &View, look: Look, commands: &mut Vec<Command>) -> bool {
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        place: Rect,
+        view: &View,
+        cards: &mut Cards,
+        look: Look,
+        commands: &mut Vec<Command>,
+    ) -> bool {
         let inner = place.shrink2(vec2(10.0, 8.0));
         let bar = Rect::from_min_size(inner.min, vec2(inner.width(), 30.0));
         let closes = tabs::bar(ui, bar, self, view, look);
@@ -118,7 +135,7 @@ impl Panel {
                 self.talk_to(&with);
             }
         } else {
-            self.log(ui, log, view, look, commands);
+            self.log(ui, log, (view, cards), look, commands);
         }
         let below = Rect::from_min_max(pos2(inner.left(), below_top), inner.max);
         let mut child = ui.new_child(UiBuilder::new().max_rect(below).id_salt("compose"));
@@ -132,9 +149,17 @@ impl Panel {
         closes
     }
 
-    fn log(&mut self, ui: &mut Ui, place: Rect, view: &View, look: Look, commands: &mut Vec<Command>) {
+    fn log(
+        &mut self,
+        ui: &mut Ui,
+        place: Rect,
+        (view, cards): (&View, &mut Cards),
+        look: Look,
+        commands: &mut Vec<Command>,
+    ) {
         let tab = &mut self.tabs[self.current];
-        let asked = lines::show(ui, place, tab, &mut self.heights, view, look);
+        let asked = lines::show(ui, place, tab, &mut self.heights, cards, view, look);
+        commands.extend(asked.commands);
         self.line_focused = asked.focused;
         if tab.sees_end() && tab.unread > 0 {
             tab.read(view.talk.newest());

@@ -96,6 +96,11 @@ pub fn sort(tabs: &mut Vec<Tab>, view: &View, read: bool) {
             // What did not go as asked is told wherever one is.
             Content::Note { warning: true, .. } => tabs.iter_mut().for_each(|tab| tab.entries.push(place)),
             Content::Note { .. } => tabs[0].entries.push(place),
+            Content::File { from, .. } => {
+                let with: Vec<String> = from.iter().cloned().collect();
+                let tab = of(tabs, &with);
+                tabs[tab].entries.push(place);
+            }
         }
     }
     if read {

@@ -1,0 +1,111 @@
+//! Pictures that came, small, for the chat: read and decoded on threads of their own, never on the window's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui};
+
+use crate::conference::files::is_picture;
+use crate::conference::view::{FileState, FileView};
+use crate::limits::PICTURES_SHOWN_MAX;
+use crate::media::picture::Picture;
+use crate::media::still;
+
+/// Longest side, in pixels.
+const SIDE: usize = 560;
+/// Between two looks whether one is decoded.
+const AGAIN: Duration = Duration::from_millis(50);
+
+enum One {
+    /// A thread is at it.
+    Coming,
+    /// Not to be shown: what is there is no picture.
+    None,
+    Here(TextureHandle),
+}
+
+/// See the module.
+pub struct Pictures {
+    all: BTreeMap<String, (u64, One)>,
+    used: u64,
+    decoded: (Sender<(String, Option<Picture>)>, Receiver<(String, Option<Picture>)>),
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), used: 0, decoded: unbounded() }
+    }
+}
+
+impl Pictures {
+    /// The picture of a file that is here, if it is one and is decoded.
+    pub fn of(&mut self, ui: &Ui, file: &FileView) -> Option<TextureHandle> {
+        let FileState::Here(path) = &file.state else { return None };
+        if !is_picture(&file.kind, &file.name, file.size) {
+            return None;
+        }
+        self.take(ui);
+        self.used += 1;
+        let used = self.used;
+        if !self.all.contains_key(&file.offer) {
+            self.make_room();
+            let begun = begin(file.offer.clone(), path.clone(), self.decoded.0.clone());
+            self.all.insert(file.offer.clone(), (used, if begun { One::Coming } else { One::None }));
+        }
+        let (last, one) = self.all.get_mut(&file.offer)?;
+        *last = used;
+        match one {
+            One::Here(texture) => return Some(texture.clone()),
+            One::Coming => ui.ctx().request_repaint_after(AGAIN),
+            One::None => {}
+        }
+        None
+    }
+
+    fn take(&mut self, ui: &Ui) {
+        while let Ok((offer, picture)) = self.decoded.1.try_recv() {
+            let Some((_, one)) = self.all.get_mut(&offer) else { continue };
+            *one = match picture {
+                Some(picture) => One::Here(ui.ctx().load_texture(offer, image(&picture), TextureOptions::LINEAR)),
+                None => One::None,
+            };
+            ui.ctx().request_repaint();
+        }
+    }
+
+    /// Those that were not seen for longest give way.
+    fn make_room(&mut self) {
+        while self.all.len() >= PICTURES_SHOWN_MAX {
+            let oldest = self.all.iter().min_by_key(|(_, (used, _))| *used).map(|(offer, _)| offer.clone());
+            let Some(oldest) = oldest else { return };
+            self.all.remove(&oldest);
+        }
+    }
+}
+
+fn image(picture: &Picture) -> ColorImage {
+    let pixels = picture.pixels.iter().map(|word| {
+        let [_, r, g, b] = word.to_be_bytes();
+        Color32::from_rgb(r, g, b)
+    });
+    ColorImage::new([picture.width, picture.height], pixels.collect())
+}
+
+fn begin(offer: String, path: PathBuf, decoded: Sender<(String, Option<Picture>)>) -> bool {
+    let work = move || {
+        // Nobody waits for it any more when the window is closed.
+        let _ = decoded.send((offer, read(&path)));
+    };
+    std::thread::Builder::new().name("picture".into()).spawn(work).is_ok()
+}
+
+fn read(path: &Path) -> Option<Picture> {
+    let bytes = std::fs::read(path).ok()?;
+    let decoded = still::decode(&bytes, SIDE);
+    if let Err(error) = &decoded {
+        tracing::debug!(%error, "a picture is not shown");
+    }
+    decoded.ok()
+}
