@@ -1,7 +1,7 @@
 //! A crowd: mostly viewers, a few publishers, one packet in ten lost; people come, leave, die, are parted and meet again.
 //!
-//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size, and takes
-//! some minutes; every run of the tests takes a smaller crowd, of which everything is the same but the period. And fifty
+//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 SIM_PEOPLE=1000 cargo test --test sim crowd::rosters -- --nocapture` is the full size, and
+//! takes half an hour; every run of the tests takes a smaller crowd, of which everything is the same but the period. And fifty
 //! people of whose packets three in ten are lost, who go on talking through all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
