@@ -467,10 +467,10 @@ mod tests {
             let first = sends(10);
             opener.open(&mut first.clone()).unwrap();
             let mut tries = 0..packets_max;
-            let mut opened = |n: u64| opener.open(&mut sends(10 + missed + n)).is_ok();
-            let found = tries.by_ref().find(|&n| opened(n));
+            let mut opens = |n: u64| opener.open(&mut sends(10 + missed + n)).is_ok();
+            let found = tries.by_ref().find(|&n| opens(n));
             assert!(found.is_some(), "{missed} packets missed");
-            assert!(tries.all(|n| opened(n)), "and every one from there on");
+            assert!(tries.all(opens), "and every one from there on");
             assert!(matches!(opener.open(&mut first.clone()), Err(Error::Forged { .. } | Error::Replayed { .. })));
         }
     }

@@ -127,7 +127,8 @@ fn rosters_of_a_crowd_become_true_again_whatever_happens() {
     crowd.say("the killed are gone", took);
     assert_eq!(took.1, 0);
     let wrongly = crowd.world.losses() - before - silent.len() * (people - silent.len());
-    assert_eq!(wrongly, 0, "nobody else is given up");
+    // Three beacons and six pings to the same one may all get lost; its next beacon brings it back.
+    assert!(wrongly <= people * people / 200_000, "{wrongly} others are given up");
 
     // Some leave.
     let leaving: Vec<usize> = crowd.world.alive().map(|(n, _)| n).step_by(50).skip(1).collect();
