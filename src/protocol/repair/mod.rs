@@ -18,6 +18,7 @@
 mod gathering;
 mod keeper;
 mod mender;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod voice;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use keeper::{Keeper, KeeperCounters, Refusal};
 pub use mender::{Mended, Mender, MenderCounters};
+pub use reports::Reports;
 pub use voice::{VoiceKeeper, VoiceMender};
 
 use crate::limits::REPAIR_UNSPACED_MAX;
