@@ -53,6 +53,11 @@ impl Repairs {
         self.all.iter().find(|r| r.kind == kind).map(|r| Arc::clone(&r.position))
     }
 
+    /// Those who get copies of the own streams get copies of what repairs them.
+    pub(super) fn set_copies(&self, to: &[SocketAddr]) {
+        self.all.iter().for_each(|repaired| repaired.outgoing.set_copies(to));
+    }
+
     /// Somebody told how an own layer arrives.
     pub(super) fn reported(&mut self, now: Timestamp, reception: &Reception) {
         let kind = StreamKind::Video(reception.row.place.layer());

@@ -93,7 +93,7 @@ impl Way {
             bytes = &self.sealed;
         }
         // What cannot be sent is like what is lost: it is asked for again.
-        let _ = self.egress.socket.send(to, bytes, self.class);
+        let _ = self.egress.send(to, bytes, self.class);
     }
 }
 
@@ -115,11 +115,28 @@ impl Answering {
         }
     }
 
+    /// Whether this is the repair of the stream `ssrc`.
+    pub fn repairs(&self, ssrc: u32) -> bool {
+        match self {
+            Self::Video(repair) => lock(&repair.inner).keeper.ssrc() == ssrc,
+            Self::Voice(repair) => lock(&repair.inner).0.keeper.ssrc() == ssrc,
+        }
+    }
+
     /// Where parity or repeats go, or nowhere.
     pub fn direct(&self, address: Option<SocketAddr>) {
+        self.destination().set(address);
+    }
+
+    /// Who gets copies of parity or repeats: those who get copies of the stream.
+    pub fn set_copies(&self, to: &[SocketAddr]) {
+        self.destination().set_copies(to);
+    }
+
+    fn destination(&self) -> &Destination {
         match self {
-            Self::Video(repair) => repair.destination.set(address),
-            Self::Voice(repair) => repair.destination.set(address),
+            Self::Video(repair) => &repair.destination,
+            Self::Voice(repair) => &repair.destination,
         }
     }
 }
