@@ -253,8 +253,10 @@ pub const OBJECT_KIND_BYTES_MAX: usize = 64;
 pub const OBJECT_WANTS_MAX: usize = 32;
 /// People asked at a time whether they have it.
 pub const OBJECT_ASKS_MAX: usize = 64;
-/// People a file may be sealed to.
+/// People one offer of a file may be sealed to.
 pub const OBJECT_AUDIENCE_MAX: usize = 12;
+/// Chosen people a file may be sent to, with several offers.
+pub const OBJECT_CHOSEN_MAX: usize = 8 * OBJECT_AUDIENCE_MAX;
 /// Blocks of one file that may be in assembly at once.
 pub const OBJECT_BLOCKS_IN_ASSEMBLY_MAX: usize = 16;
 /// Files known at once, offered by oneself or others.
