@@ -275,6 +275,10 @@ pub const OBJECT_NACKS_PER_S_MAX: u32 = 2_000;
 pub const ARCHIVE_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a voice message that is taken unasked.
 pub const VOICE_BYTES_MAX: u64 = 2 << 20;
+/// Longest voice message that is recorded.
+pub const VOICE_MS_MAX: u32 = 300_000;
+/// Longest packet put together of an Ogg file: pictures may stand before the sound.
+pub const OGG_PACKET_BYTES_MAX: usize = 256 << 10;
 /// Steps of the picture of a voice message.
 pub const WAVEFORM_STEPS_MAX: usize = 64;
 

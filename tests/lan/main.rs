@@ -25,3 +25,4 @@ mod protected;
 mod stranger;
 mod switch;
 mod transport;
+mod voice;
