@@ -190,6 +190,10 @@ pub const CHAT_LOG_PIECES_MAX: usize = 2_000;
 pub const CHAT_LOG_BYTES_MAX: usize = 4 << 20;
 /// Missing pieces asked for at a time, of all members together.
 pub const CHAT_HOLES_MAX: usize = 4_096;
+/// Pieces after a member's newest signed one that somebody's word alone makes others ask for at a time.
+pub const CHAT_CLAIMED_MAX: u32 = 32;
+/// Reports of one member taken per second: heartbeats, and beacons that tell what is had.
+pub const CHAT_REPORTS_PER_S_MAX: u32 = 20;
 /// Repairs waiting to be sent.
 pub const CHAT_REPAIRS_MAX: usize = 1_024;
 /// Repairs one member sends per second.
@@ -277,6 +281,10 @@ pub const PICTURE_BYTES_MAX: u64 = 2 << 20;
 pub const STILL_PIXELS_MAX: usize = 24_000_000;
 /// Pictures kept for the chat; those not seen for longest give way.
 pub const PICTURES_SHOWN_MAX: usize = 32;
+/// Longest voice message that is recorded.
+pub const VOICE_MS_MAX: u32 = 300_000;
+/// Longest packet put together of an Ogg file: pictures may stand before the sound.
+pub const OGG_PACKET_BYTES_MAX: usize = 256 << 10;
 /// Steps of the picture of a voice message.
 pub const WAVEFORM_STEPS_MAX: usize = 64;
 

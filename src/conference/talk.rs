@@ -310,6 +310,7 @@ mod tests {
             size: 1,
             kind: String::new(),
             private: true,
+            to: Vec::new(),
             voice: None,
         };
         let mut talk = Talk::default();

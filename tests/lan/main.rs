@@ -26,3 +26,4 @@ mod stranger;
 mod switch;
 mod transport;
 mod uftp;
+mod voice;

@@ -264,6 +264,7 @@ pub fn file_talk(files: &[FileView]) -> Talk {
             size: file.size,
             kind: file.kind.clone(),
             private: false,
+            to: Vec::new(),
             voice: None,
         })
     };

@@ -109,3 +109,19 @@ fn read(path: &Path) -> Option<Picture> {
     }
     decoded.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_not_seen_for_longest_give_way() {
+        let mut pictures = Pictures::default();
+        for n in 0..PICTURES_SHOWN_MAX as u64 + 3 {
+            pictures.make_room();
+            pictures.all.insert(format!("{n}"), (n, One::None));
+        }
+        assert_eq!(pictures.all.len(), PICTURES_SHOWN_MAX);
+        assert!(!pictures.all.contains_key("2") && pictures.all.contains_key("3"));
+    }
+}

@@ -48,7 +48,7 @@ impl Bench {
             keys: EpochKeys::first(id, &Secret::open(&id)),
             asker: control::Asker::to(asking, Arc::clone(&waker)),
             limit_mbit: None,
-            seed: random_seed().unwrap(),
+            seed: *random_seed().unwrap(),
         };
         let registry = poll.registry().try_clone().unwrap();
         Self { role: Role::new(config, telling, registry, waker), said, told, _poll: poll }
