@@ -1,9 +1,9 @@
-//! Still pictures that others send: decoded within bounds, to a size fit for showing.
+//! Still pictures: those that others send, decoded within bounds to a size fit for showing; and screenshots as PNG.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 
-use image::ImageDecoder as _;
-use image::codecs::png::PngDecoder;
+use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
+use image::{ExtendedColorType, ImageDecoder as _, ImageEncoder as _};
 
 use super::jpeg;
 use super::picture::Picture;
@@ -27,6 +27,15 @@ pub enum Error {
     /// A PNG that cannot be decoded.
     #[error("PNG: {0}")]
     Png(#[from] image::ImageError),
+}
+
+/// Writes a PNG of `size` pixels, three bytes each: red, green, blue.
+///
+/// # Errors
+/// What cannot be written.
+pub fn write_png(out: &mut impl Write, bytes: &[u8], (width, height): (usize, usize)) -> Result<(), Error> {
+    let encoder = PngEncoder::new_with_quality(out, CompressionType::Fast, FilterType::Adaptive);
+    Ok(encoder.write_image(bytes, width as u32, height as u32, ExtendedColorType::Rgb8)?)
 }
 
 /// The picture in `bytes`, JPEG or PNG by their beginning, at most `side_max` pixels a side. Transparent parts become

@@ -9,9 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
 
+use crate::media::still;
 use crate::time::Timestamp;
 use crate::ui::Error;
 
@@ -120,9 +119,7 @@ pub fn write(path: &Path, pixels: &[u32], (width, height): (usize, usize)) -> Re
     let attempt = || -> Result<(), String> {
         let file = std::fs::File::create(&beside).map_err(|e| e.to_string())?;
         let mut file = BufWriter::new(file);
-        PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
-            .write_image(&bytes, width as u32, height as u32, ExtendedColorType::Rgb8)
-            .map_err(|e| e.to_string())?;
+        still::write_png(&mut file, &bytes, (width, height)).map_err(|e| e.to_string())?;
         file.flush().map_err(|e| e.to_string())?;
         std::fs::rename(&beside, path).map_err(|e| e.to_string())
     };
