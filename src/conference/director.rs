@@ -133,7 +133,7 @@ impl Director {
                 secret: ready.secret,
                 plan: ready.plan,
                 identity: ready.identity,
-                seed: identity::random_seed()?,
+                seed: *identity::random_seed()?,
                 name: ready.name.clone(),
                 role: ready.role,
                 address: ready.socket.local_addr(),

@@ -176,7 +176,7 @@ impl Director {
     pub(super) fn send_file(&mut self, path: PathBuf, to: &[String], voice: Option<Voice>) {
         let called = path.display().to_string();
         let audience: Result<Vec<ParticipantId>, String> = to.iter().map(|name| self.called(name)).collect();
-        let most = crate::limits::OBJECT_AUDIENCE_MAX;
+        let most = crate::limits::OBJECT_CHOSEN_MAX;
         let audience = match audience {
             Ok(audience) if audience.len() > most => Err(format!("a file can be sent to at most {most} chosen people")),
             other => other,

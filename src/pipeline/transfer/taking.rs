@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(told.len(), if size < BLOCK_BYTES { size } else { BLOCK_BYTES });
             assert!(content.starts_with(&told));
         }
-        assert_eq!(handed_on(30_000, false).0, [], "of other files nothing");
-        assert_eq!(handed_on(VOICE_BYTES_MAX as usize + 1, true).0, [], "nor of longer ones");
+        assert!(handed_on(30_000, false).0.is_empty(), "of other files nothing");
+        assert!(handed_on(VOICE_BYTES_MAX as usize + 1, true).0.is_empty(), "nor of longer ones");
     }
 }

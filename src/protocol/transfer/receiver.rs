@@ -453,6 +453,7 @@ impl Incoming {
             blocks: self.have.count(),
             alone: self.alone,
             fetch: Vec::new(),
+            seen: self.heard.highest,
         }));
     }
 
