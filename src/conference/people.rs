@@ -388,6 +388,11 @@ impl People {
         self.all.iter().find(|o| o.person.id == *id).map(|o| o.person.name.clone())
     }
 
+    /// The names of all who are or were here, as shown and as typed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().flat_map(|o| [o.person.name.as_str(), o.person.typed_name.as_str()])
+    }
+
     /// Somebody came; who came again goes on with their old figures. The key stays the person's own.
     pub fn arrive(&mut self, person: Person) -> &mut Other {
         let known = self.all.iter().position(|o| o.person.id == person.id);
