@@ -12,7 +12,8 @@
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 events.rs = what is told, chat.rs = lines as people see them, history.rs = lines on disk;
 //!                 tap.rs = streams for other programs;
-//!                 files.rs = files as people see them; network.rs = the network goes, comes back and forgets;
+//!                 files.rs = files as people see them; voice.rs = voice messages, made and heard;
+//!                 network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
 //!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen;
@@ -42,6 +43,8 @@
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams
 //! interface, arrivals, what senders say > groups joined again, sockets renewed            conference::network
 //! line said > signed > sealed > [multicast] > complete and in order > events; to disk  control, conference::history
+//! microphone, muted or not > Opus > Ogg, a picture of it > a file   pipeline::voice_record, conference::voice
+//! file, as far as it is here > Ogg > Opus > mix              pipeline::voice_play, audio_receive
 //! file > hashes > offer (signed) > symbols (sealed) > [multicast] > blocks > verified > disk   pipeline::transfer
 //! [multicast] > opened > numbered on > 127.0.0.1, for other programs                pipeline::tap
 //! ```
@@ -58,6 +61,7 @@
 //! video-send     encodes and sends             audio-send    the microphone's counterpart
 //! history        writes what was said          tap           one stream for other programs
 //! doctor         for seconds: why somebody is not seen
+//! record, play   a voice message, while one is made or heard
 //! transfer       files, once there are any     hash, fetch, serve   for as long as one file takes
 //! browse, preview, enter    start screen: conferences, the own devices, coming in
 //! fonts, clipboard, devices, settings, browser    what the window asks of the system, each when first needed

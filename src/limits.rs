@@ -190,6 +190,10 @@ pub const CHAT_LOG_PIECES_MAX: usize = 2_000;
 pub const CHAT_LOG_BYTES_MAX: usize = 4 << 20;
 /// Missing pieces asked for at a time, of all members together.
 pub const CHAT_HOLES_MAX: usize = 4_096;
+/// Pieces after a member's newest signed one that somebody's word alone makes others ask for at a time.
+pub const CHAT_CLAIMED_MAX: u32 = 32;
+/// Reports of one member taken per second: heartbeats, and beacons that tell what is had.
+pub const CHAT_REPORTS_PER_S_MAX: u32 = 20;
 /// Repairs waiting to be sent.
 pub const CHAT_REPAIRS_MAX: usize = 1_024;
 /// Repairs one member sends per second.
@@ -249,8 +253,10 @@ pub const OBJECT_KIND_BYTES_MAX: usize = 64;
 pub const OBJECT_WANTS_MAX: usize = 32;
 /// People asked at a time whether they have it.
 pub const OBJECT_ASKS_MAX: usize = 64;
-/// People a file may be sealed to.
+/// People one offer of a file may be sealed to.
 pub const OBJECT_AUDIENCE_MAX: usize = 12;
+/// Chosen people a file may be sent to, with several offers.
+pub const OBJECT_CHOSEN_MAX: usize = 8 * OBJECT_AUDIENCE_MAX;
 /// Blocks of one file that may be in assembly at once.
 pub const OBJECT_BLOCKS_IN_ASSEMBLY_MAX: usize = 16;
 /// Files known at once, offered by oneself or others.
@@ -269,6 +275,10 @@ pub const OBJECT_NACKS_PER_S_MAX: u32 = 2_000;
 pub const ARCHIVE_ENTRIES_MAX: usize = 100_000;
 /// Bytes of a voice message that is taken unasked.
 pub const VOICE_BYTES_MAX: u64 = 2 << 20;
+/// Longest voice message that is recorded.
+pub const VOICE_MS_MAX: u32 = 300_000;
+/// Longest packet put together of an Ogg file: pictures may stand before the sound.
+pub const OGG_PACKET_BYTES_MAX: usize = 256 << 10;
 /// Steps of the picture of a voice message.
 pub const WAVEFORM_STEPS_MAX: usize = 64;
 

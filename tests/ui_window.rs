@@ -203,6 +203,13 @@ fn a_user_clicks_types_resizes_and_closes() {
     // The first leaves the field, the second closes the panel.
     user.does(&["search", "--name", TITLE, "key", "--delay", "60", "Escape", "Escape"]);
     user.expects("wanted");
+    // As long as a finger is down; shorter ones than the window looks at the mouse are missed.
+    let click = ["mousedown", "1", "sleep", "0.08", "mouseup", "1", "sleep", "0.08"];
+    user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", "400", "200"]);
+    user.does(&[click, click].concat());
+    user.expects("wanted 800 500");
+    user.does(&["search", "--name", TITLE, "key", "Escape"]);
+    user.expects("wanted");
     user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);
     user.expects("wanted 956 538");
     // Without a window named it is a real key press, which the window manager sees.

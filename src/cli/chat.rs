@@ -21,7 +21,7 @@ pub const LAST_LINES: Duration = Duration::from_secs(5);
 pub const EXAMPLES: &str = r#"In a terminal: Tab completes names, commands and emoji (:tea), Up points at a line to answer, PgUp and PgDn scroll,
 Ctrl-Up brings earlier lines again, Alt-Enter begins another line, Ctrl-C leaves; --plain goes line by line instead.
 Typed lines are said to everybody, and /help lists what else can be typed.
-From a pipe all lines are said as they are, except /me, /msg, /send, /accept, /decline, /files, /hand, /away, /back, /who, /help and /quit, and
+From a pipe all lines are said as they are, except /me, /msg, /send, /accept, /decline, /files, /voice, /play, /save, /hand, /away, /back, /who, /help and /quit, and
 the commands of the owner and moderators: /lock, /unlock, /admit NAME, /refuse NAME, /kick NAME, and of the owner alone:
 /moderator NAME, /moderator NAME off, /owner NAME.
 With --json:
@@ -29,6 +29,9 @@ With --json:
   {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
   {"do":"send","path":"a.pdf"}   with "to" as above;  {"do":"accept","offer":ID}   with "folder":PATH or "always":true
   {"do":"decline","offer":ID}    events tell of offer, progress, file, sent, file_failed
+  {"do":"voice","seconds":5}   a voice message, with "to" as above;  {"do":"voice","on":true} and "on":false, {"do":"voice_send"} with "to",
+  {"do":"voice_discard"}   {"do":"play","offer":ID}   {"do":"play_pause","on":true}   {"do":"play_stop"}   {"do":"play_volume","percent":50}
+  {"do":"save","offer":ID,"path":PATH}    events tell of recording, recorded, discarded, playing, played, saved, voice_failed
   {"do":"lock","on":true}   {"do":"admit","who":"Bob"}   {"do":"refuse","who":"Bob"}   {"do":"kick","who":"Bob"}
   {"do":"moderator","who":"Bob","on":true}   {"do":"owner","who":"Bob"}
 
@@ -54,6 +57,7 @@ pub fn text_alone(plain: bool, options: &ParticipantOptions) -> Result<Participa
         microphone: none(&options.microphone),
         speaker: none(&options.speaker),
         text: true,
+        spare_devices: options.microphone.is_none() && options.speaker.is_none(),
         plain,
         ..options.clone()
     })

@@ -1,5 +1,6 @@
 //! Files in words: what is told of them in a terminal.
 
+use super::voice::waveform;
 use crate::conference::view::{FileState, FileView};
 use crate::conference::{Event, FileRecipient};
 
@@ -18,16 +19,28 @@ pub fn size(bytes: u64) -> String {
     if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
-fn minutes(ms: u32) -> String {
+/// A length as people say it.
+pub fn minutes(ms: u32) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1_000 % 60)
 }
 
 /// What is worth telling of an event about files; none when it is no such.
 pub fn news(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Offer(o) if o.own => format!("you offer {} ({})", o.name, size(o.size)),
+        Event::Offer(o) if o.own => match &o.voice {
+            Some(voice) => format!("you send a voice message of {} (#{})", minutes(voice.ms), o.number),
+            None => format!("you offer {} ({})", o.name, size(o.size)),
+        },
         Event::Offer(o) => match &o.voice {
-            Some(voice) => format!("{} sends a voice message of {} (#{})", o.from, minutes(voice.ms), o.number),
+            Some(voice) => format!(
+                "{} sends {}a voice message of {} {}: /play {} or /save {} PATH",
+                o.from,
+                if o.private { "you " } else { "" },
+                minutes(voice.ms),
+                waveform(&voice.waveform),
+                o.number,
+                o.number
+            ),
             None => format!(
                 "{} offers {}{} ({}): /accept {} or /decline {}",
                 o.from,
@@ -42,6 +55,7 @@ pub fn news(event: &Event) -> Option<String> {
             Some(_) => format!("the voice message of {from} is here: {}", path.display()),
             None => format!("{name} ({}) of {from} is here: {}", size(*bytes), path.display()),
         },
+        Event::Voice(news) => super::voice::news(news)?,
         Event::FileSettled { name, recipients, .. } => format!("{name}: {}", summary(recipients)),
         Event::FileFailed { name, why, .. } if name.is_empty() => why.clone(),
         Event::FileFailed { name, why, .. } => format!("{name}: {why}"),

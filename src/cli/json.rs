@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::conference::view::{Command, Decision};
+use super::voice::{Begin, Save, Which};
+use crate::conference::view::{Command, Decision, VoiceAsk};
 use crate::conference::{DoorNews, Event, FileRecipient, Outcome};
 use crate::device::clock;
 
@@ -18,7 +19,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// One name, or several.
 #[derive(Deserialize, Debug)]
 #[serde(untagged)]
-enum Names {
+pub(super) enum Names {
     One(String),
     Some(Vec<String>),
 }
@@ -50,6 +51,20 @@ enum Request {
         #[serde(default)]
         offer: String,
     },
+    Voice(Begin),
+    VoiceSend {
+        to: Option<Names>,
+    },
+    VoiceDiscard {},
+    Play(Which),
+    PlayPause {
+        on: bool,
+    },
+    PlayStop {},
+    PlayVolume {
+        percent: u16,
+    },
+    Save(Save),
     Mute {
         on: bool,
     },
@@ -88,24 +103,38 @@ enum Request {
     Leave {},
 }
 
+/// The names; none: everybody.
+pub(super) fn list(names: Option<Names>) -> Vec<String> {
+    match names {
+        None => Vec::new(),
+        Some(Names::One(name)) => vec![name],
+        Some(Names::Some(names)) => names,
+    }
+}
+
 /// Reads one command; the error is told to whoever wrote the line.
 pub fn parse(line: &str) -> Result<Command, String> {
     match serde_json::from_str::<Request>(line) {
         Ok(Request::Say { text, to: None, reply: None }) => Ok(Command::Say(text)),
         Ok(Request::Say { text, to: None, reply: Some(line) }) => Ok(Command::Reply(line, text)),
         Ok(Request::React { emoji, line }) => Ok(Command::React(line, emoji)),
-        Ok(Request::Say { text, to: Some(Names::One(name)), reply: None }) => Ok(Command::Whisper(vec![name], text)),
-        Ok(Request::Say { text, to: Some(Names::Some(names)), reply: None }) => Ok(Command::Whisper(names, text)),
+        Ok(Request::Say { text, to, reply: None }) => Ok(Command::Whisper(list(to), text)),
         // Whom a reply is for follows from the line it is about.
         Ok(Request::Say { to: Some(_), reply: Some(_), .. }) => {
             Err("not said: it has both \"to\" and \"reply\"".into())
         }
-        Ok(Request::Send { path, to: None }) => Ok(Command::Send(path, Vec::new())),
-        Ok(Request::Send { path, to: Some(Names::One(name)) }) => Ok(Command::Send(path, vec![name])),
-        Ok(Request::Send { path, to: Some(Names::Some(names)) }) => Ok(Command::Send(path, names)),
+        Ok(Request::Send { path, to }) => Ok(Command::Send(path, list(to))),
         Ok(Request::Accept { offer, folder: None, always: true }) => Ok(Command::AcceptAlways(offer)),
         Ok(Request::Accept { offer, folder, .. }) => Ok(Command::Accept(offer, folder)),
         Ok(Request::Decline { offer }) => Ok(Command::Decline(offer)),
+        Ok(Request::Voice(begin)) => begin.ask().map(Command::Voice),
+        Ok(Request::VoiceSend { to }) => Ok(Command::Voice(VoiceAsk::Send(list(to)))),
+        Ok(Request::VoiceDiscard {}) => Ok(Command::Voice(VoiceAsk::Discard)),
+        Ok(Request::Play(which)) => Ok(Command::Voice(VoiceAsk::Play(which.offer))),
+        Ok(Request::PlayPause { on }) => Ok(Command::Voice(VoiceAsk::Pause(on))),
+        Ok(Request::PlayStop {}) => Ok(Command::Voice(VoiceAsk::Stop)),
+        Ok(Request::PlayVolume { percent }) => Ok(Command::Voice(VoiceAsk::Volume(percent))),
+        Ok(Request::Save(save)) => Ok(Command::Voice(VoiceAsk::Save(save.offer, save.path))),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
@@ -393,6 +422,7 @@ pub fn event_line(event: &Event) -> Option<String> {
         | Event::File { .. }
         | Event::FileSettled { .. }
         | Event::FileFailed { .. } => file_line(event)?,
+        Event::Voice(news) => return Some(super::voice::event_line(news)),
         Event::Door { news, text } => door_line(news, text),
         Event::Doctor { about, report } => return Some(super::doctor::event_line(about.as_deref(), report)),
     };

@@ -24,6 +24,7 @@ pub mod send;
 pub mod tap;
 mod transcript;
 mod typed;
+mod voice;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -224,6 +225,9 @@ pub struct ParticipantOptions {
     /// Neither window nor pictures, only what is said
     #[arg(skip)]
     pub text: bool,
+    /// Voice messages use the devices of the settings, though the conference itself uses none
+    #[arg(skip)]
+    pub spare_devices: bool,
     /// Lines on the terminal instead of all of it
     #[arg(skip)]
     pub plain: bool,
@@ -246,6 +250,8 @@ impl ParticipantOptions {
     /// The options as a layer of settings over file and environment.
     pub fn config(&self) -> Result<Config, Failure> {
         let mut flags = Layer::default();
+        // Before anything is said on the command line.
+        let usual = if self.spare_devices { Some(Config::load(flags.clone()).map_err(bad_setting)?) } else { None };
         let texts = [
             ("name", &self.name),
             ("camera", &self.camera),
@@ -268,7 +274,8 @@ impl ParticipantOptions {
             }
         }
         let config = Config::load(flags).map_err(bad_setting)?;
-        Ok(Config { hold: self.hold, text_only: self.text || config.text_only, ..config })
+        let spare = usual.map_or(config.spare.clone(), |usual| (usual.microphone, usual.speaker));
+        Ok(Config { hold: self.hold, text_only: self.text || config.text_only, spare, ..config })
     }
 }
 

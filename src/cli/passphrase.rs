@@ -23,7 +23,7 @@ const TRIES: usize = 3;
 
 /// One that nobody has used before, from the system's randomness.
 pub fn generate() -> Result<Passphrase, Failure> {
-    let seed = Zeroizing::new(identity::random_seed().map_err(|e| Failure::new(code::UNEXPECTED, e))?);
+    let seed = identity::random_seed().map_err(|e| Failure::new(code::UNEXPECTED, e))?;
     let [a, b, c, d, e, f, g, h, ..] = *seed;
     Ok(Passphrase::generate(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
 }

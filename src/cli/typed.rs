@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::files;
+use super::{files, voice};
 use crate::conference::view::{Command, Decision};
 use crate::conference::{Conference, Here};
 
@@ -11,13 +11,15 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
                     /send PATH sends a file or folder to everybody, /send PATH to NAME, NAME to some; /accept [FILE] takes the newest file or the one of that number or name, \
                     /accept always everything from that person, /decline [FILE] does not or takes one's own back; /files lists them; \
+                    /voice 5s [NAME, NAME] records a voice message of 5 seconds and sends it; /voice begins one and /voice ends it, /play lets you hear it, \
+                    /voice send [NAME] or /voice discard; /play [NUMBER] plays one that came, /play stop, /save NUMBER PATH; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
                     /moderator NAME [off] and /owner NAME for the owner; \
                     /doctor examines the network, and /doctor NAME tells why that person is not seen; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 21] = [
+pub const COMMANDS: [&str; 24] = [
     "/accept",
     "/admit",
     "/away",
@@ -33,12 +35,15 @@ pub const COMMANDS: [&str; 21] = [
     "/moderator",
     "/msg",
     "/owner",
+    "/play",
     "/quit",
     "/react",
     "/refuse",
     "/reply",
+    "/save",
     "/send",
     "/unlock",
+    "/voice",
 ];
 
 /// A line that was typed.
@@ -66,6 +71,8 @@ pub enum Typed<'a> {
     Decline(&'a str),
     /// Which files are there?
     Files,
+    /// A voice message.
+    Voice(voice::Typed),
     /// Who may be here.
     Door(Decision),
     /// Examine the network.
@@ -102,6 +109,9 @@ impl<'a> Typed<'a> {
         }
         if let Some(file) = file(line) {
             return file;
+        }
+        if let Some(typed) = voice::parse(line) {
+            return Self::Voice(typed);
         }
         match line {
             "/who" => Self::Who,
@@ -156,6 +166,10 @@ impl<'a> Typed<'a> {
             Self::AcceptAlways => Meaning::Ask(Command::AcceptAlways(String::new())),
             Self::Decline(which) => Meaning::Ask(Command::Decline(which.to_owned())),
             Self::Files => Meaning::Answer(files::listed(&conference.view().files)),
+            Self::Voice(typed) => match typed.ask(&conference.view().voice) {
+                Ok(ask) => Meaning::Ask(Command::Voice(ask)),
+                Err(why) => Meaning::Refuse(why),
+            },
             Self::Door(decision) => Meaning::Ask(Command::Door(decision)),
             Self::Doctor(name) => Meaning::Ask(Command::Doctor((!name.is_empty()).then(|| name.to_owned()))),
             Self::Who => Meaning::Answer(who(conference)),
@@ -199,7 +213,8 @@ fn sent(rest: &str) -> Result<(PathBuf, Vec<String>), String> {
     if names.is_empty() { Err("to whom? /send PATH to NAME".to_owned()) } else { Ok((found, names)) }
 }
 
-fn path(text: &str) -> PathBuf {
+/// A path as it is typed: quotes around it and "~/" in front are understood.
+pub fn path(text: &str) -> PathBuf {
     let text = text.trim();
     let quoted = ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.strip_suffix(*q));
     let plain = quoted.unwrap_or(text);

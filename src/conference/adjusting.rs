@@ -45,6 +45,7 @@ impl Director {
     /// Somebody told how an own layer arrives.
     pub(super) fn received_by(&mut self, reception: &Reception) {
         let now = self.now();
+        self.repairs.reported(now, reception);
         // Who is on a wireless network has a budget of their own, and throttles nobody else.
         let wireless = self.shared.state().people.present(&reception.from).is_some_and(|o| o.person.wireless);
         if reception.row.place.layer() == Layer::Full && !wireless {
@@ -55,6 +56,7 @@ impl Director {
     /// Sends the picture as the last `seconds` suggest.
     pub(super) fn adjust(&mut self, seconds: f32) {
         let now = self.now();
+        self.repairs.mind_reports(now);
         let Some(video) = &self.video else {
             self.broken = false;
             return;

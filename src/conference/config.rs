@@ -204,6 +204,8 @@ pub struct Config {
     pub microphone: MicrophoneSpec,
     /// Which speaker.
     pub speaker: SpeakerSpec,
+    /// What voice messages are recorded with and heard on while the conference itself uses none.
+    pub spare: (MicrophoneSpec, SpeakerSpec),
     /// Interface by name or address.
     pub interface: Option<String>,
     /// How far a conference started here reaches.
@@ -301,6 +303,7 @@ impl Config {
             camera_fps: layer.number("camera_fps", 1, 120)?,
             microphone: layer.parse("microphone", "auto, none, test, a name or a WAV file")?,
             speaker: layer.parse("speaker", "auto, none, a name or a WAV file")?,
+            spare: (MicrophoneSpec::None, SpeakerSpec::None),
             interface: layer.optional("interface", "an interface name or address")?,
             scope: layer.parse("scope", "lan or site")?,
             ipv6: ipv6 || group.is_some_and(|g| g.is_ipv6()),

@@ -24,6 +24,7 @@ use super::repair::Repairs;
 use super::sending::OwnVideo;
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
+use super::voice::Messages;
 use super::watching::Watch;
 use super::{Error, Event, PersonEvent, PersonState, Shared, attention};
 use crate::device::camera::{self, CameraSpec};
@@ -71,6 +72,7 @@ pub struct Director {
     pub(super) sid: u64,
     pub(super) knocks: Knocks,
     pub(super) files: Files,
+    pub(super) messages: Messages,
     /// Keys of what is said about files and of files themselves.
     pub(super) object_keys: EpochKeys,
     /// The stream's source and its thread.
@@ -131,7 +133,7 @@ impl Director {
                 secret: ready.secret,
                 plan: ready.plan,
                 identity: ready.identity,
-                seed: identity::random_seed()?,
+                seed: *identity::random_seed()?,
                 name: ready.name.clone(),
                 role: ready.role,
                 address: ready.socket.local_addr(),
@@ -162,6 +164,7 @@ impl Director {
             sid,
             knocks: Knocks::default(),
             files: Files::default(),
+            messages: Messages::default(),
             object_keys: ready.sealing,
             audio: None,
             video: None,
@@ -223,6 +226,7 @@ impl Director {
                     Ok(Command::Accept(which, folder)) => self.accept_file(&which, folder, false),
                     Ok(Command::AcceptAlways(which)) => self.accept_file(&which, None, true),
                     Ok(Command::Decline(which)) => self.decline_file(&which),
+                    Ok(Command::Voice(ask)) => self.voice(ask),
                     Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Doctor(about)) => self.examine(about),
                     Ok(Command::Hear(key, hearing)) => self.hear(key, hearing),
@@ -249,6 +253,7 @@ impl Director {
 
     /// Devices first, so that BYE is the last that others hear.
     fn stop(mut self) {
+        self.stop_voice();
         self.stop_files();
         self.video = None;
         self.audio = None;
@@ -461,6 +466,7 @@ impl Director {
             self.say(NoticeKind::Warning, &text);
         }
         self.tick_files();
+        self.tick_voice();
         let now = self.now();
         self.mind_network(now);
         self.direct(now);

@@ -103,7 +103,7 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
     }
     let mut interface = choose_interface(config)?;
     let mut notices = Vec::new();
-    let mut random = Random::new(identity::random_seed()?);
+    let mut random = Random::new(*identity::random_seed()?);
     // A tool keeps no identity: it is nobody whom others should know again.
     let kept = match role {
         Role::Participant => identity::Identity::open(&config.name).or_else(|e| unkept(&e, &mut notices))?,

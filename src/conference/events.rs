@@ -155,6 +155,8 @@ pub struct FileOffer {
     pub kind: String,
     /// For some only.
     pub private: bool,
+    /// Of one's own voice message: for whom, sorted; nobody named means everybody.
+    pub to: Vec<String>,
     /// It is a voice message.
     pub voice: Option<view::Voice>,
 }
@@ -193,6 +195,59 @@ pub struct FileProgress {
     pub remaining_s: Option<u64>,
     /// Of one's own: everybody it is offered to.
     pub recipients: Vec<FileRecipient>,
+}
+
+/// What happens with voice messages, beside what happens with files.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VoiceNews {
+    /// One is being recorded: at its beginning, and each second.
+    Recording {
+        /// Milliseconds so far.
+        ms: u32,
+        /// Until it ends by itself.
+        left_ms: u32,
+        /// How loud it is.
+        level_dbfs: f32,
+    },
+    /// One was recorded.
+    Recorded {
+        /// What it is like.
+        voice: view::Voice,
+        /// Bytes.
+        bytes: u64,
+        /// Where it is.
+        path: std::path::PathBuf,
+    },
+    /// It was thrown away.
+    Discarded,
+    /// One is heard from now on.
+    Playing {
+        /// Which; none: the one that is not sent yet.
+        offer: Option<String>,
+        /// Milliseconds.
+        length_ms: u32,
+    },
+    /// It is heard no more.
+    Played {
+        /// Which.
+        offer: Option<String>,
+        /// Milliseconds that were heard.
+        ms: u32,
+        /// To its end.
+        whole: bool,
+    },
+    /// One was copied.
+    Saved {
+        /// Which.
+        offer: String,
+        /// Where to.
+        path: std::path::PathBuf,
+    },
+    /// What was asked for is not done.
+    Failed {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Something happened.
@@ -294,6 +349,8 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Something about a voice message.
+    Voice(VoiceNews),
     /// Something about who may be here.
     Door {
         /// What.

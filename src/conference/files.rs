@@ -64,8 +64,6 @@ impl std::str::FromStr for AcceptRule {
 
 /// Where the ids of people are kept from whom everything is accepted, below the folder for data.
 const TRUSTED: &str = "accept-from";
-/// Where voice messages go, below the same folder.
-const VOICES: &str = "voice";
 /// Files shown; the oldest that nothing happens with give way.
 const SHOWN: usize = 4 * NOTICES_MAX;
 
@@ -81,7 +79,7 @@ pub struct Files {
 }
 
 /// What a file is meant by: its id or the beginning of it, its number, or its name.
-fn meant<'a>(files: &'a [FileView], which: &str, fits: impl Fn(&FileView) -> bool) -> Option<&'a FileView> {
+pub(super) fn meant<'a>(files: &'a [FileView], which: &str, fits: impl Fn(&FileView) -> bool) -> Option<&'a FileView> {
     let which = which.trim();
     if which.is_empty() {
         return files.iter().rev().find(|file| fits(file));
@@ -178,7 +176,7 @@ impl Director {
     pub(super) fn send_file(&mut self, path: PathBuf, to: &[String], voice: Option<Voice>) {
         let called = path.display().to_string();
         let audience: Result<Vec<ParticipantId>, String> = to.iter().map(|name| self.called(name)).collect();
-        let most = crate::limits::OBJECT_AUDIENCE_MAX;
+        let most = crate::limits::OBJECT_CHOSEN_MAX;
         let audience = match audience {
             Ok(audience) if audience.len() > most => Err(format!("a file can be sent to at most {most} chosen people")),
             other => other,
@@ -283,7 +281,8 @@ impl Director {
                 self.files.preparing.retain(|(n, _)| *n != ticket);
                 let me = self.shared.state().own.id;
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
-                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, false);
+                let private = voice.is_some() && !self.messages.sent_to(&name).is_empty();
+                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, private);
             }
             E::Unsent { ticket, why } => {
                 let called = self.files.preparing.iter().position(|(n, _)| *n == ticket);
@@ -300,18 +299,20 @@ impl Director {
                 let id = object.to_string();
                 match self.config.accept_files.decides(is_voice, size, trusted) {
                     Unasked::Take => self.take(&id, None),
-                    Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(VOICES))),
+                    Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(super::voice::FOLDER))),
                     Unasked::Decline => self.decline_file(&id),
                     Unasked::Ask => {}
                 }
             }
             E::Progress(progress) => self.file_progress(&progress),
+            E::Arrived { object, at, bytes } => self.voice_arrives(&object.to_string(), at, &bytes),
             E::Received { object, path, blake3, size, .. } => {
                 let offer = object.to_string();
                 let hex: String = blake3.iter().map(|byte| format!("{byte:02x}")).collect();
                 self.set_file(&offer, |file| {
                     (file.state, file.bytes) = (FileState::Here(path.clone()), size);
                 });
+                self.voice_arrived(&offer, Some(&path));
                 if let Some((name, from, voice)) = self.file_facts(&offer) {
                     self.tell_event(Event::File { offer, from, name, path, blake3: hex, size, voice });
                 }
@@ -328,6 +329,7 @@ impl Director {
             E::Failed { object, why, .. } => {
                 let offer = object.to_string();
                 self.set_file(&offer, |file| file.state = FileState::Failed(why.clone()));
+                self.voice_arrived(&offer, None);
                 let name = self.file_facts(&offer).map_or_else(String::new, |(name, ..)| name);
                 self.file_failed(Some(offer), &name, &why);
             }
@@ -375,7 +377,8 @@ impl Director {
             });
             number
         };
-        let event = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, voice };
+        let to = if own && private { self.messages.sent_to(&name) } else { Vec::new() };
+        let event = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
         self.tell_event(Event::Offer(event));
     }
 

@@ -78,7 +78,8 @@ struct Opened {
 pub(super) fn wanted(other: &Other, plan: &Plan, kind: StreamKind) -> Option<(Received, StreamInfo)> {
     let stream = other.person.stream(kind)?;
     let (address, repair) = (other.person.stream_address(plan, kind)?, stream.repair.ssrc);
-    Some((Received { address, source: other.person.address, ssrc: stream.ssrc, repair }, *stream))
+    let (source, direct) = (other.person.address, other.person.direct_address());
+    Some((Received { address, source, ssrc: stream.ssrc, repair, direct }, *stream))
 }
 
 impl Director {
@@ -210,8 +211,8 @@ impl Director {
         let port = self.shared.state().plan.repair(slot?, stream.kind).port();
         let address = SocketAddr::new(received.address.ip(), port);
         let parity = StreamInfo { ssrc, position, ..*stream };
-        let (opener, seed) = (self.opener(of, &parity), self.random.next_u64());
-        (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed })
+        let (opener, seed, direct) = (self.opener(of, &parity), self.random.next_u64(), received.direct);
+        (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed, direct })
     }
 
     fn subscribe(

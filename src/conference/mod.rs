@@ -42,6 +42,7 @@ pub mod talk;
 pub mod tap;
 mod troubles;
 pub mod view;
+mod voice;
 mod watching;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -71,6 +72,7 @@ pub use door::DoorNews;
 pub use entry::choose_interface;
 pub use events::{
     Event, FileOffer, FileProgress, FileRecipient, Message, Outcome, PersonEvent, PersonState, Quoted, Reaction,
+    VoiceNews,
 };
 
 /// Commands that may wait for the director.

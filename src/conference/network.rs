@@ -212,6 +212,7 @@ impl Director {
         self.audio_to.set_copies(&copies);
         let layers = self.video.iter().flat_map(|video| &video.layers);
         layers.for_each(|own| own.to.set_copies(&copies));
+        self.repairs.set_copies(&copies);
         if self.network.relaying != (from, to.clone()) {
             self.network.relaying = (from, to.clone());
             self.receiver.relay(from, to);

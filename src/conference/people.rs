@@ -43,6 +43,8 @@ pub struct Received {
     pub ssrc: u32,
     /// RTP source of its repair; 0: it is not repaired.
     pub repair: u32,
+    /// Where its sender hears requests of those who are sent copies.
+    pub direct: Option<std::net::SocketAddr>,
 }
 
 /// Sums over the video streams of a person.

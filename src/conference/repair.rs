@@ -7,7 +7,10 @@ use std::sync::atomic::AtomicU64;
 use super::director::Director;
 use crate::pipeline::egress::Destination;
 use crate::pipeline::repair::{Answering, OutgoingRedundancy, OutgoingRepair, RepairConfig};
+use crate::protocol::repair::Reports;
 use crate::protocol::roster::RepairInfo;
+use crate::protocol::session::Reception;
+use crate::time::Timestamp;
 use crate::wire::StreamKind;
 
 /// Of one own stream.
@@ -20,6 +23,8 @@ struct Repaired {
     to: Destination,
     /// Where requests are heard.
     heard: Option<SocketAddr>,
+    /// How it arrives.
+    reports: Reports,
 }
 
 /// What repairs the own streams.
@@ -33,7 +38,8 @@ pub struct Repairs {
 impl Repairs {
     fn add(&mut self, kind: StreamKind, config: RepairConfig, outgoing: Answering, to: &Destination) {
         let RepairConfig { ssrc, position, .. } = config;
-        self.all.push(Repaired { kind, ssrc, position, outgoing, to: to.clone(), heard: None });
+        let (to, reports) = (to.clone(), Reports::default());
+        self.all.push(Repaired { kind, ssrc, position, outgoing, to, heard: None, reports });
     }
 
     /// What is announced of the repair of a stream.
@@ -45,6 +51,27 @@ impl Repairs {
     /// Where the parity of a stream is, for beacons.
     pub(super) fn position(&self, kind: StreamKind) -> Option<Arc<AtomicU64>> {
         self.all.iter().find(|r| r.kind == kind).map(|r| Arc::clone(&r.position))
+    }
+
+    /// Those who get copies of the own streams get copies of what repairs them.
+    pub(super) fn set_copies(&self, to: &[SocketAddr]) {
+        self.all.iter().for_each(|repaired| repaired.outgoing.set_copies(to));
+    }
+
+    /// Somebody told how an own layer arrives.
+    pub(super) fn reported(&mut self, now: Timestamp, reception: &Reception) {
+        let kind = StreamKind::Video(reception.row.place.layer());
+        let about = self.all.iter_mut().filter(|r| r.kind == kind);
+        about.for_each(|r| r.reports.report(now, reception.from, reception.row.lost));
+    }
+
+    /// Parity goes ahead of what is reported, or does so no longer.
+    pub(super) fn mind_reports(&mut self, now: Timestamp) {
+        for repaired in &mut self.all {
+            if let Answering::Video(outgoing) = &repaired.outgoing {
+                outgoing.set_loss(repaired.reports.loss(now));
+            }
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct State {
     pub summary: Vec<String>,
     /// Files that were offered, oldest first.
     pub files: Vec<super::view::FileView>,
+    /// Voice messages, as they are made and heard here.
+    pub voice: super::view::VoiceView,
     /// What goes to other programs.
     pub tapped: Option<Tapped>,
     /// What the last examination found.
@@ -86,6 +88,7 @@ impl State {
             media_rejected: 0,
             summary: Vec::new(),
             files: Vec::new(),
+            voice: Default::default(),
             tapped: None,
             examined: None,
             ended: false,
@@ -124,6 +127,7 @@ impl State {
             notices: self.notices.shown(now),
             elapsed_s: now.since(self.joined_at).as_secs(),
             files: self.files.clone(),
+            voice: self.voice.clone(),
             summary: self.summary.clone(),
             examined: self.examined.clone(),
             ended: self.ended,

@@ -208,6 +208,8 @@ pub struct View {
     pub elapsed_s: u64,
     /// Files that were offered, oldest first.
     pub files: Vec<FileView>,
+    /// Voice messages, as they are made and heard here.
+    pub voice: VoiceView,
     /// Lines for the statistics overlay beside those of the people (process, sent, network).
     pub summary: Vec<String>,
     /// What the last examination found.
@@ -223,6 +225,78 @@ pub struct Voice {
     pub ms: u32,
     /// Loudness in steps of equal length, 0 to 255; at most 64.
     pub waveform: Vec<u8>,
+}
+
+/// A voice message that is being recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recording {
+    /// Milliseconds so far.
+    pub ms: u32,
+    /// It ends there.
+    pub ms_max: u32,
+    /// How loud it is.
+    pub level_dbfs: f32,
+}
+
+/// A voice message that is being heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Playing {
+    /// Which; none: the one that is not sent yet.
+    pub offer: Option<String>,
+    /// Milliseconds heard.
+    pub ms: u32,
+    /// Of so many.
+    pub length_ms: u32,
+    /// It is held.
+    pub paused: bool,
+}
+
+/// Voice messages, as they are made and heard here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoiceView {
+    /// One is being recorded.
+    pub recording: Option<Recording>,
+    /// One was recorded, to be sent or thrown away.
+    pub draft: Option<Voice>,
+    /// One is being heard.
+    pub playing: Option<Playing>,
+    /// How loudly, percent.
+    pub volume: u16,
+}
+
+impl Default for VoiceView {
+    fn default() -> Self {
+        Self { recording: None, draft: None, playing: None, volume: 100 }
+    }
+}
+
+/// What is asked of voice messages. One that was sent or received is meant by its id, number or name; empty: the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VoiceAsk {
+    /// Begin to record; it ends by itself after so long, and is sent then to the people of these names (none: everybody) if any
+    /// are given.
+    Record {
+        /// Milliseconds; none: as long as it may be.
+        ms_max: Option<u32>,
+        /// To whom it is sent when it ends; none: it is kept.
+        to: Option<Vec<String>>,
+    },
+    /// End the recording.
+    End,
+    /// Throw away what was recorded.
+    Discard,
+    /// Send it to the people of these names, or to everybody.
+    Send(Vec<String>),
+    /// Hear one; empty: the one that was recorded, or else the newest.
+    Play(String),
+    /// Hold what is heard, or go on.
+    Pause(bool),
+    /// Hear it no more.
+    Stop,
+    /// How loudly they are heard, percent.
+    Volume(u16),
+    /// Copy one to a file or into a folder.
+    Save(String, std::path::PathBuf),
 }
 
 /// How far a file is, for oneself.
@@ -304,6 +378,8 @@ pub enum Command {
     AcceptAlways(String),
     /// Do not take it, stop taking it, or take one's own back.
     Decline(String),
+    /// Record, hear, send or save a voice message.
+    Voice(VoiceAsk),
     /// Decide who may be here.
     Door(Decision),
     /// Examine the network: why is this person not seen, or why does it not work?

@@ -92,7 +92,10 @@ impl Watch {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
     received: u64,
+    /// Neither came nor was repaired.
     lost: u64,
+    /// Of those received, those that did not come but were repaired.
+    repaired: u64,
     complete: u64,
     skipped: u64,
 }
@@ -102,20 +105,35 @@ impl Counted {
         Self {
             received: stats.packets_received.load(Relaxed),
             lost: stats.packets_lost.load(Relaxed),
+            repaired: stats.packets_repaired.load(Relaxed),
             complete: stats.frames_complete.load(Relaxed),
             skipped: stats.frames_skipped.load(Relaxed),
         }
     }
 
-    /// What was added since `before`; all of it when another stream was counted then.
-    fn since(self, before: Counted) -> Counted {
-        let less = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+    /// What was added to what was `counted` before, which is this from now on; all of it when another stream was counted.
+    fn fresh(self, counted: &mut Counted) -> Counted {
+        let before = if self.received < counted.received { Counted::default() } else { *counted };
+        // What was missing and came after all is not missed another time.
+        *counted = Counted { lost: self.lost.max(before.lost), ..self };
         Counted {
-            received: less(self.received, before.received),
-            lost: less(self.lost, before.lost),
-            complete: less(self.complete, before.complete),
-            skipped: less(self.skipped, before.skipped),
+            received: self.received - before.received,
+            lost: self.lost.saturating_sub(before.lost),
+            repaired: self.repaired.saturating_sub(before.repaired),
+            complete: self.complete.saturating_sub(before.complete),
+            skipped: self.skipped.saturating_sub(before.skipped),
         }
+    }
+
+    /// What a report says of it; `None` when there was too little to say anything.
+    fn row(self, place: Place) -> Option<Row> {
+        let expected = self.received + self.lost;
+        let row = || Row {
+            place,
+            lost: quarters(self.lost + self.repaired.min(self.received), expected),
+            left: quarters(self.lost, expected),
+        };
+        (expected >= PACKETS_MIN).then(row)
     }
 }
 
@@ -258,22 +276,52 @@ fn see(state: &mut State, tell: bool) -> (Seen, Vec<Row>) {
     for other in state.people.here_mut() {
         let Some((layer, _)) = other.video.received else { continue };
         let Some(counted) = other.video.streams.newest().map(|stats| Counted::of(stats)) else { continue };
-        let fresh = counted.since(std::mem::replace(&mut other.video.looked, counted));
+        let fresh = counted.fresh(&mut other.video.looked);
         all.received += fresh.received;
         all.lost += fresh.lost;
         all.complete += fresh.complete;
         all.skipped += fresh.skipped;
         if tell && let Some(place) = other.person.slot.and_then(|slot| Place::new(slot, layer)) {
-            let told = counted.since(std::mem::replace(&mut other.video.told, counted));
-            let expected = told.received + told.lost;
-            if expected >= PACKETS_MIN {
-                let lost = quarters(told.lost, expected);
-                rows.push(Row { place, lost, left: lost });
-            }
+            rows.extend(counted.fresh(&mut other.video.told).row(place));
         }
     }
     let expected = all.received + all.lost;
     let loss_milli = if expected >= PACKETS_MIN { 1_000 * all.lost / expected } else { 0 };
     let late = all.complete >= PACKETS_MIN && 100 * all.skipped >= SKIPPED_PERCENT * all.complete;
     (Seen { loss_milli: loss_milli as u32, overflowed: false, late }, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_tell_what_was_lost_on_the_way_and_what_is_left_of_it_after_repair() {
+        let place = Place::new(3, Layer::Full).expect("a slot");
+        let stats = VideoStats::default();
+        let count = |received, repaired, lost| {
+            stats.packets_received.store(received, Relaxed);
+            stats.packets_repaired.store(repaired, Relaxed);
+            stats.packets_lost.store(lost, Relaxed);
+            Counted::of(&stats)
+        };
+        let first = count(1_000, 100, 0);
+        let row = |counted: Counted| counted.fresh(&mut first.clone()).row(place).map(|row| (row.lost, row.left));
+        assert_eq!(row(count(1_400, 100, 0)), Some((0, 0)));
+        assert_eq!(row(count(1_400, 120, 0)), Some((20, 0)), "5 % were repaired, all of it");
+        assert_eq!(row(count(1_396, 116, 4)), Some((20, 4)));
+        assert_eq!(row(count(1_396, 100, 4)), Some((4, 4)), "without repair");
+        assert_eq!(row(count(1_007, 100, 0)), None, "too little to tell");
+        assert_eq!(row(count(900, 0, 90)), Some((36, 36)), "of another stream");
+    }
+
+    #[test]
+    fn what_is_missing_for_a_moment_is_not_missed_again_when_it_came() {
+        let mut counted = Counted::default();
+        let mut lost = |received, lost| Counted { received, lost, ..Counted::default() }.fresh(&mut counted).lost;
+        assert_eq!(
+            [lost(1_000, 50), lost(1_097, 53), lost(1_200, 50), lost(1_297, 53), lost(1_390, 60)],
+            [50, 3, 0, 0, 7]
+        );
+    }
 }

@@ -9,10 +9,12 @@
 //! its place and renamed, so that there is a whole one or none. It must never be logged.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// Environment variable that replaces the data folder.
 pub const HOME_VARIABLE: &str = "ROUNDTABLE_HOME";
@@ -44,11 +46,16 @@ pub enum Error {
 }
 
 /// A seed, and the lock on its profile for as long as this lives.
-#[derive(Debug)]
 pub struct Identity {
-    seed: [u8; 32],
+    seed: Zeroizing<[u8; 32]>,
     notice: Option<String>,
     _lock: Option<File>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({}, ..)", if self.is_kept() { "kept" } else { "not kept" })
+    }
 }
 
 impl Identity {
@@ -114,9 +121,9 @@ impl Identity {
 ///
 /// # Errors
 /// [`Error::Random`].
-pub fn random_seed() -> Result<[u8; 32], Error> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(Error::Random)?;
+pub fn random_seed() -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(Error::Random)?;
     Ok(seed)
 }
 
@@ -159,8 +166,8 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) ->
     move |source| Error::File { action, path: path.to_owned(), source }
 }
 
-fn read_or_make(path: &Path) -> Result<([u8; 32], Option<String>), Error> {
-    let mut text = Vec::new();
+fn read_or_make(path: &Path) -> Result<(Zeroizing<[u8; 32]>, Option<String>), Error> {
+    let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX as usize));
     match File::open(path) {
         Ok(file) => {
             file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(failed("read", path))?;
@@ -181,12 +188,12 @@ fn read_or_make(path: &Path) -> Result<([u8; 32], Option<String>), Error> {
     Ok((make(path)?, Some(notice)))
 }
 
-fn parse(text: &[u8]) -> Option<[u8; 32]> {
+fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let digits = std::str::from_utf8(text).ok()?.strip_prefix(HEADER)?.trim_end().as_bytes();
     if digits.len() != 64 {
         return None;
     }
-    let mut seed = [0; 32];
+    let mut seed = Zeroizing::new([0; 32]);
     for (byte, pair) in seed.iter_mut().zip(digits.chunks_exact(2)) {
         let nibble = |digit: u8| char::from(digit).to_digit(16);
         *byte = (nibble(pair[0])? << 4 | nibble(pair[1])?) as u8;
@@ -195,9 +202,10 @@ fn parse(text: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// Writes a new seed beside `path` and renames it there.
-fn make(path: &Path) -> Result<[u8; 32], Error> {
+fn make(path: &Path) -> Result<Zeroizing<[u8; 32]>, Error> {
     let seed = random_seed()?;
-    let mut text = String::from(HEADER);
+    let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX as usize));
+    text.push_str(HEADER);
     seed.iter().for_each(|byte| {
         let _ = write!(text, "{byte:02x}");
     });
@@ -311,6 +319,13 @@ mod tests {
             assert_eq!(file_name(profile), expected);
         }
         assert_eq!(file_name(&"x".repeat(500)).len(), FILE_NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_secret_is_not_told_to_logs() {
+        let home = tempfile::tempdir().unwrap();
+        let identity = Identity::open_in(home.path(), "ada").unwrap();
+        assert_eq!(format!("{identity:?}"), "Identity(kept, ..)");
     }
 
     #[test]

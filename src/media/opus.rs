@@ -65,6 +65,11 @@ impl Encoder {
         Ok(Self { inner })
     }
 
+    /// Samples that come out before what was put in first.
+    pub fn lookahead(&mut self) -> Result<u16, Error> {
+        Ok(u16::try_from(self.inner.get_lookahead()?).unwrap_or(0))
+    }
+
     /// Encodes one frame of mono samples into `out`, replacing what it held.
     pub fn encode(&mut self, frame: &[f32], out: &mut Vec<u8>) -> Result<(), Error> {
         if ![120, 240, 480, 960, 1_920, 2_880].contains(&frame.len()) {

@@ -3,6 +3,7 @@
 //! ```text
 //! AudioQueue > per talker: jitter buffer > Opus > stretcher ─┐
 //!                                                  ... ──────┼> sum > limiter > Speaker
+//!                                         a voice message ───┘
 //! ```
 //! The speaker's consumption drives it: each wake-up mixes as many 2.5 ms steps as the speaker has room for, so the
 //! only delay that adapts is each talker's jitter buffer. The speaker's callback wakes nobody; the thread looks at its
@@ -28,6 +29,7 @@ use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
 use crate::media::mix::Limiter;
 use crate::media::{opus, resample, wav};
+use crate::pipeline::voice_play::Played;
 use crate::time::Timestamp;
 pub use queue::AudioQueue;
 use queue::Batch;
@@ -104,6 +106,7 @@ enum Command {
     Goodbye(u64),
     Volume(u64, f32),
     Speaker(Box<Speaker>),
+    Play(Option<Box<Played>>),
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioReceiver`] do so on a thread.
@@ -111,6 +114,8 @@ pub struct AudioReceive {
     queue: AudioQueue,
     batch: Batch,
     talkers: Vec<Talker>,
+    /// A voice message that is being heard.
+    played: Option<Box<Played>>,
     speaker: Speaker,
     limiter: Limiter,
     sum: [f32; STEP],
@@ -127,6 +132,7 @@ impl AudioReceive {
             queue,
             batch: Batch::default(),
             talkers: Vec::with_capacity(SLOTS_MAX),
+            played: None,
             speaker: Speaker::open(speaker, clock)?,
             limiter: Limiter::default(),
             sum: [0.0; STEP],
@@ -164,6 +170,7 @@ impl AudioReceive {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
             Command::Speaker(speaker) => self.speaker = *speaker,
+            Command::Play(played) => self.played = played,
         }
     }
 
@@ -195,11 +202,15 @@ impl AudioReceive {
             for talker in &mut self.talkers {
                 talker.mix_into(now, &mut self.sum);
             }
+            if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum)) {
+                self.played = None;
+            }
             self.limiter.apply(&mut self.sum);
             self.speaker.write(&self.sum);
         }
         self.publish(steps as u64);
-        if self.talkers.is_empty() && !self.speaker.is_open() { IDLE } else { self.speaker.wait(now) }
+        let idle = self.talkers.is_empty() && self.played.is_none() && !self.speaker.is_open();
+        if idle { IDLE } else { self.speaker.wait(now) }
     }
 
     fn publish(&self, steps: u64) {
@@ -275,6 +286,11 @@ impl AudioReceiver {
     pub fn set_speaker(&self, speaker: &SpeakerSpec, clock: &Clock) -> Result<(), Error> {
         let speaker = Speaker::open(speaker, clock)?;
         if self.command(Command::Speaker(Box::new(speaker))) { Ok(()) } else { Err(Error::Ended) }
+    }
+
+    /// Plays a voice message beside the voices, instead of one that is being heard; `None` ends that.
+    pub fn play(&self, played: Option<Played>) {
+        self.command(Command::Play(played.map(Box::new)));
     }
 
     /// Whoever asks does not wait: a full queue means that nobody reads it.

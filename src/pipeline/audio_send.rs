@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use zeroize::Zeroizing;
 
 use crate::device::clock::Clock;
@@ -27,6 +27,7 @@ use crate::media::opus::{self, Encoder, RATE};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
 use crate::pipeline::repair::OutgoingRedundancy;
+use crate::pipeline::voice_record::Frame;
 use crate::protocol::packetizer::AudioPacketizer;
 use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
@@ -144,6 +145,8 @@ enum Command {
     Mute(bool),
     /// Goes on as another stream.
     Stream(NextStream),
+    /// Hands on what is captured.
+    Record(Sender<Frame>),
 }
 
 /// What another stream of the same voice differs in.
@@ -186,6 +189,8 @@ pub struct AudioSend {
     /// The next packet begins a talk spurt.
     marker: bool,
     meter: Meter,
+    /// Where a voice message is recorded, muted or not.
+    record: Option<Sender<Frame>>,
     stats: Arc<AudioSendStats>,
 }
 
@@ -223,6 +228,7 @@ impl AudioSend {
             muted: config.muted,
             marker: true,
             meter: Meter::default(),
+            record: None,
             stats: Arc::new(stats),
         })
     }
@@ -263,6 +269,22 @@ impl AudioSend {
         (self.reported, self.marker) = (None, true);
     }
 
+    /// Hands what is captured from now on to `frames`, too, until nobody takes it from there.
+    pub fn record(&mut self, frames: Sender<Frame>) {
+        self.record = Some(frames);
+    }
+
+    fn hand_on(&mut self) {
+        let Some(record) = &self.record else { return };
+        match record.try_send(Frame::new(&self.frame)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.stats.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(TrySendError::Disconnected(_)) => self.record = None,
+        }
+    }
+
     fn show_silence(&mut self) {
         self.meter = Meter::default();
         self.stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
@@ -281,6 +303,7 @@ impl AudioSend {
             if !self.muted {
                 self.send_frame();
             }
+            self.hand_on();
             self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
         }
         if now.since(self.captured) > AWAY {
@@ -413,6 +436,12 @@ impl AudioSender {
         let _ = self.commands.try_send(Command::Stream(next));
     }
 
+    /// Hands what is captured from now on to `frames`, too, muted or not.
+    pub fn record(&self, frames: Sender<Frame>) {
+        // A full queue means that the thread has ended.
+        let _ = self.commands.try_send(Command::Record(frames));
+    }
+
     /// Figures.
     pub fn stats(&self) -> Arc<AudioSendStats> {
         self.stats.clone()
@@ -451,6 +480,7 @@ fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundE
         match commands.recv_timeout(wait) {
             Ok(Command::Mute(muted)) => role.mute(muted),
             Ok(Command::Stream(next)) => role.begin(next),
+            Ok(Command::Record(frames)) => role.record(frames),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -552,6 +582,24 @@ mod tests {
         assert_eq!(rig.role.stats().level_dbfs(), SILENCE_DBFS);
         rig.role.mute(false);
         assert_eq!(headers(&rig.run(20)), [(true, 20, 1_100 * 48), (false, 21, 1_110 * 48)]);
+    }
+
+    #[test]
+    fn a_voice_message_is_recorded_muted_or_not_and_whether_or_not_anything_is_sent() {
+        let mut rig = rig(config());
+        let (frames, recorded) = crate::pipeline::voice_record::queue();
+        rig.role.record(frames);
+        rig.run(100);
+        rig.role.mute(true);
+        rig.run(100);
+        rig.role.egress.destination.set(None);
+        rig.run(100);
+        let taken: Vec<Frame> = recorded.try_iter().collect();
+        assert_eq!(taken.len(), 15);
+        assert!(taken.iter().all(|f| f.samples().len() == 960 && f.samples().iter().any(|s| s.abs() > 0.001)));
+        drop(recorded);
+        rig.run(20);
+        assert!(rig.role.record.is_none(), "nobody takes it any more");
     }
 
     #[test]

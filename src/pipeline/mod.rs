@@ -13,3 +13,5 @@ pub mod tap;
 pub mod transfer;
 pub mod video_receive;
 pub mod video_send;
+pub mod voice_play;
+pub mod voice_record;

@@ -16,16 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use zeroize::Zeroizing;
 
 use crate::device::net::{Dscp, UdpSocket};
-use crate::limits::REPAIR_AHEAD_REPORTERS_MIN;
 use crate::pipeline::egress::{Destination, Egress};
 use crate::protocol::packetizer::RepairPacketizer;
 use crate::protocol::repair::{Keeper, KeeperCounters, VoiceKeeper};
 use crate::protocol::srtp::{MASTER_BYTES, Protector};
 use crate::time::Timestamp;
 use crate::wire::repair::{Parity, RepairRequest};
-
-/// Loss from which parity goes out before it is asked for, when many report it.
-const AHEAD_LOSS_MIN: f64 = 0.005;
 
 /// What a stream's repair needs to know of its conference.
 #[derive(Clone, Debug)]
@@ -97,7 +93,7 @@ impl Way {
             bytes = &self.sealed;
         }
         // What cannot be sent is like what is lost: it is asked for again.
-        let _ = self.egress.socket.send(to, bytes, self.class);
+        let _ = self.egress.send(to, bytes, self.class);
     }
 }
 
@@ -119,11 +115,28 @@ impl Answering {
         }
     }
 
+    /// Whether this is the repair of the stream `ssrc`.
+    pub fn repairs(&self, ssrc: u32) -> bool {
+        match self {
+            Self::Video(repair) => lock(&repair.inner).keeper.ssrc() == ssrc,
+            Self::Voice(repair) => lock(&repair.inner).0.keeper.ssrc() == ssrc,
+        }
+    }
+
     /// Where parity or repeats go, or nowhere.
     pub fn direct(&self, address: Option<SocketAddr>) {
+        self.destination().set(address);
+    }
+
+    /// Who gets copies of parity or repeats: those who get copies of the stream.
+    pub fn set_copies(&self, to: &[SocketAddr]) {
+        self.destination().set_copies(to);
+    }
+
+    fn destination(&self) -> &Destination {
         match self {
-            Self::Video(repair) => repair.destination.set(address),
-            Self::Voice(repair) => repair.destination.set(address),
+            Self::Video(repair) => &repair.destination,
+            Self::Voice(repair) => &repair.destination,
         }
     }
 }
@@ -203,11 +216,9 @@ impl OutgoingRepair {
         let _ = keeper.ask(now, request, &mut |timestamp, parity| way.parity(timestamp, parity));
     }
 
-    /// What receivers report: how many of them lose how much, 0..1. Parity goes ahead while more than eight lose more than
-    /// half a percent.
-    pub fn reported(&self, reporters: usize, loss: f64) {
-        let many = reporters > REPAIR_AHEAD_REPORTERS_MIN && loss > AHEAD_LOSS_MIN;
-        lock(&self.inner).keeper.set_loss(if many { loss } else { 0.0 });
+    /// Parity goes ahead of this loss, 0..1, from now on; see [`Reports`](crate::protocol::repair::Reports).
+    pub fn set_loss(&self, loss: f64) {
+        lock(&self.inner).keeper.set_loss(loss);
     }
 
     /// What was asked and answered.
@@ -224,7 +235,7 @@ mod tests {
     use crate::wire::jpeg_payload::Sampling;
 
     #[test]
-    fn parity_goes_ahead_while_more_than_eight_report_loss() {
+    fn parity_goes_ahead_while_loss_is_reported() {
         let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
         let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
         let config = RepairConfig { of: 1, ssrc: 2, first_sequence: 3, master: None, position: Arc::default() };
@@ -243,14 +254,10 @@ mod tests {
             repair.counters().packets
         };
         assert_eq!(frame(1), 0);
-        repair.reported(REPAIR_AHEAD_REPORTERS_MIN, 0.05);
-        assert_eq!(frame(2), 0);
-        repair.reported(REPAIR_AHEAD_REPORTERS_MIN + 1, AHEAD_LOSS_MIN);
-        assert_eq!(frame(3), 0);
-        repair.reported(REPAIR_AHEAD_REPORTERS_MIN + 1, 0.05);
-        assert_eq!(frame(4), 4, "15 packets x 5 % and three deviations");
+        repair.set_loss(0.05);
+        assert_eq!(frame(2), 4, "15 packets x 5 % and three deviations");
         assert_eq!(config.position.load(Ordering::Relaxed), 3 + 4);
-        repair.reported(0, 0.0);
-        assert_eq!(frame(5), 4);
+        repair.set_loss(0.0);
+        assert_eq!(frame(3), 4);
     }
 }

@@ -110,8 +110,10 @@ impl Secret {
     /// The check value an ANNOUNCE with this nonce and epoch must carry.
     pub fn key_check(&self, id: &ConferenceId, nonce: u64, epoch: u32) -> u64 {
         let salt = [b"roundtable/1 check".as_slice(), &id.0].concat();
-        let (prk, _) = Hkdf::<Sha256>::extract(Some(&salt), &self.0);
-        let Ok(mac) = Hmac::<Sha256>::new_from_slice(&prk) else {
+        let (mut prk, _) = Hkdf::<Sha256>::extract(Some(&salt), &self.0);
+        let mac = Hmac::<Sha256>::new_from_slice(&prk);
+        prk.as_mut_slice().zeroize();
+        let Ok(mac) = mac else {
             unreachable!("HMAC takes keys of any length");
         };
         let mac = mac.chain_update(nonce.to_be_bytes()).chain_update(epoch.to_be_bytes()).finalize().into_bytes();
@@ -135,7 +137,7 @@ pub struct EpochKeys {
 }
 
 /// Key and iv of one session's packets of one class.
-#[derive(Clone)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ControlKey {
     /// ChaCha20-Poly1305 key.
     pub key: [u8; 32],
@@ -197,8 +199,8 @@ impl EpochKeys {
     }
 
     fn sealing(&self, info: &[&[u8]]) -> ControlKey {
-        let mut okm = [0; 44];
-        let expanded = self.prk.expand_multi_info(info, &mut okm);
+        let mut okm = Zeroizing::new([0; 44]);
+        let expanded = self.prk.expand_multi_info(info, okm.as_mut_slice());
         debug_assert!(expanded.is_ok(), "44 bytes are far below the limit of 255 blocks");
         let mut control = ControlKey { key: [0; 32], iv: [0; 12] };
         control.key.copy_from_slice(&okm[..32]);
@@ -321,6 +323,7 @@ impl Checked {
 }
 
 /// Chance from a seed: SHA-256 of seed and counter. Nobody without the seed foretells it, and the same seed replays it.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Random {
     seed: [u8; 32],
     counter: u64,
@@ -399,6 +402,14 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_not_told_to_logs() {
+        let id = ConferenceId([7; 16]);
+        let secret = Secret::open(&id);
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(format!("{:?}", EpochKeys::first(id, &secret)), format!("EpochKeys({id}, 0, ..)"));
+    }
+
+    #[test]
     fn keys_differ_by_conference_and_session() {
         let (a, b) = (ConferenceId([1; 16]), ConferenceId([2; 16]));
         let keys = |id| EpochKeys::first(id, &Secret::open(&a));
@@ -409,22 +420,47 @@ mod tests {
 
     #[test]
     fn signatures_are_those_of_rfc_8032() {
-        // Section 7.1, test 1: the empty message.
-        let seed = unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
-        let identity = Identity::from_seed(&seed.try_into().unwrap());
-        assert_eq!(hex(identity.public()), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(identity.id().to_string(), hex(&sha256(&[identity.public()])[..16]));
-        let signature = identity.key.sign(b"").to_bytes();
-        assert_eq!(hex(&signature[..16]), "e5564300c360ac729086e2cc806e828a");
+        // Section 7.1, tests 1 to 3: seed, public key, message, signature.
+        let rows = [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+                "",
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+                "72",
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+                "af82",
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+        ];
+        for (seed, public, message, signature) in rows {
+            let identity = Identity::from_seed(&unhex(seed).try_into().unwrap());
+            assert_eq!(hex(identity.public()), public);
+            assert_eq!(identity.id().to_string(), hex(&sha256(&[identity.public()])[..16]));
+            assert_eq!(hex(&identity.key.sign(&unhex(message)).to_bytes()), signature);
+        }
     }
 
     #[test]
     fn keys_are_derived_as_in_rfc_5869() {
-        // Appendix A.1, as far as the 32 bytes that are taken here.
+        // Appendix A.1; of the key 32 bytes are taken here.
         let (salt, info) = (unhex("000102030405060708090a0b0c"), unhex("f0f1f2f3f4f5f6f7f8f9"));
         let key = derive(&salt, &[0x0b; 22], &[&info]);
         assert_eq!(hex(&*key), "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
         assert_eq!(derive(&salt, &[0x0b; 22], &[&info[..4], &info[4..]]), key, "in parts");
+        let (prk, expander) = Hkdf::<Sha256>::extract(Some(&salt), &[0x0b; 22]);
+        assert_eq!(hex(&prk), "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
+        let mut all = [0; 42];
+        expander.expand_multi_info(&[&info], &mut all).unwrap();
+        assert_eq!(hex(&all), format!("{}34007208d5b887185865", hex(&*key)));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::net::IpAddr;
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
+use zeroize::Zeroizing;
 
 use crate::limits::{FAILED_OPENINGS_PER_S_MAX, FAILED_OPENINGS_TOTAL_PER_S_MAX, SEALED_BODY_BYTES_MAX, SESSIONS_MAX};
 use crate::protocol::keys::{ControlKey, EpochKeys};
@@ -206,7 +207,7 @@ pub struct Opener {
     class: Class,
     keys: EpochKeys,
     /// Of an object: its own key, which may be empty. `None`: control datagrams are opened.
-    object: Option<Box<[u8]>>,
+    object: Option<Zeroizing<Vec<u8>>>,
     live: BTreeMap<u64, Live>,
     /// Sessions that are not held, in the order in which they came or were released.
     strangers: BTreeMap<u64, u64>,
@@ -228,7 +229,7 @@ impl Opener {
 
     /// For what is sealed by [`Sealer::object`] with the same `key`, and nothing else.
     pub fn object(keys: EpochKeys, key: &[u8]) -> Self {
-        Self { object: Some(key.into()), ..Self::of(Class::Object, keys) }
+        Self { object: Some(Zeroizing::new(key.to_vec())), ..Self::of(Class::Object, keys) }
     }
 
     /// The keys it opens with.
@@ -444,7 +445,11 @@ mod tests {
             .to_vec();
         let cipher = Cipher::new(&ControlKey { key, iv });
         let tag = cipher.aead.encrypt_inout_detached(&cipher.nonce(0), &bound, text.as_mut_slice().into()).unwrap();
-        assert_eq!(text[..8], [0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb]);
+        let hex: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b\
+            1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc\
+            3ff4def08e4b7a9de576d26586cec64b6116";
+        assert_eq!(hex, expected);
         assert_eq!(u128::from_be_bytes(tag.into()), 0x1ae1_0b59_4f09_e26a_7e90_2ecb_d060_0691);
     }
 

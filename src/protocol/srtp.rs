@@ -172,6 +172,40 @@ pub struct Unprotector {
     /// Highest index authenticated; before the first, the beacon's word.
     newest: Newest,
     seen: [u64; (WINDOW / 64) as usize],
+    search: Search,
+}
+
+/// Looks for a sequence that went on while nothing was heard of it, as long as a machine slept or a cable was out: the
+/// index is then further ahead than the 16 bits of a packet tell. Each packet in turn that cannot be opened is tried with
+/// one more roll-over counter, so that forged ones cost twice what they did and no more.
+#[derive(Clone, Copy)]
+struct Search {
+    /// Packets since the last that could be opened.
+    failures: u32,
+    /// Roll-overs ahead to try next, and how far this round goes.
+    ahead: u32,
+    reach: u32,
+}
+
+impl Search {
+    /// Stray packets do not begin one.
+    const AFTER: u32 = 8;
+    /// More than a day of the largest stream.
+    const REACH_MAX: u32 = 4_096;
+    const NONE: Self = Self { failures: 0, ahead: 0, reach: 1 };
+
+    /// One more packet could not be opened: how many roll-overs ahead it is to be tried with.
+    fn next(&mut self) -> Option<u32> {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures < Self::AFTER {
+            return None;
+        }
+        if self.ahead > self.reach {
+            (self.ahead, self.reach) = (0, (self.reach * 2).min(Self::REACH_MAX));
+        }
+        self.ahead += 1;
+        Some(self.ahead - 1)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -185,7 +219,7 @@ impl Unprotector {
     pub fn new(master: &[u8; MASTER_BYTES], ssrc: u32, rollovers: u32) -> Self {
         let (keys, control) = (Keys::derive(master, 0), Keys::derive(master, 3));
         let (newest, seen) = (Newest::Told(rollovers), [0; (WINDOW / 64) as usize]);
-        Self { keys, control, control_index: 0, ssrc, newest, seen }
+        Self { keys, control, control_index: 0, ssrc, newest, seen, search: Search::NONE }
     }
 
     /// Index of the newest authentic packet, roll-over counter included; `None` before the first.
@@ -206,7 +240,10 @@ impl Unprotector {
             return Err(Error::Forged { sequence });
         }
         let index = match self.newest {
-            Newest::Known(newest) => self.check(near(newest, sequence), packet, end),
+            Newest::Known(newest) => match self.check(near(newest, sequence), packet, end) {
+                None => self.search(newest, sequence, packet, end),
+                found => found,
+            },
             Newest::Told(rollovers) => [rollovers, rollovers.wrapping_add(1), rollovers.wrapping_sub(1)]
                 .into_iter()
                 .map(|r| (u64::from(r) << 16) | u64::from(sequence))
@@ -214,6 +251,7 @@ impl Unprotector {
         };
         let index = index.ok_or(Error::Forged { sequence })?;
         self.note(index)?;
+        self.search = Search::NONE;
         self.keys.apply(ssrc, index, &mut packet[plain..end]);
         Ok(end)
     }
@@ -237,6 +275,11 @@ impl Unprotector {
         self.control_index = index;
         self.control.apply(ssrc, index.into(), &mut packet[CONTROL_HEADER_BYTES..end]);
         Ok(end)
+    }
+
+    fn search(&mut self, newest: u64, sequence: u16, packet: &[u8], end: usize) -> Option<u64> {
+        let rollovers = (newest >> 16) + u64::from(self.search.next()?);
+        self.check(Some(rollovers << 16 | u64::from(sequence)), packet, end)
     }
 
     fn check(&self, index: Option<u64>, packet: &[u8], end: usize) -> Option<u64> {
@@ -407,6 +450,45 @@ mod tests {
             }
         }
         assert!(Unprotector::new(&master(), 0xcafe_babe, 7).open(&mut sent[0].clone()).is_err());
+    }
+
+    #[test]
+    fn a_stream_that_went_on_unheard_is_found_again_within_some_packets() {
+        // Just beyond what 16 bits tell, a second's sleep, and a night's of the largest stream.
+        for (missed, packets_max) in [(40_000_u64, 10), (70_000, 12), (200_000, 30), (90_000_000, 4_500)] {
+            let mut protector = Protector::new(&master());
+            let mut opener = Unprotector::new(&master(), 0xcafe_babe, 0);
+            let mut sends = |index: u64| {
+                (protector.rollovers, protector.last) = ((index >> 16) as u32, Some(index as u16));
+                let mut out = Vec::new();
+                protector.protect(&packet(index as u16), &mut out).unwrap();
+                out
+            };
+            let first = sends(10);
+            opener.open(&mut first.clone()).unwrap();
+            let mut tries = 0..packets_max;
+            let mut opens = |n: u64| opener.open(&mut sends(10 + missed + n)).is_ok();
+            let found = tries.by_ref().find(|&n| opens(n));
+            assert!(found.is_some(), "{missed} packets missed");
+            assert!(tries.all(opens), "and every one from there on");
+            assert!(matches!(opener.open(&mut first.clone()), Err(Error::Forged { .. } | Error::Replayed { .. })));
+        }
+    }
+
+    #[test]
+    fn forged_packets_do_not_lead_astray() {
+        let mut protector = Protector::new(&master());
+        let mut opener = Unprotector::new(&master(), 0xcafe_babe, 0);
+        for sequence in 0..200 {
+            let mut good = Vec::new();
+            protector.protect(&packet(sequence), &mut good).unwrap();
+            for n in 0..20 {
+                let mut bad = good.clone();
+                bad[20 + n] ^= 1;
+                assert!(opener.open(&mut bad).is_err());
+            }
+            assert!(opener.open(&mut good).is_ok(), "{sequence}");
+        }
     }
 
     #[test]

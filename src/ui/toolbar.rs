@@ -252,6 +252,9 @@ pub fn top(ui: &Ui, bar: Rect, view: &View, look: Look) {
         let text = if bar.width() < 640.0 { w.open_short } else { w.open_long };
         let place = painter.text(pos2(right, middle), Align2::RIGHT_CENTER, text, font.clone(), c.warning);
         painter.circle_filled(pos2(place.left() - 10.0, middle), 3.5, c.warning);
+        let told = ui.interact(place.expand(4.0), ui.id().with("open"), Sense::hover());
+        told.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, w.open_long));
+        told.on_hover_text(w.open_long);
         right = place.left() - 30.0;
     } else if view.locked {
         let place = painter.text(pos2(right, middle), Align2::RIGHT_CENTER, w.locked_short, font.clone(), c.text_weak);

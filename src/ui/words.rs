@@ -181,6 +181,15 @@ words! {
     send: "Send", "发送";
     send_tip: "Send (Enter; Shift+Enter begins a new line)", "发送(Enter;Shift+Enter 换行)";
     emoji_tip: "Emoji", "表情符号";
+    voice_begin: "Record a voice message: hold, or press twice", "录制语音消息:按住,或按两次";
+    voice_end: "End the recording", "结束录制";
+    voice_discard: "Discard the voice message", "丢弃语音消息";
+    voice_send: "Send the voice message", "发送语音消息";
+    voice_play: "Play", "播放";
+    voice_pause: "Pause", "暂停";
+    voice_save: "Save to where files go", "保存到下载文件夹";
+    voice_gone: "it is no longer here", "已不在此处";
+    voice_not_taken: "it was not accepted", "未接收";
     find_emoji: "Find by name", "按英文名称查找";
     no_emoji: "No emoji is called that.", "没有这个名称的表情。";
     reply: "Reply", "回复";

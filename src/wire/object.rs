@@ -15,7 +15,7 @@
 //!                   bool    over     = 11;            // taken back
 //!                   Voice   voice    = 12;            // it is a voice message
 //!                   bytes   key      = 13;            // 32 bytes, only inside `sealed`
-//!                   bytes   audience = 14;            // for some only: their ids, 16 bytes each, at most 12,
+//!                   bytes   audience = 14;            // for some only: ids of 12 at most, 16 bytes each, and the offerer's,
 //!                   bytes   sealed   = 15; }          // and 2, 3, 4, 12 and 13 of another Offer sealed to them
 //! message Voice   { uint32 ms = 1; bytes waveform = 2; }   // loudness, at most 64 steps of equal length, 0 to 255
 //! message Accept  { bytes object = 1; bytes have = 2; }    // a bit for each block had, lowest bit first
@@ -28,7 +28,8 @@
 //!                   uint32 loss_permille = 4; uint32 packets = 5;  // lost of so many since the last report
 //!                   uint32 blocks = 6;                // had
 //!                   bool   alone  = 7;                // fetches by itself: answers nobody else's request
-//!                   bytes  fetch  = 8; }              // of the one who sends: who shall fetch, two bytes of each id
+//!                   bytes  fetch  = 8;                // of the one who sends: who shall fetch, two bytes of each id
+//!                   uint64 seen   = 9; }              // highest packet number heard: what is later may be under way; 0 unsaid
 //! message Want    { uint32 block = 1; uint32 deficit = 2; } // block 2^32-1: the manifest
 //! ```
 //! **Symbols.** An object is its manifest and blocks of 1,024 symbols of 1,280 bytes; the last block has fewer, its last
@@ -270,6 +271,9 @@ pub struct ObjectNack {
     /// Who shall fetch.
     #[prost(bytes = "vec", tag = "8")]
     pub fetch: Vec<u8>,
+    /// The highest packet number heard of the one who sends; 0: unsaid.
+    #[prost(uint64, tag = "9")]
+    pub seen: u64,
 }
 
 /// Symbols of one block.

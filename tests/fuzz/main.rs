@@ -15,6 +15,7 @@ mod driver;
 mod machines;
 mod media;
 mod memory;
+mod ogg;
 mod repair;
 mod session;
 mod texts;

@@ -5,9 +5,13 @@ use std::str::FromStr;
 
 use roundtable::cli::json;
 use roundtable::conference::config::{DEFAULTS, Layer};
+use roundtable::conference::invite::Invite;
 use roundtable::device::camera::CameraSpec;
 use roundtable::limits::{NAME_BYTES_MAX, SDP_BYTES_MAX};
+use roundtable::protocol::chat::OrderKey;
+use roundtable::protocol::passphrase::Passphrase;
 use roundtable::protocol::roster::names;
+use roundtable::wire::object::ObjectId;
 use roundtable::wire::sdp::{Description, Video};
 
 use crate::driver::{Feed, fuzz, outcome, variant};
@@ -53,6 +57,41 @@ fn json_lines() {
         });
         assert!(read.is_ok());
         results
+    });
+}
+
+/// What people paste and type: invites, passphrases, ids of lines and files.
+#[test]
+fn pasted_texts() {
+    let id = "000102030405060708090a0b0c0d0e0f";
+    let seeds = [
+        format!("roundtable:Standup?id={id}&key=abandon-abandon-abandon-abandon-abandon"),
+        format!("roundtable:Physik%20%26%20%C3%9Cbung%3F?id={id}&at=239.255.4.0:20480&key=a%20b\n"),
+        format!("roundtable:Six?id={id}&at=[ff12::8000:2a00]:20480&later=1"),
+        "  Abandon ability\tABLE about above ".to_owned(),
+        "Br\u{fc}cke \u{fb01}nden \u{2163}".to_owned(),
+        format!("0123456789abcdef-{id}-00000001-00000002"),
+        id.to_owned(),
+    ];
+    fuzz("pasted", MEMORY, seeds.map(String::into_bytes).to_vec(), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let invite = Invite::from_str(&text);
+        if let Ok(invite) = &invite {
+            let line = invite.to_line();
+            let again = Invite::from_str(&line);
+            assert!(again.is_ok_and(|again| *again.to_line() == *line), "what is written is read as the same");
+        }
+        let passphrase = Passphrase::from_str(&text);
+        if let Ok(passphrase) = &passphrase {
+            let again = Passphrase::from_str(passphrase);
+            assert!(again.is_ok_and(|again| *again == **passphrase), "taken for the same however often it is read");
+            assert!(!passphrase.is_empty() && format!("{passphrase:?}") == "Passphrase(..)");
+        }
+        let (line, object) = (OrderKey::from_str(&text), ObjectId::from_str(&text));
+        assert!(line.as_ref().map_or(true, |key| key.to_string() == text));
+        assert!(object.as_ref().map_or(true, |id| id.to_string() == text.to_lowercase()));
+        let results = (invite.map(|_| ()), passphrase.map(|_| ()), line.is_ok(), object.is_ok());
+        outcome(&results)
     });
 }
 

@@ -1,17 +1,19 @@
 //! Packets.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use prost::Message as _;
 use roundtable::limits::{
-    CHAT_PIECE_BYTES_MAX, DATAGRAM_BYTES_MAX, JPEG_FRAME_BYTES_MAX, JPEG_SIDE_PIXELS_MAX, MESSAGES_PER_DATAGRAM_MAX,
-    RTP_EXTENSION_BYTES_MAX, TITLE_BYTES_MAX,
+    CHAT_PIECE_BYTES_MAX, CONTROL_COPIES_MAX, DATAGRAM_BYTES_MAX, JPEG_FRAME_BYTES_MAX, JPEG_SIDE_PIXELS_MAX,
+    MESSAGES_PER_DATAGRAM_MAX, RTP_EXTENSION_BYTES_MAX, TITLE_BYTES_MAX,
 };
 use roundtable::time::NtpTime;
 use roundtable::wire::chat::{self, Heartbeat, Nack};
 use roundtable::wire::discovery::{self, Announcement, Datagram, Query};
+use roundtable::wire::interest::{Place, Places, Row};
 use roundtable::wire::jpeg_payload::{JpegHeader, JpegPayload, Sampling};
 use roundtable::wire::message::{Kind, Message, ParticipantId, Ping, Pong, Signed};
+use roundtable::wire::relay::Introduction;
 use roundtable::wire::rtcp::{self, SenderReport};
 use roundtable::wire::{opened, rtp, sap, sealed};
 
@@ -258,5 +260,31 @@ fn sap_packets() {
             }
         }
         outcome(&parsed.map(|p| p.delete))
+    });
+}
+
+/// Layers that are wanted, how they arrive, and where others are who hear no group.
+#[test]
+fn interests_reports_and_introductions() {
+    let all = vec![0xff; 62];
+    let hosts = (1..20).map(|n| SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 20_480)));
+    let mut reports = Vec::new();
+    for n in 0..5 {
+        let place = Place::from_index(n * 7).expect("a place");
+        Row { place, lost: 3, left: 1 }.write(&mut reports);
+    }
+    let seeds = vec![all, vec![1, 0, 4], reports, Introduction::of(hosts).encode_to_vec()];
+    fuzz("interests", MEMORY, seeds, |bytes| {
+        let places = Places::from_bytes(bytes);
+        if let Ok(places) = &places {
+            let again = Places::from_bytes(&places.to_bytes()).expect("what is written is read");
+            assert!(again.iter().eq(places.iter()));
+            assert_eq!(places.is_empty(), places.iter().next().is_none());
+        }
+        let rows = Row::read(bytes).map(Iterator::count);
+        let introduced = Introduction::decode(bytes).map(|i| i.addresses().count());
+        assert!(rows.as_ref().is_ok_and(|&n| n <= bytes.len()) || rows.is_err());
+        assert!(introduced.as_ref().is_ok_and(|&n| n <= CONTROL_COPIES_MAX) || introduced.is_err());
+        outcome(&(places.map(|_| ()), rows.map(|n| n > 0), introduced.is_ok()))
     });
 }

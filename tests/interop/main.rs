@@ -9,3 +9,4 @@ mod material;
 mod players;
 mod senders;
 mod taps;
+mod voice_messages;

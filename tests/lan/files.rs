@@ -7,6 +7,7 @@ use crate::common::poll;
 use crate::common::random::Random;
 use crate::common::sandbox::{sandboxed, sh};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,12 +33,17 @@ fn noise(bytes: usize) -> Vec<u8> {
 
 /// Ada, Bob, .. each on a host of their own, with text alone; what Bob and those after him are given goes to `folder`/NAME.
 fn meeting(lan: &Lan, people: usize, folder: &Path, accept: &str) -> Vec<Peer> {
+    meeting_at(lan, people, folder, accept, 0)
+}
+
+/// As [`meeting`]; nobody sends faster than `mbit`, if that is not 0.
+fn meeting_at(lan: &Lan, people: usize, folder: &Path, accept: &str, mbit: u32) -> Vec<Peer> {
     let place = |h: usize| folder.join(NAMES[h - 1]).to_string_lossy().into_owned();
     let silent = ["--camera", "none", "--microphone", "none", "--accept-files", accept, "--download", &place(1)];
-    let mut peers = vec![Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &silent)];
+    let mut peers = vec![Peer::start(program(lan, 1, mbit), NAMES[0], "Standup", &silent)];
     for h in 2..=people {
         let options = ["--accept-files", accept, "--download", &place(h)];
-        let mut peer = Peer::chat_with(lan.command(h, PROGRAM), NAMES[h - 1], "Standup", &options);
+        let mut peer = Peer::chat_with(program(lan, h, mbit), NAMES[h - 1], "Standup", &options);
         peer.await_joined();
         peers.push(peer);
     }
@@ -45,6 +51,12 @@ fn meeting(lan: &Lan, people: usize, folder: &Path, accept: &str) -> Vec<Peer> {
         peers[0].await_person(SOON, name, "joined");
     }
     peers
+}
+
+fn program(lan: &Lan, host: usize, mbit: u32) -> std::process::Command {
+    let mut command = lan.command(host, PROGRAM);
+    command.env("ROUNDTABLE_FILE_RATE", mbit.to_string());
+    command
 }
 
 fn write(folder: &Path, name: &str, content: &[u8]) -> PathBuf {
@@ -190,73 +202,101 @@ fn a_folder_comes_as_one_archive_by_the_command_line() {
     });
 }
 
-/// `FILES_KILLS=2` and more kill senders and receivers by turns.
+/// Receivers and senders by turns, senders also of a file to some; the environment says how often: `FILES_KILLS=12`.
 #[test]
 fn who_is_killed_goes_on_where_it_ended() {
     sandboxed("files::who_is_killed_goes_on_where_it_ended", || {
         let folder = tempfile::tempdir().expect("temporary folder");
         let lan = Lan::up(3);
-        let mut peers = meeting(&lan, 3, folder.path(), "all");
+        // So slow that there is a middle.
+        let mut peers = meeting_at(&lan, 3, folder.path(), "all", 20);
         let mut random = Random::seeded();
-        let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+        let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
         for round in 0..rounds {
             let name = format!("{round}.bin");
             let content = noise(8_000_000 + round);
             let path = write(folder.path(), &name, &content);
-            send(&mut peers[0], &path);
-            let killed = if round % 2 == 0 { 1 } else { 0 };
-            let part = random.below(20) as u64 * 200_000 + 1_300_000;
+            let to = if round % 3 == 2 { json!(["Bob", "Cyd"]) } else { Value::Null };
+            let offer = json!({"do": "send", "path": path, "to": to});
+            peers[0].tell(&offer);
+            let part = random.below(4_500_000) as u64 + 1;
             let under_way =
                 |e: &Value| e["event"] == "progress" && e["name"] == name.as_str() && e["bytes"].as_u64() >= Some(part);
             peers[1].await_event(DELIVERY, under_way);
-            let before = listed(&folder.path().join("Bob"));
-            assert!(!before.contains(&name), "not whole, and under its name: {before:?}");
+            let killed = usize::from(round % 3 == 0);
             peers[killed].signal("KILL");
-            let options = ["--accept-files", "all", "--download"];
+            let had = ["Bob", "Cyd"].map(|who| blocks_had(&folder.path().join(who)));
+            assert!(!listed(&folder.path().join("Bob")).contains(&name), "not whole, and under its name");
             let place = folder.path().join(NAMES[killed]).to_string_lossy().into_owned();
-            let again = [&options[..], &[&place]].concat();
-            let blocks = blocks_had(&folder.path().join("Bob"));
-            let old = peers.remove(killed);
-            let mut back = old.come_back(lan.command(killed + 1, PROGRAM), "Standup", &again);
+            let again = ["--accept-files", "all", "--download", &place];
+            let mut back = peers.remove(killed).come_back(program(&lan, killed + 1, 20), "Standup", &again);
             back.await_joined();
             peers.insert(killed, back);
             if killed == 0 {
                 // Who sends again the same file offers the same object.
-                send(&mut peers[0], &path);
+                peers[0].tell(&offer);
             }
             for n in [1, 2] {
                 assert_same(&await_file(&mut peers[n], &name), &content);
             }
-            println!("round {round}: killed {} with {blocks} blocks at Bob's; whole", NAMES[killed]);
-            assert!(!listed(&folder.path().join("Bob")).iter().any(|f| f.contains(".part")), "nothing is left over");
+            let (_, sent) = peers[0].await_event(DELIVERY, |e| e["event"] == "sent" && e["name"] == name.as_str());
+            let (packets, least) = (sent["packets"].as_u64().expect("a number"), sent["packets_min"].as_u64());
+            let least = least.expect("a number");
+            let blocks: BTreeSet<u32> = (0..8_000_000_u32.div_ceil(BLOCK_BYTES)).collect();
+            let missing = match killed {
+                0 => blocks.iter().filter(|block| !had.iter().all(|had| had.contains(block))).count(),
+                _ => blocks.difference(&had[0]).count(),
+            } as u64;
+            println!("round {round}: killed {} with {had:?} there; {packets} packets then", NAMES[killed]);
+            // What was there is not sent again; the block that was under way counts as missing.
+            let before = if killed == 0 { 0 } else { least };
+            assert!(packets <= before + missing * 1_024 + 512, "{packets} packets for {missing} blocks of {least}");
+            let left_over = |who: &str| listed(&folder.path().join(who)).iter().any(|file| file.contains(".part"));
+            assert!(!left_over("Bob") && !left_over("Cyd"), "nothing is left over");
         }
     });
 }
 
+/// Bytes of a block.
+const BLOCK_BYTES: u32 = 1_024 * 1_280;
+
 /// Blocks that are noted as written.
-fn blocks_had(folder: &Path) -> u64 {
+fn blocks_had(folder: &Path) -> BTreeSet<u32> {
     let list = listed(folder).into_iter().find(|name| name.ends_with(".blocks"));
-    list.map_or(0, |name| std::fs::metadata(folder.join(name)).map_or(0, |facts| facts.len() / 4))
+    let bytes = list.map_or_else(Vec::new, |name| std::fs::read(folder.join(name)).unwrap_or_default());
+    bytes.as_chunks::<4>().0.iter().map(|number| u32::from_be_bytes(*number)).collect()
 }
 
 #[test]
 fn another_who_has_it_goes_on_when_the_sender_left() {
     sandboxed("files::another_who_has_it_goes_on_when_the_sender_left", || {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let lan = Lan::up(3);
+        let lan = Lan::up(4);
         let mut peers = meeting(&lan, 3, folder.path(), "ask");
         let content = noise(3_000_000);
-        let path = write(folder.path(), "a.bin", &content);
-        send(&mut peers[0], &path);
-        for peer in &mut peers[1..] {
-            peer.await_event(SOON, |e| e["event"] == "offer");
+        for (name, to) in [("a.bin", Value::Null), ("b.bin", json!(["Bob", "Cyd"]))] {
+            let path = write(folder.path(), name, &content);
+            peers[0].tell(&json!({"do": "send", "path": path, "to": to}));
+            for peer in &mut peers[1..] {
+                peer.await_event(SOON, |e| e["event"] == "offer" && e["name"] == name);
+            }
+            peers[1].tell(&json!({"do": "accept", "offer": name}));
+            assert_same(&await_file(&mut peers[1], name), &content);
         }
-        peers[1].tell(&json!({"do": "accept"}));
-        assert_same(&await_file(&mut peers[1], "a.bin"), &content);
         peers[0].tell(&json!({"do": "leave"}));
         peers[2].await_person(SOON, "Ada", "left");
-        peers[2].tell(&json!({"do": "accept", "offer": "a.bin"}));
-        assert_same(&await_file(&mut peers[2], "a.bin"), &content);
+        for name in ["a.bin", "b.bin"] {
+            peers[2].tell(&json!({"do": "accept", "offer": name}));
+            assert_same(&await_file(&mut peers[2], name), &content);
+        }
+        // Somebody who came when the sender was gone is offered what was for everybody, and nothing else.
+        let place = folder.path().join("Dee");
+        let options = ["--accept-files", "all", "--download", &place.to_string_lossy()];
+        let mut dee = Peer::chat_with(lan.command(4, PROGRAM), "Dee", "Standup", &options);
+        dee.await_joined();
+        assert_same(&await_file(&mut dee, "a.bin"), &content);
+        assert!(!dee.drain_events().iter().any(|e| e["name"] == "b.bin"), "Dee was told of what was for Bob and Cyd");
+        assert_eq!(listed(&place), ["a.bin"]);
     });
 }
 
@@ -265,7 +305,8 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
     sandboxed("files::one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait", || {
         let folder = tempfile::tempdir().expect("temporary folder");
         let lan = Lan::up(5);
-        let mut peers = meeting(&lan, 5, folder.path(), "all");
+        // At a rate that leaves the machine time: what is compared is the network's.
+        let mut peers = meeting_at(&lan, 5, folder.path(), "all", 20);
         let content = noise(15_000_000);
         let mut times = Vec::new();
         for (name, percent) in [("good.bin", 0), ("bad.bin", 30)] {
@@ -286,7 +327,8 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
             "three on good links: {:?} beside one of the same, {:?} beside one at 30 % loss: {slower:.2}",
             times[0], times[1]
         );
-        assert!(slower < 2.5, "{times:?}");
+        // 1.15 is meant: the rest is for a machine that does everything at once.
+        assert!(slower < 1.4, "{times:?}");
     });
 }
 
@@ -328,9 +370,10 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
                     100.0 * was,
                     100.0 * concealed
                 );
-                // With room for a machine that does everything at once: the figures stand above.
-                assert!(shown >= 0.95 * was.min(1.0) - 0.15, "{} sees {shown} of {name}'s frames", NAMES[n]);
-                assert!(concealed <= 0.1, "{} hears {concealed} of {name}'s voice made up", NAMES[n]);
+                // Of what a machine that does everything at once could show without the file.
+                assert!(shown >= 0.95 * was.min(1.0), "{} sees {shown} of {name}'s frames", NAMES[n]);
+                let usual = before[n].concealed_share(name);
+                assert!(concealed <= usual + 0.01, "{} hears {concealed} of {name}'s voice made up", NAMES[n]);
             }
         }
     });

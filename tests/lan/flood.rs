@@ -82,7 +82,7 @@ fn a_thousand_clients_worth_of_hostile_packets_disturbs_nobody() {
         peers.extend((2..=4).map(|h| Peer::join(program(h), NAMES[h - 1], "Standup", &[])));
         let all: Vec<&Peer> = peers.iter().collect();
         await_all_meet(&all);
-        let mut attacker = Attacker::new(open_ports(&lan, 4).into_iter().map(SocketAddr::from).collect());
+        let mut attacker = Attacker::new(open_ports(&lan, 4).into_iter().map(SocketAddr::from).collect(), None);
         attacker.come_in(&all);
         assert_all_show(&all, WATCHED_S, SHOWN_MIN);
         let before: Vec<u64> = all.iter().map(|p| p.memory_bytes("VmRSS")).collect();
@@ -120,45 +120,58 @@ fn a_thousand_clients_worth_of_hostile_packets_disturbs_nobody() {
     });
 }
 
-/// What Eve, who takes part, says in the name of the others, or without the right.
 #[test]
 fn what_is_forged_in_the_name_of_another_is_refused_and_counted() {
-    sandboxed("flood::what_is_forged_in_the_name_of_another_is_refused_and_counted", || {
-        let lan = Lan::up(2);
-        let mut ada = Peer::start(lan.command(1, PROGRAM), NAMES[0], "Standup", &[]);
-        let mut bob = Peer::join(lan.command(2, PROGRAM), NAMES[1], "Standup", &[]);
-        await_all_meet(&[&ada, &bob]);
-        let mut eve = Attacker::new(Vec::new());
-        eve.come_in(&[&ada, &bob]);
-        let members = eve.overhear(2);
-        drop((ada.drain_events(), bob.drain_events()));
-        let before = [refused(&ada), refused(&bob)];
-        let forgeries: Vec<Vec<u8>> = members.iter().flat_map(|(sid, key)| eve.forgeries(*sid, key)).collect();
-        for bytes in &forgeries {
-            eve.socket.send(eve.conference.plan.control(), bytes, Dscp::Default).expect("sent");
-        }
-        // What comes in one's own session counts as a packet of one's own that came back.
-        let each = forgeries.len() as u64 - 2;
-        for (peer, before) in [&ada, &bob].into_iter().zip(before) {
-            let counted = poll(SOON, || {
-                eve.tend();
-                (refused(peer) >= before + each).then_some(())
-            });
-            assert!(counted.is_some(), "{}: {} refused, {before} before, {each} forged", peer.name, refused(peer));
-        }
-        for peer in [&mut ada, &mut bob] {
-            let told = peer.drain_events();
-            let harm = |e: &serde_json::Value| {
-                let moves = e["event"] == "person" && (e["state"] == "left" || e["state"] == "lost");
-                moves || ["message", "removed", "locked", "displaced"].iter().any(|what| e["event"] == *what)
-            };
-            assert!(!told.iter().any(harm), "{}: {told:?}", peer.name);
-            assert!(peer.runs());
-        }
-        assert_all_show(&[&ada, &bob], WATCHED_S, SHOWN_MIN);
-        assert!(ada.stats().is_some_and(|s| s.present().contains(&"Bob".to_owned())));
-        assert!(bob.stats().is_some_and(|s| s.present().contains(&"Ada".to_owned())));
-    });
+    sandboxed("flood::what_is_forged_in_the_name_of_another_is_refused_and_counted", || forge(None));
+}
+
+#[test]
+fn who_has_the_passphrase_forges_nothing_either() {
+    sandboxed("flood::who_has_the_passphrase_forges_nothing_either", || forge(Some("what everybody here knows")));
+}
+
+/// What Eve, who takes part, says in the name of the others, or without the right.
+fn forge(passphrase: Option<&str>) {
+    let lan = Lan::up(2);
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = folder.path().join("passphrase");
+    std::fs::write(&file, passphrase.unwrap_or_default()).expect("written");
+    let given = ["--passphrase-file", &file.to_string_lossy()];
+    let given = if passphrase.is_some() { &given[..] } else { &[] };
+    let begin = if passphrase.is_some() { Peer::protect } else { Peer::start };
+    let mut ada = begin(lan.command(1, PROGRAM), NAMES[0], "Standup", given);
+    let mut bob = Peer::join(lan.command(2, PROGRAM), NAMES[1], "Standup", given);
+    await_all_meet(&[&ada, &bob]);
+    let mut eve = Attacker::new(Vec::new(), passphrase);
+    eve.come_in(&[&ada, &bob]);
+    let members = eve.overhear(2);
+    drop((ada.drain_events(), bob.drain_events()));
+    let before = [refused(&ada), refused(&bob)];
+    let forgeries: Vec<Vec<u8>> = members.iter().flat_map(|(sid, key)| eve.forgeries(*sid, key)).collect();
+    for bytes in &forgeries {
+        eve.socket.send(eve.conference.plan.control(), bytes, Dscp::Default).expect("sent");
+    }
+    // What comes in one's own session counts as a packet of one's own that came back.
+    let each = forgeries.len() as u64 - 2;
+    for (peer, before) in [&ada, &bob].into_iter().zip(before) {
+        let counted = poll(SOON, || {
+            eve.tend();
+            (refused(peer) >= before + each).then_some(())
+        });
+        assert!(counted.is_some(), "{}: {} refused, {before} before, {each} forged", peer.name, refused(peer));
+    }
+    for peer in [&mut ada, &mut bob] {
+        let told = peer.drain_events();
+        let harm = |e: &serde_json::Value| {
+            let moves = e["event"] == "person" && (e["state"] == "left" || e["state"] == "lost");
+            moves || ["message", "removed", "locked", "displaced"].iter().any(|what| e["event"] == *what)
+        };
+        assert!(!told.iter().any(harm), "{}: {told:?}", peer.name);
+        assert!(peer.runs());
+    }
+    assert_all_show(&[&ada, &bob], WATCHED_S, SHOWN_MIN);
+    assert!(ada.stats().is_some_and(|s| s.present().contains(&"Bob".to_owned())));
+    assert!(bob.stats().is_some_and(|s| s.present().contains(&"Ada".to_owned())));
 }
 
 struct EndWith<'a>(&'a AtomicBool);
@@ -203,11 +216,15 @@ struct Attacker {
 }
 
 impl Attacker {
-    fn new(ports: Vec<SocketAddr>) -> Self {
+    fn new(ports: Vec<SocketAddr>, passphrase: Option<&str>) -> Self {
         let (clock, interface) = (Clock::system(), Interface::choose(Some(&SWITCH.to_string())).expect("the switch"));
         let found = browse(&interface, &clock, (Duration::ZERO, SOON), |all| !all.is_empty()).expect("sockets");
         let conference = found.into_iter().next().expect("the conference is announced");
-        let keys = EpochKeys::first(conference.id, &Secret::open(&conference.id));
+        let secret = match passphrase {
+            Some(words) => Secret::from_passphrase(words, &conference.id).expect("memory"),
+            None => Secret::open(&conference.id),
+        };
+        let keys = EpochKeys::first(conference.id, &secret);
         let mut random = Random::seeded();
         let eve = Liar::new(&keys, &mut random);
         Self {

@@ -54,7 +54,7 @@ fn hostile_bytes_on_every_port_change_nothing() {
         let packets = std::env::var("HOSTILE_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(PACKETS);
         let mut random = Random::seeded();
         bombard(&mut targets, packets, &mut random);
-        for listener in open_listeners(&lan) {
+        for listener in open_listeners(&lan, 2) {
             connect_with_nonsense(listener, &mut random);
         }
 
@@ -88,9 +88,10 @@ pub fn open_ports(lan: &Lan, hosts: usize) -> Vec<SocketAddrV4> {
     (1..=hosts).flat_map(|h| sockets(lan, h, "udp", None)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn open_listeners(lan: &Lan) -> Vec<SocketAddrV4> {
+/// TCP addresses that so many hosts accept connections at.
+pub fn open_listeners(lan: &Lan, hosts: usize) -> Vec<SocketAddrV4> {
     const LISTEN: &str = "0A";
-    (1..=2).flat_map(|h| sockets(lan, h, "tcp", Some(LISTEN))).collect()
+    (1..=hosts).flat_map(|h| sockets(lan, h, "tcp", Some(LISTEN))).collect()
 }
 
 /// Reads `/proc/net/udp` or `tcp` of host `h`: local address in network byte order as hexadecimal, a colon, the port.

@@ -26,3 +26,4 @@ mod protected;
 mod stranger;
 mod switch;
 mod transport;
+mod voice;

@@ -4,8 +4,12 @@ use crate::common::lan::Lan;
 use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, await_all_meet, private, windows};
 use crate::common::poll;
 use crate::common::sandbox::{sandboxed, sh};
+use crate::common::stats::Stats;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A machine that does something else for a while misses rounds of repair.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A firewall's words for multicast.
 const MULTICAST: &str = "meta l4proto udp ip daddr 224.0.0.0/4";
@@ -157,6 +161,35 @@ fn a_network_without_the_groups_of_streams_carries_all_in_one() {
         assert_eq!(transport(&peers[0]).as_deref(), Some("groups"), "others hear all groups");
         await_all_meet(&peers.iter().collect::<Vec<_>>());
         assert_shown(&peers, 8.0, 0.9);
+    });
+}
+
+#[test]
+fn what_gets_lost_of_copies_is_repaired() {
+    sandboxed("transport::what_gets_lost_of_copies_is_repaired", || {
+        let lan = Lan::up(4);
+        let peers = with_deaf_dee(&lan, &[MULTICAST], &[]);
+        // Batches are taken apart before they are sent: each datagram is lost for itself.
+        (1..=4).for_each(|h| lan.ip(h, "link set eth0 gso_max_segs 1"));
+        lan.lose(4, 5);
+        let until = Instant::now() + PATIENCE;
+        let repaired = || {
+            let window = &windows(&[&peers[3]], 8.0)[0];
+            peers[..3].iter().all(|sender| {
+                let of = |field: &str| {
+                    let of = |stats: &Stats| stats.person(&sender.name)["video"][field].as_f64().unwrap_or(0.0);
+                    of(&window.to) - of(&window.from)
+                };
+                let [complete, repaired, concealed, lost] =
+                    ["frames_received", "frames_repaired", "frames_concealed", "frames_lost"].map(of);
+                println!(
+                    "{}: {complete} complete, {repaired} repaired, {concealed} concealed, {lost} lost",
+                    sender.name
+                );
+                repaired > 0.0 && complete >= 0.98 * (complete + concealed + lost)
+            })
+        };
+        assert!(std::iter::repeat_with(repaired).take_while(|_| Instant::now() < until).any(|good| good));
     });
 }
 

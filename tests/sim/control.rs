@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use roundtable::device::net::memory::{Bursts, Profile};
 use roundtable::protocol::clock::OffsetFilter;
-use roundtable::protocol::roster::{Departure, Microphone};
-use roundtable::protocol::session::Event;
+use roundtable::protocol::roster::{Attention, Camera, Departure, Microphone, Person};
+use roundtable::protocol::session::{Event, Moment, Outputs, Session};
 use roundtable::wire::address::DISCOVERY_PORT;
 
 use crate::world::World;
@@ -147,6 +147,32 @@ fn muting_reaches_everybody_within_a_tenth_of_a_second_through_loss() {
     world.run(ms(70));
     assert!(muted(&world) >= 22, "after one repeat: {}", muted(&world));
     assert!(world.until(ms(2_200), |w| muted(w) == 24).is_some());
+}
+
+#[test]
+fn what_one_changes_of_oneself_reaches_everybody_within_a_tenth_of_a_second() {
+    let mut world = settled(65, wired(), 25);
+    let sid = world.nodes[4].session.me().sid;
+    type Change = fn(&mut Session, Moment, &mut Outputs);
+    type Seen = fn(&Person) -> bool;
+    let everybody_sees = |world: &World, what: &str, sees: Seen| {
+        for (n, node) in world.alive().filter(|(n, _)| *n != 4) {
+            assert!(node.session.people().any(|p| p.sid == sid && sees(p)), "{what}: member {n} does not see it");
+        }
+    };
+    let changes: [(&str, Change, Seen); 6] = [
+        ("muted", |s, at, out| s.set_microphone(at, Microphone::Muted, out), |p| p.microphone == Microphone::Muted),
+        ("camera on", |s, at, out| s.set_camera(at, Camera::On, out), |p| p.camera == Camera::On),
+        ("camera off", |s, at, out| s.set_camera(at, Camera::Off, out), |p| p.camera == Camera::Off),
+        ("hand", |s, at, out| s.set_attention(at, Attention { hand: true, away: false }, out), |p| p.attention.hand),
+        ("away", |s, at, out| s.set_attention(at, Attention { hand: false, away: true }, out), |p| p.attention.away),
+        ("name", |s, at, out| s.set_name(at, "Countess", out), |p| p.name == "Countess"),
+    ];
+    for (what, change, sees) in changes {
+        world.act(4, change);
+        world.run(ms(100));
+        everybody_sees(&world, what, sees);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A crowd: mostly viewers, a few publishers, one packet in ten lost; people come, leave, die, are parted and meet again.
 //!
-//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 SIM_PEOPLE=1000 cargo test --test sim crowd -- --nocapture` is the full size, and takes
-//! some minutes; every run of the tests takes a smaller crowd, of which everything is the same but the period. And fifty
+//! `CARGO_PROFILE_DEV_OPT_LEVEL=3 SIM_PEOPLE=1000 cargo test --test sim crowd::rosters -- --nocapture` is the full size, and
+//! takes half an hour; every run of the tests takes a smaller crowd, of which everything is the same but the period. And fifty
 //! people of whose packets three in ten are lost, who go on talking through all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -127,7 +127,8 @@ fn rosters_of_a_crowd_become_true_again_whatever_happens() {
     crowd.say("the killed are gone", took);
     assert_eq!(took.1, 0);
     let wrongly = crowd.world.losses() - before - silent.len() * (people - silent.len());
-    assert_eq!(wrongly, 0, "nobody else is given up");
+    // Three beacons and six pings to the same one may all get lost; its next beacon brings it back.
+    assert!(wrongly <= people * people / 200_000, "{wrongly} others are given up");
 
     // Some leave.
     let leaving: Vec<usize> = crowd.world.alive().map(|(n, _)| n).step_by(50).skip(1).collect();

@@ -8,9 +8,12 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use roundtable::device::net::memory::Random;
-use roundtable::protocol::repair::{Keeper, Mended, Mender, Patience};
+use roundtable::protocol::repair::{Keeper, Mended, Mender, Patience, Reports};
 use roundtable::time::Timestamp;
-use roundtable::wire::repair::{PT_PARITY, RepairRequest};
+use roundtable::wire::Layer;
+use roundtable::wire::interest::{Place, Row, quarters};
+use roundtable::wire::message::ParticipantId;
+use roundtable::wire::repair::{PT_PARITY, Parity, RepairRequest};
 use roundtable::wire::rtp;
 
 const SSRC: u32 = 5;
@@ -68,6 +71,9 @@ struct Receiver {
     /// Distinct packets of the frame that is sent.
     had: Vec<bool>,
     whole: u64,
+    /// Packets that came, and packets that were there in the end, since it reported.
+    came: u64,
+    there: u64,
 }
 
 /// What came of it.
@@ -87,6 +93,8 @@ struct Net {
     keeper: Keeper,
     receivers: Vec<Receiver>,
     parity: u64,
+    /// Parity sent before it was asked for.
+    ahead: u64,
     requests: u64,
     sequence: u16,
     frame: u32,
@@ -103,12 +111,19 @@ fn packet(sequence: u16, frame: u32, index: usize) -> Vec<u8> {
     bytes
 }
 
+fn parity_packet(timestamp: u32, shard: &Parity<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    rtp::Header { marker: false, payload_type: PT_PARITY, sequence: 0, timestamp, ssrc: 6 }.write(&mut bytes);
+    shard.write(&mut bytes);
+    bytes
+}
+
 impl Net {
     fn new(seed: u64, receivers: usize, loss: Loss, patience: Patience) -> Self {
         let receiver = |n: usize| {
             let mut mender = Mender::new(patience, true, seed ^ (n as u64) << 32);
             mender.set_group(receivers);
-            Receiver { mender, line: Line { loss, bad: false }, had: vec![false; PACKETS], whole: 0 }
+            Receiver { mender, line: Line { loss, bad: false }, had: vec![false; PACKETS], whole: 0, came: 0, there: 0 }
         };
         Self {
             random: Random(seed),
@@ -117,6 +132,7 @@ impl Net {
             keeper: Keeper::new(SSRC),
             receivers: (0..receivers).map(receiver).collect(),
             parity: 0,
+            ahead: 0,
             requests: 0,
             sequence: 65_000,
             frame: 0,
@@ -152,6 +168,27 @@ impl Net {
             self.sequence = self.sequence.wrapping_add(1);
             self.multicast(at, |n| Item::Media(n, bytes.clone()));
         }
+        let (end, mut parity) = (start + PACKETS as u64 * GAP_NS, Vec::new());
+        self.keeper.ahead(Timestamp(end), &mut |timestamp, shard| parity.push(parity_packet(timestamp, shard)));
+        self.ahead += parity.len() as u64;
+        for bytes in parity {
+            self.multicast(end, |n| Item::Parity(n, bytes.clone()));
+        }
+    }
+
+    /// Everybody tells how the stream arrived since they told last; the sender does as is reported.
+    fn report(&mut self, at: u64, reports: &mut Reports) {
+        let place = Place::new(1, Layer::Full).expect("a slot");
+        for (n, receiver) in self.receivers.iter_mut().enumerate() {
+            let (came, there) = (std::mem::take(&mut receiver.came), std::mem::take(&mut receiver.there));
+            let of = FRAMES_PER_REPORT * PACKETS as u64;
+            let mut bytes = Vec::new();
+            Row { place, lost: quarters(of - came, of), left: quarters(of - there, of) }.write(&mut bytes);
+            for row in Row::read(&bytes).expect("as it was written") {
+                reports.report(Timestamp(at), ParticipantId([n as u8; 16]), row.lost);
+            }
+        }
+        self.keeper.set_loss(reports.loss(Timestamp(at)));
     }
 
     fn run_until(&mut self, end: u64) {
@@ -181,6 +218,7 @@ impl Net {
             Item::Media(n, bytes) => {
                 let parsed = rtp::Packet::parse(&bytes).expect("RTP");
                 self.receivers[n].mender.packet(now, &parsed, &bytes);
+                self.receivers[n].came += 1;
                 self.had(n, &bytes);
                 self.settle(at, n);
             }
@@ -195,11 +233,7 @@ impl Net {
             Item::ToSender(request) => {
                 let mut parity = Vec::new();
                 let _ = self.keeper.ask(now, &request, &mut |timestamp, shard| {
-                    let mut bytes = Vec::new();
-                    rtp::Header { marker: false, payload_type: PT_PARITY, sequence: 0, timestamp, ssrc: 6 }
-                        .write(&mut bytes);
-                    shard.write(&mut bytes);
-                    parity.push(bytes);
+                    parity.push(parity_packet(timestamp, shard));
                 });
                 self.parity += parity.len() as u64;
                 for bytes in parity {
@@ -218,7 +252,7 @@ impl Net {
         }
         let index = usize::from(bytes[16]);
         assert_eq!(bytes, packet(header.sequence, self.frame, index), "rebuilt as it was sent");
-        receiver.had[index] = true;
+        receiver.there += u64::from(!std::mem::replace(&mut receiver.had[index], true));
         if receiver.had.iter().all(|had| *had) {
             receiver.whole += 1;
             receiver.mender.finished(header.timestamp);
@@ -311,6 +345,53 @@ fn fifty_receivers_cost_a_few_packets_a_frame() {
     // 2.8 when everybody asks at once and the most is sent; without repair by number it would be 24.
     assert!(outcome.parity < 4.5, "{outcome:?}");
     assert!(outcome.requests < 6.0, "few ask: {outcome:?}");
+}
+
+/// Reports come each second, and so do frames, thirty times.
+const FRAMES_PER_REPORT: u64 = 30;
+
+/// Of each second: parity ahead of need a frame, requests a frame, share of frames that were not whole. `lossy` receivers
+/// of `receivers` lose 3 % in the seconds given, and nobody anything else.
+fn with_reports(receivers: usize, lossy: usize, during: std::ops::Range<u64>, seconds: u64) -> Vec<(f64, f64, f64)> {
+    let mut net = Net::new(13, receivers, Loss::Random(0.0), Patience::WIRED);
+    let (mut reports, mut told) = (Reports::default(), Vec::new());
+    for second in 0..seconds {
+        let loss = if during.contains(&second) { 0.03 } else { 0.0 };
+        net.receivers[..lossy].iter_mut().for_each(|receiver| receiver.line.loss = Loss::Random(loss));
+        let before = (net.ahead, net.requests, net.receivers.iter().map(|r| r.whole).sum::<u64>());
+        for n in second * FRAMES_PER_REPORT..(second + 1) * FRAMES_PER_REPORT {
+            net.send_frame(n * FRAME_NS);
+            net.run_until((n + 1) * FRAME_NS);
+        }
+        net.report((second + 1) * FRAMES_PER_REPORT * FRAME_NS, &mut reports);
+        let frames = FRAMES_PER_REPORT as f64;
+        let whole = net.receivers.iter().map(|r| r.whole).sum::<u64>() - before.2;
+        let failed = 1.0 - whole as f64 / (frames * receivers as f64);
+        told.push(((net.ahead - before.0) as f64 / frames, (net.requests - before.1) as f64 / frames, failed));
+    }
+    println!("{lossy} of {receivers} lose 3 % in {during:?}: ahead, requests, failed {told:.3?}");
+    told
+}
+
+#[test]
+fn parity_goes_ahead_once_many_report_loss_and_ends_with_the_loss() {
+    let told = with_reports(12, 12, 5..20, 30);
+    let ahead: Vec<f64> = told.iter().map(|second| second.0).collect();
+    assert_eq!(ahead[..6], [0.0; 6], "nobody lost anything yet, or told of it");
+    // 60 packets x 3 % and three deviations: 6. It is loss before repair that is reported: repair does not end it.
+    assert!(ahead[10..20].iter().all(|&ahead| (5.0..=7.0).contains(&ahead)), "{ahead:?}");
+    assert!(ahead[25..].iter().all(|&ahead| ahead == 0.0), "it ends within five seconds: {ahead:?}");
+    let requests =
+        |seconds: std::ops::Range<usize>| told[seconds.clone()].iter().map(|s| s.1).sum::<f64>() / seconds.len() as f64;
+    assert!(requests(10..20) < requests(5..6) / 4.0, "most frames are whole before anybody asks");
+    assert!(told[10..20].iter().all(|second| second.2 < 0.01));
+}
+
+#[test]
+fn eight_who_lose_are_not_many() {
+    let told = with_reports(12, 8, 2..12, 14);
+    assert!(told.iter().all(|second| second.0 == 0.0));
+    assert!(told[3..12].iter().all(|second| second.1 > 0.5), "they ask");
 }
 
 #[test]

@@ -127,6 +127,21 @@ fn buttons_ask_for_what_they_say() {
 }
 
 #[test]
+fn an_open_conference_says_who_can_watch_in_windows_of_any_width() {
+    let mut user = User::new(view(3));
+    user.view.open = true;
+    for width in [400, 639, 640, 1280] {
+        user.app.resize((width, 500));
+        (0..2).for_each(|_| drop(user.does(vec![])));
+        let told = user.finds(Role::Label, "Open: anyone on this network can watch");
+        assert!(told.is_some_and(|at| at.y < 60.0 && at.x < width as f32), "{width} pixels");
+    }
+    user.view.open = false;
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    assert_eq!(user.finds(Role::Label, "Open: anyone on this network can watch"), None);
+}
+
+#[test]
 fn keys_ask_for_the_same() {
     let mut user = User::new(view(3));
     let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };

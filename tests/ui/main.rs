@@ -6,3 +6,4 @@ mod panels;
 mod rests;
 mod scene;
 mod screens;
+mod voices;

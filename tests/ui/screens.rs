@@ -7,7 +7,9 @@ use std::sync::Arc;
 use egui::{Event, Key, Modifiers, RawInput, pos2};
 use roundtable::conference::invite::Invite;
 use roundtable::conference::lobby::LobbyView;
-use roundtable::conference::view::{CameraView, DevicesView, Hearing, Knock, NoticeKind, Rank, View};
+use roundtable::conference::view::{
+    CameraView, DevicesView, Hearing, Knock, NoticeKind, Playing, Rank, Recording, View,
+};
 use roundtable::pipeline::slot::Waker;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, Options};
@@ -20,6 +22,7 @@ use roundtable::wire::message::ConferenceId;
 
 use crate::acts::User;
 use crate::scene::{conversation, found, notice, publish, view};
+use crate::voices::{spoken, voice};
 
 /// A channel may differ by so much (rounding differs between processors) ...
 const TOLERANCE: u8 = 16;
@@ -191,6 +194,18 @@ fn what_is_said_stands_beside_the_pictures() {
     check("chat-light", &after(&[Key::C], (1280, 720), 1.0, LIGHT, &owned()));
     check("chat-small", &after(&[Key::C], (800, 500), 1.0, DARK, &owned()));
     check("chat-2x", &after(&[Key::C], (1600, 1000), 2.0, LIGHT, &owned()));
+}
+
+#[test]
+fn voice_messages_stand_among_what_is_said() {
+    let mut heard = spoken();
+    let offer = Some(heard.files[0].offer.clone());
+    heard.voice.playing = Some(Playing { offer, ms: 2_100, length_ms: 5_000, paused: false });
+    heard.voice.draft = Some(voice(4_200));
+    check("voice", &after(&[Key::C], (1280, 720), 1.0, DARK, &heard));
+    heard.voice.draft = None;
+    heard.voice.recording = Some(Recording { ms: 3_400, ms_max: 300_000, level_dbfs: -18.0 });
+    check("voice-light", &after(&[Key::C], (800, 500), 1.0, LIGHT, &heard));
 }
 
 #[test]

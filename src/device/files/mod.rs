@@ -1,6 +1,7 @@
 //! Files that are sent and received: whole ones and folders to read from ([`Source`]), files in the making ([`Target`]).
 
 mod archive;
+mod new;
 mod source;
 mod target;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 
+pub use new::{copy_new, write_new};
 pub use source::Source;
 pub use target::{Part, Target};
 

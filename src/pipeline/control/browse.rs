@@ -92,7 +92,7 @@ pub fn browse_with(
     for socket in ears.iter().flat_map(Ears::sockets) {
         socket.register(poll.registry(), Token(0)).map_err(Error::Poll)?;
     }
-    let mut browser = Browser::new(clock.now(), random_seed()?);
+    let mut browser = Browser::new(clock.now(), *random_seed()?);
     let mut events = Events::with_capacity(16);
     let mut buffer = ReceiveBuffer::new();
     let began = clock.now();

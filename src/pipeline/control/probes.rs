@@ -20,7 +20,7 @@ pub(super) struct Probes {
 
 impl Probes {
     pub(super) fn new(conference: ConferenceId) -> Result<Self, Error> {
-        let instance = Random::new(random_seed()?).next_u64();
+        let instance = Random::new(*random_seed()?).next_u64();
         Ok(Self { responder: Responder::new(instance, Some(conference)), reply: Vec::new() })
     }
 

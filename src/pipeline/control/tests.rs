@@ -48,7 +48,7 @@ impl Conference {
             secret: Secret::open(&self.id),
             plan: self.plan,
             identity: Identity::from_seed(&identity::random_seed().unwrap()),
-            seed: identity::random_seed().unwrap(),
+            seed: *identity::random_seed().unwrap(),
             name: name.into(),
             role: Part::Participant,
             address: socket.local_addr(),

@@ -134,7 +134,7 @@ fn probe(
     facts: &mut Facts,
     progress: &mut impl FnMut(f64),
 ) -> Result<(), Error> {
-    let mut random = Random::new(random_seed()?);
+    let mut random = Random::new(*random_seed()?);
     let mut ears = Ears::open(interface, task, Responder::new(random.next_u64(), task.inside))?;
     facts.buffer = Some(ears.receive_buffer_bytes());
     let conference = match task.inside {
@@ -226,7 +226,7 @@ pub fn listen(
     mut told: impl FnMut(IpAddr),
 ) -> Result<u64, Error> {
     let interface = Interface::choose(task.interface.as_deref())?;
-    let mut random = Random::new(random_seed()?);
+    let mut random = Random::new(*random_seed()?);
     let mut ears = Ears::open(&interface, task, Responder::new(random.next_u64(), None))?;
     let mut prober = Prober::new(clock.now(), random.next_u64(), ears.instance(), None, &[]);
     let mut poll = Poll::new().map_err(control::Error::Poll)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! what a stream lacks > request > sealed > its repair port, for its sender and for all who receive it
+//! or, where no group is heard, the port for copies of its sender
 //! repair port > sealed? > so many a second > opened > own stream: answered   another's: the own request may be saved
 //! ```
 //! Requests are sealed with keys of their own ([`Class::Feedback`]), because this thread sends them by itself. What cannot
@@ -82,6 +83,21 @@ impl Feedback {
             }
         }
         refused
+    }
+
+    /// Answers the requests in a datagram that came to the port of copies, which are about any own stream; how many
+    /// datagrams were refused.
+    pub(super) fn answer_any<'a>(
+        &mut self,
+        now: Timestamp,
+        own: impl Iterator<Item = &'a Answering> + Clone,
+        datagram: &Datagram<'_>,
+    ) -> u64 {
+        let Some(requests) = self.open(now, datagram) else { return 1 };
+        for request in requests {
+            own.clone().filter(|own| own.repairs(request.ssrc)).for_each(|own| own.answer(now, request));
+        }
+        0
     }
 
     /// The requests in a datagram by others; `None` when it is refused.

@@ -5,7 +5,8 @@
 //! one poll ──┤  (address, SSRC)       └──> audio: AudioSink
 //!            ├ RTCP ─> SenderClock: RTP time -> sender's wall clock -> (participant's offset) -> own wall clock
 //!            ├ repair ports ──> parity: Reassembler; requests: own streams are repaired, others' requests save the own
-//!            ├ copies of any stream, to a port of its own, for whoever hears no group > by source and SSRC, as above
+//!            ├ copies of any stream and its parity, to a port of its own, for whoever hears no group > by source and SSRC,
+//!            │ as above; requests of those who get copies of the own streams
 //!            └ waker > commands: subscribe, unsubscribe, rejoin, renew, stop
 //! ```
 //! Sockets are read in batches; each readable socket gets one batch a round, so that a flood on one stream does not
@@ -114,6 +115,8 @@ pub struct RepairSource {
     pub opener: Option<Unprotector>,
     /// Random: spreads the requests of many receivers.
     pub seed: u64,
+    /// Where its sender hears requests of those who are sent copies; see [`Receiver::direct_port`].
+    pub direct: Option<SocketAddr>,
 }
 
 /// A stream to be received.
@@ -280,7 +283,8 @@ impl Receiver {
         self.lock_arrivals().iter().map(of).collect()
     }
 
-    /// The port that takes copies of streams, for whoever hears no group.
+    /// The port that takes copies of streams and of their repair, for whoever hears no group, and the requests of those
+    /// who get copies of the own streams.
     pub fn direct_port(&self) -> u16 {
         self.direct_port
     }
@@ -332,3 +336,6 @@ impl Drop for Receiver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

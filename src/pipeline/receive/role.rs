@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel as channel;
 use mio::{Events, Poll, Registry, Token};
 
-use super::feedback::{Feedback, OwnRepair};
+use super::feedback::{Feedback, OwnRepair, is_request};
 use super::stream::Stream;
 use super::{AudioSink, Command, DIRECT, WAKER};
 use crate::device::clock::Clock;
@@ -164,7 +164,7 @@ impl Role {
 
     /// Everything on the interface as it is now.
     fn renew(&mut self, interface: &Interface) {
-        for (index, stream) in self.streams.iter().enumerate().filter_map(|(n, s)| Some((n, s.as_ref()?))) {
+        for (index, stream) in self.streams.iter_mut().enumerate().filter_map(|(n, s)| Some((n, s.as_mut()?))) {
             stream.renew(interface);
             register(stream, self.poll.registry(), index);
         }
@@ -242,19 +242,22 @@ impl Role {
             return false;
         }
         let mut refused = 0;
+        let source = stream.source;
+        let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
         if token % PORTS == REPAIR {
-            refused += stream.parity(now, &self.buffer, &mut self.feedback, &mut *self.audio);
+            refused += stream.repairs(now, &self.buffer, &mut self.feedback, &mut *self.audio);
+            let parity = |d: &Datagram<'_>| own(d) && !is_request(d.bytes);
+            self.buffer.datagrams().filter(parity).for_each(|d| repeat(&self.direct, &self.relayed, &d));
         } else {
-            let source = stream.source;
-            let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
+            stream.copied &= !self.buffer.datagrams().any(|d| own(&d));
             stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
             for datagram in self.buffer.datagrams() {
                 refused += match token % PORTS {
                     RTP => stream.media(now, &datagram, &mut *self.audio),
                     _ => report(stream, &datagram),
                 };
-                if !self.relayed.is_empty() && own(&datagram) {
-                    self.relayed.iter().for_each(|&to| drop(self.direct.send(to, datagram.bytes, Dscp::Video)));
+                if own(&datagram) {
+                    repeat(&self.direct, &self.relayed, &datagram);
                 }
             }
         }
@@ -263,7 +266,8 @@ impl Role {
         true
     }
 
-    /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are.
+    /// Reads a batch of copies, which come to one port: their source and SSRC say of which stream they are. Requests of those
+    /// who get copies come there too.
     fn read_direct(&mut self) -> bool {
         if !self.direct.receive(&mut self.buffer).is_ok_and(|count| count > 0) {
             return false;
@@ -271,13 +275,18 @@ impl Role {
         let now = self.clock.now();
         let mut refused = 0;
         for datagram in self.buffer.datagrams() {
+            if is_request(datagram.bytes) {
+                refused += self.feedback.answer_any(now, self.own.iter().flatten().map(|own| &own.repair), &datagram);
+                continue;
+            }
             let Some((ssrc, is_report)) = ssrc_of(datagram.bytes) else {
                 refused += 1;
                 continue;
             };
             let relayed = self.relay == Some(datagram.source);
             let is_of = |s: &&mut Box<Stream>| {
-                s.ssrc == Some(ssrc) && (relayed || s.source.is_some_and(|own| own == datagram.source))
+                let of = s.ssrc == Some(ssrc) || s.is_repaired_by(ssrc);
+                of && (relayed || s.source.is_some_and(|own| own == datagram.source))
             };
             let Some(stream) = self.streams.iter_mut().flatten().find(is_of) else {
                 refused += 1;
@@ -286,7 +295,10 @@ impl Role {
             let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
             if is_report {
                 refused += report(stream, &datagram);
+            } else if stream.ssrc != Some(ssrc) {
+                refused += stream.parity(now, &datagram, &mut *self.audio);
             } else {
+                stream.copied = true;
                 refused += stream.media(now, &datagram, &mut *self.audio);
             }
         }
@@ -296,6 +308,11 @@ impl Role {
         self.refused.fetch_add(refused, Ordering::Relaxed);
         true
     }
+}
+
+/// Sends what came to others who do not hear it.
+fn repeat(socket: &UdpSocket, to: &[SocketAddr], datagram: &Datagram<'_>) {
+    to.iter().for_each(|&to| drop(socket.send(to, datagram.bytes, Dscp::Video)));
 }
 
 /// The source of an RTP or RTCP packet, and whether it is the latter, on a port of both (RFC 5761 section 4).

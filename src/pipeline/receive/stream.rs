@@ -54,6 +54,8 @@ pub(super) struct Stream {
     pub(super) opener: Opener,
     pub(super) kind: Kind,
     pub(super) repair: Option<RepairPort>,
+    /// The last packet was a copy: no group is heard.
+    pub(super) copied: bool,
     /// Datagrams of its source, of both kinds.
     pub(super) arrived: Arc<AtomicU64>,
     /// Packets the system had dropped for want of room when that was asked last.
@@ -66,6 +68,8 @@ pub(super) struct RepairPort {
     pub(super) socket: UdpSocket,
     pub(super) ssrc: Option<u32>,
     pub(super) opener: Opener,
+    /// Where the sender hears requests of those who hear no group.
+    pub(super) direct: Option<SocketAddr>,
 }
 
 /// Opens the packets of a protected stream; those of an open conference are taken as they are.
@@ -103,20 +107,22 @@ impl Stream {
     pub(super) fn open(subscription: Subscription, interface: &Interface) -> Result<Self, Error> {
         let Subscription { key, rtp, source, ssrc, offset, opener, repair, sink } = subscription;
         let seed = repair.as_ref().map(|repair| repair.seed);
+        let patience = Patience::on(interface.wireless);
         let (kind, rate) = match sink {
             Sink::Audio => {
-                let mender = VoiceMender::new(Patience::WIRED, seed.is_some(), seed.unwrap_or_default());
+                let mender = VoiceMender::new(patience, seed.is_some(), seed.unwrap_or_default());
                 (Kind::Audio(Box::new(mender)), AUDIO_CLOCK_HZ)
             }
             Sink::Video { slot, stats, true_size } => {
                 let stream = Arc::new(VideoStream::new(slot, stats, true_size)?);
-                (Kind::Video(Box::new(VideoPath::new(stream, seed))), VIDEO_CLOCK_HZ)
+                (Kind::Video(Box::new(VideoPath::new(stream, patience, seed))), VIDEO_CLOCK_HZ)
             }
         };
         let repair = match repair {
             None => None,
-            Some(RepairSource { address, ssrc, opener, .. }) => Some(RepairPort {
+            Some(RepairSource { address, ssrc, opener, direct, .. }) => Some(RepairPort {
                 address,
+                direct,
                 socket: UdpSocket::multicast(address, interface)?,
                 ssrc: Some(ssrc),
                 opener: Opener::new(opener),
@@ -133,6 +139,7 @@ impl Stream {
             opener: Opener::new(opener),
             kind,
             repair,
+            copied: false,
             arrived: Arc::default(),
             dropped: 0,
         })
@@ -167,14 +174,13 @@ impl Stream {
     }
 
     /// Takes a batch of the stream's repair port: parity or repeats, and requests of others; how many datagrams were refused.
-    pub(super) fn parity(
+    pub(super) fn repairs(
         &mut self,
         now: Timestamp,
         buffer: &ReceiveBuffer,
         feedback: &mut Feedback,
         audio: &mut dyn AudioSink,
     ) -> u64 {
-        let Some(repair) = &mut self.repair else { return 0 };
         let mut refused = 0;
         for datagram in buffer.datagrams() {
             if is_request(datagram.bytes) {
@@ -187,20 +193,32 @@ impl Stream {
                 }
                 continue;
             }
-            let plain = match pinned(&datagram, self.source, &mut repair.ssrc) {
-                Source::Own => repair.opener.plain(datagram.bytes, Unprotector::open),
-                Source::Foreign | Source::Malformed => None,
-            };
-            match (&mut self.kind, plain) {
-                (Kind::Video(video), Some(bytes)) => video.parity(now, bytes, &self.clock, &self.offset),
-                (Kind::Audio(mender), Some(bytes)) => match rtp::Packet::parse(bytes) {
-                    Ok(packet) => mender.repeats(&packet, &mut |again| audio.packet(self.key, now, again)),
-                    Err(_) => refused += 1,
-                },
-                (_, None) => refused += 1,
-            }
+            refused += self.parity(now, &datagram, audio);
         }
         refused
+    }
+
+    /// Takes parity or repeats; how many datagrams were refused.
+    pub(super) fn parity(&mut self, now: Timestamp, datagram: &Datagram<'_>, audio: &mut dyn AudioSink) -> u64 {
+        let Some(repair) = &mut self.repair else { return 1 };
+        let plain = match pinned(datagram, self.source, &mut repair.ssrc) {
+            Source::Own => repair.opener.plain(datagram.bytes, Unprotector::open),
+            Source::Foreign | Source::Malformed => None,
+        };
+        match (&mut self.kind, plain) {
+            (Kind::Video(video), Some(bytes)) => video.parity(now, bytes, &self.clock, &self.offset),
+            (Kind::Audio(mender), Some(bytes)) => match rtp::Packet::parse(bytes) {
+                Ok(packet) => mender.repeats(&packet, &mut |again| audio.packet(self.key, now, again)),
+                Err(_) => return 1,
+            },
+            (_, None) => return 1,
+        }
+        0
+    }
+
+    /// Whether `ssrc` is the source of its parity or repeats.
+    pub(super) fn is_repaired_by(&self, ssrc: u32) -> bool {
+        self.repair.as_ref().is_some_and(|repair| repair.ssrc == Some(ssrc))
     }
 
     /// When [`settle`](Self::settle) has something to do of itself.
@@ -213,9 +231,11 @@ impl Stream {
 
     /// A batch was taken, or time has passed: asks for what is missing, and wakes the decoder.
     pub(super) fn settle(&mut self, now: Timestamp, feedback: &mut Feedback, decoders: &Decoders) {
+        let copied = self.copied;
         let ask = |request| {
             if let Some(repair) = &self.repair {
-                feedback.ask(repair.address, request);
+                // Whoever hears no group may not be heard in one either.
+                feedback.ask(repair.direct.filter(|_| copied).unwrap_or(repair.address), request);
             }
         };
         let video = match &mut self.kind {
@@ -244,7 +264,12 @@ impl Stream {
         }
     }
 
-    pub(super) fn renew(&self, interface: &Interface) {
+    pub(super) fn renew(&mut self, interface: &Interface) {
+        let patience = Patience::on(interface.wireless);
+        match &mut self.kind {
+            Kind::Audio(mender) => mender.set_patience(patience),
+            Kind::Video(video) => video.set_patience(patience),
+        }
         for (_, socket) in self.sockets() {
             if let Err(error) = socket.renew(interface) {
                 tracing::warn!(%error, "cannot receive a stream on the changed network");

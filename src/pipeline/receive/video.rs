@@ -44,10 +44,10 @@ pub(super) struct VideoPath {
 
 impl VideoPath {
     /// `seed` is random when the stream's sender repairs it.
-    pub(super) fn new(stream: Arc<VideoStream>, seed: Option<u64>) -> Self {
+    pub(super) fn new(stream: Arc<VideoStream>, patience: Patience, seed: Option<u64>) -> Self {
         Self {
             reassembler: Reassembler::new(),
-            mender: Mender::new(Patience::WIRED, seed.is_some(), seed.unwrap_or_default()),
+            mender: Mender::new(patience, seed.is_some(), seed.unwrap_or_default()),
             mended: Vec::new(),
             rebuilt: Rebuilt::default(),
             stream,
@@ -87,6 +87,11 @@ impl VideoPath {
     /// Others ask for repair of the stream.
     pub(super) fn heard(&mut self, now: Timestamp, request: &RepairRequest) {
         self.mender.heard(now, request);
+    }
+
+    /// The network is another one.
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.mender.set_patience(patience);
     }
 
     /// How many receive the stream.

@@ -112,6 +112,7 @@ impl Giving {
     pub fn renew(&mut self, keys: &EpochKeys, random: &mut Random) {
         self.data = Sealer::object(keys, random.next_u64(), Class::Object, &self.key);
         self.feedback = Sealer::object(keys, random.next_u64(), Class::Feedback, &self.key);
+        self.out.renumbered();
     }
 
     /// Sessions its datagrams are sealed in.

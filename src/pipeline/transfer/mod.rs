@@ -176,6 +176,16 @@ pub enum Event {
     },
     /// How it goes.
     Progress(Progress),
+    /// More of a voice message from its beginning, in order, to be heard while the rest comes. Nobody but a member sent it; that
+    /// it is what was offered is known once it is [`Received`](Self::Received).
+    Arrived {
+        /// Which.
+        object: ObjectId,
+        /// Where in it.
+        at: u64,
+        /// What is there.
+        bytes: Vec<u8>,
+    },
     /// A file is here, whole and verified.
     Received {
         /// Which.

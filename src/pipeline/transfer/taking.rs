@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 
 use crate::device::files::{Error, Part, Target};
+use crate::limits::{OBJECT_SYMBOL_BYTES, VOICE_BYTES_MAX};
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::seal::Sealer;
 use crate::protocol::transfer::manifest::{BLOCK_BYTES, Hasher, Layout, Manifest, hash};
@@ -18,6 +19,9 @@ use crate::wire::sealed::Class;
 /// Blocks read back from disk in one step, so that nothing else waits for long.
 const READ_BACK: usize = 4;
 
+/// Bytes of a voice message that are worth handing on: a second or two.
+const TOLD_AT_ONCE: usize = 4 * OBJECT_SYMBOL_BYTES;
+
 /// What a step came to.
 pub enum Step {
     /// To be said to all who have to do with it.
@@ -28,6 +32,8 @@ pub enum Step {
     Broken(&'static str),
     /// It cannot be written.
     Unwritable(Error),
+    /// More of the beginning of a voice message.
+    Arrived(u64, Vec<u8>),
 }
 
 /// See the module.
@@ -49,6 +55,8 @@ pub struct Taking {
     root: Hasher,
     rooted: u32,
     outputs: Vec<Output>,
+    /// Of a voice message: so many bytes of its beginning were handed on.
+    told: Option<u64>,
 }
 
 /// What somebody makes of an offer.
@@ -86,7 +94,21 @@ impl Taking {
         let feedback = Sealer::object(keys, sid, Class::Feedback, &offer.key);
         let (manifest, root, rooted) = (None, Hasher::default(), 0);
         let outputs = Vec::new();
-        Ok(Self { object, from, offer, incoming, fetching: false, target, feedback, manifest, root, rooted, outputs })
+        let told = (offer.voice.is_some() && offer.size <= VOICE_BYTES_MAX).then_some(0);
+        Ok(Self {
+            told,
+            object,
+            from,
+            offer,
+            incoming,
+            fetching: false,
+            target,
+            feedback,
+            manifest,
+            root,
+            rooted,
+            outputs,
+        })
     }
 
     /// Another epoch.
@@ -108,6 +130,21 @@ impl Taking {
     pub fn symbol(&mut self, now: Timestamp, from: Source, symbol: &Symbol<'_>, steps: &mut Vec<Step>) {
         self.incoming.symbol(now, from, symbol, &mut self.outputs);
         self.work_off(steps);
+        self.tell_beginning(steps);
+    }
+
+    /// Hands on what came of a voice message, a second of it at a time.
+    fn tell_beginning(&mut self, steps: &mut Vec<Step>) {
+        let Some(told) = self.told.as_mut().filter(|_| self.manifest.is_some()) else {
+            return;
+        };
+        let block = (*told / BLOCK_BYTES as u64) as u32;
+        let within = (*told % BLOCK_BYTES as u64) as usize;
+        let there = self.incoming.beginning(block);
+        if there.len() >= within + TOLD_AT_ONCE {
+            steps.push(Step::Arrived(*told, there[within..].to_vec()));
+            *told = u64::from(block) * BLOCK_BYTES as u64 + there.len() as u64;
+        }
     }
 
     /// Does what is due.
@@ -124,6 +161,12 @@ impl Taking {
             match output {
                 Output::Manifest(manifest) => self.manifest = Some(manifest),
                 Output::Block(block, bytes) => {
+                    let start = u64::from(block) * BLOCK_BYTES as u64;
+                    let end = start + bytes.len() as u64;
+                    if let Some(told) = self.told.as_mut().filter(|told| (start..end).contains(*told)) {
+                        steps.push(Step::Arrived(*told, bytes[(*told - start) as usize..].to_vec()));
+                        *told = end;
+                    }
                     if let Err(error) = self.target.write(block, &bytes) {
                         steps.push(Step::Unwritable(error));
                         continue;
@@ -200,5 +243,79 @@ impl Taking {
     /// Gives it up: nothing of it stays.
     pub fn remove(self) {
         self.target.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::transfer::prepare::prepare;
+    use crate::protocol::keys::Secret;
+    use crate::protocol::transfer::code::whole;
+    use crate::protocol::transfer::manifest::object_id;
+    use crate::wire::message::ConferenceId;
+    use crate::wire::object::{MANIFEST, Voice};
+
+    /// All that is handed on of a file of `size` bytes, of which one symbol comes last; and how much of it before that one.
+    fn handed_on(size: usize, voice: bool) -> (Vec<u8>, usize, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let content: Vec<u8> = (0..size).map(|n| (n * n / 11 + n) as u8).collect();
+        let path = folder.path().join("voice.ogg");
+        std::fs::write(&path, &content).unwrap();
+        let manifest = prepare(&path).unwrap().manifest.to_bytes();
+        let root = hash(&manifest);
+        let object = object_id(&root);
+        let id = ConferenceId([9; 16]);
+        let offer = Offer {
+            object: object.0.to_vec(),
+            name: "voice.ogg".into(),
+            size: size as u64,
+            manifest: root.to_vec(),
+            manifest_bytes: manifest.len() as u32,
+            voice: voice.then(Voice::default),
+            ..Offer::default()
+        };
+        let (me, from) = (ParticipantId([1; 16]), ParticipantId([2; 16]));
+        let setup = Setup { me, from, offer, folder: folder.path(), seed: [3; 32], sid: 4 };
+        let keys = EpochKeys::first(id, &Secret::open(&id));
+        let mut taking = Taking::begin(Timestamp(0), object, setup, &keys).unwrap();
+        let blocks = content.chunks(BLOCK_BYTES).enumerate().map(|(n, bytes)| (n as u32, bytes));
+        let all = std::iter::once((MANIFEST, manifest.as_slice())).chain(blocks);
+        let mut symbols: Vec<(u32, u16, Vec<u8>)> = all
+            .flat_map(|(block, bytes)| {
+                let parts = bytes.chunks(OBJECT_SYMBOL_BYTES).enumerate();
+                parts.map(move |(n, part)| (block, n as u16, whole(part).into_owned()))
+            })
+            .collect();
+        let late = symbols.remove(8);
+        symbols.push(late);
+        let (mut told, mut before) = (Vec::new(), 0);
+        for (n, (block, index, bytes)) in symbols.iter().enumerate() {
+            let mut steps = Vec::new();
+            before = if n + 1 == symbols.len() { told.len() } else { before };
+            let symbol = Symbol { tag: object.tag(), block: *block, index: *index, bytes };
+            taking.symbol(Timestamp(1), Source::Group, &symbol, &mut steps);
+            for step in steps {
+                if let Step::Arrived(at, bytes) = step {
+                    assert_eq!(at, told.len() as u64, "in order, and nothing twice");
+                    told.extend(bytes);
+                }
+            }
+        }
+        assert!(taking.incoming.is_complete());
+        (told, before, content)
+    }
+
+    #[test]
+    fn the_beginning_of_a_voice_message_is_handed_on_before_its_end_is_there() {
+        for size in [30_000, BLOCK_BYTES + 30_000] {
+            let (told, before, content) = handed_on(size, true);
+            // Seven symbols of data came before the one that did not.
+            assert!((TOLD_AT_ONCE..=7 * OBJECT_SYMBOL_BYTES).contains(&before), "{before} of {size}");
+            assert_eq!(told.len(), if size < BLOCK_BYTES { size } else { BLOCK_BYTES });
+            assert!(content.starts_with(&told));
+        }
+        assert!(handed_on(30_000, false).0.is_empty(), "of other files nothing");
+        assert!(handed_on(VOICE_BYTES_MAX as usize + 1, true).0.is_empty(), "nor of longer ones");
     }
 }

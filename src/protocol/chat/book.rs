@@ -7,10 +7,13 @@ use crate::limits::{
     CHAT_SEQUENCES_PER_MEMBER_MAX, CHAT_WINDOW,
 };
 use crate::protocol::chat::pace::Bucket;
-use crate::protocol::chat::sequence::{Hole, Piece, Sequence};
+use crate::protocol::chat::sequence::{Piece, Sequence};
 use crate::time::Timestamp;
 use crate::wire::chat::tag;
 use crate::wire::message::ParticipantId;
+
+/// Holes that one sequence leaves to another at a time.
+const HOLES_MOVED: usize = 16;
 
 /// Names a sequence within this process, from 1; never used twice.
 pub(super) type SequenceId = u32;
@@ -143,24 +146,31 @@ impl Book {
         }
     }
 
-    /// Makes holes of what is missing up to `upto`, to be asked for at `due`. Whether there are new ones.
+    /// Makes holes of what is missing up to `upto`, to be asked for at `due`; while there are too many, whoever lacks most
+    /// waits. Whether there are new ones.
     pub fn want(&mut self, id: SequenceId, upto: u32, due: Timestamp) -> bool {
-        let Some(sequence) = self.sequences.get_mut(&id) else {
-            return false;
-        };
-        let missing = sequence.find_holes(upto);
-        if missing.is_empty() {
-            return false;
-        }
         let asked: usize = self.sequences.values().map(|sequence| sequence.holes.len()).sum();
         let room = CHAT_HOLES_MAX.saturating_sub(asked);
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return false;
         };
-        for &number in missing.iter().take(room) {
-            sequence.holes.insert(number, Hole { due, tries: 0 });
+        let (mut new, mut left) = sequence.find_holes(upto, due, room);
+        while left > 0 {
+            let mine = self.sequences.get(&id).map_or(0, |sequence| sequence.holes.len());
+            let most = self.sequences.values_mut().max_by_key(|sequence| sequence.holes.len());
+            let Some((other, share)) = most.and_then(|other| {
+                let more = other.holes.len().saturating_sub(mine) / 2;
+                (more > 0).then_some((other, more.min(left).min(HOLES_MOVED)))
+            }) else {
+                break;
+            };
+            other.drop_holes(share);
+            let Some(sequence) = self.sequences.get_mut(&id) else { break };
+            let (found, rest) = sequence.find_holes(upto, due, share);
+            new += found;
+            left = rest;
         }
-        room > 0
+        new > 0
     }
 
     /// Pieces in memory, and their bytes.
@@ -275,16 +285,19 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_bounded_in_all() {
+    fn holes_are_bounded_in_all_and_whoever_lacks_most_waits() {
         let mut book = Book::default();
-        for n in 0..CHAT_HOLES_MAX / CHAT_WINDOW as usize {
-            let id = book.open(NOW, member(n), 1, |_| true).unwrap();
-            assert!(book.want(id, u32::MAX, NOW));
-            assert!(!book.want(id, u32::MAX, NOW), "asked for already");
+        let holes = |book: &Book| book.iter().map(|(_, s)| s.holes.len()).sum::<usize>();
+        let ids: Vec<_> = (0..9).map(|n| book.open(NOW, member(n), 1, |_| true).unwrap()).collect();
+        for &id in &ids {
+            fill(&mut book, id, CHAT_WINDOW..=CHAT_WINDOW, 1);
+            assert!(book.want(id, CHAT_WINDOW, NOW));
         }
+        assert_eq!(holes(&book), CHAT_HOLES_MAX);
+        assert!(book.iter().all(|(_, s)| s.holes.len() >= CHAT_HOLES_MAX / 12), "nobody takes the share of others");
         let id = book.open(NOW, member(1_000), 1, |_| true).unwrap();
-        assert!(!book.want(id, 1, NOW));
-        assert_eq!(book.iter().map(|(_, s)| s.holes.len()).sum::<usize>(), CHAT_HOLES_MAX);
+        assert!(book.want(id, 3, NOW));
+        assert_eq!((book.get(id).unwrap().holes.len(), holes(&book)), (3, CHAT_HOLES_MAX));
     }
 
     #[test]

@@ -42,7 +42,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::limits::{
-    CHAT_CHECKS_PER_S_MAX, CHAT_NACKS_PER_S_MAX, CHAT_REPAIRS_PER_S_MAX, CHAT_WINDOW, PARTICIPANTS_MAX,
+    CHAT_CHECKS_PER_S_MAX, CHAT_NACKS_PER_S_MAX, CHAT_REPAIRS_PER_S_MAX, CHAT_REPORTS_PER_S_MAX, CHAT_WINDOW,
+    PARTICIPANTS_MAX,
 };
 use crate::protocol::chat::book::{Book, SequenceId};
 use crate::protocol::chat::history::History;
@@ -105,6 +106,8 @@ struct Member {
     nacks: Bucket,
     /// Signatures that are checked for it.
     checks: Bucket,
+    /// Reports taken of it.
+    reports: Bucket,
 }
 
 impl Member {
@@ -113,6 +116,7 @@ impl Member {
             has: 0,
             nacks: Bucket::new(2 * CHAT_NACKS_PER_S_MAX, 4 * CHAT_NACKS_PER_S_MAX),
             checks: Bucket::new(CHAT_CHECKS_PER_S_MAX, 2 * CHAT_WINDOW),
+            reports: Bucket::new(CHAT_REPORTS_PER_S_MAX, CHAT_REPORTS_PER_S_MAX),
         }
     }
 }

@@ -135,8 +135,7 @@ impl Chat {
     /// Asks for what is missing up to `upto`, after a back-off and `grace`.
     pub(super) fn want(&mut self, now: Timestamp, id: SequenceId, upto: u32, grace: Duration) {
         let group = self.group();
-        let wanting = |chat: &Self| chat.book.get(id).is_some_and(|s| upto > s.contiguous());
-        if !wanting(self) {
+        if !self.book.get(id).is_some_and(|sequence| sequence.may_lack(upto)) {
             return;
         }
         let due = now + grace + pace::backoff(&mut self.random, NACK_BACKOFF, group);

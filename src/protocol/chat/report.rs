@@ -129,6 +129,10 @@ impl Chat {
 
     /// Somebody tells, in a beacon or by itself, how far it has spoken and heard.
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, from: ParticipantId, heartbeat: &Heartbeat) {
+        if !self.member(from).reports.take(now) {
+            self.counters.too_fast += 1;
+            return;
+        }
         if heartbeat.highest > 0 {
             self.claim(now, from, heartbeat.run, heartbeat.highest);
         }

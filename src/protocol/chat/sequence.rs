@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::limits::CHAT_WINDOW;
+use crate::limits::{CHAT_CLAIMED_MAX, CHAT_WINDOW};
 use crate::protocol::chat::line::{self, Content};
 use crate::protocol::chat::order::{LineId, OrderKey};
 use crate::protocol::chat::ranges::Ranges;
@@ -85,6 +85,8 @@ pub(super) struct Sequence {
     given_up: BTreeSet<u32>,
     /// The highest number anybody speaks of, within the window.
     pub top: u32,
+    /// Up to here every piece is had, settled or a hole.
+    looked: u32,
     pub floor: Floor,
     /// When something of it was last new.
     pub changed: Timestamp,
@@ -104,6 +106,7 @@ impl Sequence {
             settled: Ranges::default(),
             given_up: BTreeSet::new(),
             top: 0,
+            looked: 0,
             floor: Floor::Firm,
             changed: now,
             reports_due: 0,
@@ -135,6 +138,7 @@ impl Sequence {
         self.given_up.clear();
         self.settled = self.have.clone();
         self.settled.insert_range(1, floor);
+        self.looked = 0;
         self.floor = Floor::Firm;
     }
 
@@ -174,6 +178,7 @@ impl Sequence {
         self.holes.remove(&number);
         if number > self.have.highest() {
             self.top = self.top.min(number - 1);
+            self.looked = self.looked.min(number - 1);
             return false;
         }
         let new = self.settled.insert_new(number);
@@ -190,13 +195,50 @@ impl Sequence {
         self.given_up.iter().copied()
     }
 
-    /// Pieces after the contiguous ones and up to `upto`, within the window, that are neither had nor asked for yet.
-    /// Afterwards `top` is `upto`.
-    pub fn find_holes(&mut self, upto: u32) -> Vec<u32> {
-        let first = self.contiguous().saturating_add(1);
-        self.top = self.top.max(upto.min(first.saturating_add(CHAT_WINDOW - 1)));
-        let missing = self.settled.missing(first, self.top);
-        missing.filter(|number| !self.holes.contains_key(number)).collect()
+    /// The highest number spoken of if somebody speaks of `upto`, and how far pieces are asked for then.
+    fn reach(&self, upto: u32) -> (u32, u32) {
+        let contiguous = self.contiguous();
+        let top = self.top.max(upto.min(contiguous.saturating_add(CHAT_WINDOW)));
+        (top, top.min(self.have.highest().max(contiguous).saturating_add(CHAT_CLAIMED_MAX)))
+    }
+
+    /// Whether there may be something to find when somebody speaks of `upto`.
+    pub fn may_lack(&self, upto: u32) -> bool {
+        let (top, reach) = self.reach(upto);
+        top > self.top || reach > self.contiguous().max(self.looked)
+    }
+
+    /// Makes holes, due at `due`, of pieces after the contiguous ones and up to `upto` that are neither had nor asked for
+    /// yet: within the window, no further beyond what is had than claims reach, and at most `room`. How many are new, and how
+    /// many there was no room for. What is beyond is looked for as pieces come.
+    pub fn find_holes(&mut self, upto: u32, due: Timestamp, room: usize) -> (usize, usize) {
+        let reach;
+        (self.top, reach) = self.reach(upto);
+        let first = self.contiguous().max(self.looked).saturating_add(1);
+        let mut new = 0;
+        let mut left = 0;
+        for number in self.settled.missing(first, reach) {
+            if self.holes.contains_key(&number) {
+                continue;
+            }
+            if new == room {
+                left += 1;
+                continue;
+            }
+            self.holes.insert(number, Hole { due, tries: 0 });
+            self.looked = number;
+            new += 1;
+        }
+        self.looked = if left == 0 { self.looked.max(reach) } else { self.looked };
+        (new, left)
+    }
+
+    /// Others want as much: the last `count` holes are to be found again later.
+    pub fn drop_holes(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some((number, _)) = self.holes.pop_last() else { break };
+            self.looked = self.looked.min(number - 1);
+        }
     }
 
     /// Takes a piece out of memory. Its bytes.
@@ -270,6 +312,12 @@ mod tests {
         sequence
     }
 
+    fn find(sequence: &mut Sequence, upto: u32) -> Vec<u32> {
+        let before: Vec<u32> = sequence.holes.keys().copied().collect();
+        sequence.find_holes(upto, now(0), usize::MAX);
+        sequence.holes.keys().copied().filter(|number| !before.contains(number)).collect()
+    }
+
     fn ready(sequence: &mut Sequence, at: Timestamp) -> Vec<u32> {
         std::iter::from_fn(|| sequence.pop_ready(at)).collect()
     }
@@ -331,12 +379,12 @@ mod tests {
     #[test]
     fn the_window_moves_with_signed_pieces_only() {
         let mut sequence = sequence(&[1]);
-        assert_eq!(sequence.find_holes(u32::MAX).len(), CHAT_WINDOW as usize, "claims make holes within the window");
+        assert_eq!(find(&mut sequence, u32::MAX).len(), CHAT_CLAIMED_MAX as usize, "claims make few holes");
         assert_eq!((sequence.top, sequence.contiguous()), (CHAT_WINDOW + 1, 1));
+        sequence.take(now(0), piece(3, 0, 1));
+        assert_eq!(find(&mut sequence, 0), [CHAT_CLAIMED_MAX + 2, CHAT_CLAIMED_MAX + 3], "and more as pieces come");
         let mut sequence = Sequence::new(ParticipantId([1; 16]), 1, now(0));
-        for number in sequence.find_holes(3) {
-            sequence.holes.insert(number, Hole { due: now(0), tries: 0 });
-        }
+        assert_eq!(find(&mut sequence, 3), [1, 2, 3]);
         assert_eq!(sequence.take(now(0), piece(CHAT_WINDOW, 0, 1)), 0);
         assert_eq!(sequence.contiguous(), 0);
         assert_eq!(sequence.take(now(0), piece(CHAT_WINDOW + 2, 0, 1)), 2, "1 and 2 are given up");
@@ -352,28 +400,31 @@ mod tests {
         sequence.floor = Floor::Claimed;
         sequence.take(now(0), piece(700, 0, 1));
         assert_eq!(sequence.contiguous(), 700);
-        assert_eq!(sequence.find_holes(900).len(), 200);
+        sequence.take(now(0), piece(890, 0, 1));
+        assert_eq!(find(&mut sequence, 900).len(), 199);
     }
 
     #[test]
     fn holes_are_what_lies_between_and_each_is_found_once() {
         let mut sequence = sequence(&[1, 4]);
-        assert_eq!(sequence.find_holes(6), [2, 3, 5, 6]);
-        sequence.holes.insert(2, Hole { due: now(0), tries: 0 });
-        assert_eq!(sequence.find_holes(0), [3, 5, 6]);
+        assert_eq!(sequence.find_holes(6, now(0), 1), (1, 3), "no room for more");
+        assert_eq!(find(&mut sequence, 6), [3, 5, 6]);
+        assert_eq!(find(&mut sequence, 6), [0u32; 0]);
+        sequence.drop_holes(2);
+        assert_eq!(find(&mut sequence, 0), [5, 6]);
         assert!(sequence.give_up(2));
-        assert_eq!(sequence.find_holes(0), [3, 5, 6]);
+        assert_eq!(find(&mut sequence, 0), [0u32; 0]);
         assert_eq!((sequence.contiguous(), sequence.given_up().collect::<Vec<_>>()), (2, vec![2]));
         sequence.lower_floor(1);
-        assert_eq!(sequence.find_holes(0), [2, 3, 5, 6], "wanted again");
+        assert_eq!(find(&mut sequence, 0), [2], "wanted again");
     }
 
     #[test]
     fn a_piece_that_was_only_claimed_is_given_up_without_a_trace() {
         let mut sequence = sequence(&[1]);
-        assert_eq!(sequence.find_holes(3), [2, 3]);
+        assert_eq!(find(&mut sequence, 3), [2, 3]);
         assert!(!sequence.give_up(2));
         assert_eq!((sequence.top, sequence.contiguous()), (1, 1));
-        assert_eq!(sequence.find_holes(3), [2, 3], "claimed again");
+        assert_eq!(find(&mut sequence, 3), [2], "claimed again");
     }
 }

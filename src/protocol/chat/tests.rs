@@ -1,5 +1,6 @@
 //! The rules of the whole, one chat at a time, at their exact edges.
 
+mod attacks;
 mod exchange;
 mod hostile;
 

@@ -82,11 +82,7 @@ fn before(a: u32, b: u32) -> bool {
 impl Mender {
     /// A stream of which nothing came yet; `asks` says whether its sender repairs. `seed` spreads the back-offs.
     pub fn new(patience: Patience, asks: bool, seed: u64) -> Self {
-        let mut patience = patience;
-        if !asks {
-            patience.hold = LATE;
-        }
-        Self {
+        let mut mender = Self {
             patience,
             asks,
             group: 1,
@@ -98,6 +94,16 @@ impl Mender {
             pause: Duration::ZERO,
             decoder: Decoder::default(),
             counters: MenderCounters::default(),
+        };
+        mender.set_patience(patience);
+        mender
+    }
+
+    /// The network is another one.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+        if !self.asks {
+            self.patience.hold = LATE;
         }
     }
 

@@ -18,6 +18,7 @@
 mod gathering;
 mod keeper;
 mod mender;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod voice;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use keeper::{Keeper, KeeperCounters, Refusal};
 pub use mender::{Mended, Mender, MenderCounters};
+pub use reports::Reports;
 pub use voice::{VoiceKeeper, VoiceMender};
 
 use crate::limits::REPAIR_UNSPACED_MAX;
@@ -49,6 +51,11 @@ impl Patience {
     /// On Wi-Fi, where a round takes longer.
     pub const WIRELESS: Self =
         Self { hold: Duration::from_millis(40), round: Duration::from_millis(12), spread: Duration::from_millis(8) };
+
+    /// That of a receiver on such a network.
+    pub fn on(wireless: bool) -> Self {
+        if wireless { Self::WIRELESS } else { Self::WIRED }
+    }
 }
 
 /// How old a frame may be for its sender to repair it: the longest hold and 10 ms for the way.

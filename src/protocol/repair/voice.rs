@@ -91,6 +91,11 @@ impl VoiceKeeper {
         }
     }
 
+    /// The stream.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
     /// Requests refused.
     pub fn refused(&self) -> u64 {
         self.refused
@@ -194,6 +199,11 @@ impl VoiceMender {
             repaired: 0,
             rejected: 0,
         }
+    }
+
+    /// The network is another one.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
     }
 
     /// How many receive the stream, oneself included.

@@ -36,8 +36,10 @@ pub use person::{Attention, BadBeacon, Camera, Microphone, Person, RepairInfo, R
 
 /// Time between two beacons of a publisher, and of viewers while there are few.
 pub const PERIOD: Duration = Duration::from_secs(2);
-/// What one more viewer adds: 220 bytes at 160 kb/s for all of them together.
-const PERIOD_PER_VIEWER: Duration = Duration::from_millis(11);
+/// What one more viewer adds: 220 bytes at 147 kb/s for all of them together, so that what they say and repeat in the chat
+/// stays below 160 kb/s with it.
+const PERIOD_PER_VIEWER: Duration = Duration::from_millis(12);
+
 /// Time between two beacons of somebody in a conference of `members`.
 pub fn period(publishes: bool, members: usize) -> Duration {
     if publishes {

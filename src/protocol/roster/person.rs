@@ -160,8 +160,12 @@ impl Person {
 
     /// Where copies of streams reach them, when they hear no group.
     pub fn direct(&self) -> Option<SocketAddr> {
-        let takes = self.reach == Reach::Unicast && self.direct != 0;
-        takes.then(|| SocketAddr::new(self.address.ip(), self.direct))
+        self.direct_address().filter(|_| self.reach == Reach::Unicast)
+    }
+
+    /// Where they take copies, and requests for repair from those to whom they send some.
+    pub fn direct_address(&self) -> Option<SocketAddr> {
+        (self.direct != 0).then(|| SocketAddr::new(self.address.ip(), self.direct))
     }
 
     /// Group and port of one of their streams, while they have a slot.

@@ -137,18 +137,18 @@ mod tests {
             Some(_) => beacons.told_briefly(),
             None => beacons.told(at, whole.clone()),
         }
-        beacons.sent_to_all(ms(at), ms(at + 11_000));
+        beacons.sent_to_all(ms(at), ms(at + 12_000));
         since.is_none()
     }
 
     #[test]
     fn a_viewer_in_a_crowd_says_all_three_times_and_then_every_fourth_time() {
         let mut beacons = Beacons::default();
-        let said: Vec<bool> = (1..=12).map(|n| regular(&mut beacons, n * 11_000, &viewer("Ada"), CROWD)).collect();
+        let said: Vec<bool> = (1..=12).map(|n| regular(&mut beacons, n * 12_000, &viewer("Ada"), CROWD)).collect();
         let (t, f) = (true, false);
         assert_eq!(said, [t, t, f, f, f, t, f, f, f, t, f, f]);
-        assert_eq!(beacons.since(ms(200_000), &viewer("Ada"), CROWD), Some(11_000), "since it was said first");
-        assert!(regular(&mut beacons, 211_000, &viewer("Ada"), 181), "few have room for all of it");
+        assert_eq!(beacons.since(ms(200_000), &viewer("Ada"), CROWD), Some(12_000), "since it was said first");
+        assert!(regular(&mut beacons, 212_000, &viewer("Ada"), 166), "few have room for all of it");
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         let calm = || {
             let mut beacons = Beacons::default();
             for n in 1..=3 {
-                regular(&mut beacons, n * 11_000, &viewer("Ada"), CROWD);
+                regular(&mut beacons, n * 12_000, &viewer("Ada"), CROWD);
             }
             assert!(beacons.since(ms(50_000), &viewer("Ada"), CROWD).is_some());
             beacons

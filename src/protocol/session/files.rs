@@ -4,7 +4,7 @@ use prost::Message as _;
 use zeroize::Zeroizing;
 
 use super::{Event, Moment, Outputs, Session, Stage, To};
-use crate::limits::OBJECT_AUDIENCE_MAX;
+use crate::limits::{OBJECT_AUDIENCE_MAX, OBJECT_CHOSEN_MAX};
 use crate::protocol::chat::private;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{Offer, Packet};
@@ -16,11 +16,13 @@ impl Session {
         if self.stage != Stage::Joined {
             return;
         }
-        let packet = match packet {
-            Packet::Offer(offer) if !audience.is_empty() => self.sealed_offer(offer, audience).map(Packet::Offer),
-            other => Some(other),
+        let packets = match packet {
+            Packet::Offer(offer) if !audience.is_empty() => {
+                self.sealed_offers(&offer, audience).into_iter().map(Packet::Offer).collect()
+            }
+            other => vec![other],
         };
-        if let Some(packet) = packet {
+        for packet in packets {
             let signed = self.signed(packet.kind(), packet.to_bytes());
             if let Some(kind) = Packet::signed(packet.kind(), signed) {
                 self.post(To::Control, kind, out);
@@ -29,10 +31,16 @@ impl Session {
         self.pump(at, out);
     }
 
-    fn sealed_offer(&mut self, offer: Offer, audience: &[ParticipantId]) -> Option<Offer> {
+    /// The same offer for each dozen of the audience.
+    fn sealed_offers(&mut self, offer: &Offer, audience: &[ParticipantId]) -> Vec<Offer> {
         // Who left needs no box; who comes back is offered it again.
-        let keys: Vec<[u8; 32]> =
-            audience.iter().filter_map(|id| self.roster.key(id).copied()).take(OBJECT_AUDIENCE_MAX).collect();
+        let me = self.identity.id();
+        let here = audience.iter().filter(|id| **id != me).filter_map(|id| self.roster.key(id).copied());
+        let keys: Vec<[u8; 32]> = here.take(OBJECT_CHOSEN_MAX).collect();
+        keys.chunks(OBJECT_AUDIENCE_MAX).filter_map(|keys| self.sealed_offer(offer.clone(), keys)).collect()
+    }
+
+    fn sealed_offer(&mut self, offer: Offer, keys: &[[u8; 32]]) -> Option<Offer> {
         let conference = self.opener.keys().conference();
         let inner = Offer {
             name: offer.name,
@@ -43,7 +51,7 @@ impl Session {
             ..Offer::default()
         };
         let words = Zeroizing::new(inner.encode_to_vec());
-        let (ids, sealed) = private::seal_words(conference, &self.identity, &keys, words, &mut self.random)?;
+        let (ids, sealed) = private::seal_words(conference, &self.identity, keys, words, &mut self.random)?;
         let audience = ids.iter().flat_map(|id| id.0).collect();
         Some(Offer {
             audience,

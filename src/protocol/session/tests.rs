@@ -1,4 +1,5 @@
 mod door;
+mod files;
 mod forged;
 mod hostile;
 mod talk;

@@ -72,6 +72,12 @@ impl Assembly {
         true
     }
 
+    /// Bytes from the block's beginning that are there already.
+    pub fn beginning(&self) -> &[u8] {
+        let symbols = self.sources.iter().take_while(|has| **has).count();
+        &self.bytes[..symbols * OBJECT_SYMBOL_BYTES]
+    }
+
     /// Symbols that have come.
     pub fn have(&self) -> usize {
         self.have

@@ -172,6 +172,12 @@ impl Incoming {
         self.manifest.is_some() && self.have.is_full()
     }
 
+    /// What is there of the beginning of `block` while it is in assembly, not verified yet.
+    pub fn beginning(&self, block: u32) -> &[u8] {
+        let part = self.parts.get(&block).map_or(&[][..], |part| part.beginning());
+        &part[..part.len().min(self.layout.bytes(block))]
+    }
+
     /// Requests made.
     pub fn nacks(&self) -> u64 {
         self.nacks
@@ -447,6 +453,7 @@ impl Incoming {
             blocks: self.have.count(),
             alone: self.alone,
             fetch: Vec::new(),
+            seen: self.heard.highest,
         }));
     }
 

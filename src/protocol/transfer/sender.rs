@@ -6,9 +6,13 @@
 //! request ──> parity owed for a block: the largest deficit of a round          first of three
 //! nothing left, somebody not done ──> END, again and again                     last
 //! ```
-//! The machine names symbols; their bytes are the caller's business. A **round** of a block lasts from the first request until
-//! its parity has gone out and could have arrived: what is asked meanwhile, by those who did not hear it yet, adds
-//! only what goes beyond it.
+//! The machine names symbols; their bytes are the caller's business. A request says which packet its author heard last:
+//! parity of the block that went out later, and what is still owed, counts as given to them, so that only what goes beyond it
+//! is added, however late they are. Of who does not say so, a **round** is assumed: it lasts from the first request until
+//! its parity has gone out and could have arrived.
+//!
+//! Who loses much more than the others for two blocks fetches alone. Until that is certain their requests wait while there is
+//! something new to send, so that nobody is held up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -82,12 +86,22 @@ impl Default for Member {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Repair {
     next: u16,
     owed: u16,
     served: u16,
     until: Timestamp,
+    /// Packet numbers of its parity, rising.
+    sent: Vec<u64>,
+}
+
+impl Repair {
+    /// Parity that somebody cannot have heard who heard `seen` last: sent later, or owed.
+    fn under_way(&self, seen: u64) -> u16 {
+        let later = self.sent.len() - self.sent.partition_point(|pn| *pn <= seen);
+        self.owed + later as u16
+    }
 }
 
 /// What was sent.
@@ -139,6 +153,8 @@ pub struct Outgoing {
     offer_at: Timestamp,
     asked_from: usize,
     sent: Sent,
+    /// Packets sent before the present session, which counts from one.
+    numbered_from: u64,
 }
 
 impl Outgoing {
@@ -166,12 +182,19 @@ impl Outgoing {
             offer_at: now,
             asked_from: 0,
             sent: Sent::default(),
+            numbered_from: 0,
         }
     }
 
     /// Whether there is voice or video in the conference.
     pub fn set_media(&mut self, media: bool) {
         self.rate.set_media(media);
+    }
+
+    /// Packets are numbered from one again.
+    pub fn renumbered(&mut self) {
+        self.numbered_from = self.sent.packets();
+        self.repairs.values_mut().for_each(|repair| repair.sent.clear());
     }
 
     /// Everybody it was offered to.
@@ -293,14 +316,18 @@ impl Outgoing {
             }
         }
         if self.may_be_served(id) {
-            nack.wants.iter().for_each(|want| self.want(now, want.block, want.deficit as usize));
+            nack.wants.iter().for_each(|want| self.want(now, want.block, want.deficit as usize, nack.seen));
         }
     }
 
-    /// Who fetches alone is served once nobody else waits.
+    /// Who fetches alone is served once nobody else waits; who may turn out to, once nothing new is left to send.
     fn may_be_served(&self, id: &ParticipantId) -> bool {
-        let alone = self.members.get(id).is_some_and(|m| m.alone);
-        !alone || !self.members.values().any(|m| m.answer == Answer::Accepted && !m.alone)
+        let Some(member) = self.members.get(id) else {
+            return false;
+        };
+        let waits = |m: &Member| m.answer == Answer::Accepted && !m.alone && m.straggling == 0;
+        let patient = member.alone || (member.straggling > 0 && !self.to_send.is_empty());
+        !patient || !self.members.values().any(waits)
     }
 
     /// Finds out whether somebody loses much more than the others.
@@ -317,7 +344,7 @@ impl Outgoing {
         }
     }
 
-    fn want(&mut self, now: Timestamp, block: u32, deficit: usize) {
+    fn want(&mut self, now: Timestamp, block: u32, deficit: usize, seen: u64) {
         let symbols = self.layout.symbols(block);
         let underway = match block {
             MANIFEST => self.manifest_next.is_some(),
@@ -329,7 +356,10 @@ impl Outgoing {
         let deficit = deficit.min(symbols) as u16;
         let repair = self.repairs.entry(block).or_default();
         let left = OBJECT_PARITY_SYMBOLS as u16 - repair.next - repair.owed;
-        if repair.owed > 0 || now < repair.until {
+        let under_way = repair.under_way(seen);
+        if seen > 0 && under_way > 0 {
+            repair.owed += deficit.saturating_sub(under_way).min(left);
+        } else if seen == 0 && (repair.owed > 0 || now < repair.until) {
             let more = deficit.saturating_sub(repair.served);
             repair.owed += more.min(left);
             repair.served += more;
@@ -375,7 +405,9 @@ impl Outgoing {
             return Some(Piece { block: MANIFEST, index });
         }
         if let Some(&block) = self.owing.first() {
+            let number = self.sent.packets() + 1 - self.numbered_from;
             let repair = self.repairs.entry(block).or_default();
+            repair.sent.push(number);
             let index = self.layout.symbols(block) as u16 + repair.next;
             repair.owed = repair.owed.saturating_sub(1);
             repair.next += 1;

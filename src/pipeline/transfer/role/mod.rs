@@ -28,6 +28,7 @@ use super::{Command, Config, Event, FETCHED, LISTENER, Progress, Recipient, WAKE
 use crate::device::clock::Clock;
 use crate::device::files::Source as FileSource;
 use crate::device::net::ReceiveBuffer;
+use crate::limits::PARTICIPANTS_MAX;
 use crate::pipeline::control;
 use crate::protocol::keys::{EpochKeys, Random, order_hash};
 use crate::protocol::rate::Rate;
@@ -68,7 +69,8 @@ enum Mine {
 struct Known {
     offer: Offer,
     from: ParticipantId,
-    /// Who is known to want it and not have it (false), or to have it (true).
+    /// Who is known to want it and not have it (false), or to have it (true); who has it is kept after they left, so that
+    /// nobody brings it to them again.
     others: BTreeMap<ParticipantId, bool>,
     mine: Mine,
     answer_at: Option<Timestamp>,
@@ -76,6 +78,13 @@ struct Known {
     fetch_at: Timestamp,
     fetch_only: Vec<u32>,
     heard: Timestamp,
+}
+
+impl Known {
+    /// Whether it was offered to `id`, too.
+    fn is_for(&self, id: &ParticipantId) -> bool {
+        self.offer.audience.is_empty() || self.offer.audience.chunks_exact(16).any(|one| one == id.0)
+    }
 }
 
 pub(super) struct Role {
@@ -201,6 +210,14 @@ impl Role {
                 giving.settled = false;
             }
         }
+        // Nobody offers them what its giver does not give any more: those who have it do.
+        for known in self.known.values_mut() {
+            let orphaned = known.from != id && !self.people.contains_key(&known.from);
+            if orphaned && known.is_for(&id) && matches!(known.mine, Mine::Held(..)) {
+                known.others.entry(id).or_insert(false);
+            }
+        }
+        self.consider_taking_over(now);
     }
 
     fn gone(&mut self, now: Timestamp, id: &ParticipantId) {
@@ -208,10 +225,14 @@ impl Role {
         self.giving.values_mut().for_each(|giving| giving.out.left(now, id));
         let mut lost = Vec::new();
         for (object, known) in &mut self.known {
-            known.others.remove(id);
+            known.others.retain(|other, has| *has || other != id);
+            let full = known.others.len() >= PARTICIPANTS_MAX;
+            known.others.retain(|other, _| !full || self.people.contains_key(other));
             if known.from == *id {
+                known.others.insert(*id, true);
+                let held = known.others.iter().any(|(other, has)| *has && self.people.contains_key(other));
                 match &known.mine {
-                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if known.others.values().all(|has| !has) => {
+                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if !held => {
                         lost.push(*object);
                     }
                     _ => {}
@@ -231,15 +252,15 @@ impl Role {
         let me = self.config.me;
         for (object, known) in &mut self.known {
             let orphaned = !self.people.contains_key(&known.from) && !self.giving.contains_key(object);
-            let wanted = known.others.values().any(|has| !has);
-            if !orphaned || !wanted || !matches!(known.mine, Mine::Held(..)) || !known.offer.audience.is_empty() {
+            let wanted = known.others.iter().any(|(id, has)| !has && known.is_for(id));
+            if !orphaned || !wanted || !matches!(known.mine, Mine::Held(..)) {
                 known.take_over_at = None;
                 continue;
             }
             if known.take_over_at.is_none() {
                 let place = |id: &ParticipantId| order_hash(&[&object.0, &id.0]);
-                let others = known.others.iter().filter(|(_, has)| **has).map(|(id, _)| id);
-                let before = others.filter(|id| place(id) < place(&me)).count();
+                let others = known.others.iter().filter(|(id, has)| **has && self.people.contains_key(id));
+                let before = others.filter(|(id, _)| place(id) < place(&me)).count();
                 known.take_over_at = Some(now + TAKE_OVER + TAKE_OVER_EACH * before as u32);
             }
         }
@@ -344,14 +365,19 @@ impl Role {
             }
         }
         for object in inherit {
-            let Some(Known { mine: Mine::Held(path, manifest), offer, .. }) = self.known.get(&object) else {
+            let Some(Known { mine: Mine::Held(path, manifest), offer, others, .. }) = self.known.get(&object) else {
                 continue;
             };
             let (path, manifest, voice, key) = (path.clone(), manifest.clone(), offer.voice.clone(), offer.key.clone());
+            let mut audience = offer.audience();
+            audience.retain(|id| *id != self.config.me);
+            let have: Vec<ParticipantId> = others.iter().filter(|(_, has)| **has).map(|(id, _)| *id).collect();
             match FileSource::open(&path) {
                 Ok(source) if source.size() == manifest.size => {
                     tracing::info!("going on with a file whose giver left");
-                    self.give(now, source, manifest, Vec::new(), voice, key, true);
+                    self.give(now, source, manifest, audience, voice, key, true);
+                    let giving = self.giving.get_mut(&object);
+                    giving.into_iter().for_each(|giving| have.iter().for_each(|id| giving.out.done(now, *id)));
                 }
                 _ => tracing::warn!("cannot go on with a file: it is not where it was"),
             }

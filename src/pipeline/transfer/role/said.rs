@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{ANSWER_EACH, Event, Known, Mine, Role};
-use crate::limits::{OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX};
+use crate::limits::{OBJECT_CHOSEN_MAX, OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{Accept, Decline, Done, ObjectId, Offer, Packet, Reason};
@@ -45,7 +45,9 @@ impl Role {
         }
         if !self.known.contains_key(&object) {
             let theirs = self.known.values().filter(|known| known.from == from).count();
-            if offer.over || self.known.len() >= OBJECTS_MAX || theirs >= OBJECTS_PER_MEMBER_MAX {
+            // Who is not asked has it or had their say, in a session before this one perhaps.
+            let asked = offer.asks(&self.config.me);
+            if offer.over || !asked || self.known.len() >= OBJECTS_MAX || theirs >= OBJECTS_PER_MEMBER_MAX {
                 return;
             }
             self.tell(Event::Offered {
@@ -86,10 +88,11 @@ impl Role {
         if offer.over {
             return self.withdrawn(object);
         }
-        let same = |a: &Offer, b: &Offer| (a.size, a.manifest_bytes, &a.key) == (b.size, b.manifest_bytes, &b.key);
+        let same = |a: &Offer, b: &Offer| (a.size, a.manifest_bytes) == (b.size, b.manifest_bytes);
         if !same(&offer, &known.offer) {
             return;
         }
+        let key_changed = offer.key != known.offer.key;
         known.take_over_at = None;
         known.from = from;
         if offer.asks(&self.config.me) && known.answer_at.is_none() {
@@ -98,8 +101,13 @@ impl Role {
         }
         if let Mine::Taking(taking) = &mut known.mine {
             (taking.from, taking.offer) = (from, offer.clone());
+            if key_changed {
+                // Whoever was started again, and whoever goes on, draws another one.
+                taking.renew(&self.config.keys, self.random.next_u64());
+            }
         }
-        known.offer = offer;
+        let audience = joined(&offer.audience, &known.offer.audience);
+        known.offer = Offer { audience, ..offer };
     }
 
     /// Whoever offered it takes it back.
@@ -143,4 +151,18 @@ impl Role {
             taking.remove();
         }
     }
+}
+
+/// Whom an object is for: those this offer is sealed to, and those an earlier one was, who may come back.
+fn joined(now: &[u8], before: &[u8]) -> Vec<u8> {
+    let mut all = now.to_vec();
+    if now.is_empty() {
+        return all;
+    }
+    for id in before.chunks_exact(16) {
+        if all.len() < 16 * OBJECT_CHOSEN_MAX && !now.chunks_exact(16).any(|one| one == id) {
+            all.extend_from_slice(id);
+        }
+    }
+    all
 }

@@ -97,6 +97,7 @@ impl Role {
                     self.decline(now, object, Reason::GaveUp);
                     self.tell(Event::Failed { object: *object, why: why.to_owned(), resumes: false });
                 }
+                Step::Arrived(at, bytes) => self.tell(Event::Arrived { object: *object, at, bytes }),
                 Step::Unwritable(error) => {
                     self.decline(now, object, reason_of(&error));
                     self.tell(Event::Failed { object: *object, why: error.to_string(), resumes: false });

@@ -48,7 +48,7 @@ impl Bench {
             keys: EpochKeys::first(id, &Secret::open(&id)),
             asker: control::Asker::to(asking, Arc::clone(&waker)),
             limit_mbit: None,
-            seed: random_seed().unwrap(),
+            seed: *random_seed().unwrap(),
         };
         let registry = poll.registry().try_clone().unwrap();
         Self { role: Role::new(config, telling, registry, waker), said, told, _poll: poll }
@@ -56,6 +56,10 @@ impl Bench {
 
     /// Somebody offers something of five bytes.
     fn offer(&mut self, from: u16, n: u32) -> ObjectId {
+        self.offer_asking(from, n, vec![0, 0])
+    }
+
+    fn offer_asking(&mut self, from: u16, n: u32, asks: Vec<u8>) -> ObjectId {
         let manifest = hash(&n.to_be_bytes());
         let object = object_id(&manifest);
         let offer = Offer {
@@ -65,6 +69,7 @@ impl Bench {
             manifest: manifest.to_vec(),
             manifest_bytes: 90,
             sid: u64::from(n) + 1,
+            asks,
             ..Offer::default()
         };
         self.role.command(Command::Heard(member(from), Packet::Offer(offer)));
@@ -93,6 +98,15 @@ fn nobody_offers_without_end() {
     // Once is enough.
     bench.offer(1, 0);
     assert_eq!(bench.offers_told(), 0);
+}
+
+#[test]
+fn who_is_not_asked_has_it_from_a_session_before_and_is_not_told() {
+    let mut bench = Bench::new();
+    bench.offer_asking(1, 1, vec![0, 9]);
+    assert_eq!(bench.offers_told(), 0);
+    bench.offer_asking(1, 1, vec![0, 9, 0, 0]);
+    assert_eq!(bench.offers_told(), 1);
 }
 
 #[test]
