@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use egui::{Align, Align2, Area, Context, Id, Label, Layout, Order, Rect, RichText, ScrollArea, vec2};
+use egui::{Align, Area, Context, Id, Label, Layout, Order, Rect, RichText, ScrollArea, vec2};
 
 use crate::conference::view::{Command, View};
 use crate::protocol::doctor::{Finding, Report, Severity, Where};
@@ -65,7 +65,7 @@ impl Card {
         self.version += 1;
     }
 
-    /// Draws it, at the lower left of the stage.
+    /// Draws it, at the upper left of the stage.
     pub fn show(&mut self, context: &Context, stage: Rect, view: &View, look: Look) {
         let Some(asked) = &self.asked else { return };
         let (c, w) = (look.colours, look.words);
@@ -73,8 +73,8 @@ impl Card {
         let report = view.examined.as_ref().filter(known);
         let width = (stage.width() - 50.0).clamp(120.0, WIDTH);
         let mut closes = false;
-        let corner = stage.left_bottom() + vec2(8.0, -8.0);
-        let area = Area::new(Id::new("doctor")).order(Order::Middle).pivot(Align2::LEFT_BOTTOM).fixed_pos(corner);
+        let corner = stage.min + vec2(8.0, 8.0);
+        let area = Area::new(Id::new("doctor")).order(Order::Foreground).fixed_pos(corner);
         area.show(context, |ui| {
             panel(look).show(ui, |ui| {
                 ui.set_width(width);
