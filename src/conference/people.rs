@@ -267,6 +267,7 @@ impl Other {
             loss_percent: 100.0 * lost / (received + lost).max(1.0),
             latency_ms: self.video.latency.recent_ms(),
             audio_buffer_ms: self.talking.newest().map_or(0.0, |t| t.buffer_ms()),
+            transport: self.person.reach.word(),
         };
         self.before = now;
     }

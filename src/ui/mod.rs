@@ -23,6 +23,7 @@ mod clipboard;
 mod damage;
 pub mod devices;
 mod dialogs;
+mod doctor;
 pub mod fonts;
 pub mod headless;
 mod icons;

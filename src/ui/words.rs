@@ -145,6 +145,14 @@ words! {
     link_slow: "Only {} pictures a second come.", "每秒只收到 {} 帧画面。";
     link_none: "Pictures have stopped coming.", "画面已停止。";
     link_said: "connection {} of 4: {}", "连接 {}/4:{}";
+    why_not_seen: "Why can I not see {}?", "为什么看不到 {}?";
+    why_not_seen_tip: "Looks for what is wrong, on both sides and between them", "检查双方及网络的问题";
+    examining: "Looking for what is wrong. This takes some seconds…", "正在检查,需要几秒钟…";
+    no_fault: "No fault was found.", "未发现故障。";
+    it_is_you: "It is you: ", "问题在您这边:";
+    by_groups: "reached by multicast", "通过组播到达";
+    by_single: "reached by one multicast group alone", "仅通过一个组播组到达";
+    by_unicast: "reached by copies (unicast)", "通过单播副本到达";
     key_m: "microphone off or on", "关闭或打开麦克风";
     key_space: "hold to talk while the microphone is off", "麦克风关闭时按住讲话";
     key_v: "camera off or on", "关闭或打开摄像头";

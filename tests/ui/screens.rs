@@ -20,6 +20,7 @@ use roundtable::ui::start::Start;
 use roundtable::ui::words::Language;
 use roundtable::wire::message::ConferenceId;
 
+use crate::acts::User;
 use crate::scene::{conversation, found, notice, publish, view};
 use crate::voices::{spoken, voice};
 
@@ -66,6 +67,35 @@ fn check_pixels(name: &str, pixels: &[u32], size: (usize, usize)) {
         screenshot::write(&now, pixels, size).expect("picture of now");
         panic!("{name}: {different} pixels differ from {}; see {}", path.display(), now.display());
     }
+}
+
+/// What the doctor found about somebody, on its card.
+#[test]
+fn the_doctor() {
+    use roundtable::protocol::doctor::{Finding, Report, Severity, Where};
+    let mut user = User::new(view(4));
+    let pos = user.finds(egui::accesskit::Role::Button, "Bob").expect("his tile");
+    let button = egui::PointerButton::Secondary;
+    let press = |pressed| Event::PointerButton { pos, button, pressed, modifiers: Modifiers::NONE };
+    user.does(vec![Event::PointerMoved(pos)]);
+    user.does(vec![press(true), press(false)]);
+    user.does(vec![]);
+    user.clicks("Why can I not see Bob?");
+    let finding = |place, text: &str, mend: Option<&str>| Finding {
+        code: "x",
+        severity: Severity::Fault,
+        place,
+        text: text.into(),
+        mend: mend.map(str::to_owned),
+    };
+    let here = "this machine's firewall drops what comes by multicast: pictures and voices do not reach you";
+    let findings = vec![
+        finding(Where::Here, here, Some("sudo nft insert rule inet filter input ip daddr 224.0.0.0/4 accept")),
+        finding(Where::Peer("Bob".into()), "Bob's machine loses 12 % of what is sent to it", None),
+    ];
+    user.view.examined = Some(Arc::new(Report { findings, ..Report::default() }));
+    (0..6).for_each(|_| drop(user.does(vec![])));
+    check("doctor", &user.app);
 }
 
 #[test]
