@@ -1,5 +1,6 @@
 //! From capture to the picture in its slot, over real multicast on the loopback, beside the bare time it takes to encode
-//! and decode the same frames. All streams share this machine's cores, sender and receiver.
+//! and decode the same frames. All streams share this machine's cores, sender and receiver. With repair: the sender keeps
+//! what it sends and the receiver gathers what comes, as in a conference; without loss nothing is asked for.
 //!
 //! `cargo bench --bench frame_latency [-- SECONDS]`
 
@@ -15,7 +16,8 @@ use roundtable::media::jpeg::{BandDecoder, BandEncoder, FrameParams};
 use roundtable::media::picture::{Picture, Yuv};
 use roundtable::media::test_card::TestCard;
 use roundtable::pipeline::egress::{Destination, Egress};
-use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, Sink, Subscription};
+use roundtable::pipeline::receive::{AudioSink, ClockOffset, Receiver, RepairSource, Sink, Subscription};
+use roundtable::pipeline::repair::{Answering, OutgoingRepair, RepairConfig};
 use roundtable::pipeline::slot::PictureSlot;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
@@ -23,6 +25,8 @@ use roundtable::time::Timestamp;
 
 const QUALITY: u8 = 65;
 const FRAMES_PER_S: u32 = 30;
+/// Sources of parity are numbered from here.
+const PARITY: u32 = 100;
 
 struct NoAudio;
 
@@ -34,18 +38,18 @@ fn main() {
     let seconds = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(5);
     println!("q{QUALITY}, {FRAMES_PER_S} fps, {seconds} s each; milliseconds; ratio = latency p50 / bare p50");
     println!(
-        "{:<24} {:>7} {:>7} {:>7} {:>7}  {:>9} {:>6} {:>7}",
+        "{:<28} {:>7} {:>7} {:>7} {:>7}  {:>9} {:>6} {:>7}",
         "", "p50", "p95", "p99", "max", "bare p50", "ratio", "frames"
     );
     for (width, height) in [(1_280, 720), (848, 480)] {
         let pictures = pictures(width, height);
-        for streams in [1, 4] {
+        for (streams, repaired) in [(1, false), (1, true), (4, true)] {
             let bare = bare(&pictures, seconds);
-            let (latency, kib) = over_the_network(&pictures, streams, seconds);
+            let (latency, kib) = over_the_network(&pictures, streams, repaired, seconds);
             let ms = |h: &Histogram<u64>, q: f64| h.value_at_quantile(q) as f64 / 1e6;
             println!(
-                "{:<24} {:>7.2} {:>7.2} {:>7.2} {:>7.2}  {:>9.2} {:>6.2} {:>7}  {kib:.0} KiB a frame",
-                format!("{width}x{height}, {streams} stream(s)"),
+                "{:<28} {:>7.2} {:>7.2} {:>7.2} {:>7.2}  {:>9.2} {:>6.2} {:>7}  {kib:.0} KiB a frame",
+                format!("{width}x{height}, {streams} {}", if repaired { "with repair" } else { "without repair" }),
                 ms(&latency, 0.5),
                 ms(&latency, 0.95),
                 ms(&latency, 0.99),
@@ -107,7 +111,7 @@ fn bare(pictures: &[Yuv], seconds: u32) -> Histogram<u64> {
 }
 
 /// Nanoseconds from capture to slot of the frames of all streams, and KiB per frame.
-fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Histogram<u64>, f64) {
+fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, repaired: bool, seconds: u32) -> (Histogram<u64>, f64) {
     let clock = Clock::system();
     let interface = Interface::choose(Some("127.0.0.1")).expect("a loopback");
     let receiver = Receiver::start(&interface, &clock, 2, Box::new(NoAudio)).expect("a thread");
@@ -121,6 +125,8 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
             let (slot, stats) = (Arc::new(PictureSlot::default()), Arc::new(VideoStats::default()));
             slot.want(pictures[0].width, pictures[0].height);
             let sink = Sink::Video { slot, stats: stats.clone(), true_size: None };
+            let address = SocketAddr::new(rtp.ip(), port.wrapping_add(2));
+            let source = RepairSource { address, ssrc: PARITY + n, opener: None, seed: 1, direct: None };
             let subscription = Subscription {
                 key: n.into(),
                 rtp,
@@ -128,12 +134,16 @@ fn over_the_network(pictures: &Arc<Vec<Yuv>>, streams: u32, seconds: u32) -> (Hi
                 ssrc: Some(n),
                 offset: ClockOffset::unknown(),
                 opener: None,
-                repair: None,
+                repair: repaired.then_some(source),
                 sink,
             };
             receiver.subscribe(subscription).expect("joined");
+            let config =
+                RepairConfig { of: n, ssrc: PARITY + n, first_sequence: 0, master: None, position: Arc::default() };
+            let repair = repaired.then(|| OutgoingRepair::new(&config, Arc::clone(&socket)));
+            repair.iter().for_each(|repair| Answering::Video(repair.clone()).direct(Some(address)));
             let (pictures, clock) = (pictures.clone(), clock.clone());
-            std::thread::spawn(move || send(&pictures, &clock, socket, rtp, n, streams, seconds, &stats))
+            std::thread::spawn(move || send(&pictures, &clock, socket, rtp, (n, streams), repair, seconds, &stats))
         })
         .collect();
     for sender in senders {
@@ -151,8 +161,8 @@ fn send(
     clock: &Clock,
     socket: Arc<UdpSocket>,
     rtp: SocketAddr,
-    n: u32,
-    streams: u32,
+    (n, streams): (u32, u32),
+    repair: Option<OutgoingRepair>,
     seconds: u32,
     received: &VideoStats,
 ) -> (Histogram<u64>, Arc<VideoSendStats>) {
@@ -171,7 +181,7 @@ fn send(
         seed: n.into(),
         master: None,
         position: Arc::default(),
-        repair: None,
+        repair,
     };
     let stats = Arc::new(VideoSendStats::default());
     let egress = Egress { socket, destination };

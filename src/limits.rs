@@ -131,6 +131,11 @@ pub const BRIEF_QUESTIONS_PER_S_MAX: u32 = 2;
 pub const JOIN_ANSWERS_MAX: usize = 32;
 /// Signed messages looked at per second from one session.
 pub const SIGNED_PER_S_MAX: u32 = 40;
+/// Messages in a known session that come from elsewhere than its address: looked at per second from one source, and from
+/// all together.
+pub const ASTRAY_PER_SOURCE_MAX: u32 = 50;
+/// See [`ASTRAY_PER_SOURCE_MAX`].
+pub const ASTRAY_PER_S_MAX: u32 = 1_000;
 /// Bytes of the text that says why a camera failed (UTF-8).
 pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
 
@@ -144,10 +149,14 @@ pub const REMOVED_MAX: usize = 64;
 pub const REKEY_BOXES_MAX: usize = 10;
 /// People who wait at the door.
 pub const KNOCKERS_MAX: usize = 64;
+/// Those of one machine.
+pub const KNOCKERS_PER_SOURCE_MAX: usize = 4;
 /// Knocks and decisions whose signatures are checked per second from one source, and from all together.
 pub const DOOR_WORK_PER_SOURCE_MAX: u32 = 100;
 /// See [`DOOR_WORK_PER_SOURCE_MAX`].
 pub const DOOR_WORK_PER_S_MAX: u32 = 500;
+/// Numbers that one charter or ban may lead ahead of the one known.
+pub const DOOR_LEAP_MAX: u64 = 1_000;
 /// Epochs that one decision may lead ahead.
 pub const EPOCH_LEAP_MAX: u32 = 1_000;
 
@@ -183,7 +192,11 @@ pub const CHAT_WINDOW: u32 = 512;
 /// Sequences of lines kept track of: everybody's present and former ones.
 pub const CHAT_SEQUENCES_MAX: usize = 2 * PARTICIPANTS_MAX;
 /// Sequences of one member: one for each time it joined.
-pub const CHAT_SEQUENCES_PER_MEMBER_MAX: usize = 8;
+pub const CHAT_SEQUENCES_PER_MEMBER_MAX: usize = 64;
+/// Sequences by authors who were never seen here, all together.
+pub const CHAT_SEQUENCES_OF_STRANGERS_MAX: usize = 64;
+/// Sequences forgotten of which it is still known what was had.
+pub const CHAT_SEQUENCES_CLOSED_MAX: usize = 1_024;
 /// Pieces kept in memory for repair and for late joiners.
 pub const CHAT_LOG_PIECES_MAX: usize = 2_000;
 /// Their bytes.

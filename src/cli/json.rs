@@ -199,6 +199,8 @@ enum Line<'a> {
         away: bool,
         role: &'a str,
         address: String,
+        /// "groups", "single" or "unicast".
+        transport: &'a str,
     },
     Message {
         from: &'a str,
@@ -392,6 +394,7 @@ pub fn event_line(event: &Event) -> Option<String> {
             away: p.attention.away,
             role: p.role,
             address: p.address.to_string(),
+            transport: p.transport,
         },
         Event::Message(m) => Line::Message {
             from: &m.from,

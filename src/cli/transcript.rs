@@ -274,6 +274,7 @@ mod tests {
                 attention: Attention::default(),
                 role: "member",
                 address: std::net::Ipv4Addr::LOCALHOST.into(),
+                transport: "groups",
             })
         };
         let mut does = |state, news| transcript.lines(&event("Bob", state, news)).map(|line| line[9..].to_owned());

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{files, voice};
-use crate::conference::Conference;
 use crate::conference::view::{Command, Decision};
+use crate::conference::{Conference, Here};
 
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
                     /msg NAME TEXT tells one person alone, /msg NAME, NAME: TEXT some; \
@@ -277,16 +277,30 @@ pub fn part(role: &str, me: bool) -> String {
 }
 
 fn who(conference: &Conference) -> String {
-    let (me, others) = conference.names();
-    let named = |(name, role): (String, _), me| format!("{name}{}", part(role, me));
-    let others = others.into_iter().map(|other| named(other, false));
-    let all: Vec<String> = std::iter::once(named(me, true)).chain(others).collect();
+    let (me, others) = conference.who();
+    let others = others.iter().map(|other| named(other, false));
+    let all: Vec<String> = std::iter::once(named(&me, true)).chain(others).collect();
     format!("{} here: {}", all.len(), all.join(", "))
+}
+
+/// Somebody's name, what they are, and by what they are reached, where that is not as usual; one's own is always told.
+fn named(here: &Here, me: bool) -> String {
+    let Here { name, role, transport } = here;
+    let by = if me || *transport != "groups" { format!(" by {transport}") } else { String::new() };
+    format!("{name}{}{by}", part(role, me))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_here_is_told_with_what_reaches_them() {
+        let here = |role, transport| Here { name: "Ada".into(), role, transport };
+        assert_eq!(named(&here("owner", "groups"), true), "Ada (you, owner) by groups");
+        assert_eq!(named(&here("member", "groups"), false), "Ada");
+        assert_eq!(named(&here("moderator", "unicast"), false), "Ada (moderator) by unicast");
+    }
 
     #[test]
     fn names_are_taken_off_the_front_the_longest_first() {

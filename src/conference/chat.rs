@@ -1,6 +1,6 @@
 //! The director's part of the chat: lines as people see them, and what became of one's own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::director::Director;
 use super::view::NoticeKind;
@@ -18,6 +18,8 @@ const OWN_LINES: usize = 64;
 const KNOWN_LINES: usize = CHAT_HISTORY_LINES_MAX;
 /// Reactions whose line is missing.
 const EARLY_REACTIONS: usize = 64;
+/// Lines shown that are remembered, so that none is shown twice: the chat forgets what it had of authors long gone.
+const SHOWN_LINES: usize = 8 * CHAT_HISTORY_LINES_MAX;
 /// As much of a line as is quoted, characters.
 const QUOTED_CHARS: usize = 60;
 
@@ -28,6 +30,9 @@ pub struct Lines {
     known: VecDeque<(LineId, Quoted, Vec<ParticipantId>)>,
     /// Reactions that came before their line, by its id.
     early: VecDeque<(LineId, Reaction)>,
+    shown: BTreeSet<LineId>,
+    /// The same, oldest first.
+    shown_order: VecDeque<LineId>,
 }
 
 /// Adds at the end; the oldest give way.
@@ -41,6 +46,20 @@ fn push<T>(queue: &mut VecDeque<T>, most: usize, one: T) {
 impl Lines {
     fn add_own(&mut self, key: OrderKey, text: &str) {
         push(&mut self.own, OWN_LINES, (key, text.to_owned()));
+    }
+
+    /// Whether a line was not shown before; from now on it was.
+    fn is_new(&mut self, id: LineId) -> bool {
+        let new = self.shown.insert(id);
+        if new {
+            if self.shown_order.len() >= SHOWN_LINES {
+                self.shown_order.pop_front().into_iter().for_each(|oldest| {
+                    self.shown.remove(&oldest);
+                });
+            }
+            self.shown_order.push_back(id);
+        }
+        new
     }
 
     fn own(&self, id: LineId) -> Option<(String, &str)> {
@@ -69,6 +88,17 @@ impl Lines {
     fn audience(&self, id: LineId) -> Option<&[ParticipantId]> {
         self.known.iter().rev().find(|(known, ..)| *known == id).map(|(.., audience)| audience.as_slice())
     }
+}
+
+/// The name of somebody who is not here, told from those of people who are or were: any key can sign a line, and
+/// its author calls itself what it likes.
+fn absent<'a>(name: String, known: impl Iterator<Item = &'a str>) -> String {
+    let known: BTreeSet<String> = known.map(names::fold).collect();
+    let mut shown = name;
+    while known.contains(&names::fold(&shown)) {
+        shown.push_str(" (not here)");
+    }
+    shown
 }
 
 /// How a text begins.
@@ -211,7 +241,10 @@ impl Director {
         let Line { key, name, wall: at, content, audience, late } = line;
         let member = key.id.member;
         let own = member == self.shared.state().own.id;
-        let from = self.name_of(member).unwrap_or_else(|| names::clean_name(&name, NAME_BYTES_MAX));
+        if !self.lines.is_new(key.id) {
+            return;
+        }
+        let from = self.name_of(member).unwrap_or_else(|| self.name_of_absent(&name));
         let (id, member) = (key.to_string(), member.to_string());
         let (text, action) = match content.body {
             Body::Text(text) => (text, false),
@@ -256,6 +289,13 @@ impl Director {
     pub(super) fn name_of(&self, member: ParticipantId) -> Option<String> {
         let state = self.shared.state();
         if member == state.own.id { Some(state.own.name.clone()) } else { state.people.name_of(&member) }
+    }
+
+    /// The name of an author nobody saw here, as the line tells it.
+    fn name_of_absent(&self, told: &str) -> String {
+        let state = self.shared.state();
+        let known = state.people.names().chain([state.own.name.as_str()]);
+        absent(names::clean_name(told, NAME_BYTES_MAX), known)
     }
 }
 
@@ -306,6 +346,30 @@ mod tests {
         assert_eq!(lines.own(key(1).id), Some((id, "hi")));
         (0..KNOWN_LINES as u64 + 1).for_each(|n| drop(lines.add(key(n).id, quoted(n), Vec::new())));
         assert_eq!((lines.known(key(0).id), lines.known(key(1).id)), (None, Some(quoted(1))));
+    }
+
+    #[test]
+    fn nobody_who_is_not_here_is_shown_under_the_name_of_somebody_who_is() {
+        let known = ["Ada", "Bob (1)", "Eve", "Eve (not here)"];
+        for (told, shown) in [
+            ("Carol", "Carol"),
+            ("Ada", "Ada (not here)"),
+            ("\u{ff21}D\u{200b}A", "\u{ff21}D\u{200b}A (not here)"),
+            ("Bob", "Bob"),
+            ("bob (1)", "bob (1) (not here)"),
+            ("Eve", "Eve (not here) (not here)"),
+        ] {
+            assert_eq!(absent(told.to_owned(), known.into_iter()), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_is_shown_once() {
+        let mut lines = Lines::default();
+        assert!((0..SHOWN_LINES as u64).all(|n| lines.is_new(key(n).id)));
+        assert!((0..SHOWN_LINES as u64).all(|n| !lines.is_new(key(n).id)));
+        assert!(lines.is_new(key(SHOWN_LINES as u64).id) && lines.is_new(key(0).id), "the oldest are forgotten");
+        assert_eq!((lines.shown.len(), lines.shown_order.len()), (SHOWN_LINES, SHOWN_LINES));
     }
 
     #[test]

@@ -398,6 +398,7 @@ impl Director {
             attention: person.attention,
             role: self.shared.state().rule.role(&person.id),
             address: person.address.ip(),
+            transport: person.reach.word(),
         };
         self.tell_event(Event::Person(event));
     }

@@ -75,6 +75,8 @@ pub struct PersonEvent {
     pub role: &'static str,
     /// Where they are.
     pub address: IpAddr,
+    /// What reaches them: "groups", "single" (the control group alone) or "unicast".
+    pub transport: &'static str,
 }
 
 /// A line of the chat, one's own included. Each comes once.

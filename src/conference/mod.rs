@@ -59,6 +59,7 @@ use crate::pipeline::slot::PictureInfo;
 use crate::protocol::discovery::Found;
 use crate::protocol::keys::{KdfFailed, Secret};
 use crate::protocol::passphrase::Passphrase;
+use crate::protocol::transport::Reach;
 use crate::wire::Layer;
 use crate::wire::address::Plan;
 use crate::wire::message::ConferenceId;
@@ -140,6 +141,17 @@ pub enum Entry {
 
 /// How somebody is shown, and what they are here.
 pub type NameAndRole = (String, &'static str);
+
+/// Somebody who is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// As shown.
+    pub name: String,
+    /// "owner", "moderator" or "member".
+    pub role: &'static str,
+    /// What reaches them: "groups", "single" (the control group alone) or "unicast".
+    pub transport: &'static str,
+}
 
 /// A conference one is in. Dropping it leaves.
 pub struct Conference {
@@ -247,10 +259,22 @@ impl Conference {
     /// One's own name and role ("owner", "moderator" or "member"), and those of the other people who are here, in the
     /// order they came.
     pub fn names(&self) -> (NameAndRole, Vec<NameAndRole>) {
+        let (me, others) = self.who();
+        let named = |here: Here| (here.name, here.role);
+        (named(me), others.into_iter().map(named).collect())
+    }
+
+    /// As [`names`](Self::names), with what reaches them.
+    pub fn who(&self) -> (Here, Vec<Here>) {
         let state = self.shared.state();
-        let people = state.people.here().filter(|o| o.person.role == Role::Participant);
-        let named = |name: &String, id| (name.clone(), state.rule.role(id));
-        (named(&state.own.name, &state.own.id), people.map(|o| named(&o.person.name, &o.person.id)).collect())
+        let here = |name: &String, id, reach: Reach| Here {
+            name: name.clone(),
+            role: state.rule.role(id),
+            transport: reach.word(),
+        };
+        let people = state.people.here().map(|o| &o.person).filter(|p| p.role == Role::Participant);
+        let others = people.map(|p| here(&p.name, &p.id, p.reach)).collect();
+        (here(&state.own.name, &state.own.id, state.own.reach), others)
     }
 
     /// Why one is not in it any more, when others decided so.

@@ -85,6 +85,11 @@ struct Flow {
     key: u64,
 }
 
+/// Whether the machine slept between two moments: the wall clock ran on, and the other stood still.
+fn slept(before: (Timestamp, NtpTime), now: (Timestamp, NtpTime)) -> bool {
+    now.1.nanos_from(before.1) - now.0.since(before.0).as_nanos() as i64 > SLEPT_NS
+}
+
 impl Director {
     /// Looks at the network when it is time to.
     pub(super) fn mind_network(&mut self, now: Timestamp) {
@@ -93,11 +98,7 @@ impl Director {
         }
         self.network.next = now + LOOK;
         let wall = self.shared.clock.wall();
-        let slept = self
-            .network
-            .looked
-            .replace((now, wall))
-            .is_some_and(|(then, before)| wall.nanos_from(before) - now.since(then).as_nanos() as i64 > SLEPT_NS);
+        let slept = self.network.looked.replace((now, wall)).is_some_and(|before| slept(before, (now, wall)));
         let before = self.network.watch.interface().clone();
         match self.network.watch.look() {
             Some(Change::Down(why)) => {
@@ -232,5 +233,30 @@ impl Director {
             flow.key = key;
         }
         flows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_slept_when_the_wall_clock_ran_on_alone() {
+        let began = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
+        let at = |monotonic_ms: u64, wall_ms: u64| {
+            (Timestamp::from_millis(monotonic_ms), began.offset(wall_ms as i64 * 1_000_000))
+        };
+        for (monotonic_ms, wall_ms, expected) in [
+            (250, 250, false),
+            (250, 3_249, false),
+            (250, 3_251, true),
+            // A process that stood still while the machine went on has its streams' silence to tell it.
+            (60_000, 60_000, false),
+            // The wall clock was set back.
+            (250, 0, false),
+        ] {
+            let (before, now) = (at(1_000, 100_000), at(1_000 + monotonic_ms, 100_000 + wall_ms));
+            assert_eq!(slept(before, now), expected, "{monotonic_ms} and {wall_ms} ms");
+        }
     }
 }

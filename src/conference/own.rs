@@ -132,6 +132,7 @@ impl Own {
             size: ((size >> 32) as usize, (size & 0xffff_ffff) as usize),
             frames_per_s: largest.map_or(0.0, |layer| per_s(frames[layer as usize], sent[layer as usize])),
             kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
+            transport: self.reach.word(),
             ..PersonFigures::default()
         };
         self.before = now;

@@ -267,6 +267,7 @@ impl Other {
             loss_percent: 100.0 * lost / (received + lost).max(1.0),
             latency_ms: self.video.latency.recent_ms(),
             audio_buffer_ms: self.talking.newest().map_or(0.0, |t| t.buffer_ms()),
+            transport: self.person.reach.word(),
         };
         self.before = now;
     }
@@ -386,6 +387,11 @@ impl People {
     /// The name of somebody who is or was here.
     pub fn name_of(&self, id: &crate::wire::message::ParticipantId) -> Option<String> {
         self.all.iter().find(|o| o.person.id == *id).map(|o| o.person.name.clone())
+    }
+
+    /// The names of all who are or were here, as shown and as typed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().flat_map(|o| [o.person.name.as_str(), o.person.typed_name.as_str()])
     }
 
     /// Somebody came; who came again goes on with their old figures. The key stays the person's own.

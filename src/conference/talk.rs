@@ -3,13 +3,15 @@
 //! ```text
 //! Event::Message    > placed by its id, late ones between those that came before
 //! Event::Reaction, Delivered, Unheard > noted at their line
+//! Event::Offer of a voice message     > where the log ends
 //! Event::Person, Door, Unsaid         > a note where the log ends
 //! ```
 //! A view holds the log as it was: entries are shared, and copied only when one of them changes.
 
 use std::sync::Arc;
 
-use super::{Event, FileOffer, Message, PersonState};
+use super::view::Voice;
+use super::{Event, FileOffer, Message, PersonState, VoiceNews};
 use crate::time::NtpTime;
 
 /// Entries kept; the oldest give way.
@@ -39,11 +41,32 @@ pub struct Line {
     pub unheard: bool,
 }
 
+/// A voice message; what became of it stands with the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// Names it among the files.
+    pub offer: String,
+    /// Its sender's name.
+    pub from: String,
+    /// Its sender's participant id, hexadecimal.
+    pub member: String,
+    /// It is one's own.
+    pub own: bool,
+    /// With whom, as [`Line::between`].
+    pub with: Vec<String>,
+    /// What it is like.
+    pub voice: Voice,
+    /// When it came.
+    pub at: NtpTime,
+}
+
 /// What an entry tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Somebody said something.
     Line(Box<Line>),
+    /// Somebody sent a voice message.
+    Voice(Box<Spoken>),
     /// Something happened.
     Note {
         /// The words.
@@ -80,7 +103,7 @@ impl Entry {
     pub fn line(&self) -> Option<&Line> {
         match &self.content {
             Content::Line(line) => Some(line),
-            Content::Note { .. } | Content::File { .. } => None,
+            Content::Note { .. } | Content::Voice(_) | Content::File { .. } => None,
         }
     }
 }
@@ -161,8 +184,27 @@ impl Talk {
                 };
                 told && !person.news.is_empty() && self.tell(format!("{} {}", person.name, person.news), now, false)
             }
-            Event::Door { text, .. } => !text.is_empty() && self.tell(text.clone(), now, false),
+            Event::Voice(VoiceNews::Failed { why }) => self.tell(why.clone(), now, true),
             Event::Offer(offer) if offer.voice.is_none() => self.offered(offer, now),
+            Event::Offer(offer) => offer.voice.as_ref().is_some_and(|voice| {
+                let with = match (offer.own, offer.private) {
+                    (true, _) => offer.to.clone(),
+                    (false, true) => vec![offer.from.clone()],
+                    (false, false) => Vec::new(),
+                };
+                let spoken = Spoken {
+                    offer: offer.offer.clone(),
+                    from: offer.from.clone(),
+                    member: offer.member.clone(),
+                    own: offer.own,
+                    with,
+                    voice: voice.clone(),
+                    at: now,
+                };
+                let end = self.entries.len();
+                self.add(end, Content::Voice(Box::new(spoken)))
+            }),
+            Event::Door { text, .. } => !text.is_empty() && self.tell(text.clone(), now, false),
             _ => false,
         }
     }

@@ -41,6 +41,8 @@ pub struct PersonFigures {
     pub latency_ms: Option<f32>,
     /// Audio waiting to be played.
     pub audio_buffer_ms: f32,
+    /// What reaches the person: "groups", "single" or "unicast"; empty while it is not known.
+    pub transport: &'static str,
 }
 
 /// What somebody may decide about who is here.

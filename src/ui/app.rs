@@ -21,7 +21,6 @@ use crate::ui::devices::Lists;
 use crate::ui::fonts::Fonts;
 use crate::ui::interface::Interface;
 pub use crate::ui::interface::Options;
-use crate::ui::look::Look;
 use crate::ui::places::Places;
 use crate::ui::quality::Quality;
 use crate::ui::settings::Setting;
@@ -29,8 +28,10 @@ use crate::ui::shows::Shows;
 use crate::ui::stage::Stage;
 use crate::ui::state::{self, Panel, State, keys};
 use crate::ui::talkers::Talkers;
+use crate::ui::text::visible;
 use crate::ui::tiles::TileView;
-use crate::ui::{chat, dialogs, files, overlay, people, settings, tiles, toolbar};
+use crate::ui::words::fill;
+use crate::ui::{chat, dialogs, doctor, files, overlay, people, settings, tiles, toolbar};
 
 /// What a frame brought.
 #[derive(Debug, Default)]
@@ -70,6 +71,7 @@ struct Panels {
     people: people::Panel,
     files: files::Panel,
     settings: settings::Panel,
+    doctor: doctor::Card,
 }
 
 impl App {
@@ -197,7 +199,7 @@ impl App {
         let FrameOutput { commands, settings, .. } = output;
         let asked = self.interface.run(input, now, |ui, fonts| {
             let escape = ui.ctx().input(|i| i.key_pressed(egui::Key::Escape));
-            let closed = escape && panels.chat.close_popup();
+            let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
             if !closed && !panels.chat.has_keys() {
                 keys(ui, view, &mut state, commands);
             }
@@ -216,6 +218,7 @@ impl App {
         (&view.title, view.open, view.locked, view.waiting, view.rank, view.elapsed_s, view.people.len()).hash(&mut h);
         (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
         (&view.knocks, &view.devices, view.talk.version()).hash(&mut h);
+        chat::voice::digest(view, &mut h);
         for person in &view.people {
             (person.key, &person.name, person.me, person.muted, person.has_microphone).hash(&mut h);
             (self.talkers.talks(person.key), person.attention, person.rank, person.hearing).hash(&mut h);
@@ -236,11 +239,11 @@ impl App {
             (tile.key, tile.has_picture()).hash(&mut h);
         }
         overlay::current(view).for_each(|n| (n.number, &n.text).hash(&mut h));
-        (self.panels.settings.version(), self.interface.notices()).hash(&mut h);
+        (self.panels.settings.version(), self.interface.notices(), self.panels.doctor.digest(view)).hash(&mut h);
         if self.state.statistics || self.state.panel == Some(Panel::People) {
             view.summary.hash(&mut h);
             for f in view.people.iter().map(|p| &p.figures) {
-                (f.layer, f.size, f.latency_ms.map(f32::to_bits)).hash(&mut h);
+                (f.layer, f.size, f.latency_ms.map(f32::to_bits), f.transport).hash(&mut h);
                 [f.frames_per_s, f.kbit_per_s, f.loss_percent, f.audio_buffer_ms].map(f32::to_bits).hash(&mut h);
             }
         }
@@ -306,6 +309,9 @@ impl Drawn<'_> {
                         panels.chat.talk_to(&[name]);
                         state.panel = Some(Panel::Chat);
                     }
+                    if let Some(name) = asked.why {
+                        panels.doctor.ask(&name, view, commands);
+                    }
                     asked.closes
                 }
                 Some(Panel::Settings) => panels.settings.show(ui, place, view, state, commands, settings),
@@ -316,7 +322,7 @@ impl Drawn<'_> {
                 ui.ctx().request_repaint();
             }
         }
-        self.people(ui, places, view, state, look);
+        self.people(ui, places, view, state, (&mut panels.doctor, &mut *commands));
         if let Some(place) = places.hint {
             overlay::hint(ui, place, view, look);
         }
@@ -334,11 +340,20 @@ impl Drawn<'_> {
             dialogs::last(context, pressed.leave, places.toolbar, state, look, commands);
         }
         let over = if places.stage.width() > 100.0 { places.stage } else { places.panel.unwrap_or(places.stage) };
+        panels.doctor.show(context, over, view, look);
         overlay::notices(context, over, view, &self.notices, look);
     }
 
     /// What is written on the tiles, and what is done to them.
-    fn people(&self, ui: &Ui, places: &Places, view: &View, state: &mut State, look: Look) {
+    fn people(
+        &self,
+        ui: &Ui,
+        places: &Places,
+        view: &View,
+        state: &mut State,
+        (card, commands): (&mut doctor::Card, &mut Vec<Command>),
+    ) {
+        let look = state.preferences.look();
         let scale = places.pixels_per_point;
         let full = state.full.is_some();
         for tile in self.stage.tiles() {
@@ -357,6 +372,13 @@ impl Drawn<'_> {
                 full,
             };
             let Some(response) = tiles::show(ui, &shown, look) else { continue };
+            if !person.me {
+                response.context_menu(|ui| {
+                    if ui.button(fill(look.words.why_not_seen, &[&visible(&person.name)])).clicked() {
+                        card.ask(&person.name, view, commands);
+                    }
+                });
+            }
             let fills = response.has_focus() && ui.input(|i| i.key_pressed(egui::Key::F) && i.modifiers.is_none());
             if response.double_clicked() || fills {
                 state.full = if full { None } else { Some(key) };
@@ -369,6 +391,18 @@ impl Drawn<'_> {
             }
             ui.ctx().request_repaint();
         }
+    }
+}
+
+impl Panels {
+    /// Closes what the doctor found, when nothing lies over it; whether it was open.
+    fn close_card(&mut self, state: &State) -> bool {
+        let over = state.leaving || state.help || state.react || state.full.is_some();
+        let closes = self.doctor.is_open() && !over;
+        if closes {
+            self.doctor.close();
+        }
+        closes
     }
 }
 

@@ -4,7 +4,8 @@
 
 use egui::epaint::PathShape;
 use egui::{
-    Color32, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, WidgetType, pos2, vec2,
+    Color32, Id, Painter, Pos2, Rect, Response, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, WidgetType,
+    pos2, vec2,
 };
 
 use crate::ui::theme::Colours;
@@ -66,6 +67,14 @@ pub enum Icon {
     Clip,
     /// A sheet with a corner folded.
     File,
+    /// A triangle to the right.
+    Play,
+    /// Two bars.
+    Pause,
+    /// A square.
+    Stop,
+    /// An arrow onto a line.
+    Save,
 }
 
 /// Draws `icon`; `ground` is the colour behind it, which sets a stroke through it apart.
@@ -208,6 +217,21 @@ pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Colo
             painter.add(path(&[fold, left, at(-0.28, 0.42), at(0.3, 0.42), at(0.3, -0.2), fold], line));
             painter.add(path(&[fold, at(0.08, -0.2), at(0.3, -0.2)], line));
         }
+        Icon::Play => {
+            let triangle = vec![at(-0.24, -0.36), at(0.38, 0.0), at(-0.24, 0.36)];
+            painter.add(Shape::convex_polygon(triangle, colour, Stroke::NONE));
+        }
+        Icon::Pause => {
+            for x in [-0.28, 0.08] {
+                painter.rect_filled(Rect::from_min_max(at(x, -0.34), at(x + 0.2, 0.34)), 1, colour);
+            }
+        }
+        Icon::Stop => drop(painter.rect_filled(Rect::from_min_max(at(-0.3, -0.3), at(0.3, 0.3)), 1, colour)),
+        Icon::Save => {
+            painter.line_segment([at(0.0, -0.42), at(0.0, 0.16)], line);
+            painter.add(path(&[at(-0.24, -0.08), at(0.0, 0.16), at(0.24, -0.08)], line));
+            painter.line_segment([at(-0.36, 0.4), at(0.36, 0.4)], line);
+        }
         Icon::Back => drop(painter.add(path(&[at(0.15, -0.3), at(-0.15, 0.0), at(0.15, 0.3)], line))),
         Icon::Forward => drop(painter.add(path(&[at(-0.15, -0.3), at(0.15, 0.0), at(-0.15, 0.3)], line))),
     }
@@ -282,10 +306,19 @@ pub fn focus_ring(painter: &Painter, rect: Rect, radius: u8, colours: &Colours) 
     painter.rect_stroke(rect, radius, Stroke::new(2.0, colours.focus), StrokeKind::Outside);
 }
 
+/// Size of a small button.
+pub const BUTTON: Vec2 = vec2(28.0, 26.0);
+
 /// A small button that is nothing but a sign; `name` says what it does, to eyes as a tooltip.
 pub fn button(ui: &mut Ui, icon: Icon, name: &str, enabled: bool, colours: &Colours) -> Response {
-    let sense = if enabled { Sense::click() } else { Sense::hover() };
-    let (rect, response) = ui.allocate_exact_size(vec2(28.0, 26.0), sense);
+    let (id, place) = ui.allocate_space(BUTTON);
+    let rect = ui.layout().align_size_within_rect(BUTTON, place);
+    button_at(ui, rect, id, icon, name, enabled, colours)
+}
+
+/// As [`button`], at a place and of an id of its own: it can be held while other things come and go before it.
+pub fn button_at(ui: &Ui, rect: Rect, id: Id, icon: Icon, name: &str, enabled: bool, colours: &Colours) -> Response {
+    let response = ui.interact(rect, id, if enabled { Sense::click() } else { Sense::hover() });
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, enabled, name));
     let hot = enabled && (response.hovered() || response.is_pointer_button_down_on());
     let ground = if hot { colours.control_hover } else { colours.control };

@@ -23,6 +23,7 @@ mod clipboard;
 mod damage;
 pub mod devices;
 mod dialogs;
+mod doctor;
 mod files;
 pub mod fonts;
 pub mod headless;

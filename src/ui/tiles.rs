@@ -13,7 +13,7 @@ use crate::ui::look::Look;
 use crate::ui::quality::Quality;
 use crate::ui::text::{one_line, visible, wrapped};
 use crate::ui::theme;
-use crate::ui::words::fill;
+use crate::ui::words::{Words, fill};
 
 /// Tiles lower than this, in points, show a name and nothing else.
 const LOW: f32 = 48.0;
@@ -106,7 +106,18 @@ fn whole(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> 
     let response = ui.interact(tile.rect, ui.id().with(("tile", person.key)), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, true, described.clone()));
     let quality = quality.map(|q| format!("\n{}", fill(words.link_said, &[&q.bars, &q.words(words)])));
-    response.on_hover_text_at_pointer(format!("{name}{}\n{}", quality.unwrap_or_default(), words.tile_tip))
+    let reached = reached(person, words).map_or(String::new(), |how| format!("\n{how}"));
+    response.on_hover_text_at_pointer(format!("{name}{}{reached}\n{}", quality.unwrap_or_default(), words.tile_tip))
+}
+
+/// By what somebody is reached, in words; nothing while that is not known.
+pub fn reached(person: &PersonView, words: &Words) -> Option<&'static str> {
+    match person.figures.transport {
+        "groups" => Some(words.by_groups),
+        "single" => Some(words.by_single),
+        "unicast" => Some(words.by_unicast),
+        _ => None,
+    }
 }
 
 fn shown_name(person: &PersonView, look: Look) -> String {

@@ -166,6 +166,33 @@ impl Lan {
         sh("ip netns exec rt smcrouted -N -f /run/smcroute.conf -i rt -P /run/smcroute.pid -u /run/smcroute.sock");
     }
 
+    /// As [`behind_router`](Self::behind_router), over IPv6 alone: the host is at fd78::`h` then, the others at fd77::, and
+    /// nobody has IPv4. For a LAN of [`up_ipv6`](Self::up_ipv6) without IPv4.
+    pub fn behind_router_ipv6(&self, h: usize) {
+        let quick = "for i in all eth0 eth1; do echo 0 > /proc/sys/net/ipv6/conf/$i/accept_dad; \
+                     echo 0 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; done; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
+        sh(&format!(
+            "ip netns add rt && ip link add pr type veth peer name eth0 netns rt && ip link set pr master br0 up && \
+             ip link set pr type bridge_slave mcast_router 2 && ip link set p{h} nomaster && ip link set p{h} netns rt && \
+             ip -n rt link set p{h} name eth1 && ip netns exec rt sh -c '{quick}' && ip -n rt link set lo up && \
+             ip -n rt link set eth0 up && ip -n rt link set eth1 up && \
+             ip -n rt addr add fd77::fd/64 dev eth0 nodad && ip -n rt addr add fd78::fd/64 dev eth1 nodad"
+        ));
+        for near in (1..=self.hosts).filter(|&near| near != h) {
+            self.ip(near, &format!("addr add fd77::{near:x}/64 dev eth0 nodad"));
+            self.ip(near, "route add fd78::/64 via fd77::fd");
+        }
+        self.ip(h, &format!("addr add fd78::{h:x}/64 dev eth0 nodad"));
+        self.ip(h, "route add fd77::/64 via fd78::fd");
+        std::fs::write(
+            "/run/smcroute.conf",
+            "phyint eth0 enable\nphyint eth1 enable\nmroute from eth0 group ff15::/16 to eth1\n\
+             mroute from eth1 group ff15::/16 to eth0\n",
+        )
+        .expect("a file in the sandbox");
+        sh("ip netns exec rt smcrouted -N -f /run/smcroute.conf -i rt -P /run/smcroute.pid -u /run/smcroute.sock");
+    }
+
     /// Lets a firewall on host `h` drop what comes in and is described so.
     pub fn drop_incoming(&self, h: usize, what: &[&str]) {
         let rules: String = what.iter().map(|what| format!("{what} drop; ")).collect();

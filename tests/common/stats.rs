@@ -71,7 +71,8 @@ pub struct Window {
 }
 
 impl Window {
-    fn seconds(&self) -> f64 {
+    /// How long it is, by the participant's own clock.
+    pub fn seconds(&self) -> f64 {
         let seconds = self.to.elapsed_s() - self.from.elapsed_s();
         assert!(seconds > 1.0, "a window of {seconds} s says nothing");
         seconds

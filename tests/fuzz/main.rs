@@ -11,6 +11,7 @@
 
 mod chat;
 mod doctor;
+mod door;
 mod driver;
 mod machines;
 mod media;

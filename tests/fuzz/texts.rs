@@ -85,7 +85,7 @@ fn pasted_texts() {
         if let Ok(passphrase) = &passphrase {
             let again = Passphrase::from_str(passphrase);
             assert!(again.is_ok_and(|again| *again == **passphrase), "taken for the same however often it is read");
-            assert!(!passphrase.is_empty() && !format!("{passphrase:?}").contains(&**passphrase));
+            assert!(!passphrase.is_empty() && format!("{passphrase:?}") == "Passphrase(..)");
         }
         let (line, object) = (OrderKey::from_str(&text), ObjectId::from_str(&text));
         assert!(line.as_ref().map_or(true, |key| key.to_string() == text));

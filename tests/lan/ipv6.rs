@@ -5,7 +5,7 @@ use crate::common::peer::{PROGRAM, Peer, SOON, assert_all_show, await_all_meet, 
 use crate::common::sandbox::sandboxed;
 use serde_json::{Value, json};
 
-/// What `list` says on host `h`.
+/// The first that `list` says on host `h`.
 fn listed(lan: &Lan, h: usize) -> Value {
     let home = tempfile::tempdir().expect("temporary folder");
     let mut command = lan.command(h, PROGRAM);
@@ -47,5 +47,23 @@ fn without_ipv4_a_conference_is_started_over_ipv6() {
         let found = listed(&lan, 2);
         assert!(found["group"].as_str().is_some_and(|g| g.starts_with("ff12::")), "{found}");
         assert_eq!(found["open"], false);
+    });
+}
+
+#[test]
+fn a_conference_of_the_site_passes_its_routers_over_ipv6() {
+    sandboxed("ipv6::a_conference_of_the_site_passes_its_routers_over_ipv6", || {
+        let lan = Lan::up_ipv6(3, |_| true);
+        lan.behind_router_ipv6(3);
+        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &["--scope", "site"]);
+        let bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &[]);
+        let mut cyd = Peer::join(lan.command(3, PROGRAM), "Cyd", "Standup", &[]);
+        await_all_meet(&[&ada, &bob, &cyd]);
+        let far = listed(&lan, 3);
+        assert!(far["group"].as_str().is_some_and(|g| g.starts_with("ff15::")), "{far}");
+        assert!(far["announced_by"].as_str().is_some_and(|a| a.starts_with("fd7")), "{far}");
+        cyd.tell(&json!({"do": "say", "text": "from afar"}));
+        ada.await_event(SOON, |e| e["event"] == "message" && e["text"] == "from afar");
+        assert_all_show(&[&ada, &bob, &cyd], 6.0, 0.95);
     });
 }

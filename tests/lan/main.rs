@@ -16,6 +16,7 @@ mod doctor;
 mod door;
 mod files;
 mod flood;
+mod gallery;
 mod hostile;
 mod ipv6;
 mod layers;

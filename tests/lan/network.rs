@@ -63,42 +63,74 @@ fn a_cable_an_interface_and_an_address_may_change() {
 }
 
 #[test]
+fn a_participant_that_stood_still_is_back_within_seconds() {
+    sandboxed("network::a_participant_that_stood_still_is_back_within_seconds", || {
+        let lan = Lan::up(3);
+        let mut peers = meeting(&lan);
+        peers[2].signal("STOP");
+        // Longer than anything it had to say or to renew is waited for.
+        peers[0].await_person(SOON, "Cyd", "lost");
+        peers[1].await_person(SOON, "Cyd", "lost");
+        peers[2].signal("CONT");
+        let woke = Instant::now();
+        peers[0].await_person(SOON, "Cyd", "joined");
+        assert_back(&peers, woke);
+        // Bob as well has had his time by then.
+        peers[1].window(2.0);
+        assert_all_show(&peers.iter().collect::<Vec<_>>(), 4.0, 0.95);
+    });
+}
+
+#[test]
 fn a_switch_that_forgets_is_reminded() {
     sandboxed("network::a_switch_that_forgets_is_reminded", || {
-        let minutes = std::env::var("ROUNDTABLE_TEST_FORGETFUL_MINUTES").ok().and_then(|m| m.parse::<f64>().ok());
-        let seconds = 60.0 * minutes.unwrap_or(3.0);
         let lan = Lan::up(3);
         lan.drop_queries();
-        let mut peers = meeting(&lan);
-        let began = peers[0].stats().expect("statistics").elapsed_s();
-        // By viewer and sender: how much was shown or heard, and since when.
-        let mut last = BTreeMap::<(usize, usize, bool), (f64, f64)>::new();
-        let mut longest: f64 = 0.0;
-        let ended = poll(Duration::from_secs_f64(seconds + 60.0), || {
-            for (v, viewer) in peers.iter().enumerate() {
-                let stats = viewer.stats().expect("statistics");
-                let now = stats.elapsed_s();
-                for (s, sender) in peers.iter().enumerate().filter(|(s, _)| *s != v) {
-                    for sound in [false, true] {
-                        let name = &sender.name;
-                        let count = if sound { stats.packets_heard(name) } else { stats.frames_shown(name) };
-                        let (known, since) = last.entry((v, s, sound)).or_insert((count, now));
-                        if count > *known {
-                            (*known, *since) = (count, now);
-                        }
-                        longest = longest.max(now - *since);
-                        let what = if sound { "heard" } else { "shown" };
-                        assert!(now - *since <= SILENCE_MAX, "{}: {name} not {what} since {since}", viewer.name);
+        outlast_forgetting(&mut meeting(&lan), 3.0);
+    });
+}
+
+#[test]
+fn a_switch_that_forgets_over_ipv6_is_reminded() {
+    sandboxed("network::a_switch_that_forgets_over_ipv6_is_reminded", || {
+        let lan = Lan::up_ipv6(3, |_| true);
+        lan.drop_queries();
+        outlast_forgetting(&mut meeting(&lan), 1.5);
+    });
+}
+
+/// Watches that no stream falls silent for so many minutes, unless the environment says for how many, and that the switch
+/// is blamed.
+fn outlast_forgetting(peers: &mut [Peer], minutes: f64) {
+    let given = std::env::var("ROUNDTABLE_TEST_FORGETFUL_MINUTES").ok().and_then(|m| m.parse::<f64>().ok());
+    let seconds = 60.0 * given.unwrap_or(minutes);
+    let began = peers[0].stats().expect("statistics").elapsed_s();
+    // By viewer and sender: how much was shown or heard, and since when.
+    let mut last = BTreeMap::<(usize, usize, bool), (f64, f64)>::new();
+    let mut longest: f64 = 0.0;
+    let ended = poll(Duration::from_secs_f64(seconds + 60.0), || {
+        for (v, viewer) in peers.iter().enumerate() {
+            let stats = viewer.stats().expect("statistics");
+            let now = stats.elapsed_s();
+            for (s, sender) in peers.iter().enumerate().filter(|(s, _)| *s != v) {
+                for sound in [false, true] {
+                    let name = &sender.name;
+                    let count = if sound { stats.packets_heard(name) } else { stats.frames_shown(name) };
+                    let (known, since) = last.entry((v, s, sound)).or_insert((count, now));
+                    if count > *known {
+                        (*known, *since) = (count, now);
                     }
+                    longest = longest.max(now - *since);
+                    let what = if sound { "heard" } else { "shown" };
+                    assert!(now - *since <= SILENCE_MAX, "{}: {name} not {what} since {since}", viewer.name);
                 }
             }
-            (peers[0].stats().expect("statistics").elapsed_s() > began + seconds).then_some(())
-        });
-        println!("longest silence of a stream in {seconds} s: {longest:.1} s");
-        assert!(ended.is_some(), "statistics stopped");
-        let blamed = |p: &mut Peer| {
-            p.drain_events().iter().any(|e| e["text"].as_str().is_some_and(|t| t.contains("no querier")))
-        };
-        assert!(peers.iter_mut().any(blamed), "the switch never forgot, so this showed nothing");
+        }
+        (peers[0].stats().expect("statistics").elapsed_s() > began + seconds).then_some(())
     });
+    println!("longest silence of a stream in {seconds} s: {longest:.1} s");
+    assert!(ended.is_some(), "statistics stopped");
+    let blamed =
+        |p: &mut Peer| p.drain_events().iter().any(|e| e["text"].as_str().is_some_and(|t| t.contains("no querier")));
+    assert!(peers.iter_mut().any(blamed), "the switch never forgot, so this showed nothing");
 }

@@ -2,7 +2,8 @@
 
 use crate::common::lan::Lan;
 use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, await_all_meet, private, windows};
-use crate::common::sandbox::sandboxed;
+use crate::common::poll;
+use crate::common::sandbox::{sandboxed, sh};
 use crate::common::stats::Stats;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -68,7 +69,97 @@ fn whoever_hears_no_group_is_sent_copies() {
         let mut peers = with_deaf_dee(&lan, &[MULTICAST], &[]);
         assert_eq!(transport(&peers[3]).as_deref(), Some("unicast"));
         assert_eq!(transport(&peers[0]).as_deref(), Some("groups"));
+        peers[0].await_event(SOON, |e| e["event"] == "person" && e["name"] == "Dee" && e["transport"] == "unicast");
         assert_talk(&mut peers);
+        assert_shown(&peers, 8.0, 0.9);
+    });
+}
+
+/// Senders who hear the groups, those who hear none, and how many of these each sender sends copies to.
+const SENDERS: usize = 2;
+const DEAF: usize = 6;
+const COPIES_MAX: usize = 4;
+/// Bytes of so many pictures from somewhere in two seconds are more than control, and less than a stream.
+const STREAM_BYTES_MIN: u64 = 30_000;
+
+/// Lets host `h` count what comes to it by unicast from each sender.
+fn count_unicast(h: usize) {
+    let counters: String = (1..=SENDERS).map(|s| format!("counter from{s} {{ }}; ")).collect();
+    let rule = |s: usize| format!("ip saddr {} ip daddr {} counter name from{s}; ", Lan::address(s), Lan::address(h));
+    let rules: String = (1..=SENDERS).map(rule).collect();
+    let table = format!("table ip seen {{ {counters} chain in {{ type filter hook input priority -10; {rules} }}; }}");
+    sh(&format!("echo '{table}' | ip netns exec h{h} nft -f -"));
+}
+
+fn counted(h: usize, sender: usize) -> u64 {
+    let shown = sh(&format!("ip netns exec h{h} nft -j list counter ip seen from{sender}"));
+    let parsed: Value = serde_json::from_str(&shown).expect("JSON of nft");
+    parsed["nftables"].as_array().expect("a list").iter().find_map(|o| o["counter"]["bytes"].as_u64()).expect("bytes")
+}
+
+#[test]
+fn more_than_four_who_hear_no_group_are_served_by_one_who_repeats() {
+    sandboxed("transport::more_than_four_who_hear_no_group_are_served_by_one_who_repeats", || {
+        let lan = Lan::up(SENDERS + DEAF);
+        let silent = ["--microphone", "none"];
+        let deaf_options = ["--microphone", "none", "--camera", "none", "--size", "360x220"];
+        let mut senders = vec![Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &silent)];
+        senders.push(Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &silent));
+        let hosts = SENDERS + 1..=SENDERS + DEAF;
+        let deaf = hosts.clone().map(|h| {
+            lan.drop_incoming(h, &[MULTICAST]);
+            count_unicast(h);
+            Peer::join(lan.command(h, PROGRAM), &format!("D{h}"), "Standup", &deaf_options)
+        });
+        let deaf: Vec<Peer> = deaf.collect();
+        for peer in &deaf {
+            let sees =
+                |stats: &crate::common::stats::Stats| ["Ada", "Bob"].iter().all(|name| stats.frames_shown(name) > 5.0);
+            peer.await_stats(2 * SOON, "sees both who send", sees);
+            assert_eq!(transport(peer).as_deref(), Some("unicast"));
+        }
+        let serves = |sender: usize| {
+            let before: Vec<u64> = hosts.clone().map(|h| counted(h, sender)).collect();
+            senders[sender - 1].window(2.0);
+            let more = hosts.clone().zip(before).filter(|(h, was)| counted(*h, sender) - was > STREAM_BYTES_MIN);
+            more.count()
+        };
+        let settled = poll(SOON, || {
+            let mut served = [serves(1), serves(2)];
+            served.sort_unstable();
+            println!("hosts served by unicast, by each who sends: {served:?}");
+            // One of the two is elected: it sends its own to all, and repeats the other's to those beyond the fourth.
+            (served == [COPIES_MAX, DEAF]).then_some(())
+        });
+        assert!(settled.is_some(), "each serves four, and one of them everybody");
+        let all: Vec<&Peer> = senders.iter().chain(&deaf).collect();
+        let seen = windows(&all, 6.0);
+        for (peer, window) in deaf.iter().zip(&seen[SENDERS..]) {
+            for (sender, sent) in senders.iter().zip(&seen) {
+                let shown = window.shown_share(&sender.name, sent, CAMERA_FPS);
+                println!("{} of {}: {:.1} %", peer.name, sender.name, shown * 100.0);
+                assert!(shown >= 0.85, "{} shows {:.1} % of {}", peer.name, shown * 100.0, sender.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_network_without_the_groups_of_streams_carries_all_in_one() {
+    sandboxed("transport::a_network_without_the_groups_of_streams_carries_all_in_one", || {
+        let lan = Lan::up(3);
+        // Control is the first of the conference's groups; streams have the others.
+        lan.drop_incoming(3, &["meta l4proto udp ip daddr 239.255.4.2-239.255.5.255"]);
+        let pinned = ["--group", "239.255.4.0", "--port", "20480"];
+        let mut peers = vec![Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &pinned)];
+        peers.extend([(2, "Bob"), (3, "Cyd")].map(|(h, n)| Peer::join(lan.command(h, PROGRAM), n, "Standup", &[])));
+        await_all_meet(&[&peers[0], &peers[1]]);
+        let long = Duration::from_secs(60);
+        peers[2].await_stats(long, "needs the single group", |s| s.0["me"]["transport"] == "single");
+        peers[2].await_stats(SOON, "meets the others", |s| s.meets("Ada") && s.meets("Bob"));
+        peers[0].await_event(SOON, |e| e["event"] == "person" && e["name"] == "Cyd" && e["transport"] == "single");
+        assert_eq!(transport(&peers[0]).as_deref(), Some("groups"), "others hear all groups");
+        await_all_meet(&peers.iter().collect::<Vec<_>>());
         assert_shown(&peers, 8.0, 0.9);
     });
 }

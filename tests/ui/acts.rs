@@ -49,6 +49,13 @@ impl User {
         Some(pos2((bounds.x0 + bounds.x1) as f32 / 2.0, (bounds.y0 + bounds.y1) as f32 / 2.0))
     }
 
+    /// Whether a text that begins so is in the window.
+    pub fn says(&self, text: &str) -> bool {
+        let Some(update) = self.app.accessibility() else { return false };
+        let said = |n: &egui::accesskit::Node| n.label().or(n.value()).is_some_and(|t| t.starts_with(text));
+        update.nodes.iter().any(|(_, n)| said(n))
+    }
+
     pub fn button(&self, name: &str) -> Pos2 {
         self.finds(Role::Button, name).unwrap_or_else(|| panic!("no button {name:?}"))
     }
@@ -72,6 +79,44 @@ impl User {
         commands.extend(self.does(vec![]).commands);
         commands
     }
+}
+
+#[test]
+fn why_somebody_is_not_seen_is_asked_at_their_tile_and_answered_on_a_card() {
+    use roundtable::protocol::doctor::{Finding, Report, Severity, Where};
+    let mut user = User::new(view(3));
+    let pos = user.finds(Role::Button, "Bob").expect("his tile");
+    let press =
+        |pressed| Event::PointerButton { pos, button: PointerButton::Secondary, pressed, modifiers: Modifiers::NONE };
+    user.does(vec![Event::PointerMoved(pos)]);
+    user.does(vec![press(true), press(false)]);
+    user.does(vec![]);
+    let about_bob = Command::Doctor(Some("Bob".into()));
+    assert_eq!(user.clicks("Why can I not see Bob?").first(), Some(&about_bob));
+    assert!(user.says("Looking for what is wrong"), "it is told that it takes a while");
+    assert_eq!(user.clicks("Mute"), [Command::Mute(true)], "nothing is blocked");
+    let place = Where::Here;
+    let text = "this machine's firewall drops what comes by multicast".to_owned();
+    let fault = Finding { code: "x", severity: Severity::Fault, place, text, mend: Some("sudo mend it".into()) };
+    user.view.examined = Some(std::sync::Arc::new(Report { findings: vec![fault], ..Report::default() }));
+    user.does(vec![]);
+    assert!(user.says("It is you: this machine's firewall drops what comes by multicast"));
+    assert!(user.says("sudo mend it"));
+    user.presses(Key::Escape, Modifiers::NONE);
+    assert!(!user.says("sudo mend it"), "Escape closes the card");
+
+    user.clicks("People");
+    // His row: his tile has the same name, and stands further left.
+    let nodes = &user.app.accessibility().expect("a tree").nodes;
+    let named = nodes.iter().filter(|(_, n)| n.label() == Some("Bob")).filter_map(|(_, n)| n.bounds());
+    let row = named.max_by(|a, b| a.x0.total_cmp(&b.x0)).expect("a row");
+    let pos = pos2(((row.x0 + row.x1) / 2.0) as f32, ((row.y0 + row.y1) / 2.0) as f32);
+    let press =
+        |pressed| Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers: Modifiers::NONE };
+    user.does(vec![Event::PointerMoved(pos)]);
+    user.does(vec![press(true), press(false)]);
+    (0..3).for_each(|_| drop(user.does(vec![])));
+    assert_eq!(user.clicks("Why can I not see Bob?"), [about_bob]);
 }
 
 #[test]

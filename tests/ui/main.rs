@@ -7,3 +7,4 @@ mod panels;
 mod rests;
 mod scene;
 mod screens;
+mod voices;

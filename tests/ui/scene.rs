@@ -70,6 +70,7 @@ pub fn person(key: u64, name: &str) -> PersonView {
             loss_percent: 0.1 * key as f32,
             latency_ms: (key != 0).then_some(3.2),
             audio_buffer_ms: 41.0,
+            transport: "groups",
         },
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use egui::{Event, Key, Modifiers, RawInput, pos2};
 use roundtable::conference::invite::Invite;
 use roundtable::conference::lobby::LobbyView;
-use roundtable::conference::view::{CameraView, DevicesView, Hearing, Knock, NoticeKind, Rank, View};
+use roundtable::conference::view::{
+    CameraView, DevicesView, Hearing, Knock, NoticeKind, Playing, Rank, Recording, View,
+};
 use roundtable::pipeline::slot::Waker;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, Options};
@@ -18,7 +20,9 @@ use roundtable::ui::start::Start;
 use roundtable::ui::words::Language;
 use roundtable::wire::message::ConferenceId;
 
+use crate::acts::User;
 use crate::scene::{conversation, file_talk, files, found, notice, publish, view};
+use crate::voices::{spoken, voice};
 
 /// A channel may differ by so much (rounding differs between processors) ...
 const TOLERANCE: u8 = 16;
@@ -63,6 +67,35 @@ fn check_pixels(name: &str, pixels: &[u32], size: (usize, usize)) {
         screenshot::write(&now, pixels, size).expect("picture of now");
         panic!("{name}: {different} pixels differ from {}; see {}", path.display(), now.display());
     }
+}
+
+/// What the doctor found about somebody, on its card.
+#[test]
+fn the_doctor() {
+    use roundtable::protocol::doctor::{Finding, Report, Severity, Where};
+    let mut user = User::new(view(4));
+    let pos = user.finds(egui::accesskit::Role::Button, "Bob").expect("his tile");
+    let button = egui::PointerButton::Secondary;
+    let press = |pressed| Event::PointerButton { pos, button, pressed, modifiers: Modifiers::NONE };
+    user.does(vec![Event::PointerMoved(pos)]);
+    user.does(vec![press(true), press(false)]);
+    user.does(vec![]);
+    user.clicks("Why can I not see Bob?");
+    let finding = |place, text: &str, mend: Option<&str>| Finding {
+        code: "x",
+        severity: Severity::Fault,
+        place,
+        text: text.into(),
+        mend: mend.map(str::to_owned),
+    };
+    let here = "this machine's firewall drops what comes by multicast: pictures and voices do not reach you";
+    let findings = vec![
+        finding(Where::Here, here, Some("sudo nft insert rule inet filter input ip daddr 224.0.0.0/4 accept")),
+        finding(Where::Peer("Bob".into()), "Bob's machine loses 12 % of what is sent to it", None),
+    ];
+    user.view.examined = Some(Arc::new(Report { findings, ..Report::default() }));
+    (0..6).for_each(|_| drop(user.does(vec![])));
+    check("doctor", &user.app);
 }
 
 #[test]
@@ -165,6 +198,18 @@ fn what_is_said_stands_beside_the_pictures() {
     check("chat-light", &after(&[Key::C], (1280, 720), 1.0, LIGHT, &owned()));
     check("chat-small", &after(&[Key::C], (800, 500), 1.0, DARK, &owned()));
     check("chat-2x", &after(&[Key::C], (1600, 1000), 2.0, LIGHT, &owned()));
+}
+
+#[test]
+fn voice_messages_stand_among_what_is_said() {
+    let mut heard = spoken();
+    let offer = Some(heard.files[0].offer.clone());
+    heard.voice.playing = Some(Playing { offer, ms: 2_100, length_ms: 5_000, paused: false });
+    heard.voice.draft = Some(voice(4_200));
+    check("voice", &after(&[Key::C], (1280, 720), 1.0, DARK, &heard));
+    heard.voice.draft = None;
+    heard.voice.recording = Some(Recording { ms: 3_400, ms_max: 300_000, level_dbfs: -18.0 });
+    check("voice-light", &after(&[Key::C], (800, 500), 1.0, LIGHT, &heard));
 }
 
 #[test]

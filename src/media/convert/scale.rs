@@ -10,8 +10,12 @@ use crate::media::picture::{Picture, Yuv};
 #[derive(Default)]
 pub struct Scaler {
     halves: [Vec<u8>; 2],
-    row: Vec<u16>,
-    columns: Vec<(u32, u16)>,
+    /// One row blended of two, in halves.
+    row: Vec<i16>,
+    /// Per output column: its left sample in the row, the weights of both, and the samples once fetched.
+    columns: Vec<u32>,
+    weights: Vec<[i16; 2]>,
+    pairs: Vec<[i16; 2]>,
     small: Yuv,
 }
 
@@ -63,10 +67,12 @@ impl Scaler {
             return;
         }
         self.columns.clear();
-        self.columns.extend((0..width).map(|x| {
-            let (at, weight) = position(x, from_width, width);
-            (at as u32, weight)
-        }));
+        self.weights.clear();
+        for (at, weight) in (0..width).map(|x| position(x, from_width, width)) {
+            self.columns.push(at as u32);
+            self.weights.push([128 - weight as i16, weight as i16]);
+        }
+        self.pairs.resize(width, [0; 2]);
         // One more than the row, so that the last column has a right neighbour too, its equal.
         self.row.resize(from_width + 1, 0);
         for (y, out_row) in out.chunks_exact_mut(width).enumerate() {
@@ -75,14 +81,17 @@ impl Scaler {
             let below = (at + 1).min(from_height - 1);
             let bottom = &from[below * from_width..(below + 1) * from_width];
             for ((sum, a), b) in self.row.iter_mut().zip(top).zip(bottom) {
-                *sum = (u16::from(*a) * (128 - weight) + u16::from(*b) * weight) >> 1;
+                *sum = ((u16::from(*a) * (128 - weight) + u16::from(*b) * weight) >> 1) as i16;
             }
             self.row[from_width] = self.row[from_width - 1];
-            for (to, (at, weight)) in out_row.iter_mut().zip(&self.columns) {
+            // Fetched first and blended then: products of pairs are made in whole registers.
+            for (pair, at) in self.pairs.iter_mut().zip(&self.columns) {
                 let at = *at as usize;
-                let (a, b) = (u32::from(self.row[at]), u32::from(self.row[at + 1]));
-                let weight = u32::from(*weight);
-                *to = ((a * (128 - weight) + b * weight + (1 << 12)) >> 13) as u8;
+                *pair = [self.row[at], self.row[at + 1]];
+            }
+            for ((to, [left, right]), [of_left, of_right]) in out_row.iter_mut().zip(&self.pairs).zip(&self.weights) {
+                let sum = i32::from(*left) * i32::from(*of_left) + i32::from(*right) * i32::from(*of_right);
+                *to = ((sum + (1 << 12)) >> 13) as u8;
             }
         }
     }
@@ -104,7 +113,9 @@ fn halve(from: &[u8], (width, height): (usize, usize), out: &mut Vec<u8>) {
         let (top, bottom) = pair.split_at(width);
         let (top, bottom) = (top.as_chunks::<2>().0, bottom.as_chunks::<2>().0);
         for ((to, a), b) in to.iter_mut().zip(top).zip(bottom) {
-            let sum = u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]);
+            // Two samples to a word: the compiler makes whole registers of this, and single steps of four samples.
+            let (a, b) = (u16::from_le_bytes(*a), u16::from_le_bytes(*b));
+            let sum = (a & 0xff) + (a >> 8) + (b & 0xff) + (b >> 8);
             *to = ((sum + 2) >> 2) as u8;
         }
     }

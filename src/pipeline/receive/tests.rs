@@ -1,6 +1,6 @@
 //! Repair over real sockets of the loopback: of copies, of what a relay passes on, and how long is waited for it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::device::net::Dscp;
@@ -117,11 +117,12 @@ impl Ada {
 
     /// Sends frames until one of them is repaired at the viewer: a machine that does something else misses some.
     fn send_until_repaired(&mut self, to: SocketAddr, viewer: &VideoStats) -> bool {
-        let began = Instant::now();
-        while began.elapsed() < DEADLINE {
+        let clock = Clock::system();
+        let began = clock.now();
+        while clock.now().since(began) < DEADLINE {
             self.send(to);
-            let sent = Instant::now();
-            while sent.elapsed() < Duration::from_millis(60) {
+            let sent = clock.now();
+            while clock.now().since(sent) < Duration::from_millis(60) {
                 if viewer.frames_repaired.load(Ordering::Relaxed) > 0 {
                     return true;
                 }
@@ -170,9 +171,10 @@ fn strangers_who_write_to_the_port_of_copies_are_refused_and_get_no_parity() {
     let other = EpochKeys::first(ConferenceId([2; 16]), &Secret::open(&ConferenceId([2; 16])));
     dee.feedback(&Arc::new(UdpSocket::unicast(&loopback(false), 0).expect("a free port")), &other, 2);
     ada.answering.set_copies(&[direct(&dee)]);
-    let began = Instant::now();
+    let clock = Clock::system();
+    let began = clock.now();
     while ada.receiver.refused() == 0 {
-        assert!(began.elapsed() < DEADLINE, "asked {}", stats.repairs_asked.load(Ordering::Relaxed));
+        assert!(clock.now().since(began) < DEADLINE, "asked {}", stats.repairs_asked.load(Ordering::Relaxed));
         ada.send(direct(&dee));
         std::thread::park_timeout(Duration::from_millis(20));
     }

@@ -302,7 +302,7 @@ mod tests {
                 }
             }
         }
-        assert!(taking.is_ready());
+        assert!(taking.incoming.is_complete());
         (told, before, content)
     }
 

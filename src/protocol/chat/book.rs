@@ -1,12 +1,13 @@
 //! All sequences of the conference, within the bounds of memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::limits::{
-    CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX, CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_SEQUENCES_MAX,
-    CHAT_SEQUENCES_PER_MEMBER_MAX, CHAT_WINDOW,
+    CHAT_HOLES_MAX, CHAT_LOG_BYTES_MAX, CHAT_LOG_PIECES_MAX, CHAT_PER_S_MAX, CHAT_SEQUENCES_CLOSED_MAX,
+    CHAT_SEQUENCES_MAX, CHAT_SEQUENCES_OF_STRANGERS_MAX, CHAT_SEQUENCES_PER_MEMBER_MAX, CHAT_WINDOW,
 };
 use crate::protocol::chat::pace::Bucket;
+use crate::protocol::chat::ranges::Ranges;
 use crate::protocol::chat::sequence::{Piece, Sequence};
 use crate::time::Timestamp;
 use crate::wire::chat::tag;
@@ -24,6 +25,12 @@ pub(super) struct Book {
     sequences: BTreeMap<SequenceId, Sequence>,
     by_author: BTreeMap<(ParticipantId, u32), SequenceId>,
     by_tag: BTreeSet<(u32, SequenceId)>,
+    /// What was had of sequences that were forgotten.
+    closed: BTreeMap<(ParticipantId, u32), Ranges>,
+    /// These, oldest first.
+    closed_order: VecDeque<(ParticipantId, u32)>,
+    /// And by tag.
+    closed_tags: BTreeSet<(u32, ParticipantId, u32)>,
     /// How fast each author's pieces may be taken in.
     rates: BTreeMap<ParticipantId, Bucket>,
     /// One's own present sequence; it is never forgotten.
@@ -60,55 +67,111 @@ impl Book {
         self.by_author.get(&(member, run)).copied()
     }
 
-    /// The sequence with this tag: `Err` when there is none, `Ok(None)` when there are several.
+    /// The sequence with this tag: `Err` when there is none, `Ok(None)` when there are several, or one that was forgotten.
     pub fn find_tag(&self, tag: u32) -> Result<Option<SequenceId>, ()> {
         let mut found = self.by_tag.range((tag, 0)..=(tag, SequenceId::MAX)).map(|&(_, id)| id);
-        let first = found.next().ok_or(())?;
+        let Some(first) = found.next() else {
+            let closed = self.closed_tags.range((tag, ParticipantId([0; 16]), 0)..).next();
+            return if closed.is_some_and(|closed| closed.0 == tag) { Ok(None) } else { Err(()) };
+        };
         Ok(found.next().is_none().then_some(first))
     }
 
-    /// Makes room for a new sequence and opens it. `None` when all are in use: `keep` says which may not be forgotten.
+    /// Whether a piece was taken once.
+    pub fn had(&self, member: ParticipantId, run: u32, number: u32) -> bool {
+        match self.find(member, run) {
+            Some(id) => self.get(id).is_some_and(|sequence| sequence.has(number)),
+            None => self.closed.get(&(member, run)).is_some_and(|have| have.contains(number)),
+        }
+    }
+
+    /// Makes room for a new sequence and opens it; `known`: its author was seen here. `None` when all are in use: `keep`
+    /// says which may not be forgotten. Strangers make room for each other and for everybody.
     pub fn open(
         &mut self,
         now: Timestamp,
         member: ParticipantId,
         run: u32,
+        known: bool,
         keep: impl Fn(&Sequence) -> bool,
     ) -> Option<SequenceId> {
-        let oldest = |book: &Self, may_go: &dyn Fn(&Sequence) -> bool| {
+        let least = |book: &Self, may_go: &dyn Fn(&Sequence) -> bool| {
             let candidates = book.iter().filter(|&(id, sequence)| id != book.own && may_go(sequence));
-            candidates.min_by_key(|(_, sequence)| sequence.changed).map(|(id, _)| id)
+            let worth = |s: &Sequence| (s.known, !s.pieces.is_empty(), s.changed);
+            candidates.min_by_key(|(_, sequence)| worth(sequence)).map(|(id, _)| id)
         };
-        let of_member = self.by_author.range((member, 0)..=(member, u32::MAX)).count();
+        let of_member = self.of(member).count();
         if of_member >= CHAT_SEQUENCES_PER_MEMBER_MAX {
-            let id = oldest(self, &|sequence| sequence.member == member)?;
+            let id = least(self, &|sequence| sequence.member == member)?;
+            self.close(id);
+        }
+        if !known && self.iter().filter(|(_, s)| !s.known).count() >= CHAT_SEQUENCES_OF_STRANGERS_MAX {
+            let id = least(self, &|sequence| !sequence.known)?;
             self.close(id);
         }
         if self.sequences.len() >= CHAT_SEQUENCES_MAX {
-            let id = oldest(self, &|sequence| !keep(sequence))?;
+            let id = least(self, &|sequence| !keep(sequence))?;
             self.close(id);
         }
         self.next += 1;
         let id = self.next;
-        self.sequences.insert(id, Sequence::new(member, run, now));
+        let mut sequence = Sequence::new(member, run, now);
+        sequence.known = known;
+        if let Some(have) = self.closed.remove(&(member, run)) {
+            self.closed_order.retain(|closed| *closed != (member, run));
+            self.closed_tags.remove(&(tag(member, run), member, run));
+            sequence.remember(have);
+        }
+        self.sequences.insert(id, sequence);
         self.by_author.insert((member, run), id);
         self.by_tag.insert((tag(member, run), id));
         self.rates.entry(member).or_insert_with(|| Bucket::new(CHAT_PER_S_MAX, CHAT_WINDOW));
         Some(id)
     }
 
+    /// All sequences of an author.
+    pub fn of(&self, member: ParticipantId) -> impl Iterator<Item = SequenceId> {
+        self.by_author.range((member, 0)..=(member, u32::MAX)).map(|(_, &id)| id)
+    }
+
+    /// The author of these is no stranger from now on.
+    pub fn acquaint(&mut self, member: ParticipantId) {
+        for (_, id) in self.by_author.range((member, 0)..=(member, u32::MAX)) {
+            if let Some(sequence) = self.sequences.get_mut(id) {
+                sequence.known = true;
+            }
+        }
+    }
+
     fn close(&mut self, id: SequenceId) {
         let Some(sequence) = self.sequences.remove(&id) else {
             return;
         };
-        let Sequence { member, run, .. } = sequence;
+        let (member, run, known) = (sequence.member, sequence.run, sequence.known);
         self.by_author.remove(&(member, run));
         self.by_tag.remove(&(tag(member, run), id));
         self.pieces -= sequence.pieces.len();
         self.bytes -= sequence.pieces.values().map(Piece::bytes).sum::<usize>();
-        if self.by_author.range((member, 0)..=(member, u32::MAX)).next().is_none() {
+        if self.of(member).next().is_none() {
             self.rates.remove(&member);
         }
+        let have = sequence.into_have();
+        if known && have.highest() > 0 {
+            self.remember_closed(member, run, have);
+        }
+    }
+
+    /// What was had of a sequence that is forgotten is neither asked for nor shown again.
+    fn remember_closed(&mut self, member: ParticipantId, run: u32, have: Ranges) {
+        if self.closed_order.len() >= CHAT_SEQUENCES_CLOSED_MAX
+            && let Some(oldest @ (member, run)) = self.closed_order.pop_front()
+        {
+            self.closed.remove(&oldest);
+            self.closed_tags.remove(&(tag(member, run), member, run));
+        }
+        self.closed.insert((member, run), have);
+        self.closed_order.push_back((member, run));
+        self.closed_tags.insert((tag(member, run), member, run));
     }
 
     /// Whether a member's rate lets one more of its pieces in; one of an unknown member does come in.
@@ -116,7 +179,8 @@ impl Book {
         self.rates.get_mut(&member).is_none_or(|rate| rate.take(now))
     }
 
-    /// Puts a piece into its sequence, and takes others out while there are too many: the oldest of who has most.
+    /// Puts a piece into its sequence, and takes others out while there are too many: the oldest of the stranger who has
+    /// most, if any has, else of who has most.
     /// How many holes were given up.
     pub fn take(&mut self, now: Timestamp, id: SequenceId, piece: Piece) -> u32 {
         let Some(sequence) = self.sequences.get_mut(&id) else {
@@ -126,8 +190,9 @@ impl Book {
         self.pieces += 1;
         let given_up = sequence.take(now, piece);
         while self.pieces > CHAT_LOG_PIECES_MAX || self.bytes > CHAT_LOG_BYTES_MAX {
-            let most = self.sequences.iter_mut().max_by_key(|(_, sequence)| sequence.pieces.len());
-            let Some((_, sequence)) = most else { break };
+            let share = |s: &Sequence| (!s.known && !s.pieces.is_empty(), s.pieces.len());
+            let most = self.sequences.values_mut().max_by_key(|sequence| share(sequence));
+            let Some(sequence) = most else { break };
             let Some(number) = sequence.pieces.keys().next().copied() else { break };
             self.pieces -= 1;
             self.bytes -= sequence.drop_piece(number);
@@ -207,8 +272,8 @@ mod tests {
     #[test]
     fn the_log_is_bounded_and_the_one_who_has_most_pays() {
         let mut book = Book::default();
-        let quiet = book.open(NOW, member(1), 1, |_| true).unwrap();
-        let loud = book.open(NOW, member(2), 1, |_| true).unwrap();
+        let quiet = book.open(NOW, member(1), 1, true, |_| true).unwrap();
+        let loud = book.open(NOW, member(2), 1, true, |_| true).unwrap();
         fill(&mut book, quiet, 1..=10, 1);
         fill(&mut book, loud, 1..=CHAT_LOG_PIECES_MAX as u32 - 10, 1);
         assert_eq!(book.size().0, CHAT_LOG_PIECES_MAX);
@@ -222,7 +287,7 @@ mod tests {
     #[test]
     fn the_log_is_bounded_in_bytes() {
         let mut book = Book::default();
-        let id = book.open(NOW, member(1), 1, |_| true).unwrap();
+        let id = book.open(NOW, member(1), 1, true, |_| true).unwrap();
         fill(&mut book, id, 1..=4, CHAT_LOG_BYTES_MAX / 4);
         assert_eq!(book.size(), (4, CHAT_LOG_BYTES_MAX));
         fill(&mut book, id, 5..=5, 1);
@@ -232,7 +297,7 @@ mod tests {
     #[test]
     fn pieces_leave_when_they_are_too_old() {
         let mut book = Book::default();
-        let id = book.open(NOW, member(1), 1, |_| true).unwrap();
+        let id = book.open(NOW, member(1), 1, true, |_| true).unwrap();
         fill(&mut book, id, 10..=12, 1);
         book.expire(Timestamp::from_millis(11) - std::time::Duration::from_nanos(1));
         assert_eq!(book.size().0, 2);
@@ -244,7 +309,7 @@ mod tests {
     fn sequences_are_bounded_in_all_and_by_member() {
         let mut book = Book::default();
         for run in 0..=CHAT_SEQUENCES_PER_MEMBER_MAX as u32 {
-            book.open(Timestamp(u64::from(run)), member(1), run, |_| true).unwrap();
+            book.open(Timestamp(u64::from(run)), member(1), run, true, |_| true).unwrap();
         }
         assert_eq!(book.iter().count(), CHAT_SEQUENCES_PER_MEMBER_MAX);
         assert_eq!(book.find(member(1), 0), None, "the oldest went");
@@ -252,13 +317,51 @@ mod tests {
             if book.iter().count() == CHAT_SEQUENCES_MAX {
                 break;
             }
-            book.open(NOW, member(n), 1, |_| true).unwrap();
+            book.open(NOW, member(n), 1, true, |_| true).unwrap();
         }
-        assert_eq!(book.open(NOW, member(0), 1, |_| true), None);
-        assert!(book.open(NOW, member(0), 1, |sequence| sequence.member != member(5)).is_some());
+        assert_eq!(book.open(NOW, member(0), 1, true, |_| true), None);
+        assert!(book.open(NOW, member(0), 1, true, |sequence| sequence.member != member(5)).is_some());
         assert_eq!(book.iter().count(), CHAT_SEQUENCES_MAX);
         assert_eq!(book.find(member(5), 1), None);
         assert_eq!(book.rates.len(), CHAT_SEQUENCES_MAX - CHAT_SEQUENCES_PER_MEMBER_MAX + 1);
+    }
+
+    #[test]
+    fn strangers_make_room_for_everybody() {
+        let mut book = Book::default();
+        let gone: Vec<_> = (0..100).map(|n| book.open(NOW, member(n), 1, true, |_| false).unwrap()).collect();
+        gone.iter().for_each(|&id| fill(&mut book, id, 1..=10, 1));
+        for n in 0..2 * CHAT_SEQUENCES_MAX {
+            let id = book.open(Timestamp::from_millis(2), member(1_000 + n), 1, false, |_| false).unwrap();
+            fill(&mut book, id, 1..=40, 1);
+        }
+        assert_eq!(book.iter().count(), 100 + CHAT_SEQUENCES_OF_STRANGERS_MAX);
+        assert!(gone.iter().all(|&id| book.get(id).is_some_and(|s| s.pieces.len() == 10)), "nothing of theirs went");
+        assert!(book.size().0 <= CHAT_LOG_PIECES_MAX);
+        let long = book.open(NOW, member(500), 1, true, |_| false).unwrap();
+        fill(&mut book, long, 1..=8, CHAT_LOG_BYTES_MAX / 100);
+        assert_eq!(book.get(long).unwrap().pieces.len(), 8, "a long line becomes whole");
+    }
+
+    #[test]
+    fn what_was_had_of_a_forgotten_sequence_is_remembered() {
+        let mut book = Book::default();
+        let runs = CHAT_SEQUENCES_PER_MEMBER_MAX as u32 + 1;
+        for run in 1..=runs {
+            let id = book.open(Timestamp(u64::from(run)), member(1), run, true, |_| true).unwrap();
+            book.take(Timestamp(u64::from(run)), id, piece(3, 1));
+        }
+        assert_eq!((book.find(member(1), 1), book.find_tag(tag(member(1), 1))), (None, Ok(None)));
+        assert!(book.had(member(1), 1, 3) && !book.had(member(1), 1, 4) && !book.had(member(1), runs + 1, 3));
+        let again = book.open(NOW, member(1), 1, true, |_| true).unwrap();
+        assert!(book.get(again).unwrap().has(3) && book.had(member(1), 2, 3));
+        assert_eq!((book.closed.len(), book.closed_tags.len()), (1, 1), "the second run took its place");
+        for n in 0..CHAT_SEQUENCES_CLOSED_MAX as u32 + 5 {
+            let id = book.open(NOW, member(1), runs + 1 + n, true, |_| true).unwrap();
+            book.take(NOW, id, piece(3, 1));
+        }
+        let remembered = (book.closed.len(), book.closed_tags.len(), book.closed_order.len());
+        assert_eq!(remembered, (CHAT_SEQUENCES_CLOSED_MAX, CHAT_SEQUENCES_CLOSED_MAX, CHAT_SEQUENCES_CLOSED_MAX));
     }
 
     #[test]
@@ -266,9 +369,9 @@ mod tests {
         let mut book = Book::default();
         let (a, b) = (member(1), member(2));
         assert_eq!(tag(a, 7), tag(b, 7), "ids that differ behind the fourth byte");
-        let id = book.open(NOW, a, 7, |_| true).unwrap();
+        let id = book.open(NOW, a, 7, true, |_| true).unwrap();
         assert_eq!(book.find_tag(7), Ok(Some(id)));
-        book.open(NOW, b, 7, |_| true).unwrap();
+        book.open(NOW, b, 7, true, |_| true).unwrap();
         assert_eq!(book.find_tag(7), Ok(None));
         assert_eq!(book.find_tag(8), Err(()));
     }
@@ -276,7 +379,7 @@ mod tests {
     #[test]
     fn twenty_pieces_a_second_are_taken_beyond_a_window_of_them() {
         let mut book = Book::default();
-        book.open(NOW, member(1), 1, |_| true).unwrap();
+        book.open(NOW, member(1), 1, true, |_| true).unwrap();
         assert!((0..CHAT_WINDOW).all(|_| book.allow(NOW, member(1))));
         assert!(!book.allow(NOW, member(1)));
         assert!(!book.allow(Timestamp::from_millis(51) - std::time::Duration::from_nanos(1), member(1)));
@@ -288,14 +391,14 @@ mod tests {
     fn holes_are_bounded_in_all_and_whoever_lacks_most_waits() {
         let mut book = Book::default();
         let holes = |book: &Book| book.iter().map(|(_, s)| s.holes.len()).sum::<usize>();
-        let ids: Vec<_> = (0..9).map(|n| book.open(NOW, member(n), 1, |_| true).unwrap()).collect();
+        let ids: Vec<_> = (0..9).map(|n| book.open(NOW, member(n), 1, true, |_| true).unwrap()).collect();
         for &id in &ids {
             fill(&mut book, id, CHAT_WINDOW..=CHAT_WINDOW, 1);
             assert!(book.want(id, CHAT_WINDOW, NOW));
         }
         assert_eq!(holes(&book), CHAT_HOLES_MAX);
         assert!(book.iter().all(|(_, s)| s.holes.len() >= CHAT_HOLES_MAX / 12), "nobody takes the share of others");
-        let id = book.open(NOW, member(1_000), 1, |_| true).unwrap();
+        let id = book.open(NOW, member(1_000), 1, true, |_| true).unwrap();
         assert!(book.want(id, 3, NOW));
         assert_eq!((book.get(id).unwrap().holes.len(), holes(&book)), (3, CHAT_HOLES_MAX));
     }
@@ -303,7 +406,7 @@ mod tests {
     #[test]
     fn a_round_visits_every_sequence_once() {
         let mut book = Book::default();
-        let ids: Vec<_> = (0..3).map(|n| book.open(NOW, member(n), 1, |_| true).unwrap()).collect();
+        let ids: Vec<_> = (0..3).map(|n| book.open(NOW, member(n), 1, true, |_| true).unwrap()).collect();
         let round = |id| book.round_from(id).map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!(round(ids[1]), [ids[2], ids[0], ids[1]]);
         assert_eq!(round(99), ids);

@@ -140,7 +140,7 @@ impl Chat {
         };
         let id = match self.book.find(author, chat.run) {
             Some(id) => id,
-            None => match self.open_sequence(now, author, chat.run, chat.number - 1) {
+            None => match self.open_sequence(now, author, chat.run, chat.number - 1, true) {
                 Some(id) => id,
                 None => return false,
             },
@@ -275,7 +275,7 @@ impl Chat {
             return;
         };
         let known = self.book.find(member, floor.run);
-        let Some(id) = known.or_else(|| self.open_sequence(now, member, floor.run, floor.upto)) else {
+        let Some(id) = known.or_else(|| self.open_sequence(now, member, floor.run, floor.upto, true)) else {
             return;
         };
         let Some(sequence) = self.book.get_mut(id) else {

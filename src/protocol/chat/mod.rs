@@ -17,7 +17,10 @@
 //!   at most, and is then put into its place when it comes. Among authors the hybrid logical clock decides ([`order`]).
 //! - What is not signed by its author (heartbeats, requests) makes others look for a piece and nothing else: it creates
 //!   no line, ends no line, and shifts no window.
-//! - Limits: 20 pieces a second for each author, 512 numbers of a sequence, 2,000 pieces and 4 MiB in memory.
+//! - Limits: 20 pieces a second for each author, 512 numbers of a sequence, 2,000 pieces and 4 MiB in memory; 20 reports a
+//!   second of each member, 32 pieces beyond the newest signed one on anybody's word.
+//! - An author who was never here, whom neither the own disk nor the one asked for history knows, is a stranger: 64 sequences
+//!   of all of them, and their pieces go first.
 //!
 //! Nothing here seals, signs or knows a key: packets come from an envelope that is authentic ([`Chat::handle`] is told
 //! who sent it), [`Signer`] and [`Verifier`] are arguments ([`envelope`] has those with Ed25519). No clock, no socket, no chance but the seed.
@@ -130,8 +133,10 @@ pub struct Chat {
     clock: HybridClock,
     book: Book,
     members: BTreeMap<ParticipantId, Member>,
-    /// Those who speak before the roster knows them share this.
+    /// Those who speak before the roster knows them share this, and what comes from elsewhere than its sender's address.
     stranger: Member,
+    /// Whose share what is worked on now draws on; `None`: `stranger`'s.
+    payer: Option<ParticipantId>,
     shut_out: BTreeSet<ParticipantId>,
     outbox: Outbox,
     reports: Reports,
@@ -157,7 +162,7 @@ impl Chat {
         let mut random = Random::new(config.seed);
         let run = (random.next_u64() as u32).max(1);
         let mut book = Book::default();
-        book.own = book.open(now, config.me, run, |_| true).unwrap_or_default();
+        book.own = book.open(now, config.me, run, true, |_| true).unwrap_or_default();
         let mut timers = Schedule::new();
         timers.set(Timer::Expire, now + EXPIRE_EVERY);
         Self {
@@ -169,6 +174,7 @@ impl Chat {
             book,
             members: BTreeMap::new(),
             stranger: Member::new(),
+            payer: None,
             shut_out: BTreeSet::new(),
             outbox: Outbox::new(),
             reports: Reports::default(),
@@ -190,6 +196,7 @@ impl Chat {
             return;
         }
         self.members.entry(member).or_insert_with(Member::new);
+        self.book.acquaint(member);
         self.revive(now);
         self.look_at_delivery(now);
     }
@@ -204,6 +211,14 @@ impl Chat {
     pub fn shut_out(&mut self, now: Timestamp, member: ParticipantId) {
         if self.shut_out.len() < PARTICIPANTS_MAX {
             self.shut_out.insert(member);
+        }
+        // Nobody's pieces of theirs would be taken: none is asked for, and none is missed.
+        let lacking: Vec<SequenceId> = self.book.of(member).collect();
+        for id in lacking {
+            if let Some(sequence) = self.book.get_mut(id) {
+                sequence.drop_holes(usize::MAX);
+            }
+            self.timers.cancel(Timer::Nack(id));
         }
         self.left(now, member);
     }
@@ -228,6 +243,31 @@ impl Chat {
         verifier: &dyn Verifier,
         out: &mut Vec<Output>,
     ) {
+        self.payer = Some(from);
+        self.work_on(now, from, packet, verifier, out);
+    }
+
+    /// The same for a packet that came from elsewhere than where `from` is: it uses up nothing of what `from` may send.
+    pub fn handle_astray(
+        &mut self,
+        now: Timestamp,
+        from: ParticipantId,
+        packet: &Packet,
+        verifier: &dyn Verifier,
+        out: &mut Vec<Output>,
+    ) {
+        self.payer = None;
+        self.work_on(now, from, packet, verifier, out);
+    }
+
+    fn work_on(
+        &mut self,
+        now: Timestamp,
+        from: ParticipantId,
+        packet: &Packet,
+        verifier: &dyn Verifier,
+        out: &mut Vec<Output>,
+    ) {
         if from == self.me {
             return;
         }
@@ -245,7 +285,7 @@ impl Chat {
                 }
             }
             Packet::Heartbeat(heartbeat) => self.on_heartbeat(now, from, heartbeat),
-            Packet::Nack(nack) => self.on_nack(now, from, nack, out),
+            Packet::Nack(nack) => self.on_nack(now, nack, out),
             Packet::HistoryRequest(request) => self.on_history_request(now, from, request, out),
             Packet::HistoryAnswer(answer) => self.on_history_answer(now, from, answer, verifier, out),
         }
@@ -306,7 +346,8 @@ impl Chat {
         self.members.len() + 1
     }
 
-    fn member(&mut self, id: ParticipantId) -> &mut Member {
-        self.members.get_mut(&id).unwrap_or(&mut self.stranger)
+    /// Whose share what is worked on now draws on.
+    fn payer(&mut self) -> &mut Member {
+        self.payer.and_then(|id| self.members.get_mut(&id)).unwrap_or(&mut self.stranger)
     }
 }

@@ -7,7 +7,7 @@ use crate::protocol::chat::book::SequenceId;
 use crate::protocol::chat::line::{Body, Event, Kept, Line, Output, Verifier};
 use crate::protocol::chat::pace;
 use crate::protocol::chat::repair::NACK_BACKOFF;
-use crate::protocol::chat::sequence::{Floor, Piece};
+use crate::protocol::chat::sequence::{Floor, Piece, Sequence};
 use crate::protocol::chat::{Chat, Timer};
 use crate::protocol::keys::participant_id;
 use crate::time::Timestamp;
@@ -31,8 +31,8 @@ impl Chat {
             return false;
         };
         let known = self.book.find(author, chat.run);
-        if let Some(id) = known.filter(|&id| self.book.get(id).is_some_and(|sequence| sequence.has(chat.number))) {
-            self.on_copy(now, id, chat.number, original);
+        if self.book.had(author, chat.run, chat.number) {
+            self.on_copy(now, known, chat.number, original);
             return false;
         }
         // What I did not say is not mine, and what I said in another run may come back from others.
@@ -41,7 +41,7 @@ impl Chat {
             return false;
         }
         let asked_for = self.history.is_asked(from);
-        if !asked_for && !self.member(from).checks.take(now) {
+        if !asked_for && !self.payer().checks.take(now) {
             self.counters.too_fast += 1;
             return false;
         }
@@ -53,9 +53,13 @@ impl Chat {
             self.counters.too_fast += 1;
             return false;
         }
-        let Some(id) = known.or_else(|| self.open_sequence(now, author, chat.run, chat.number - 1)) else {
+        let id = known.or_else(|| self.open_sequence(now, author, chat.run, chat.number - 1, asked_for));
+        let Some(id) = id else {
             return false;
         };
+        if asked_for {
+            self.book.acquaint(author);
+        }
         self.take(now, id, chat, original, now + LIFE, out);
         true
     }
@@ -72,8 +76,11 @@ impl Chat {
     }
 
     /// A copy of a piece that is had: whoever asked for it has it now, too.
-    fn on_copy(&mut self, now: Timestamp, id: SequenceId, number: u32, original: &Original) {
+    fn on_copy(&mut self, now: Timestamp, id: Option<SequenceId>, number: u32, original: &Original) {
         self.counters.duplicates += 1;
+        let Some(id) = id else {
+            return;
+        };
         let piece = self.book.get_mut(id).and_then(|sequence| sequence.pieces.get_mut(&number));
         // Something else under the same number silences nobody.
         if let Some(piece) = piece.filter(|piece| piece.original == *original) {
@@ -84,16 +91,19 @@ impl Chat {
         }
     }
 
-    /// Opens a sequence that was not known; `before`: the number before the first that is spoken of.
+    /// Opens a sequence that was not known; `before`: the number before the first that is spoken of; `vouched`: by the own
+    /// disk, or the one asked for what was said before.
     pub(super) fn open_sequence(
         &mut self,
         now: Timestamp,
         member: ParticipantId,
         run: u32,
         before: u32,
+        vouched: bool,
     ) -> Option<SequenceId> {
         let members = &self.members;
-        let id = self.book.open(now, member, run, |s| !s.pieces.is_empty() && members.contains_key(&s.member));
+        let known = vouched || member == self.me || members.contains_key(&member);
+        let id = self.book.open(now, member, run, known, |s| !s.pieces.is_empty() && members.contains_key(&s.member));
         let Some((id, sequence)) = id.and_then(|id| Some((id, self.book.get_mut(id)?))) else {
             self.counters.refused += 1;
             return None;
@@ -135,7 +145,8 @@ impl Chat {
     /// Asks for what is missing up to `upto`, after a back-off and `grace`.
     pub(super) fn want(&mut self, now: Timestamp, id: SequenceId, upto: u32, grace: Duration) {
         let group = self.group();
-        if !self.book.get(id).is_some_and(|sequence| sequence.may_lack(upto)) {
+        let wanted = |s: &Sequence| s.may_lack(upto) && !self.shut_out.contains(&s.member);
+        if !self.book.get(id).is_some_and(wanted) {
             return;
         }
         let due = now + grace + pace::backoff(&mut self.random, NACK_BACKOFF, group);

@@ -20,7 +20,6 @@ use crate::protocol::chat::sequence::Hole;
 use crate::protocol::chat::{Chat, Timer};
 use crate::time::Timestamp;
 use crate::wire::chat::{self as wire, Nack, Original, Packet, Repair, TAGS_MAX, Want};
-use crate::wire::message::ParticipantId;
 
 /// Longest wait before a gap is asked for.
 pub(super) const NACK_BACKOFF: Duration = Duration::from_millis(50);
@@ -159,8 +158,8 @@ impl Chat {
     }
 
     /// Somebody asks: what is missing here too need not be asked for again, what is had is sent.
-    pub(super) fn on_nack(&mut self, now: Timestamp, from: ParticipantId, nack: &Nack, out: &mut Vec<Output>) {
-        if !self.member(from).nacks.take(now) {
+    pub(super) fn on_nack(&mut self, now: Timestamp, nack: &Nack, out: &mut Vec<Output>) {
+        if !self.payer().nacks.take(now) {
             self.counters.too_fast += 1;
             return;
         }

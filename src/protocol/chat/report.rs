@@ -84,7 +84,7 @@ impl Chat {
         for id in chosen {
             if let Some(sequence) = self.book.get_mut(id) {
                 sequence.reports_due = sequence.reports_due.saturating_sub(1);
-                heartbeat.push_ack(tag(sequence.member, sequence.run), sequence.contiguous());
+                heartbeat.push_ack(tag(sequence.member, sequence.run), sequence.told());
             }
         }
         heartbeat
@@ -129,7 +129,7 @@ impl Chat {
 
     /// Somebody tells, in a beacon or by itself, how far it has spoken and heard.
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, from: ParticipantId, heartbeat: &Heartbeat) {
-        if !self.member(from).reports.take(now) {
+        if !self.payer().reports.take(now) {
             self.counters.too_fast += 1;
             return;
         }
@@ -157,7 +157,7 @@ impl Chat {
         let id = known.or_else(|| {
             // Only those who are here: a claim is not signed, and costs a sequence.
             let present = self.members.contains_key(&member);
-            present.then(|| self.open_sequence(now, member, run, highest)).flatten()
+            present.then(|| self.open_sequence(now, member, run, highest, false)).flatten()
         });
         if let Some(id) = id {
             self.want(now, id, highest, self.grace());

@@ -88,6 +88,8 @@ pub(super) struct Sequence {
     /// Up to here every piece is had, settled or a hole.
     looked: u32,
     pub floor: Floor,
+    /// Its author was seen here, or the lines come from the own disk or from the one asked for what was said before.
+    pub known: bool,
     /// When something of it was last new.
     pub changed: Timestamp,
     /// In how many reports it is yet to be told what is new.
@@ -108,6 +110,7 @@ impl Sequence {
             top: 0,
             looked: 0,
             floor: Floor::Firm,
+            known: false,
             changed: now,
             reports_due: 0,
         }
@@ -116,6 +119,23 @@ impl Sequence {
     /// Up to here everything is had, given up or not wanted.
     pub fn contiguous(&self) -> u32 {
         self.settled.contiguous()
+    }
+
+    /// What was had before the sequence was forgotten.
+    pub fn remember(&mut self, have: Ranges) {
+        self.settled = have.clone();
+        self.top = have.highest();
+        self.have = have;
+    }
+
+    /// What is had.
+    pub fn into_have(self) -> Ranges {
+        self.have
+    }
+
+    /// The number up to which others are told that all is had: never more than is.
+    pub fn told(&self) -> u32 {
+        self.contiguous().min(self.have.highest())
     }
 
     /// Whether this piece was taken once, even if it is no longer kept.

@@ -410,7 +410,7 @@ fn requests_without_end_are_answered_at_a_bounded_rate() {
 
 #[test]
 fn many_gaps_are_asked_for_at_a_bounded_rate() {
-    let mut chat = chat_with(&[ADA]);
+    let mut chat = chat_with(&(10..160).collect::<Vec<u8>>());
     for author in 10..160 {
         hear_line(&mut chat, at(0), author, 2);
     }

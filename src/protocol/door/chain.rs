@@ -56,6 +56,11 @@ impl Chain {
         Self { founder: Some(founder), links: Vec::new() }
     }
 
+    /// Random bytes the conference's id was drawn with, if anything is known.
+    pub fn founding(&self) -> Option<&[u8; 16]> {
+        self.founder.as_ref().map(|founder| &founder.random)
+    }
+
     /// The owner, if anything is known.
     pub fn owner(&self) -> Option<ParticipantId> {
         self.links.last().map(|link| link.owner).or(self.founder.map(|founder| founder.id))

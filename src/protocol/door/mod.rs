@@ -20,7 +20,7 @@ use prost::Message;
 
 pub use chain::Chain;
 
-use crate::limits::{EPOCH_LEAP_MAX, REMOVED_MAX};
+use crate::limits::{DOOR_LEAP_MAX, EPOCH_LEAP_MAX, REMOVED_MAX};
 use crate::protocol::keys::{Identity, order_hash, participant_id, verify};
 use crate::wire::door::{self, COMMITMENT_BYTES, KIND_BAN, KIND_TURN, REMOVED_BYTES, Turn};
 use crate::wire::message::{ConferenceId, ParticipantId, SignatureContext, Signed};
@@ -196,6 +196,9 @@ impl Door {
         if !chain.is_better_than(&self.chain) {
             return Err(Refusal::Stale);
         }
+        if chain.number() > farthest(self.chain.founding().map(|_| self.chain.number())) {
+            return Err(Refusal::Full);
+        }
         let owner = self.chain.owner().filter(|owner| Some(*owner) != chain.owner());
         if owner.is_some_and(|owner| chain.was_taken_from(&owner) && present(&owner)) {
             // Not now: perhaps the owner has left and that is not known here yet.
@@ -222,6 +225,7 @@ impl Door {
             Some(held) if held.signed == *signed => return Ok(None),
             Some(held) if rank(&held.signed) >= rank(signed) => return Err(Refusal::Stale),
             None if self.bans.len() >= REMOVED_MAX => return Err(Refusal::Full),
+            held if signed.counter > farthest(held.map(|held| held.signed.counter)) => return Err(Refusal::Full),
             _ => {}
         }
         // Before the signature, which costs more.
@@ -243,13 +247,12 @@ impl Door {
         let by = claimed(signed).ok_or(Refusal::Forged)?;
         let commitment = turn.commitment.as_slice().try_into().ok();
         let decision = Decision { epoch: turn.epoch, commitment, by, removed: turn.removed, signed: signed.clone() };
-        if let Some(held) = &self.turn {
-            if decision.epoch.saturating_sub(held.epoch) > EPOCH_LEAP_MAX {
-                return Err(Refusal::Full);
-            }
-            if decision.order() <= held.order() {
-                return Err(Refusal::Stale);
-            }
+        let most = self.turn.as_ref().map_or(u32::MAX / 2, |held| held.epoch.saturating_add(EPOCH_LEAP_MAX));
+        if decision.epoch > most {
+            return Err(Refusal::Full);
+        }
+        if self.turn.as_ref().is_some_and(|held| decision.order() <= held.order()) {
+            return Err(Refusal::Stale);
         }
         if self.chain.authority(&by) == Authority::None || u64::from(turn.epoch) != signed.counter || turn.epoch == 0 {
             return Err(Refusal::Unauthorized);
@@ -265,7 +268,8 @@ impl Door {
     /// # Errors
     /// Without the right, or when there is no room.
     pub fn ban(&mut self, identity: &Identity, member: ParticipantId, lifted: bool) -> Result<Signed, Refusal> {
-        let number = self.bans.values().map(|ban| ban.signed.counter).max().unwrap_or(0).saturating_add(1);
+        let newest = self.bans.values().map(|ban| ban.signed.counter).max().unwrap_or(0);
+        let number = newest.saturating_add(1).min(farthest(self.bans.get(&member).map(|held| held.signed.counter)));
         let ban = door::Ban { member: member.0.to_vec(), lifted };
         let signed = sign(identity, KIND_BAN, self.conference, number, &ban);
         self.offer_ban(&signed)?;
@@ -295,6 +299,12 @@ impl Door {
         let parts: Vec<&[u8]> = self.chain.parts().chain(bans).chain(turn).collect();
         self.digest = order_hash(&parts).max(1);
     }
+}
+
+/// The highest number of a statement after the one held: one further ahead would end all statements after it. Whoever holds
+/// none cannot tell, and takes what leaves room for as many again.
+fn farthest(held: Option<u64>) -> u64 {
+    held.map_or(u64::MAX / 2, |held| held.saturating_add(DOOR_LEAP_MAX))
 }
 
 /// Whether somebody may put somebody out: nobody the owner, only the owner moderators.

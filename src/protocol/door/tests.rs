@@ -156,3 +156,53 @@ fn nobody_succeeds_an_owner_who_is_here() {
     assert_eq!(door.offer_chain(&wire, |_| false), Ok(None));
     assert_eq!(door.chain(), &successor);
 }
+
+#[test]
+fn a_moderator_cannot_use_up_the_numbers_of_others() {
+    let conference = door().conference;
+    let takeover = |after| door().chain().with(&person(MODERATOR), conference, after, id(MODERATOR), &[]).unwrap();
+    let held = door().chain().number();
+    for (after, taken) in [(held + DOOR_LEAP_MAX - 1, true), (held + DOOR_LEAP_MAX, false), (u64::MAX, false)] {
+        let mut hearer = door();
+        let offered = hearer.offer_chain(&takeover(after).to_wire().unwrap(), |_| false);
+        assert_eq!(offered.is_ok(), taken, "{after}: {offered:?}");
+        // The owner takes it back with any number.
+        let chain = door().chain().with(&person(OWNER), conference, hearer.chain().number(), id(OWNER), &[]).unwrap();
+        assert_eq!(hearer.offer_chain(&chain.to_wire().unwrap(), |_| false), Ok(None));
+        assert_eq!(hearer.chain().owner(), Some(id(OWNER)));
+    }
+    let ban = |number: u64| {
+        let ban = door::Ban { member: id(MEMBER).0.to_vec(), lifted: false };
+        sign(&person(MODERATOR), KIND_BAN, conference, number, &ban)
+    };
+    for (number, taken) in [(1 + DOOR_LEAP_MAX, true), (2 + DOOR_LEAP_MAX, false), (u64::MAX, false)] {
+        let mut hearer = door();
+        hearer.ban(&person(MODERATOR), id(MEMBER), false).unwrap();
+        assert_eq!(hearer.offer_ban(&ban(number)).is_ok(), taken, "{number}");
+        hearer.ban(&person(OWNER), id(MEMBER), true).unwrap();
+        assert_eq!(hearer.banned_by(&id(MEMBER)), None);
+    }
+    // Nor by a far number about somebody else.
+    let mut hearer = door();
+    hearer.ban(&person(OWNER), id(MEMBER), false).unwrap();
+    let far = door::Ban { member: id(9).0.to_vec(), lifted: false };
+    hearer.offer_ban(&sign(&person(MODERATOR), KIND_BAN, conference, u64::MAX / 2, &far)).unwrap();
+    hearer.ban(&person(OWNER), id(MEMBER), true).unwrap();
+    hearer.ban(&person(OWNER), id(8), false).unwrap();
+    hearer.ban(&person(OWNER), id(9), true).unwrap();
+    assert_eq!(hearer.banned().map(|(who, _)| who).collect::<Vec<_>>(), [id(8)]);
+    // Who knows nothing yet cannot tell, and can still be told otherwise.
+    for (number, taken) in [(u64::MAX / 2, true), (u64::MAX / 2 + 1, false)] {
+        let mut newcomer = door();
+        assert_eq!(newcomer.offer_ban(&ban(number)).is_ok(), taken);
+        newcomer.ban(&person(OWNER), id(MEMBER), true).unwrap();
+    }
+    for (epoch, taken) in [(u32::MAX / 2, true), (u32::MAX / 2 + 1, false)] {
+        let mut newcomer = door();
+        let turn = Turn { epoch, ..Turn::default() };
+        let signed = sign(&person(MODERATOR), KIND_TURN, conference, epoch.into(), &turn);
+        assert_eq!(newcomer.offer_turn(&signed).is_ok(), taken);
+        newcomer.decide(&person(OWNER), 0, Some([1; 16])).unwrap();
+        assert!(newcomer.is_locked());
+    }
+}

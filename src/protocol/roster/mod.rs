@@ -226,11 +226,11 @@ impl Roster {
 
     /// Whether a message signed by `key` in session `sid` is worth checking its signature. `Ok(true)`: the session is
     /// known.
-    pub fn screen(&mut self, now: Timestamp, sid: u64, key: &[u8; 32], counter: u64) -> Result<bool, Refusal> {
+    pub fn screen(&self, sid: u64, key: &[u8; 32], counter: u64) -> Result<bool, Refusal> {
         if self.retired.contains(&sid) {
             return Err(Refusal::Retired);
         }
-        let Some(member) = self.by_sid.get_mut(&sid) else {
+        let Some(member) = self.by_sid.get(&sid) else {
             let arriving = self.by_sid.len() - self.present.len();
             let room = arriving < ARRIVALS_MAX && self.present.len() + 1 < PARTICIPANTS_MAX;
             return if room { Ok(false) } else { Err(Refusal::Full) };
@@ -241,10 +241,16 @@ impl Roster {
         if counter <= member.counter {
             return Err(Refusal::Stale);
         }
-        if !member.signed.take(now, SIGNED_PER_S_MAX) {
-            return Err(Refusal::TooMany);
-        }
         Ok(true)
+    }
+
+    /// Whether one more signed message of `sid` may be looked at. `Ok(false)`: it comes from elsewhere than the session's
+    /// address, and is not counted here: nobody else uses up what a member may say.
+    pub fn may_say(&mut self, now: Timestamp, sid: u64, source: SocketAddr) -> Result<bool, Refusal> {
+        let Some(member) = self.by_sid.get_mut(&sid).filter(|m| m.person.address == source) else {
+            return Ok(false);
+        };
+        if member.signed.take(now, SIGNED_PER_S_MAX) { Ok(true) } else { Err(Refusal::TooMany) }
     }
 
     /// A signed message of `sid` that is no Beacon was taken in: none before it is taken any more.
@@ -264,9 +270,15 @@ impl Roster {
         self.by_sid.values_mut().for_each(|member| member.said.clear());
     }
 
-    /// Whether one more may come from this machine, so that none fills the roster alone.
+    /// Whether one more may come from this machine, so that none fills the roster alone, nor few the list of arrivals: of
+    /// the places that are free there, one machine may take half as many as it leaves.
     pub fn has_room_for(&self, source: IpAddr) -> bool {
-        self.index.of_source(source) < PARTICIPANTS_PER_SOURCE_MAX
+        if self.index.of_source(source) >= PARTICIPANTS_PER_SOURCE_MAX {
+            return false;
+        }
+        let share = ARRIVALS_MAX.saturating_sub(self.by_sid.len() - self.present.len()).div_ceil(2);
+        let arriving = |m: &&Member| m.state != State::Present && m.person.address.ip() == source;
+        self.index.of_source(source) < share || self.by_sid.values().filter(arriving).count() < share
     }
 
     /// Takes over what a signed message that passed [`screen`](Self::screen) says of its signer. Somebody not known

@@ -14,7 +14,7 @@ fn person(n: u8) -> Person {
 
 fn present(roster: &mut Roster, now: Timestamp, person: Person, counter: u64) {
     let (sid, key) = (person.sid, [person.id.0[0]; 32]);
-    assert!(roster.screen(now, sid, &key, counter).is_ok());
+    assert!(roster.screen(sid, &key, counter).is_ok());
     roster.hear(now, &key, counter, person, now);
     roster.confirm(now, sid);
 }
@@ -82,7 +82,7 @@ fn a_silent_publisher_is_lost_after_seven_seconds_exactly() {
     assert_eq!(reports(&mut roster), [""; 0]);
     roster.timeout(ms(8_000), &mut Vec::new());
     assert_eq!(reports(&mut roster), ["lost Ada"]);
-    assert!(roster.screen(ms(8_000), 1, &[1; 32], 2).is_ok(), "whoever was lost may come back");
+    assert!(roster.screen(1, &[1; 32], 2).is_ok(), "whoever was lost may come back");
 }
 
 #[test]
@@ -123,12 +123,12 @@ fn many_viewers_send_and_expire_more_slowly() {
 fn what_is_said_twice_or_by_another_key_is_refused() {
     let mut roster = Roster::default();
     present(&mut roster, ms(0), person(1), 5);
-    let mut screen = |key, counter| roster.screen(ms(0), 1, &[key; 32], counter);
+    let screen = |key, counter| roster.screen(1, &[key; 32], counter);
     assert_eq!(screen(1, 5), Err(Refusal::Stale));
     assert_eq!(screen(2, 6), Err(Refusal::Forged));
     assert_eq!(screen(1, 6), Ok(true));
     roster.bye(ms(0), 1);
-    assert_eq!(roster.screen(ms(0), 1, &[1; 32], 9), Err(Refusal::Retired), "a tombstone stands");
+    assert_eq!(roster.screen(1, &[1; 32], 9), Err(Refusal::Retired), "a tombstone stands");
     assert_eq!(roster.len(), 0);
 }
 
@@ -136,11 +136,37 @@ fn what_is_said_twice_or_by_another_key_is_refused() {
 fn a_session_may_say_forty_things_a_second() {
     let mut roster = Roster::default();
     present(&mut roster, ms(0), person(1), 1);
-    for n in 0..SIGNED_PER_S_MAX {
-        assert_eq!(roster.screen(ms(0), 1, &[1; 32], 2 + u64::from(n)), Ok(true));
-    }
-    assert_eq!(roster.screen(ms(999), 1, &[1; 32], 100), Err(Refusal::TooMany));
-    assert_eq!(roster.screen(ms(1_000), 1, &[1; 32], 100), Ok(true));
+    let home = person(1).address;
+    let elsewhere = SocketAddr::new(home.ip(), home.port() ^ 1);
+    (0..100).for_each(|_| assert_eq!(roster.may_say(ms(0), 1, elsewhere), Ok(false), "others use up nothing of it"));
+    (0..SIGNED_PER_S_MAX).for_each(|_| assert_eq!(roster.may_say(ms(0), 1, home), Ok(true)));
+    assert_eq!(roster.may_say(ms(999), 1, home), Err(Refusal::TooMany));
+    assert_eq!(roster.may_say(ms(1_000), 1, home), Ok(true));
+}
+
+#[test]
+fn few_machines_do_not_fill_the_list_of_arrivals() {
+    let mut roster = Roster::default();
+    let mut sid = 0;
+    let mut arrive = |roster: &mut Roster, source: IpAddr| {
+        let room = roster.has_room_for(source);
+        if room {
+            sid += 1;
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&u64::to_be_bytes(sid));
+            let address = SocketAddr::new(source, 9);
+            let person = Person { id: ParticipantId(id), sid, slot: None, address, ..ada() };
+            roster.hear(ms(0), &[1; 32], 1, person, ms(0));
+        }
+        room
+    };
+    let source = |n| IpAddr::from([10, 0, 0, n]);
+    let counts: Vec<usize> = (1..=10).map(|n| (0..200).filter(|_| arrive(&mut roster, source(n))).count()).collect();
+    assert_eq!(counts[..3], [86, 57, 38], "each a third of what is left");
+    assert!(arrive(&mut roster, source(99)), "{counts:?}");
+    // Those who are here count no more.
+    (1..=86).for_each(|sid| roster.confirm(ms(0), sid));
+    assert!(arrive(&mut roster, source(1)));
 }
 
 #[test]
@@ -154,7 +180,7 @@ fn a_newer_session_of_the_same_id_takes_over_and_an_older_one_does_not() {
     present(&mut roster, ms(0), session(11, 6), 1);
     assert_eq!(reports(&mut roster), ["lost Ada", "joined Ada"]);
     assert_eq!(roster.person(&ParticipantId([1; 16])).map(|p| p.sid), Some(11));
-    assert_eq!(roster.screen(ms(0), 10, &[1; 32], 50), Err(Refusal::Retired));
+    assert_eq!(roster.screen(10, &[1; 32], 50), Err(Refusal::Retired));
 }
 
 #[test]
@@ -166,18 +192,18 @@ fn arrivals_and_members_and_tombstones_are_bounded() {
         Person { id: ParticipantId(id), sid: n, slot: None, ..ada() }
     };
     for n in 0..ARRIVALS_MAX as u64 {
-        assert_eq!(roster.screen(ms(0), n, &[1; 32], 1), Ok(false));
+        assert_eq!(roster.screen(n, &[1; 32], 1), Ok(false));
         roster.hear(ms(0), &[1; 32], 1, nth(n), ms(0));
     }
-    assert_eq!(roster.screen(ms(0), 5_000, &[1; 32], 1), Err(Refusal::Full), "arrivals");
+    assert_eq!(roster.screen(5_000, &[1; 32], 1), Err(Refusal::Full), "arrivals");
     (0..ARRIVALS_MAX as u64).for_each(|n| roster.confirm(ms(0), n));
     for n in ARRIVALS_MAX as u64..PARTICIPANTS_MAX as u64 - 1 {
-        assert_eq!(roster.screen(ms(0), n, &[1; 32], 1), Ok(false));
+        assert_eq!(roster.screen(n, &[1; 32], 1), Ok(false));
         roster.hear(ms(0), &[1; 32], 1, nth(n), ms(0));
         roster.confirm(ms(0), n);
     }
     assert_eq!(roster.len(), PARTICIPANTS_MAX - 1, "and oneself");
-    assert_eq!(roster.screen(ms(0), 5_000, &[1; 32], 1), Err(Refusal::Full), "members");
+    assert_eq!(roster.screen(5_000, &[1; 32], 1), Err(Refusal::Full), "members");
     for n in 0..2 * SESSIONS_MAX as u64 {
         roster.bye(ms(0), n);
     }

@@ -153,6 +153,8 @@ pub struct Session {
     announcer: Announcer,
     announce_work: Rate,
     newcomers: SourceRate,
+    /// What comes in a known session from elsewhere than its address.
+    astray: SourceRate,
     checked: Checked,
     pongs: Rate,
     questions: Rate,
@@ -224,6 +226,7 @@ impl Session {
             announcer: Announcer::new(at.now),
             announce_work: Rate::default(),
             newcomers: SourceRate::default(),
+            astray: SourceRate::default(),
             checked: Checked::default(),
             pongs: Rate::default(),
             questions: Rate::default(),

@@ -15,7 +15,10 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::{Arrival, DoorEvent, Event, Moment, Outputs, Session, Stage, To};
-use crate::limits::{DOOR_WORK_PER_S_MAX, DOOR_WORK_PER_SOURCE_MAX, KNOCKERS_MAX, NAME_BYTES_MAX, PARTICIPANTS_MAX};
+use crate::limits::{
+    DOOR_WORK_PER_S_MAX, DOOR_WORK_PER_SOURCE_MAX, KNOCKERS_MAX, KNOCKERS_PER_SOURCE_MAX, NAME_BYTES_MAX,
+    PARTICIPANTS_MAX,
+};
 use crate::protocol::discovery::announcer_rank;
 use crate::protocol::door::{Authority, Door, Refusal, authentic, parcel};
 use crate::protocol::keys::{self, EpochKeys, Identity, Random};
@@ -39,7 +42,7 @@ const KNOCKER_LIFE: Duration = Duration::from_secs(10);
 const OTHERS_ANSWER: u32 = 2;
 /// So many members tell somebody what they know of the door, besides owner and moderators.
 const TELLERS: u32 = 3;
-/// Descriptions of the door sent per second to one machine, and in all.
+/// Descriptions of the door sent per second to one machine, and in all; as many again to those who knock.
 const TOLD_PER_S: (u32, u32) = (4, 40);
 
 /// Somebody at the door.
@@ -77,6 +80,8 @@ pub(super) struct Porch {
     work: SourceRate,
     knocks: SourceRate,
     told: SourceRate,
+    /// What is given to those who knock: whoever tells of a false door uses up nothing of it.
+    given: SourceRate,
     /// Digest of the door that the rest of the session knows.
     pub applied: u64,
     pub shut: BTreeSet<ParticipantId>,
@@ -102,6 +107,7 @@ impl Porch {
             work: SourceRate::default(),
             knocks: SourceRate::default(),
             told: SourceRate::default(),
+            given: SourceRate::default(),
             applied: 0,
             shut: BTreeSet::new(),
             locked_told: false,
@@ -302,11 +308,11 @@ impl Session {
             }
             return Ok(());
         }
-        if authority == Authority::None || self.porch.knockers.len() >= KNOCKERS_MAX {
+        let known = self.porch.knockers.contains_key(&id);
+        if authority == Authority::None || !(known || self.may_wait(from.source)) {
             return Ok(());
         }
         let name = names::clean_name(&knock.name, NAME_BYTES_MAX);
-        let known = self.porch.knockers.contains_key(&id);
         let knocker = Knocker { key, address, nonce: knock.nonce, heard: at.now };
         self.porch.knockers.insert(id, knocker);
         if !known {
@@ -315,9 +321,16 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there is room at the door for one more, of this machine.
+    fn may_wait(&self, source: SocketAddr) -> bool {
+        let knockers = &self.porch.knockers;
+        let of_source = knockers.values().filter(|k| k.address.ip() == source.ip()).count();
+        knockers.len() < KNOCKERS_MAX && of_source < KNOCKERS_PER_SOURCE_MAX
+    }
+
     /// Sends somebody all that is needed to come in.
     pub(super) fn give(&mut self, now: Timestamp, key: &[u8; 32], address: SocketAddr, out: &mut Outputs) {
-        if !self.porch.told.take(now, address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
+        if !self.porch.given.take(now, address.ip(), TOLD_PER_S.0, TOLD_PER_S.1) {
             return;
         }
         self.describe_door(To::Unicast(address), &[*key], out);

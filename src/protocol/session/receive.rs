@@ -14,8 +14,8 @@ use prost::Message as _;
 
 use super::{Arrival, Channel, ClockSample, Event, Moment, Outputs, Session, Stage, To};
 use crate::limits::{
-    BRIEF_QUESTIONS_PER_S_MAX, DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX, NEWCOMERS_PER_S_MAX,
-    NEWCOMERS_TOTAL_PER_S_MAX, PONGS_PER_S_MAX,
+    ASTRAY_PER_S_MAX, ASTRAY_PER_SOURCE_MAX, BRIEF_QUESTIONS_PER_S_MAX, DISCOVERY_WORK_PER_S_MAX, JOIN_ANSWERS_MAX,
+    NEWCOMERS_PER_S_MAX, NEWCOMERS_TOTAL_PER_S_MAX, PONGS_PER_S_MAX,
 };
 use crate::protocol::clock::Sample;
 use crate::protocol::keys;
@@ -234,10 +234,10 @@ impl Session {
             Opened::Pong(pong) => self.hear_pong(at, from, sid, pong, out),
             // Has its own class and is heard where media is received.
             Opened::RepairRequest(_) => {}
-            Opened::Introduction(introduction) => out.events.push(Event::Introduced(introduction)),
+            Opened::Introduction(introduction) => self.hear_introduction(from.source, sid, introduction, out),
             Opened::Interest(layers) => self.hear_interest(at, from, sid, layers),
             Opened::Report(rows) => self.hear_report(at, from, sid, rows, out),
-            Opened::Chat(packet) => drop(self.hear_talk(at, sid, &packet, out)),
+            Opened::Chat(packet) => drop(self.hear_talk(at, from.source, sid, &packet, out)),
         });
         self.counters.malformed += u64::from(read.is_err());
         read.is_ok()
@@ -276,11 +276,12 @@ impl Session {
             self.counters.malformed += 1;
             return;
         };
-        let known = match self.roster.screen(at.now, sid, &key, signed.counter) {
+        let known = match self.roster.screen(sid, &key, signed.counter) {
             Ok(known) => known,
             Err(refusal) => return self.count_refusal(refusal),
         };
-        if !known && !self.may_come(at.now, source.ip()) {
+        let may = if known { self.may_say(at.now, sid, source) } else { self.may_come(at.now, source.ip()) };
+        if !may {
             return;
         }
         let conference = self.opener.keys().conference();
@@ -337,7 +338,7 @@ impl Session {
                 let same_door = beacon.door == self.porch.door.digest();
                 if heard
                     && same_door
-                    && beacon.chat.is_none_or(|chat| self.hear_talk(at, sid, &Packet::Heartbeat(chat), out))
+                    && beacon.chat.is_none_or(|chat| self.hear_talk(at, source, sid, &Packet::Heartbeat(chat), out))
                 {
                     self.roster.remember(sid, signed.payload);
                 }
@@ -345,6 +346,24 @@ impl Session {
             }),
         };
         self.counters.malformed += u64::from(!understood);
+    }
+
+    /// Whether one more signature of a known session is worth checking; counted when not. Every member can seal in it: what
+    /// comes from elsewhere is paid for by where it comes from.
+    fn may_say(&mut self, now: Timestamp, sid: u64, source: SocketAddr) -> bool {
+        match self.roster.may_say(now, sid, source) {
+            Ok(true) => true,
+            Ok(false) => {
+                let allowed = !self.opener.is_throttled(now, source.ip())
+                    && self.astray.take(now, source.ip(), ASTRAY_PER_SOURCE_MAX, ASTRAY_PER_S_MAX);
+                self.counters.throttled += u64::from(!allowed);
+                allowed
+            }
+            Err(refusal) => {
+                self.count_refusal(refusal);
+                false
+            }
+        }
     }
 
     /// Whether the signature of somebody not known is worth checking; counted when not.

@@ -9,10 +9,11 @@
 //! itself, and the rule that a session's counter must increase does not hold for them.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Event, Moment, Outputs, Session, Stage, To, Unsaid};
-use crate::limits::CHAT_WAITING_MAX;
+use crate::limits::{ASTRAY_PER_S_MAX, ASTRAY_PER_SOURCE_MAX, CHAT_WAITING_MAX};
 use crate::protocol::chat::envelope::{Listener, Speaker};
 use crate::protocol::chat::{self, Body, Chat, Content, Line, LineId, Output, SayError, private};
 use crate::protocol::keys::Random;
@@ -222,7 +223,15 @@ impl Session {
     }
 
     /// A packet of session `sid`, authentic as the conference's. Whether it was taken in.
-    pub(super) fn hear_talk(&mut self, at: Moment, sid: u64, packet: &Packet, out: &mut Outputs) -> bool {
+    /// What does not come from that session's address draws on no member's share: every member can seal in it.
+    pub(super) fn hear_talk(
+        &mut self,
+        at: Moment,
+        source: SocketAddr,
+        sid: u64,
+        packet: &Packet,
+        out: &mut Outputs,
+    ) -> bool {
         let Some(talk) = self.talk.as_mut().filter(|_| self.stage == Stage::Joined) else {
             return false;
         };
@@ -231,7 +240,14 @@ impl Session {
             return false;
         };
         let listener = Listener { conference: self.opener.keys().conference() };
-        talk.chat.handle(at.now, person.id, packet, &listener, &mut talk.outputs);
+        if person.address == source {
+            talk.chat.handle(at.now, person.id, packet, &listener, &mut talk.outputs);
+        } else if self.astray.take(at.now, source.ip(), ASTRAY_PER_SOURCE_MAX, ASTRAY_PER_S_MAX) {
+            talk.chat.handle_astray(at.now, person.id, packet, &listener, &mut talk.outputs);
+        } else {
+            self.counters.throttled += 1;
+            return false;
+        }
         self.flush_talk(out);
         self.say_waiting(at, out);
         true

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::{Moment, Outputs, Session, To};
-use crate::protocol::transport::Reach;
+use super::{Event, Moment, Outputs, Session, To};
+use crate::protocol::roster::{Person, Role};
+use crate::protocol::transport::{self, Reach};
 use crate::wire::message::Kind;
 use crate::wire::relay::Introduction;
 
@@ -29,6 +30,18 @@ impl Session {
         for &to in deaf {
             let others = deaf.iter().copied().filter(|&other| other != to);
             self.post(To::Unicast(to), Kind::Introduction(Introduction::of(others)), out);
+        }
+    }
+
+    /// Somebody tells of others who hear no group: only whoever relays, as far as is known here, and from its own address.
+    pub(super) fn hear_introduction(&mut self, source: SocketAddr, sid: u64, told: Introduction, out: &mut Outputs) {
+        let hears = |p: &&Person| p.reach != Reach::Unicast && p.role == Role::Participant;
+        let relay = transport::relay(self.roster.people().filter(hears).map(|p| p.id));
+        let by = self.roster.member(sid).filter(|p| p.address == source && Some(p.id) == relay);
+        if by.is_some() {
+            out.events.push(Event::Introduced(told));
+        } else {
+            self.counters.unauthorized += 1;
         }
     }
 

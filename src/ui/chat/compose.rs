@@ -6,7 +6,7 @@ use egui::{
 use egui::{Stroke, TextEdit, Ui, UiBuilder, pos2, vec2};
 use emojis::Emoji;
 
-use super::{Panel, tabs};
+use super::{Panel, tabs, voice};
 use crate::conference::emoji::with_emoji;
 use crate::conference::view::{Command, View};
 use crate::limits::CHAT_TEXT_BYTES_MAX;
@@ -30,8 +30,9 @@ pub fn draft_id() -> Id {
 pub fn show(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands: &mut Vec<Command>) {
     let (c, words) = (look.colours, look.words);
     let wants_focus = std::mem::take(&mut panel.wants_focus);
-    let tab = &mut panel.tabs[panel.current];
     ui.spacing_mut().item_spacing.y = 4.0;
+    voice::strip(ui, panel, view, look, commands);
+    let tab = &mut panel.tabs[panel.current];
     if let Some(text) = tabs::absent(tab, view, look) {
         ui.add(egui::Label::new(RichText::new(format!("! {text}")).size(13.0).color(c.warning)).wrap());
     }
@@ -68,6 +69,8 @@ pub fn show(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands: &
     ui.horizontal(|ui| {
         toggles = icons::button(ui, Icon::Smile, words.emoji_tip, true, c).clicked();
         sends_file = icons::button(ui, Icon::Clip, words.send_file_tip, true, c).clicked();
+        voice::button(ui, panel, view, look, commands);
+        let tab = &mut panel.tabs[panel.current];
         let width = ui.available_width() - 28.0 - ui.spacing().item_spacing.x;
         let edit = TextEdit::multiline(&mut tab.draft)
             .id(draft_id())

@@ -13,10 +13,10 @@ use egui::{
 };
 use egui::{Ui, UiBuilder, pos2, vec2};
 
-use super::tabs::Tab;
+use super::{tabs::Tab, voice};
 use crate::conference::Quoted;
 use crate::conference::talk::{Content, Entry, Line, Talk};
-use crate::conference::view::{Command, View};
+use crate::conference::view::{Command, View, VoiceAsk};
 use crate::device::clock;
 use crate::time::NtpTime;
 use crate::ui::files::Cards;
@@ -82,6 +82,7 @@ fn at(entry: &Entry) -> NtpTime {
     match &entry.content {
         Content::Line(line) => line.message.at,
         Content::Note { at, .. } | Content::File { at, .. } => *at,
+        Content::Voice(spoken) => spoken.at,
     }
 }
 
@@ -90,11 +91,13 @@ fn estimate(entry: &Entry, width: u32, begins: Begins) -> f32 {
         Content::Line(line) => &*line.message.text,
         Content::Note { text, .. } => text,
         Content::File { .. } => "\n\n\n\n",
+        Content::Voice(spoken) => &spoken.from,
     };
     let a_row = (width as usize / 7).max(8);
     let rows: usize = text.lines().map(|line| 1 + line.len() / a_row).sum();
     let reply = entry.line().is_some_and(|line| line.message.reply.is_some());
-    17.0 * (rows.max(1) + usize::from(begins.name) + usize::from(begins.date) + usize::from(reply)) as f32 + 8.0
+    let voice = if matches!(entry.content, Content::Voice(_)) { 28.0 } else { 0.0 };
+    voice + 17.0 * (rows.max(1) + usize::from(begins.name) + usize::from(begins.date) + usize::from(reply)) as f32 + 8.0
 }
 
 /// What is asked for at a line.
@@ -105,6 +108,8 @@ pub enum Wish {
     Choose(String),
     /// React to it with this one.
     React(String, String),
+    /// Hear or save a voice message.
+    Voice(VoiceAsk),
     /// Back to what is being written.
     Write,
 }
@@ -170,7 +175,7 @@ pub fn show(
             }
             let entry = &entries[tab.entries[n]];
             let at = Rect::from_min_size(origin + vec2(0.0, tops[n]), vec2(width, tops[n + 1] - tops[n] - BELOW));
-            let height = one(ui, at, entry, begins[n], tab.picked, heights, look, &mut asked, (cards, view));
+            let height = one(ui, at, entry, begins[n], tab.picked, heights, view, look, &mut asked, cards);
             let of = (width as u32, entry.revision, begins[n]);
             let known = heights.measured.insert(entry.number, Measured { of, height });
             remeasured |=
@@ -234,9 +239,10 @@ fn one(
     begins: Begins,
     picked: Option<u64>,
     heights: &mut Heights,
+    view: &View,
     look: Look,
     asked: &mut Asked,
-    (cards, view): (&mut Cards, &View),
+    cards: &mut Cards,
 ) -> f32 {
     let (date, time) = heights.time(entry).clone();
     let c = look.colours;
@@ -272,6 +278,7 @@ fn one(
             let text = format!("{time}  {sign}{}", visible(text));
             child.add(Label::new(RichText::new(text).size(13.0).color(colour)).wrap());
         }
+        Content::Voice(spoken) => voice::line(&mut child, spoken, &time, view, look, asked),
         Content::Line(line) => {
             said(&mut child, line, &time, begins.name, look, asked);
             if hovered || chosen {

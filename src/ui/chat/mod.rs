@@ -7,13 +7,14 @@
 //! |   tea at four?     ✓ 2 of 3    |  lines.rs: only what is seen is laid out; nothing jumps when lines
 //! |   👍 2                         |  come above, late or from before
 //! | > Reply to Ada: tea at four? x |
-//! | :) [Write to everybody     ] > |  compose.rs: draft, emoji
+//! | :) o [Write to everybody   ] > |  compose.rs: draft, emoji; voice.rs: voice messages
 //! +--------------------------------+
 //! ```
 
 mod compose;
 mod lines;
 mod tabs;
+pub mod voice;
 
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 
@@ -32,6 +33,8 @@ pub struct Panel {
     current: usize,
     choosing: Option<Choosing>,
     picker: Option<Picker>,
+    /// Since when the button that records is held.
+    held_since: Option<f64>,
     heights: Heights,
     /// The log that `tabs` are of.
     version: Option<u64>,
@@ -51,6 +54,7 @@ impl Default for Panel {
             current: 0,
             choosing: None,
             picker: None,
+            held_since: None,
             heights: Heights::default(),
             version: None,
             compose_height: 46.0,
@@ -172,6 +176,7 @@ impl Panel {
             }
             Some(lines::Wish::Choose(id)) => self.picker = Some(Picker::for_line(id)),
             Some(lines::Wish::React(id, emoji)) => commands.push(Command::React(id, emoji)),
+            Some(lines::Wish::Voice(ask)) => commands.push(Command::Voice(ask)),
             Some(lines::Wish::Write) => self.wants_focus = true,
             None => {}
         }

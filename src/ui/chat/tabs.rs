@@ -93,6 +93,12 @@ pub fn sort(tabs: &mut Vec<Tab>, view: &View, read: bool) {
                 tab.entries.push(place);
                 tab.unread += usize::from(!line.message.own && entry.number > tab.seen);
             }
+            Content::Voice(spoken) => {
+                let tab = of(tabs, &spoken.with);
+                let tab = &mut tabs[tab];
+                tab.entries.push(place);
+                tab.unread += usize::from(!spoken.own && entry.number > tab.seen);
+            }
             // What did not go as asked is told wherever one is.
             Content::Note { warning: true, .. } => tabs.iter_mut().for_each(|tab| tab.entries.push(place)),
             Content::Note { .. } => tabs[0].entries.push(place),

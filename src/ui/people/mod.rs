@@ -55,6 +55,8 @@ pub struct Asked {
     pub closes: bool,
     /// A private chat with the person of this name.
     pub talk_to: Option<String>,
+    /// Why the person of this name is not seen.
+    pub why: Option<String>,
 }
 
 impl Panel {

@@ -103,6 +103,10 @@ pub fn details(
         if ui.button(w.private_chat).clicked() {
             asked.talk_to = Some(person.name.clone());
         }
+        let why = ui.button(fill(w.why_not_seen, &[&visible(&person.name)]));
+        if why.on_hover_text(w.why_not_seen_tip).clicked() {
+            asked.why = Some(person.name.clone());
+        }
         let pinned = state.pinned == Some(person.key);
         if ui.button(if pinned { w.unpin } else { w.pin }).clicked() {
             state.pinned = (!pinned).then_some(person.key);
@@ -146,6 +150,9 @@ fn figures(ui: &mut Ui, person: &PersonView, look: Look) {
     let small = |ui: &mut Ui, text: String| {
         ui.add(Label::new(RichText::new(text).size(12.5).color(c.text_weak)).wrap());
     };
+    if let Some(how) = tiles::reached(person, w) {
+        small(ui, how.to_owned());
+    }
     if f.layer.is_empty() {
         small(ui, w.receives_nothing.to_owned());
         return;

@@ -1,7 +1,7 @@
 //! Who may be here, who decides that, and the keys that follow from it.
 
 use super::*;
-use crate::limits::{DOOR_WORK_PER_SOURCE_MAX, KNOCKERS_MAX};
+use crate::limits::{DOOR_WORK_PER_SOURCE_MAX, KNOCKERS_MAX, KNOCKERS_PER_SOURCE_MAX};
 use crate::protocol::chat;
 use crate::protocol::door::Authority;
 use crate::protocol::keys::conference_id;
@@ -519,32 +519,34 @@ fn in_an_open_conference_nothing_can_be_decided_and_nothing_of_it_is_believed() 
     assert!(!lan.removed(2) && lan.counters(1).unauthorized > before);
 }
 
+/// A knock of its own identity, and where it comes from.
+fn knock(n: u8, host: u8, ms: u64) -> (SocketAddr, Vec<u8>) {
+    let from = SocketAddr::from((Ipv4Addr::new(10, 1, 0, host), 4_000 + u16::from(n)));
+    let mut seed = [n; 32];
+    seed[31] = 99;
+    let identity = Identity::from_seed(&seed);
+    let mut s = Session::new(moment(ms), Setup { seed, identity, address: from, ..member(200, 1) });
+    s.arrive(moment(ms), 1, true);
+    let mut out = Outputs::default();
+    s.timeout(moment(ms), &mut out);
+    let bytes = out.sends().next().map(|(_, bytes)| bytes.to_vec()).unwrap();
+    (from, bytes)
+}
+
 #[test]
 fn so_many_may_wait_at_the_door_and_so_much_is_heard_of_one_machine() {
     let mut lan = Lan::protected(2);
     lan.decide(1, |s, at, out| s.lock(at, true, out));
     lan.run(1_000);
     lan.events.clear();
-    let knock = |n: u8, host: u8, ms: u64| {
-        let from = SocketAddr::from((Ipv4Addr::new(10, 1, 0, host), 4_000 + u16::from(n)));
-        let mut seed = [n; 32];
-        seed[31] = 99;
-        let identity = Identity::from_seed(&seed);
-        let mut s = Session::new(moment(ms), Setup { seed, identity, address: from, ..member(200, 1) });
-        s.arrive(moment(ms), 1, true);
-        let mut out = Outputs::default();
-        s.timeout(moment(ms), &mut out);
-        let bytes = out.sends().next().map(|(_, bytes)| bytes.to_vec()).unwrap();
-        (from, bytes)
-    };
     for n in 0..KNOCKERS_MAX as u8 + 10 {
-        let (from, bytes) = knock(n, 1, lan.ms);
+        let (from, bytes) = knock(n, 10 + n / KNOCKERS_PER_SOURCE_MAX as u8, lan.ms);
         lan.deliver(from, To::Control, &bytes);
     }
     assert_eq!(lan.door_events(1).len(), KNOCKERS_MAX);
     assert_eq!(lan.of_person(1).porch.knockers.len(), KNOCKERS_MAX);
     let before = lan.counters(0).throttled;
-    for n in KNOCKERS_MAX as u8 + 10..=DOOR_WORK_PER_SOURCE_MAX as u8 + 5 {
+    for n in 80..=DOOR_WORK_PER_SOURCE_MAX as u8 + 85 {
         let (from, bytes) = knock(n, 1, lan.ms);
         lan.deliver(from, To::Control, &bytes);
     }
@@ -554,4 +556,19 @@ fn so_many_may_wait_at_the_door_and_so_much_is_heard_of_one_machine() {
     lan.converge(&[1, 2], 400);
     lan.run(10_500);
     assert!(lan.of_person(1).porch.knockers.is_empty());
+}
+
+#[test]
+fn one_machine_does_not_fill_the_door() {
+    let mut lan = Lan::protected(2);
+    lan.decide(1, |s, at, out| s.lock(at, true, out));
+    lan.run(500);
+    for n in 0..20 {
+        let (from, bytes) = knock(n, 1, lan.ms);
+        lan.deliver(from, To::Control, &bytes);
+    }
+    assert_eq!(lan.of_person(1).porch.knockers.len(), KNOCKERS_PER_SOURCE_MAX);
+    let (from, bytes) = knock(99, 2, lan.ms);
+    lan.deliver(from, To::Control, &bytes);
+    assert_eq!(lan.door_events(1).iter().filter(|e| matches!(e, DoorEvent::Knocked { .. })).count(), 5);
 }

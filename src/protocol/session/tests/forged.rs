@@ -215,3 +215,45 @@ fn whoever_is_heard_but_not_known_is_asked_twice_a_second_at_most() {
     assert_eq!(asked.len(), crate::limits::BRIEF_QUESTIONS_PER_S_MAX as usize);
     assert!(asked.iter().all(|(_, question)| question.len() < 300));
 }
+
+#[test]
+fn what_others_forge_in_a_members_session_uses_up_nothing_of_what_it_may_say() {
+    let mut lan = Lan::of(2);
+    lan.run(3_000 - lan.ms % 1_000);
+    let (victim, public) = (lan.session(0).me().sid, *lan.session(0).identity.public());
+    let before = lan.counters(1);
+    for n in 0..200 {
+        let signed = forged(KIND_BEACON, vec![0], victim, &public);
+        lan.deliver(address(66), To::Control, &sealed(victim, 500 + n, Kind::Beacon(signed)));
+    }
+    let after = lan.counters(1);
+    let checked = u64::from(crate::limits::ASTRAY_PER_SOURCE_MAX);
+    assert_eq!((after.forged - before.forged, after.excess), (checked, before.excess));
+    assert_eq!(after.throttled - before.throttled, 200 - checked);
+    let raised = Attention { hand: true, ..Attention::default() };
+    let at = moment(lan.ms);
+    lan.act(0, |s, out| s.set_attention(at, raised, out));
+    assert_eq!(lan.session(1).people().next().map(|p| p.attention), Some(raised));
+}
+
+#[test]
+fn introductions_are_taken_from_whoever_relays_and_from_nobody_else() {
+    let mut lan = Lan::of(3);
+    let sids = [0, 1].map(|n| lan.session(n).me().sid);
+    let relay = usize::from(lan.session(1).me().id < lan.session(0).me().id);
+    let introduction = crate::wire::relay::Introduction::of(std::iter::once(address(200)));
+    let told = |lan: &Lan| lan.events.iter().filter(|(_, e)| matches!(e, Event::Introduced(_))).count();
+    let mut pn = 300;
+    let mut introduce = |lan: &mut Lan, sid, from| {
+        pn += 1;
+        let datagram = sealed(sid, pn, Kind::Introduction(introduction.clone()));
+        lan.deliver(from, To::Unicast(address(3)), &datagram);
+    };
+    let before = lan.counters(2).unauthorized;
+    introduce(&mut lan, sids[1 - relay], address(2 - relay as u8));
+    introduce(&mut lan, sids[relay], address(66));
+    introduce(&mut lan, 12_345, address(66));
+    assert_eq!((told(&lan), lan.counters(2).unauthorized - before), (0, 3));
+    introduce(&mut lan, sids[relay], address(1 + relay as u8));
+    assert_eq!(told(&lan), 1);
+}

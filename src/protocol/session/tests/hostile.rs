@@ -117,9 +117,16 @@ fn machine(n: u32) -> SocketAddr {
 fn one_machine_fills_neither_the_roster_nor_the_processor() {
     let mut lan = Lan::of(1);
     let flood = NEWCOMERS_PER_S_MAX as u16 + 50;
-    (0..flood).for_each(|n| lan.deliver(machine(1), To::Control, &ghost(n, machine(1), lan.ms, None)));
+    let arrive = |lan: &mut Lan, numbers: std::ops::Range<u16>| {
+        numbers.for_each(|n| lan.deliver(machine(1), To::Control, &ghost(n, machine(1), lan.ms, None)));
+    };
+    arrive(&mut lan, 0..flood);
+    assert_eq!(lan.session(0).roster.entries().0, ARRIVALS_MAX.div_ceil(3), "room for others is left");
+    let sids: Vec<u64> = lan.session(0).roster.sids().collect();
+    sids.into_iter().for_each(|sid| lan.sessions[0].1.roster.confirm(moment(0).now, sid));
+    arrive(&mut lan, flood..flood + 50);
     assert_eq!(lan.session(0).roster.entries().0, PARTICIPANTS_PER_SOURCE_MAX);
-    assert_eq!(lan.counters(0).excess, u64::from(flood) - PARTICIPANTS_PER_SOURCE_MAX as u64);
+    assert_eq!(lan.counters(0).excess, u64::from(flood) + 50 - PARTICIPANTS_PER_SOURCE_MAX as u64);
     lan.deliver(machine(2), To::Control, &ghost(1_000, machine(2), lan.ms, None));
     assert_eq!(lan.session(0).roster.entries().0, PARTICIPANTS_PER_SOURCE_MAX + 1, "others come in");
 }
