@@ -26,11 +26,14 @@ enum One {
     Here(TextureHandle),
 }
 
+/// Of which offer, and what it shows.
+type Decoded = (String, Option<Picture>);
+
 /// See the module.
 pub struct Pictures {
     all: BTreeMap<String, (u64, One)>,
     used: u64,
-    decoded: (Sender<(String, Option<Picture>)>, Receiver<(String, Option<Picture>)>),
+    decoded: (Sender<Decoded>, Receiver<Decoded>),
 }
 
 impl Default for Pictures {
@@ -93,7 +96,7 @@ fn image(picture: &Picture) -> ColorImage {
     ColorImage::new([picture.width, picture.height], pixels.collect())
 }
 
-fn begin(offer: String, path: PathBuf, decoded: Sender<(String, Option<Picture>)>) -> bool {
+fn begin(offer: String, path: PathBuf, decoded: Sender<Decoded>) -> bool {
     let work = move || {
         // Nobody waits for it any more when the window is closed.
         let _ = decoded.send((offer, read(&path)));
