@@ -245,7 +245,7 @@ impl Stream {
         video.settle(now, &self.clock, &self.offset, ask);
         video.end_of_batch(&self.clock, &self.offset);
         if std::mem::take(&mut video.to_decode) {
-            decoders.wake(self.key, &video.stream);
+            decoders.wake(&video.stream);
         }
     }
 

@@ -14,8 +14,8 @@
 //! `receive` never waits for a decoder: the inbox is locked only to copy compressed bytes. Nothing here touches sockets.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 
 use crate::device::clock::Clock;
@@ -165,6 +165,8 @@ pub struct VideoStream {
     inbox: Mutex<Inbox>,
     decoding: Mutex<Decoding>,
     waiting: AtomicBool,
+    /// Which worker decodes it.
+    worker: OnceLock<usize>,
 }
 
 impl VideoStream {
@@ -190,6 +192,7 @@ impl VideoStream {
                 picture: Picture::default(),
             }),
             waiting: AtomicBool::new(false),
+            worker: OnceLock::new(),
         })
     }
 
@@ -378,6 +381,8 @@ impl Queue {
 pub struct Decoders {
     queues: Vec<Arc<Queue>>,
     threads: Vec<JoinHandle<()>>,
+    /// Streams that were given a worker.
+    given: AtomicUsize,
 }
 
 impl Decoders {
@@ -386,7 +391,7 @@ impl Decoders {
     /// # Errors
     /// When the system makes no thread.
     pub fn start(threads: usize, clock: &Clock) -> std::io::Result<Self> {
-        let mut decoders = Self { queues: Vec::new(), threads: Vec::new() };
+        let mut decoders = Self { queues: Vec::new(), threads: Vec::new(), given: AtomicUsize::new(0) };
         for n in 0..threads.max(1) {
             let queue = Arc::new(Queue::default());
             let (worker, clock) = (queue.clone(), clock.clone());
@@ -398,11 +403,10 @@ impl Decoders {
         Ok(decoders)
     }
 
-    /// Gives stream number `key` a turn on its worker.
-    pub fn wake(&self, key: u64, stream: &Arc<VideoStream>) {
-        // The multiplicative hash spreads keys that follow each other, and those that differ in high bits only.
-        let spread = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
-        self.queues[spread % self.queues.len()].push(stream);
+    /// Gives a stream a turn on its worker. Workers are given out by turns, so that each has as many streams.
+    pub fn wake(&self, stream: &Arc<VideoStream>) {
+        let worker = *stream.worker.get_or_init(|| self.given.fetch_add(1, Ordering::Relaxed));
+        self.queues[worker % self.queues.len()].push(stream);
     }
 }
 

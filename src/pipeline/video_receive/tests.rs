@@ -215,13 +215,15 @@ fn steady_state_reuses_its_buffers() {
 }
 
 #[test]
-fn workers_stop_when_dropped_and_each_stream_keeps_to_one() {
+fn workers_stop_when_dropped_have_as_many_streams_each_and_each_stream_keeps_to_one() {
     let clock = Clock::system();
     let decoders = Decoders::start(2, &clock).expect("threads");
-    let stream = Arc::new(Rig::new().stream);
-    for key in 0..100 {
-        decoders.wake(key, &stream);
+    let streams: Vec<_> = (0..4).map(|_| Arc::new(Rig::new().stream)).collect();
+    for _ in 0..100 {
+        streams.iter().for_each(|stream| decoders.wake(stream));
     }
+    let workers: Vec<usize> = streams.iter().filter_map(|s| s.worker.get()).map(|worker| worker % 2).collect();
+    assert_eq!(workers, [0, 1, 0, 1]);
     drop(decoders);
-    assert_eq!(Arc::strong_count(&stream), 1, "nothing holds the stream any more");
+    assert!(streams.iter().all(|s| Arc::strong_count(s) == 1), "nothing holds a stream any more");
 }

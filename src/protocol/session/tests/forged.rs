@@ -237,6 +237,21 @@ fn what_others_forge_in_a_members_session_uses_up_nothing_of_what_it_may_say() {
 }
 
 #[test]
+fn what_many_forge_in_a_members_session_costs_so_much_a_second_and_no_more() {
+    let mut lan = Lan::of(2);
+    lan.run(3_000 - lan.ms % 1_000);
+    let (victim, public) = (lan.session(0).me().sid, *lan.session(0).identity.public());
+    let before = lan.counters(1);
+    for n in 0..1_600 {
+        let signed = forged(KIND_BEACON, vec![0], victim, &public);
+        lan.deliver(address(60 + (n % 40) as u8), To::Control, &sealed(victim, 500 + n, Kind::Beacon(signed)));
+    }
+    let after = lan.counters(1);
+    let checked = u64::from(crate::limits::ASTRAY_PER_S_MAX);
+    assert_eq!((after.forged - before.forged, after.throttled - before.throttled), (checked, 1_600 - checked));
+}
+
+#[test]
 fn introductions_are_taken_from_whoever_relays_and_from_nobody_else() {
     let mut lan = Lan::of(3);
     let sids = [0, 1].map(|n| lan.session(n).me().sid);
