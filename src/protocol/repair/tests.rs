@@ -439,9 +439,11 @@ proptest! {
         let lost = order.split_off(k - most);
         packets.iter().for_each(|p| keeper.keep(at(0), p));
         let base = rtp::Packet::parse(&packets[0]).unwrap().header.sequence;
-        let request = RepairRequest { ssrc: SSRC, frame: None, base: base.into(), k: k as u32, deficit: lost.len().max(1) as u32 };
+        let request = RepairRequest { ssrc: SSRC, frame: None, base: base.into(), k: k as u32, deficit: lost.len() as u32 };
         let mut way = Vec::new();
-        ask(&mut keeper, at(0), &request, &mut way).unwrap();
+        if !lost.is_empty() {
+            ask(&mut keeper, at(0), &request, &mut way).unwrap();
+        }
         let mut rebuilt = Vec::new();
         // Parity may overtake the packets: only a frame of which something came takes it.
         order.iter().take(1).for_each(|&n| take(&mut mender, at(0), &packets[n]));

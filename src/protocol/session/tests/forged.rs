@@ -216,20 +216,27 @@ fn whoever_is_heard_but_not_known_is_asked_twice_a_second_at_most() {
     assert!(asked.iter().all(|(_, question)| question.len() < 300));
 }
 
-#[test]
-fn what_others_forge_in_a_members_session_uses_up_nothing_of_what_it_may_say() {
-    let mut lan = Lan::of(2);
+/// So many beacons in the first one's session, signed by nobody, from so many machines in one second: how many signatures
+/// the second one checked, and how many it did not.
+fn forge_in_a_members_session(lan: &mut Lan, packets: u64, machines: u64) -> (u64, u64) {
     lan.run(3_000 - lan.ms % 1_000);
     let (victim, public) = (lan.session(0).me().sid, *lan.session(0).identity.public());
     let before = lan.counters(1);
-    for n in 0..200 {
+    for n in 0..packets {
         let signed = forged(KIND_BEACON, vec![0], victim, &public);
-        lan.deliver(address(66), To::Control, &sealed(victim, 500 + n, Kind::Beacon(signed)));
+        let from = address(60 + (n % machines) as u8);
+        lan.deliver(from, To::Control, &sealed(victim, 500 + n, Kind::Beacon(signed)));
     }
     let after = lan.counters(1);
+    assert_eq!(after.excess, before.excess, "nothing is taken from what the member may say");
+    (after.forged - before.forged, after.throttled - before.throttled)
+}
+
+#[test]
+fn what_others_forge_in_a_members_session_uses_up_nothing_of_what_it_may_say() {
+    let mut lan = Lan::of(2);
     let checked = u64::from(crate::limits::ASTRAY_PER_SOURCE_MAX);
-    assert_eq!((after.forged - before.forged, after.excess), (checked, before.excess));
-    assert_eq!(after.throttled - before.throttled, 200 - checked);
+    assert_eq!(forge_in_a_members_session(&mut lan, 200, 1), (checked, 200 - checked));
     let raised = Attention { hand: true, ..Attention::default() };
     let at = moment(lan.ms);
     lan.act(0, |s, out| s.set_attention(at, raised, out));
@@ -238,17 +245,8 @@ fn what_others_forge_in_a_members_session_uses_up_nothing_of_what_it_may_say() {
 
 #[test]
 fn what_many_forge_in_a_members_session_costs_so_much_a_second_and_no_more() {
-    let mut lan = Lan::of(2);
-    lan.run(3_000 - lan.ms % 1_000);
-    let (victim, public) = (lan.session(0).me().sid, *lan.session(0).identity.public());
-    let before = lan.counters(1);
-    for n in 0..1_600 {
-        let signed = forged(KIND_BEACON, vec![0], victim, &public);
-        lan.deliver(address(60 + (n % 40) as u8), To::Control, &sealed(victim, 500 + n, Kind::Beacon(signed)));
-    }
-    let after = lan.counters(1);
     let checked = u64::from(crate::limits::ASTRAY_PER_S_MAX);
-    assert_eq!((after.forged - before.forged, after.throttled - before.throttled), (checked, 1_600 - checked));
+    assert_eq!(forge_in_a_members_session(&mut Lan::of(2), 1_600, 40), (checked, 1_600 - checked));
 }
 
 #[test]
