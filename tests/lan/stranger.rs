@@ -177,9 +177,11 @@ fn jpeg(luma: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn pictures_and_files_stand_on_the_wire_of_an_open_conference_alone() {
-    sandboxed("stranger::pictures_and_files_stand_on_the_wire_of_an_open_conference_alone", || {
-        overheard(true);
-        overheard(false);
-    });
+fn pictures_stand_on_the_wire_of_an_open_conference() {
+    sandboxed("stranger::pictures_stand_on_the_wire_of_an_open_conference", || overheard(true));
+}
+
+#[test]
+fn pictures_and_files_of_a_protected_conference_do_not_stand_on_the_wire() {
+    sandboxed("stranger::pictures_and_files_of_a_protected_conference_do_not_stand_on_the_wire", || overheard(false));
 }
