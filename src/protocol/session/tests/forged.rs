@@ -218,7 +218,7 @@ fn whoever_is_heard_but_not_known_is_asked_twice_a_second_at_most() {
 
 /// So many beacons in the first one's session, signed by nobody, from so many machines in one second: how many signatures
 /// the second one checked, and how many it did not.
-fn forge_in_a_members_session(lan: &mut Lan, packets: u64, machines: u64) -> (u64, u64) {
+fn forge_in_a_members_session(lan: &mut Lan, packets: usize, machines: usize) -> (u64, u64) {
     lan.run(3_000 - lan.ms % 1_000);
     let (victim, public) = (lan.session(0).me().sid, *lan.session(0).identity.public());
     let before = lan.counters(1);
