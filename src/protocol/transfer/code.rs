@@ -1,4 +1,4 @@
-//! The parity of a block, and blocks from whatever arrived of them ([`crate::protocol::parity`]).
+//! The parity of a block, and blocks from whatever arrived of them (`protocol::parity`).
 //!
 //! A block of k source symbols has 1,024 parity symbols, whatever k is; any k of all of them make the block. The code is not
 //! rateless: each parity symbol is good once.
