@@ -93,6 +93,12 @@ impl RecordFigures {
     }
 }
 
+/// A [`Source`] that is open.
+enum Frames {
+    Shared(Receiver<Frame>),
+    Own(Microphone),
+}
+
 /// The recording thread, seen from outside.
 pub struct Recorder {
     end: Option<Sender<()>>,
@@ -112,16 +118,15 @@ impl Recorder {
         let (end, ended) = bounded(1);
         let (done, outcome) = bounded(1);
         let mut role = Role { recording, figures: Arc::clone(&figures), ended };
-        let microphone = match &source {
-            Source::Own(spec, pitch_hz) => Some(Microphone::open(spec, *pitch_hz, clock)?),
-            Source::Shared(_) => None,
+        let frames = match source {
+            Source::Own(spec, pitch_hz) => Frames::Own(Microphone::open(&spec, pitch_hz, clock)?),
+            Source::Shared(frames) => Frames::Shared(frames),
         };
         let clock = clock.clone();
         let run = move || {
-            let going = match (source, microphone) {
-                (Source::Shared(frames), _) => role.shared(&frames),
-                (Source::Own(..), Some(microphone)) => role.own(microphone, &clock),
-                (Source::Own(..), None) => Ok(false),
+            let going = match frames {
+                Frames::Shared(frames) => role.shared(&frames),
+                Frames::Own(microphone) => role.own(microphone, &clock),
             };
             let outcome = match going {
                 Ok(true) => role.recording.finish().map_err(Error::from),
