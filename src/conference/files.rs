@@ -7,6 +7,7 @@ use super::director::Director;
 use super::view::{FileState, FileView, NoticeKind, Voice};
 use super::{Event, FileOffer, FileProgress, FileRecipient};
 use crate::device::identity;
+use crate::device::net::Interface;
 use crate::limits::{NAME_BYTES_MAX, NOTICES_MAX, PICTURE_BYTES_MAX, VOICE_BYTES_MAX};
 use crate::pipeline::transfer::{self, Command, Event as E, Progress, Recipient, Transfer};
 use crate::protocol::roster::{Person, Role, names};
@@ -86,6 +87,12 @@ pub fn is_picture(kind: &str, name: &str, size: u64) -> bool {
         _ => false,
     };
     fits && size <= PICTURE_BYTES_MAX
+}
+
+/// Whether files leave room for voice and video: when there is any in the conference, whether oneself takes part in that or
+/// not.
+fn leaves_room(own: usize, mut others: impl Iterator<Item = usize>) -> bool {
+    own > 0 || others.any(|streams| streams > 0)
 }
 
 /// Where the ids of people are kept from whom everything is accepted, below the folder for data.
@@ -176,19 +183,24 @@ impl Director {
         }
     }
 
+    /// The network is back, under another address when it `moved`.
+    pub(super) fn network_for_files(&self, interface: &Interface, moved: bool) {
+        if let Some(transfer) = &self.files.transfer {
+            transfer.send(Command::Network(Box::new(interface.clone()), moved));
+        }
+    }
+
     /// Whether there is voice or video in the conference, which files leave room for.
     pub(super) fn watch_media(&mut self) {
-        let others = self.shared.state().people.here().any(|other| !other.person.streams.is_empty());
-        let media = others && (!self.streams.is_empty() || self.receives_media());
+        let media = {
+            let state = self.shared.state();
+            leaves_room(self.streams.len(), state.people.here().map(|other| other.person.streams.len()))
+        };
         if std::mem::replace(&mut self.files.media, media) != media
             && let Some(transfer) = &self.files.transfer
         {
             transfer.send(Command::Media(media));
         }
-    }
-
-    fn receives_media(&self) -> bool {
-        !self.config.text_only
     }
 
     /// Somebody said something about a file.
@@ -532,6 +544,15 @@ mod tests {
             (Some(1), Some(1), Some(1), Some(1))
         );
         assert_eq!((number("b.txt"), number("3"), number("0123"), number("c.txt")), (Some(2), Some(3), None, None));
+    }
+
+    #[test]
+    fn files_leave_room_for_what_others_say_and_show() {
+        let rows: [(usize, &[usize], bool); 5] =
+            [(0, &[], false), (0, &[0, 0], false), (0, &[0, 2], true), (2, &[0], true), (2, &[2], true)];
+        for (own, others, expected) in rows {
+            assert_eq!(leaves_room(own, others.iter().copied()), expected, "{own} and {others:?}");
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ const WRITE_SYMBOLS: usize = 64;
 pub struct Served {
     /// Its bytes.
     pub source: Source,
+    /// Its manifest.
+    pub manifest: Arc<[u8]>,
     /// Its sizes.
     pub layout: Layout,
     /// Its own key.
@@ -89,9 +91,13 @@ fn send_block(
     id: &ObjectId,
     block: u32,
 ) -> io::Result<()> {
-    let length = if block == MANIFEST { 0 } else { served.layout.bytes(block) };
-    let mut bytes = vec![0; length];
-    served.source.read(u64::from(block) * BLOCK_BYTES as u64, &mut bytes).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    if block == MANIFEST {
+        bytes.extend_from_slice(&served.manifest);
+    } else {
+        bytes.resize(served.layout.bytes(block), 0);
+        served.source.read(u64::from(block) * BLOCK_BYTES as u64, &mut bytes).map_err(io::Error::other)?;
+    }
     let (mut out, mut plain, mut datagram) = (Vec::new(), Vec::new(), Vec::new());
     for (n, symbol) in bytes.chunks(OBJECT_SYMBOL_BYTES).enumerate() {
         plain.clear();

@@ -1,7 +1,10 @@
 //! A file that is given: its bytes and parity as they are asked for, sealed and sent.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::fetch::Served;
 use crate::device::files::{Error, Source};
 use crate::device::net::{Dscp, UdpSocket};
 use crate::limits::OBJECT_SYMBOL_BYTES;
@@ -14,7 +17,6 @@ use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{END, MANIFEST, ObjectId, ObjectNack, Offer, Symbol, Voice};
 use crate::wire::sealed::Class;
-use std::net::SocketAddr;
 
 /// Datagrams handed to the system in one call.
 const BATCH: usize = 16;
@@ -44,7 +46,7 @@ pub struct Giving {
     /// That everybody has it was told.
     pub settled: bool,
     source: Source,
-    manifest_bytes: Vec<u8>,
+    manifest_bytes: Arc<[u8]>,
     layout: Layout,
     data: Sealer,
     feedback: Sealer,
@@ -81,7 +83,7 @@ pub struct Setup {
 impl Giving {
     /// Ready to be offered.
     pub fn new(now: Timestamp, setup: Setup, keys: &EpochKeys, random: &mut Random) -> Self {
-        let manifest_bytes = setup.manifest.to_bytes();
+        let manifest_bytes: Arc<[u8]> = setup.manifest.to_bytes().into();
         let layout = Layout { size: setup.manifest.size, manifest_bytes: manifest_bytes.len() as u32 };
         let [data, feedback] =
             [Class::Object, Class::Feedback].map(|class| Sealer::object(keys, random.next_u64(), class, &setup.key));
@@ -121,8 +123,9 @@ impl Giving {
     }
 
     /// What it is served from, for those who fetch.
-    pub fn source(&self) -> &Source {
-        &self.source
+    pub fn served(&self) -> Served {
+        let (source, manifest) = (self.source.clone(), Arc::clone(&self.manifest_bytes));
+        Served { source, manifest, layout: self.layout, key: self.key.clone() }
     }
 
     /// Its sizes.

@@ -102,6 +102,8 @@ pub enum Command {
     Media(bool),
     /// Another epoch.
     Keys(EpochKeys),
+    /// The network is back; it is this one now, under another address perhaps.
+    Network(Box<Interface>, bool),
 }
 
 /// How far somebody is who is offered a file.

@@ -1,6 +1,5 @@
 //! Files that are given.
 
-use super::super::fetch::Served;
 use super::super::giving::{self, Giving};
 use super::super::prepare::Outcome;
 use super::{Event, Role};
@@ -44,7 +43,7 @@ impl Role {
         let mut giving = Giving::new(now, setup, &self.config.keys, &mut self.random);
         giving.out.set_media(self.media);
         let object = giving.object;
-        let served = Served { source: giving.source().clone(), layout: giving.layout(), key: giving.key.clone() };
+        let served = giving.served();
         self.served.lock().unwrap_or_else(|e| e.into_inner()).insert(object, served);
         self.giving.insert(object, giving);
         object

@@ -87,6 +87,9 @@ impl Known {
     }
 }
 
+/// What opens datagrams about objects, by where they come from and the objects' own keys.
+type Openers = BTreeMap<IpAddr, BTreeMap<Vec<u8>, Opener>>;
+
 pub(super) struct Role {
     clock: Clock,
     config: Config,
@@ -98,7 +101,7 @@ pub(super) struct Role {
     media: bool,
     giving: BTreeMap<ObjectId, Giving>,
     known: BTreeMap<ObjectId, Known>,
-    openers: BTreeMap<Vec<u8>, Opener>,
+    openers: Openers,
     ears: Ears,
     buffer: ReceiveBuffer,
     nacks: Rate,
@@ -128,7 +131,7 @@ impl Role {
             media: false,
             giving: BTreeMap::new(),
             known: BTreeMap::new(),
-            openers: BTreeMap::new(),
+            openers: Openers::new(),
             ears: Ears::default(),
             buffer: ReceiveBuffer::new(),
             nacks: Rate::default(),
@@ -194,6 +197,7 @@ impl Role {
                 self.giving.values_mut().for_each(|giving| giving.out.set_media(on));
             }
             Command::Keys(keys) => self.renew(now, keys),
+            Command::Network(interface, moved) => self.network_returned(*interface, moved),
         }
     }
 
@@ -222,6 +226,8 @@ impl Role {
 
     fn gone(&mut self, now: Timestamp, id: &ParticipantId) {
         self.people.remove(id);
+        let people = &self.people;
+        self.openers.retain(|source, _| people.values().any(|(_, address)| address == source));
         self.giving.values_mut().for_each(|giving| giving.out.left(now, id));
         let mut lost = Vec::new();
         for (object, known) in &mut self.known {

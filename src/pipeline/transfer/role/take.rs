@@ -151,7 +151,7 @@ impl Role {
             let (Some(address), false, true) = (address, taking.fetching || port == 0, known.fetch_at <= now) else {
                 continue;
             };
-            let layout = Layout { size: taking.offer.size, manifest_bytes: 0 };
+            let layout = Layout { size: taking.offer.size, manifest_bytes: taking.offer.manifest_bytes };
             let mut blocks = std::mem::take(&mut known.fetch_only);
             if taking.incoming.is_alone() && taking.incoming.manifest().is_some() {
                 blocks.extend(taking.incoming.have().missing().take(OBJECT_BLOCKS_IN_ASSEMBLY_MAX / 2));

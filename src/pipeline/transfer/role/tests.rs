@@ -7,14 +7,15 @@ use super::*;
 use crate::device::identity::random_seed;
 use crate::device::net::{Interface, UdpSocket};
 use crate::limits::{
-    OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX, OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX,
-    OBJECTS_RECEIVED_MAX,
+    OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX, OBJECT_SYMBOL_BYTES, OBJECTS_MAX,
+    OBJECTS_PER_MEMBER_MAX, OBJECTS_RECEIVED_MAX,
 };
 use crate::protocol::keys::Secret;
 use crate::protocol::seal::Sealer;
-use crate::protocol::transfer::manifest::{hash, object_id};
+use crate::protocol::transfer::manifest::{Layout, hash, object_id};
 use crate::wire::address::{Plan, Scope};
 use crate::wire::message::ConferenceId;
+use crate::wire::object::{MANIFEST, ObjectNack, Symbol};
 use crate::wire::sealed::Class;
 
 /// A role without its thread, and what it says and tells.
@@ -127,6 +128,183 @@ fn so_many_are_received_at_once_and_the_others_wait() {
     assert_eq!(parts(), 2 * OBJECTS_RECEIVED_MAX);
     let accepts = bench.said.try_iter().filter(|c| matches!(c, control::Command::Object(Packet::Accept(_), _))).count();
     assert!(accepts >= OBJECTS_RECEIVED_MAX, "{accepts}");
+}
+
+/// A file that somebody at `GIVER` offers, and that is taken into a folder.
+struct Given {
+    _folder: tempfile::TempDir,
+    prepared: prepare::Prepared,
+    manifest: Vec<u8>,
+    object: ObjectId,
+    sealer: Sealer,
+    body: Vec<u8>,
+}
+
+const GIVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+const SID: u64 = 7;
+
+impl Given {
+    fn new(bench: &mut Bench, port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::fs::write(&path, [5; 3_000]).unwrap();
+        let prepared = prepare::prepare(&path).unwrap();
+        let manifest = prepared.manifest.to_bytes();
+        let root = hash(&manifest);
+        let object = object_id(&root);
+        let offer = Offer {
+            object: object.0.to_vec(),
+            name: "a.txt".into(),
+            size: 3_000,
+            manifest: root.to_vec(),
+            manifest_bytes: manifest.len() as u32,
+            sid: SID,
+            port: port.into(),
+            asks: vec![0, 0],
+            ..Offer::default()
+        };
+        bench.role.command(Command::Here(member(1), 1, GIVER));
+        bench.role.command(Command::Here(member(2), 2, STRANGER));
+        bench.role.command(Command::Heard(member(1), Packet::Offer(offer)));
+        bench.role.command(Command::Accept(object, folder.path().into()));
+        bench.role.step();
+        let sealer = Sealer::object(&bench.role.config.keys, SID, Class::Object, &[]);
+        Self { _folder: folder, prepared, manifest, object, sealer, body: Vec::new() }
+    }
+
+    fn source(&self, block: u32) -> Vec<u8> {
+        let content = if block == MANIFEST { self.manifest.clone() } else { vec![5; 3_000] };
+        let mut bytes = content;
+        bytes.resize(bytes.len().next_multiple_of(OBJECT_SYMBOL_BYTES), 0);
+        bytes
+    }
+
+    /// A symbol comes from `from`, with the number after the last.
+    fn symbol(&mut self, bench: &mut Bench, from: IpAddr, block: u32, index: u16, bytes: &[u8]) {
+        let (mut plain, mut datagram) = (Vec::new(), Vec::new());
+        Symbol { tag: self.object.tag(), block, index, bytes }.write(&mut plain);
+        assert!(self.sealer.seal(&plain, &mut datagram));
+        bench.role.hear(bench.role.clock.now(), 0, from, &datagram, &mut self.body);
+    }
+
+    /// The whole of a block comes from whoever offers it.
+    fn block(&mut self, bench: &mut Bench, block: u32) {
+        for (n, bytes) in self.source(block).chunks(OBJECT_SYMBOL_BYTES).enumerate() {
+            self.symbol(bench, GIVER, block, n as u16, bytes);
+        }
+    }
+}
+
+impl Bench {
+    fn in_assembly(&self, object: &ObjectId) -> usize {
+        match &self.role.known[object].mine {
+            Mine::Taking(taking) => taking.incoming.in_assembly(),
+            _ => panic!("it is not being taken"),
+        }
+    }
+
+    /// Steps until something is told that `wanted` accepts.
+    fn await_told(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut events = mio::Events::with_capacity(8);
+        for _ in 0..200 {
+            self.role.step();
+            if let Some(event) = self.told.try_iter().find(&wanted) {
+                return event;
+            }
+            self._poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
+        }
+        panic!("it was not told");
+    }
+}
+
+#[test]
+fn a_forged_packet_number_silences_nobody() {
+    let mut bench = Bench::new();
+    let mut given = Given::new(&mut bench, 0);
+    let junk = [9; OBJECT_SYMBOL_BYTES];
+    given.sealer.reach(u64::MAX - 1);
+    given.symbol(&mut bench, STRANGER, 0, 0, &junk);
+    assert_eq!(bench.in_assembly(&given.object), 0, "from another address than its giver's");
+    // Also from whoever forges that address.
+    given.symbol(&mut bench, GIVER, 0, 2_000, &junk);
+    assert_eq!(bench.in_assembly(&given.object), 1);
+    let keys = bench.role.config.keys.clone();
+    given.sealer = Sealer::object(&keys, SID, Class::Object, &[]);
+    given.block(&mut bench, MANIFEST);
+    assert_eq!(bench.in_assembly(&given.object), 1, "the manifest is known, and so nothing of it is in assembly");
+    // What was forged costs its block a round, no more: nobody serves it, so it is asked for again.
+    (0..3).for_each(|_| {
+        given.block(&mut bench, 0);
+        bench.role.step();
+    });
+    bench.await_told(|event| matches!(event, Event::Received { .. }));
+}
+
+#[test]
+fn a_forged_request_number_silences_nobody() {
+    let mut bench = Bench::new();
+    let mut given = Given::new(&mut bench, 0);
+    let keys = bench.role.config.keys.clone();
+    let nack = |pn: u64| {
+        let (object, member, mut datagram) = (given.object.0.to_vec(), member(1).0.to_vec(), Vec::new());
+        let nack = ObjectNack { object, member, fetch: vec![0, 0], ..ObjectNack::default() };
+        let mut sealer = Sealer::object(&keys, 44, Class::Feedback, &[]);
+        sealer.reach(pn);
+        assert!(sealer.seal(&prost::Message::encode_to_vec(&nack), &mut datagram));
+        datagram
+    };
+    let now = bench.role.clock.now();
+    for (from, pn, expected) in [(STRANGER, u64::MAX - 1, false), (GIVER, 1, true)] {
+        bench.role.hear(now, 0, from, &nack(pn), &mut given.body);
+        let Mine::Taking(taking) = &bench.role.known[&given.object].mine else { panic!("it is not being taken") };
+        assert_eq!(taking.incoming.is_alone(), expected, "{from}");
+    }
+    bench.role.command(Command::Gone(member(1)));
+    assert!(!bench.role.openers.contains_key(&GIVER), "nothing is kept of who left");
+}
+
+#[test]
+fn a_forged_manifest_is_fetched_from_its_giver() {
+    let mut bench = Bench::new();
+    let listener = std::net::TcpListener::bind((GIVER, 0)).unwrap();
+    let mut given = Given::new(&mut bench, listener.local_addr().unwrap().port());
+    let (keys, clock) = (bench.role.config.keys.clone(), bench.role.clock.clone());
+    let layout = Layout { size: 3_000, manifest_bytes: given.manifest.len() as u32 };
+    let (source, manifest) = (given.prepared.source.clone(), given.manifest.clone().into());
+    let served = Served { source, manifest, layout, key: Vec::new() };
+    let serving = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let _ = super::super::fetch::serve(stream, &keys, 99, &clock, |_| Some(served));
+    });
+    given.symbol(&mut bench, GIVER, MANIFEST, 0, &[9; OBJECT_SYMBOL_BYTES]);
+    given.block(&mut bench, 0);
+    bench.await_told(|event| matches!(event, Event::Received { .. }));
+    serving.join().unwrap();
+}
+
+#[test]
+fn another_address_means_other_sockets_and_another_port() {
+    let mut bench = Bench::new();
+    let given = Given::new(&mut bench, 0);
+    let (source, manifest) = (given.prepared.source.clone(), given.prepared.manifest.clone());
+    let now = bench.role.clock.now();
+    bench.role.give(now, source, Manifest { name: "b".into(), ..manifest }, Vec::new(), None, Vec::new(), false);
+    bench.role.step();
+    let before = bench.role.listener.as_ref().unwrap().local_addr().unwrap();
+    assert_eq!(before.ip(), GIVER);
+    bench.said.try_iter().count();
+    let moved = Interface { addr: [127, 0, 0, 2].into(), ..bench.role.config.interface.clone() };
+    bench.role.command(Command::Network(Box::new(moved), true));
+    bench.role.step();
+    bench.role.step();
+    let after = bench.role.listener.as_ref().unwrap().local_addr().unwrap();
+    assert_eq!(after.ip(), IpAddr::from([127, 0, 0, 2]));
+    let offered = |c: control::Command| match c {
+        control::Command::Object(Packet::Offer(offer), _) => Some(offer.port),
+        _ => None,
+    };
+    assert_eq!(bench.said.try_iter().filter_map(offered).last(), Some(after.port().into()));
 }
 
 #[test]
