@@ -16,8 +16,10 @@ use crossbeam_channel::Sender;
 use mio::Waker;
 use prost::Message as _;
 
+use super::pace::Pace;
 use crate::device::clock::Clock;
 use crate::device::files::Source;
+use crate::device::net::{Dscp, mark};
 use crate::limits::{DATAGRAM_BYTES_MAX, OBJECT_SYMBOL_BYTES, OBJECT_WANTS_MAX};
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::seal::{Opener, Sealer};
@@ -33,8 +35,10 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 const STALL: Duration = Duration::from_secs(10);
 /// Who is connected need not be told apart by address.
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-/// Symbols written at a time.
-const WRITE_SYMBOLS: usize = 64;
+/// Bytes written at a time.
+const WRITE_BYTES: usize = 64 << 10;
+/// Symbols read between two that wake whoever takes them.
+const READ_SYMBOLS: usize = 64;
 
 /// Something that may be fetched.
 #[derive(Clone)]
@@ -49,16 +53,18 @@ pub struct Served {
     pub key: Vec<u8>,
 }
 
-/// Serves one connection to its end; `find` knows what there is.
+/// Serves one connection to its end, as fast as `pace` lets it; `find` knows what there is.
 pub fn serve(
     stream: TcpStream,
     keys: &EpochKeys,
     sid: u64,
-    clock: &Clock,
+    (clock, pace): (&Clock, &Pace),
     find: impl FnOnce(&ObjectId) -> Option<Served>,
 ) -> io::Result<()> {
     let mut stream = stream;
     stream.set_nodelay(true)?;
+    // As all of a file: behind voice and video. A system that cannot say so sends it all the same.
+    let _ = mark(&stream, Dscp::Files);
     stream.set_read_timeout(Some(HANDSHAKE))?;
     stream.set_write_timeout(Some(STALL))?;
     let mut id = [0; 16];
@@ -79,18 +85,18 @@ pub fn serve(
         };
         stream.set_read_timeout(Some(STALL))?;
         for want in &request.wants {
-            send_block(&mut stream, &mut served, &mut sealer, &id, want.block)?;
+            let block = sealed_block(&mut served, &mut sealer, &id, want.block)?;
+            for part in block.chunks(WRITE_BYTES) {
+                if !pace.wait(clock, part.len()) {
+                    return Ok(());
+                }
+                stream.write_all(part)?;
+            }
         }
     }
 }
 
-fn send_block(
-    stream: &mut TcpStream,
-    served: &mut Served,
-    sealer: &mut Sealer,
-    id: &ObjectId,
-    block: u32,
-) -> io::Result<()> {
+fn sealed_block(served: &mut Served, sealer: &mut Sealer, id: &ObjectId, block: u32) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if block == MANIFEST {
         bytes.extend_from_slice(&served.manifest);
@@ -105,12 +111,8 @@ fn send_block(
         Symbol { tag: id.tag(), block, index: n as u16, bytes: &code::whole(symbol) }.write(&mut plain);
         sealer.seal(&plain, &mut datagram);
         write_frame(&mut out, &datagram);
-        if (n + 1) % WRITE_SYMBOLS == 0 {
-            stream.write_all(&out)?;
-            out.clear();
-        }
     }
-    stream.write_all(&out)
+    Ok(out)
 }
 
 fn write_frame(out: &mut Vec<u8>, datagram: &[u8]) {
@@ -202,7 +204,7 @@ fn run(fetch: &Fetch, keys: &EpochKeys, clock: &Clock, out: &Sender<Fetched>, wa
         }
         let fetched = Fetched::Symbol(fetch.object, symbol.block, symbol.index, symbol.bytes.to_vec());
         out.send(fetched).map_err(io::Error::other)?;
-        if n % WRITE_SYMBOLS == 0 {
+        if n % READ_SYMBOLS == 0 {
             waker.wake()?;
         }
     }

@@ -12,6 +12,7 @@
 
 mod fetch;
 mod giving;
+mod pace;
 mod prepare;
 mod role;
 mod sockets;

@@ -21,6 +21,7 @@ use mio::{Registry, Token, Waker};
 
 use super::fetch::{Fetched, Served};
 use super::giving::Giving;
+use super::pace::Pace;
 use super::prepare::{self, Outcome};
 use super::sockets::Ears;
 use super::taking::Taking;
@@ -34,6 +35,7 @@ use crate::protocol::keys::{EpochKeys, Random, order_hash};
 use crate::protocol::rate::Rate;
 use crate::protocol::seal::Opener;
 use crate::protocol::transfer::manifest::Manifest;
+use crate::protocol::transfer::rate::fastest;
 use crate::protocol::transfer::sender::Answer;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
@@ -109,6 +111,7 @@ pub(super) struct Role {
     listener: Option<TcpListener>,
     listening: bool,
     served: Arc<Mutex<BTreeMap<ObjectId, Served>>>,
+    pace: Arc<Pace>,
     serving: Arc<AtomicUsize>,
     serving_to: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
     prepared: (Sender<Outcome>, Receiver<Outcome>),
@@ -139,6 +142,7 @@ impl Role {
             listener: None,
             listening: false,
             served: Arc::default(),
+            pace: Arc::new(Pace::new(fastest(false, config.limit_mbit))),
             serving: Arc::default(),
             serving_to: Arc::default(),
             prepared: bounded(64),
@@ -295,6 +299,7 @@ impl Role {
             self.begin_giving(now, outcome);
         }
         self.take_fetched(now);
+        self.share_out();
         self.send(now);
         self.take_steps(now);
         self.answers(now);
@@ -428,6 +433,7 @@ impl Role {
     /// The end: what is given is taken back, so that nobody waits for it; parts stay where they are.
     pub(super) fn close(&mut self) {
         self.giving.clear();
+        self.pace.end();
     }
 }
 

@@ -275,12 +275,41 @@ fn a_forged_manifest_is_fetched_from_its_giver() {
     let served = Served { source, manifest, layout, key: Vec::new() };
     let serving = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        let _ = super::super::fetch::serve(stream, &keys, 99, &clock, |_| Some(served));
+        let _ = super::super::fetch::serve(stream, &keys, 99, (&clock, &Pace::new(1e9)), |_| Some(served));
     });
     given.symbol(&mut bench, GIVER, MANIFEST, 0, &[9; OBJECT_SYMBOL_BYTES]);
     given.block(&mut bench, 0);
     bench.await_told(|event| matches!(event, Event::Received { .. }));
     serving.join().unwrap();
+}
+
+#[test]
+fn all_that_is_sent_shares_one_limit() {
+    let mut bench = Bench::new();
+    bench.role.config.limit_mbit = Some(16);
+    bench.role.pace = Arc::new(Pace::new(16e6));
+    let given = Given::new(&mut bench, 0);
+    let now = bench.role.clock.now();
+    for name in ["b", "c", "d", "e"] {
+        let manifest = Manifest { name: name.into(), ..given.prepared.manifest.clone() };
+        let source = given.prepared.source.clone();
+        let object = bench.role.give(now, source, manifest, Vec::new(), None, Vec::new(), false);
+        bench.role.giving.get_mut(&object).unwrap().out.accepted(now, member(1), &[]);
+    }
+    let rates = |bench: &Bench| bench.role.giving.values().map(|g| g.out.bits_per_s()).collect::<Vec<_>>();
+    bench.role.share_out();
+    assert_eq!(rates(&bench), [4e6; 4]);
+    // Somebody fetches: that is part of it, and a small one while there is something new for the others.
+    let over = bench.role.may_serve(GIVER).then(|| bench.role.over(GIVER));
+    bench.role.share_out();
+    assert_eq!(rates(&bench), [3.75e6; 4]);
+    assert_eq!(bench.role.pace.bits_per_s(), 1e6);
+    drop(over);
+    for giving in bench.role.giving.values_mut() {
+        giving.out.done(now, member(1));
+    }
+    bench.role.share_out();
+    assert_eq!(bench.role.pace.bits_per_s(), 16e6, "all of it for those who fetch");
 }
 
 #[test]
