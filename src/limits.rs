@@ -276,6 +276,8 @@ pub const OBJECT_BLOCKS_IN_ASSEMBLY_MAX: usize = 16;
 pub const OBJECTS_MAX: usize = 256;
 /// Files of one member known at once.
 pub const OBJECTS_PER_MEMBER_MAX: usize = 64;
+/// Files one gives at a time; the oldest that is settled gives way.
+pub const OBJECTS_GIVEN_MAX: usize = 64;
 /// Files received at once; more wait.
 pub const OBJECTS_RECEIVED_MAX: usize = 4;
 /// Connections over which files are fetched, from one member and in all.

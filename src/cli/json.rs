@@ -241,6 +241,9 @@ enum Line<'a> {
         kind: &'a str,
         private: bool,
         own: bool,
+        /// Of one's own that is for some: their names.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        to: &'a [String],
         /// Length of a voice message.
         #[serde(skip_serializing_if = "Option::is_none")]
         voice_ms: Option<u32>,
@@ -355,6 +358,7 @@ fn file_line(event: &Event) -> Option<Line<'_>> {
             kind: &o.kind,
             private: o.private,
             own: o.own,
+            to: &o.to,
             voice_ms: o.voice.as_ref().map(|voice| voice.ms),
         },
         Event::Progress(p) => Line::Progress {

@@ -262,8 +262,9 @@ impl Director {
     pub(super) fn decline_file(&mut self, which: &str) {
         let found = {
             let state = self.shared.state();
-            let open =
-                |file: &FileView| matches!(file.state, FileState::Offered | FileState::Receiving | FileState::Sending);
+            let open = |file: &FileView| {
+                !matches!(file.state, FileState::Declined | FileState::Here(_) | FileState::Failed(_))
+            };
             meant(&state.files, which, open).filter(|file| open(file)).cloned()
         };
         let Some(file) = found else {
@@ -274,7 +275,7 @@ impl Director {
         };
         let command = match (file.own, &file.state) {
             (true, _) => Command::Cancel(object),
-            (false, FileState::Receiving) => Command::Decline(object, Reason::GaveUp),
+            (false, FileState::Receiving | FileState::Waiting(_)) => Command::Decline(object, Reason::GaveUp),
             (false, _) => Command::Decline(object, Reason::Unwanted),
         };
         if let Some(transfer) = &self.files.transfer {
@@ -315,12 +316,13 @@ impl Director {
 
     fn file_event(&mut self, event: E) {
         match event {
-            E::Offering { ticket, object, name, size, kind, voice } => {
+            E::Offering { ticket, object, name, size, kind, voice, audience } => {
                 self.files.preparing.retain(|(n, _)| *n != ticket);
                 let me = self.shared.state().own.id;
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
-                let private = voice.is_some() && !self.messages.sent_to(&name).is_empty();
-                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, private);
+                let mut to: Vec<String> = audience.iter().filter_map(|id| self.name_of(*id)).collect();
+                to.sort_unstable();
+                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, (!audience.is_empty(), to));
             }
             E::Unsent { ticket, why } => {
                 let called = self.files.preparing.iter().position(|(n, _)| *n == ticket);
@@ -334,7 +336,7 @@ impl Director {
                 let is_voice = voice.is_some();
                 let trusted = self.trusted().contains(&from.to_string());
                 let is_picture = is_picture(&kind, &name, size);
-                self.new_file(object, from, FileState::Offered, (name, size, kind), voice, private);
+                self.new_file(object, from, FileState::Offered, (name, size, kind), voice, (private, Vec::new()));
                 let id = object.to_string();
                 match self.config.accept_files.decides(is_voice, is_picture, size, trusted) {
                     Unasked::Take => self.take(&id, None),
@@ -365,7 +367,13 @@ impl Director {
                     self.tell_event(Event::FileSettled { offer, name, recipients: people, packets, packets_min });
                 }
             }
-            E::Failed { object, why, .. } => {
+            E::Failed { object, why, resumes: true } => {
+                let offer = object.to_string();
+                self.set_file(&offer, |file| (file.state, file.bits_per_s) = (FileState::Waiting(why.clone()), 0.0));
+                let name = self.file_facts(&offer).map_or_else(String::new, |(name, ..)| name);
+                self.say(NoticeKind::Info, &format!("{name}: {why}"));
+            }
+            E::Failed { object, why, resumes: false } => {
                 let offer = object.to_string();
                 self.set_file(&offer, |file| file.state = FileState::Failed(why.clone()));
                 self.voice_arrived(&offer, None);
@@ -382,7 +390,7 @@ impl Director {
         state: FileState,
         (name, size, kind): (String, u64, String),
         voice: Option<Voice>,
-        private: bool,
+        (private, to): (bool, Vec<String>),
     ) {
         let own = from == self.me;
         let from_name = self.name_of(from).unwrap_or_else(|| "somebody".to_owned());
@@ -416,7 +424,6 @@ impl Director {
             });
             number
         };
-        let to = if own && private { self.messages.sent_to(&name) } else { Vec::new() };
         let event = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
         self.tell_event(Event::Offer(event));
     }
@@ -426,6 +433,9 @@ impl Director {
         let recipients = progress.recipients.as_deref().map(|all| self.named_recipients(all)).unwrap_or_default();
         self.set_file(&offer, |file| {
             (file.bytes, file.bits_per_s) = (progress.bytes, progress.bits_per_s);
+            if matches!(file.state, FileState::Waiting(_)) && progress.bits_per_s > 0.0 {
+                file.state = FileState::Receiving;
+            }
             file.recipients.clone_from(&recipients);
         });
         let Some((name, ..)) = self.file_facts(&offer) else {

@@ -308,6 +308,8 @@ pub enum FileState {
     Declined,
     /// Wanted; it comes, or will.
     Receiving,
+    /// Wanted and begun; why nothing comes at present.
+    Waiting(String),
     /// Here.
     Here(std::path::PathBuf),
     /// One's own.

@@ -15,6 +15,9 @@ pub const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "
 /// How long a transfer may take on a machine that does everything at once.
 const DELIVERY: Duration = Duration::from_secs(240);
 
+/// How often a number of packets may be too large before it is.
+const ATTEMPTS: usize = 3;
+
 /// Megabytes sent, and to how many. The environment says otherwise for a run that takes minutes: `FILES=200x8`.
 pub fn load() -> (usize, usize) {
     let said = std::env::var("FILES").unwrap_or_else(|_| "6x4".to_owned());
@@ -98,9 +101,17 @@ fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
         let lan = Lan::up(receivers + 1);
         let mut peers = meeting(&lan, receivers + 1, folder.path(), "all");
         let content = noise(megabytes * 1_000_000);
-        for (percent, most) in [(0, 1.02), (1, 1.05), (5, 1.15)] {
+        let mut done = None;
+        // Once in a few: a machine that stops for a second loses more than the network.
+        for (percent, most, attempt) in [(0, 1.01), (1, 1.03), (5, 1.10)]
+            .into_iter()
+            .flat_map(|(percent, most)| (1..=ATTEMPTS).map(move |attempt| (percent, most, attempt)))
+        {
+            if done == Some(percent) {
+                continue;
+            }
             (2..=receivers + 1).for_each(|h| lan.lose(h, percent));
-            let name = format!("{percent}.bin");
+            let name = format!("{percent}-{attempt}.bin");
             let path = write(folder.path(), &name, &content);
             let began = Instant::now();
             send(&mut peers[0], &path);
@@ -116,8 +127,8 @@ fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
                 100.0 * (packets / least - 1.0),
                 took.as_secs_f64()
             );
-            // A machine that stops for a second loses more than the network.
-            assert!(packets / least <= most + 0.1, "{percent} %: {packets} of {least}");
+            done = (packets / least <= most).then_some(percent);
+            assert!(done.is_some() || attempt < ATTEMPTS, "{percent} %: {packets} of {least}");
             assert!(sent["people"].as_array().expect("people").iter().all(|p| p["state"] == "has it"), "{sent}");
         }
     });
@@ -327,8 +338,7 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
             "three on good links: {:?} beside one of the same, {:?} beside one at 30 % loss: {slower:.2}",
             times[0], times[1]
         );
-        // 1.15 is meant: the rest is for a machine that does everything at once.
-        assert!(slower < 1.4, "{times:?}");
+        assert!(slower < 1.15, "{times:?}");
     });
 }
 
@@ -353,7 +363,9 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
         let content = noise(BESIDE_MBIT as usize * 125_000 * (WATCHED + 4));
         let mut eve = Peer::chat_with(program(&lan, 5, BESIDE_MBIT), "Eve", "Standup", &["--accept-files", "none"]);
         eve.await_joined();
-        NAMES[..4].iter().for_each(|name| drop(eve.await_person(SOON, name, "joined")));
+        for peer in &mut peers {
+            peer.await_person(SOON, "Eve", "joined");
+        }
         let path = write(folder.path(), "a.bin", &content);
         send(&mut eve, &path);
         let under_way = |e: &Value| e["event"] == "progress" && e["bits_per_s"].as_f64() > Some(0.0);

@@ -45,6 +45,8 @@ pub struct Giving {
     pub inherited: bool,
     /// That everybody has it was told.
     pub settled: bool,
+    /// Since when.
+    pub since: Timestamp,
     source: Source,
     manifest_bytes: Arc<[u8]>,
     layout: Layout,
@@ -97,6 +99,7 @@ impl Giving {
             out: Outgoing::new(now, layout, setup.members, setup.limit_mbit),
             inherited: setup.inherited,
             settled: false,
+            since: now,
             source: setup.source,
             manifest_bytes,
             layout,
@@ -120,6 +123,25 @@ impl Giving {
     /// Sessions its datagrams are sealed in.
     pub fn sids(&self) -> [u64; 2] {
         [self.data.sid(), self.feedback.sid()]
+    }
+
+    /// Nobody asks for it at present: keeps nothing in memory that can be read or made again.
+    pub fn rest(&mut self) {
+        self.block = None;
+        self.parity = BTreeMap::new();
+        self.recent.clear();
+    }
+
+    /// Makes a piece, to be thrown away.
+    #[cfg(test)]
+    pub fn make(&mut self, block: u32, index: u16) {
+        self.write([0; 8], Piece { block, index }, &mut Vec::new()).unwrap();
+    }
+
+    /// Bytes of it in memory.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.parity.values().map(Vec::len).sum::<usize>() + self.block.as_ref().map_or(0, |(_, bytes)| bytes.len())
     }
 
     /// What it is served from, for those who fetch.

@@ -152,6 +152,8 @@ pub enum Event {
         kind: String,
         /// It is a voice message.
         voice: Option<Voice>,
+        /// For whom; empty: for everybody.
+        audience: Vec<ParticipantId>,
     },
     /// A file cannot be sent.
     Unsent {

@@ -80,9 +80,19 @@ struct Known {
     fetch_at: Timestamp,
     fetch_only: Vec<u32>,
     heard: Timestamp,
+    /// When it was offered first.
+    since: Timestamp,
+    /// When it was last offered to somebody who had yet to answer or to finish.
+    asked: Timestamp,
 }
 
 impl Known {
+    /// Whether nothing is to come of it any more.
+    fn is_settled(&self) -> bool {
+        let mine = matches!(self.mine, Mine::Held(..) | Mine::Declined(_));
+        mine && self.answer_at.is_none() && self.take_over_at.is_none()
+    }
+
     /// Whether it was offered to `id`, too.
     fn is_for(&self, id: &ParticipantId) -> bool {
         self.offer.audience.is_empty() || self.offer.audience.chunks_exact(16).any(|one| one == id.0)
@@ -108,6 +118,7 @@ pub(super) struct Role {
     buffer: ReceiveBuffer,
     nacks: Rate,
     complaints: Rate,
+    refusals: Rate,
     listener: Option<TcpListener>,
     listening: bool,
     served: Arc<Mutex<BTreeMap<ObjectId, Served>>>,
@@ -139,6 +150,7 @@ impl Role {
             buffer: ReceiveBuffer::new(),
             nacks: Rate::default(),
             complaints: Rate::default(),
+            refusals: Rate::default(),
             listener: None,
             listening: false,
             served: Arc::default(),
@@ -233,7 +245,7 @@ impl Role {
         let people = &self.people;
         self.openers.retain(|source, _| people.values().any(|(_, address)| address == source));
         self.giving.values_mut().for_each(|giving| giving.out.left(now, id));
-        let mut lost = Vec::new();
+        let (mut lost, mut waits) = (Vec::new(), Vec::new());
         for (object, known) in &mut self.known {
             known.others.retain(|other, has| *has || other != id);
             let full = known.others.len() >= PARTICIPANTS_MAX;
@@ -245,6 +257,7 @@ impl Role {
                     Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if !held => {
                         lost.push(*object);
                     }
+                    Mine::Taking(_) if !held => waits.push(*object),
                     _ => {}
                 }
             }
@@ -253,6 +266,12 @@ impl Role {
             self.known.remove(&object);
             let why = "whoever offered it left".to_owned();
             self.tell(Event::Failed { object, why, resumes: false });
+        }
+        for object in waits {
+            // The part stays, and whoever offers it again finds it.
+            let why =
+                "whoever sends it left; it goes on when they offer it again, or somebody who has it does".to_owned();
+            self.tell(Event::Failed { object, why, resumes: true });
         }
         self.consider_taking_over(now);
     }
@@ -346,7 +365,12 @@ impl Role {
             if let Err(error) = giving.send(now, &self.config.socket, to) {
                 failed.push((*object, error.to_string()));
             }
-            if giving.out.is_settled() && !std::mem::replace(&mut giving.settled, true) && !giving.inherited {
+            let settled = giving.out.is_settled();
+            if settled && !std::mem::replace(&mut giving.settled, true) {
+                giving.rest();
+                if giving.inherited {
+                    continue;
+                }
                 let settled = Event::Settled {
                     object: *object,
                     recipients: recipients(giving),
@@ -385,6 +409,9 @@ impl Role {
             let have: Vec<ParticipantId> = others.iter().filter(|(_, has)| **has).map(|(id, _)| *id).collect();
             match FileSource::open(&path) {
                 Ok(source) if source.size() == manifest.size => {
+                    if !self.make_room_to_give() {
+                        continue;
+                    }
                     tracing::info!("going on with a file whose giver left");
                     self.give(now, source, manifest, audience, voice, key, true);
                     let giving = self.giving.get_mut(&object);

@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{Accept, Decline, Done, ObjectId, Offer, Packet, Reason};
 
+/// Offers that are declined because too many wait here.
+const REFUSALS_PER_S: u32 = 4;
+
 impl Role {
     pub(super) fn heard(&mut self, now: Timestamp, from: ParticipantId, packet: Packet) {
         let Some(object) = packet.object() else {
@@ -44,10 +47,15 @@ impl Role {
             return;
         }
         if !self.known.contains_key(&object) {
-            let theirs = self.known.values().filter(|known| known.from == from).count();
             // Who is not asked has it or had their say, in a session before this one perhaps.
-            let asked = offer.asks(&self.config.me);
-            if offer.over || !asked || self.known.len() >= OBJECTS_MAX || theirs >= OBJECTS_PER_MEMBER_MAX {
+            if offer.over || !offer.asks(&self.config.me) {
+                return;
+            }
+            if !self.make_room(&from) {
+                if self.refusals.take(now, REFUSALS_PER_S) {
+                    let reason = Reason::NoRoom.to_wire();
+                    self.say(Packet::Decline(Decline { object: object.0.to_vec(), reason }), Vec::new());
+                }
                 return;
             }
             self.tell(Event::Offered {
@@ -69,6 +77,8 @@ impl Role {
                 fetch_at: now,
                 fetch_only: Vec::new(),
                 heard: now,
+                since: now,
+                asked: now,
             };
             self.known.insert(object, known);
             return;
@@ -92,6 +102,9 @@ impl Role {
         if !same(&offer, &known.offer) {
             return;
         }
+        if !offer.asks.is_empty() {
+            known.asked = now;
+        }
         let key_changed = offer.key != known.offer.key;
         known.take_over_at = None;
         known.from = from;
@@ -108,6 +121,17 @@ impl Role {
         }
         let audience = joined(&offer.audience, &known.offer.audience);
         known.offer = Offer { audience, ..offer };
+    }
+
+    /// Makes room for one more of `from`: the oldest that is settled gives way. False when there is none.
+    fn make_room(&mut self, from: &ParticipantId) -> bool {
+        let theirs = self.known.values().filter(|known| known.from == *from).count() >= OBJECTS_PER_MEMBER_MAX;
+        if !theirs && self.known.len() < OBJECTS_MAX {
+            return true;
+        }
+        let settled = self.known.iter().filter(|(_, k)| k.is_settled() && (!theirs || k.from == *from));
+        let oldest = settled.min_by_key(|(_, known)| known.since).map(|(object, _)| *object);
+        oldest.is_some_and(|object| self.known.remove(&object).is_some())
     }
 
     /// Whoever offered it takes it back.

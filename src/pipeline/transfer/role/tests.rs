@@ -7,15 +7,15 @@ use super::*;
 use crate::device::identity::random_seed;
 use crate::device::net::{Interface, UdpSocket};
 use crate::limits::{
-    OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX, OBJECT_SYMBOL_BYTES, OBJECTS_MAX,
-    OBJECTS_PER_MEMBER_MAX, OBJECTS_RECEIVED_MAX,
+    OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX, OBJECT_SYMBOL_BYTES, OBJECTS_GIVEN_MAX,
+    OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX, OBJECTS_RECEIVED_MAX,
 };
 use crate::protocol::keys::Secret;
 use crate::protocol::seal::Sealer;
 use crate::protocol::transfer::manifest::{Layout, hash, object_id};
 use crate::wire::address::{Plan, Scope};
 use crate::wire::message::ConferenceId;
-use crate::wire::object::{MANIFEST, ObjectNack, Symbol};
+use crate::wire::object::{Done, MANIFEST, ObjectNack, Symbol};
 use crate::wire::sealed::Class;
 
 /// A role without its thread, and what it says and tells.
@@ -98,6 +98,34 @@ fn nobody_offers_without_end() {
     assert_eq!(bench.offers_told(), OBJECTS_MAX - OBJECTS_PER_MEMBER_MAX);
     // Once is enough.
     bench.offer(1, 0);
+    assert_eq!(bench.offers_told(), 0);
+}
+
+#[test]
+fn what_is_settled_makes_room_for_more_and_what_has_none_is_declined() {
+    let mut bench = Bench::new();
+    let most = OBJECTS_PER_MEMBER_MAX as u32;
+    let objects: Vec<ObjectId> = (0..most).map(|n| bench.offer(1, n)).collect();
+    assert_eq!(bench.offers_told(), most as usize);
+    bench.said.try_iter().count();
+    let declined = |bench: &Bench, of: &ObjectId| {
+        let one =
+            |c: &control::Command| matches!(c, control::Command::Object(Packet::Decline(d), _) if d.object == of.0);
+        bench.said.try_iter().filter(one).count()
+    };
+    let refused = bench.offer(1, most);
+    assert_eq!((bench.offers_told(), declined(&bench, &refused)), (0, 1), "the sender need not wait");
+    // What was declined, and said so, is forgotten first.
+    for object in &objects[3..5] {
+        bench.role.command(Command::Decline(*object, Reason::Unwanted));
+    }
+    bench.role.step();
+    bench.offer(1, most);
+    bench.offer(1, most + 1);
+    assert_eq!(bench.offers_told(), 2);
+    assert!(!bench.role.known.contains_key(&objects[3]) && !bench.role.known.contains_key(&objects[4]));
+    assert_eq!(bench.role.known.len(), OBJECTS_PER_MEMBER_MAX);
+    bench.offer(1, most + 2);
     assert_eq!(bench.offers_told(), 0);
 }
 
@@ -283,6 +311,78 @@ fn a_forged_manifest_is_fetched_from_its_giver() {
     serving.join().unwrap();
 }
 
+impl Bench {
+    /// Gives a file of that name; member 1 takes it.
+    fn give(&mut self, given: &Given, name: &str) -> ObjectId {
+        let now = self.role.clock.now();
+        let manifest = Manifest { name: name.into(), ..given.prepared.manifest.clone() };
+        let source = given.prepared.source.clone();
+        let object = self.role.give(now, source, manifest, Vec::new(), None, Vec::new(), false);
+        self.role.giving.get_mut(&object).unwrap().out.accepted(now, member(1), &[]);
+        object
+    }
+
+    fn done(&mut self, object: &ObjectId) {
+        let now = self.role.clock.now();
+        let people: Vec<ParticipantId> = self.role.people.keys().copied().collect();
+        let out = &mut self.role.giving.get_mut(object).unwrap().out;
+        people.into_iter().for_each(|id| out.done(now, id));
+        self.role.step();
+    }
+}
+
+#[test]
+fn of_what_everybody_has_nothing_stays_in_memory_and_the_oldest_gives_way() {
+    let mut bench = Bench::new();
+    let given = Given::new(&mut bench, 0);
+    let first = bench.give(&given, "first");
+    let giving = bench.role.giving.get_mut(&first).unwrap();
+    giving.make(0, 3);
+    giving.make(0, 0);
+    assert!(giving.kept() > 1_000_000, "a block and its parity: {}", giving.kept());
+    bench.done(&first);
+    assert_eq!(bench.role.giving[&first].kept(), 0);
+    let others: Vec<ObjectId> = (1..OBJECTS_GIVEN_MAX).map(|n| bench.give(&given, &n.to_string())).collect();
+    assert!(bench.role.make_room_to_give());
+    assert!(!bench.role.giving.contains_key(&first) && bench.role.giving.contains_key(&others[0]));
+    bench.give(&given, "one more");
+    assert!(!bench.role.make_room_to_give(), "all are being received");
+    bench.done(&others[5]);
+    assert!(bench.role.make_room_to_give());
+    assert!(!bench.role.served.lock().unwrap().contains_key(&others[5]));
+}
+
+#[test]
+fn groups_of_what_is_over_are_free_and_the_rest_is_spread() {
+    let mut bench = Bench::new();
+    let given = Given::new(&mut bench, 0);
+    assert_eq!(bench.role.known[&given.object].offer.group, 0, "that of what is taken");
+    let objects: Vec<ObjectId> = (0..9).map(|n| bench.give(&given, &n.to_string())).collect();
+    let groups: Vec<u8> = objects.iter().map(|object| bench.role.giving[object].group).collect();
+    assert_eq!(groups, [1, 2, 3, 4, 5, 6, 7, 0, 1], "one after the other, and never all in one");
+    bench.done(&objects[3]);
+    let now = bench.role.clock.now();
+    assert_eq!(bench.role.free_group(now), 4);
+    bench.role.command(Command::Decline(given.object, Reason::GaveUp));
+    objects.iter().for_each(|object| bench.done(object));
+    assert_eq!(bench.role.free_group(now), 1, "asked for a moment ago");
+    assert_eq!(bench.role.free_group(now + Duration::from_secs(11)), 0, "and nobody was since");
+}
+
+#[test]
+fn who_takes_a_file_is_told_when_nobody_sends_it_any_more() {
+    let mut bench = Bench::new();
+    let given = Given::new(&mut bench, 0);
+    bench.role.command(Command::Heard(member(2), Packet::Done(Done { object: given.object.0.to_vec() })));
+    bench.role.command(Command::Gone(member(1)));
+    let waits = |event: Event| matches!(event, Event::Failed { resumes: true, .. });
+    assert!(!bench.told.try_iter().any(waits), "another has it all");
+    let mut bench = Bench::new();
+    let _given = Given::new(&mut bench, 0);
+    bench.role.command(Command::Gone(member(1)));
+    assert!(bench.told.try_iter().any(waits));
+}
+
 #[test]
 fn all_that_is_sent_shares_one_limit() {
     let mut bench = Bench::new();
@@ -291,10 +391,7 @@ fn all_that_is_sent_shares_one_limit() {
     let given = Given::new(&mut bench, 0);
     let now = bench.role.clock.now();
     for name in ["b", "c", "d", "e"] {
-        let manifest = Manifest { name: name.into(), ..given.prepared.manifest.clone() };
-        let source = given.prepared.source.clone();
-        let object = bench.role.give(now, source, manifest, Vec::new(), None, Vec::new(), false);
-        bench.role.giving.get_mut(&object).unwrap().out.accepted(now, member(1), &[]);
+        bench.give(&given, name);
     }
     let rates = |bench: &Bench| bench.role.giving.values().map(|g| g.out.bits_per_s()).collect::<Vec<_>>();
     bench.role.share_out();
@@ -316,9 +413,7 @@ fn all_that_is_sent_shares_one_limit() {
 fn another_address_means_other_sockets_and_another_port() {
     let mut bench = Bench::new();
     let given = Given::new(&mut bench, 0);
-    let (source, manifest) = (given.prepared.source.clone(), given.prepared.manifest.clone());
-    let now = bench.role.clock.now();
-    bench.role.give(now, source, Manifest { name: "b".into(), ..manifest }, Vec::new(), None, Vec::new(), false);
+    bench.give(&given, "b");
     bench.role.step();
     let before = bench.role.listener.as_ref().unwrap().local_addr().unwrap();
     assert_eq!(before.ip(), GIVER);
