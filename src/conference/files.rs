@@ -1,7 +1,7 @@
 //! The director's part of files: what is offered as people see it, what is taken unasked, and where it goes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::director::Director;
 use super::view::{FileState, FileView, NoticeKind, Voice};
@@ -89,6 +89,19 @@ pub fn is_picture(kind: &str, name: &str, size: u64) -> bool {
     fits && size <= PICTURE_BYTES_MAX
 }
 
+/// The folder a path means, and the name in it: what is no folder, in one that is there, is a name. What ends with a slash, and
+/// what is nowhere, is a folder, to be made.
+fn place(path: &Path) -> (PathBuf, Option<String>) {
+    let slash = path.as_os_str().as_encoded_bytes().ends_with(std::path::MAIN_SEPARATOR_STR.as_bytes());
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match (path.file_name(), parent) {
+        (Some(name), Some(parent)) if !slash && !path.is_dir() && parent.is_dir() => {
+            (parent.into(), Some(name.to_string_lossy().into_owned()))
+        }
+        _ => (path.into(), None),
+    }
+}
+
 /// Whether files leave room for voice and video: when there is any in the conference, whether oneself takes part in that or
 /// not.
 fn leaves_room(own: usize, mut others: impl Iterator<Item = usize>) -> bool {
@@ -131,6 +144,7 @@ impl Director {
     /// The role that gives and takes files; it begins with the first file.
     fn transfers(&mut self) -> Option<&Transfer> {
         if self.files.transfer.is_none() {
+            self.watch_media();
             let (plan, people): (_, Vec<Person>) = {
                 let state = self.shared.state();
                 (state.plan, state.people.here().map(|other| other.person.clone()).collect())
@@ -223,6 +237,8 @@ impl Director {
             Ok(audience) => audience,
             Err(why) => return self.file_failed(None, &called, &why),
         };
+        // It starts slowly beside voice and video: what is known of them must be of now.
+        self.watch_media();
         self.files.ticket += 1;
         let ticket = self.files.ticket;
         let voice = voice.map(|v| crate::wire::object::Voice { ms: v.ms, waveform: v.waveform });
@@ -250,10 +266,10 @@ impl Director {
         self.take(&file.offer, folder);
     }
 
-    fn take(&mut self, offer: &str, folder: Option<PathBuf>) {
-        let folder = folder.unwrap_or_else(|| self.config.download.clone());
+    fn take(&mut self, offer: &str, path: Option<PathBuf>) {
+        let (folder, name) = path.map_or_else(|| (self.config.download.clone(), None), |path| place(&path));
         if let (Ok(object), Some(transfer)) = (offer.parse::<ObjectId>(), &self.files.transfer) {
-            transfer.send(Command::Accept(object, folder));
+            transfer.send(Command::Accept(object, folder, name));
         }
         self.set_file(offer, |file| file.state = FileState::Receiving);
     }
@@ -329,7 +345,7 @@ impl Director {
                 let called = called.map_or_else(String::new, |at| self.files.preparing.swap_remove(at).1);
                 self.file_failed(None, &called, &why);
             }
-            E::Offered { object, from, name, size, kind, voice, private } => {
+            E::Offered { object, from, name, size, kind, voice, thumbnail, private } => {
                 let name = name::safe(&name);
                 let kind = names::clean(&kind, usize::MAX);
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
@@ -338,6 +354,7 @@ impl Director {
                 let is_picture = is_picture(&kind, &name, size);
                 self.new_file(object, from, FileState::Offered, (name, size, kind), voice, (private, Vec::new()));
                 let id = object.to_string();
+                self.set_file(&id, |file| file.thumbnail = thumbnail.into());
                 match self.config.accept_files.decides(is_voice, is_picture, size, trusted) {
                     Unasked::Take => self.take(&id, None),
                     Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(super::voice::FOLDER))),
@@ -421,6 +438,7 @@ impl Director {
                 bytes: 0,
                 bits_per_s: 0.0,
                 recipients: Vec::new(),
+                thumbnail: [].into(),
             });
             number
         };
@@ -519,7 +537,24 @@ mod tests {
             bytes: 0,
             bits_per_s: 0.0,
             recipients: Vec::new(),
+            thumbnail: [].into(),
         }
+    }
+
+    #[test]
+    fn a_path_is_a_folder_or_a_name_in_one() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        std::fs::write(at("there.txt"), "").unwrap();
+        let named = |name: &str| (home.path().to_owned(), Some(name.to_owned()));
+        assert_eq!(place(home.path()), (home.path().into(), None));
+        assert_eq!(place(&at("new.txt")), named("new.txt"));
+        assert_eq!(place(&at("there.txt")), named("there.txt"), "it gets a number");
+        assert_eq!(place(&at("new/")), (at("new/"), None));
+        assert_eq!(place(&at("no/such/new.txt")), (at("no/such/new.txt"), None));
+        assert_eq!(place(Path::new("a.txt")), (".".into(), Some("a.txt".to_owned())));
+        assert_eq!(place(Path::new("/")), ("/".into(), None));
+        assert_eq!(place(&at("a/..")), (at("a/.."), None));
     }
 
     #[test]

@@ -422,3 +422,33 @@ fn a_disk_without_room_declines_and_says_so() {
         assert!(poll(SOON, || peers[1].runs().then_some(())).is_some());
     });
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_taken_back_and_one_that_is_removed_arrives() {
+    sandboxed("files::a_file_that_changes_while_it_is_sent_is_taken_back_and_one_that_is_removed_arrives", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(2);
+        // So slow that there is a middle.
+        let mut peers = meeting_at(&lan, 2, folder.path(), "all", 20);
+        let content = noise(8_000_000);
+        let begun = |e: &Value| e["event"] == "progress" && e["bytes"].as_u64() > Some(0);
+        for changes in [true, false] {
+            let name = if changes { "changed.bin" } else { "removed.bin" };
+            let path = write(folder.path(), name, &content);
+            send(&mut peers[0], &path);
+            peers[1].await_event(SOON, |e| begun(e) && e["name"] == name);
+            if !changes {
+                std::fs::remove_file(&path).expect("removed");
+                assert_same(&await_file(&mut peers[1], name), &content);
+                continue;
+            }
+            let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+            std::fs::write(&path, &other).expect("written");
+            for peer in &mut peers {
+                let (_, failed) = peer.await_event(SOON, |e| e["event"] == "file_failed");
+                println!("{}: {}", peer.name, failed["text"]);
+            }
+            assert_eq!(listed(&folder.path().join("Bob")), [""; 0], "nothing stays behind");
+        }
+    });
+}

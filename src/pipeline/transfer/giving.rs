@@ -35,6 +35,8 @@ pub struct Giving {
     pub audience: Vec<ParticipantId>,
     /// It is a voice message.
     pub voice: Option<Voice>,
+    /// What it shows, small.
+    pub thumbnail: Vec<u8>,
     /// Its file group.
     pub group: u8,
     /// Its own key; empty when it is for everybody.
@@ -72,6 +74,8 @@ pub struct Setup {
     pub audience: Vec<ParticipantId>,
     /// It is a voice message.
     pub voice: Option<Voice>,
+    /// What it shows, small.
+    pub thumbnail: Vec<u8>,
     /// Its file group.
     pub group: u8,
     /// Its own key.
@@ -94,6 +98,7 @@ impl Giving {
             manifest: setup.manifest,
             audience: setup.audience,
             voice: setup.voice,
+            thumbnail: setup.thumbnail,
             group: setup.group,
             key: setup.key,
             out: Outgoing::new(now, layout, setup.members, setup.limit_mbit),
@@ -158,6 +163,8 @@ impl Giving {
     /// The offer as it is now; it asks those whose ids begin so.
     pub fn offer(&self, asks: Vec<u8>, port: u16, over: bool) -> Offer {
         let hash = hash(&self.manifest_bytes);
+        // Who is not asked has seen it.
+        let thumbnail = if asks.is_empty() { Vec::new() } else { self.thumbnail.clone() };
         Offer {
             object: self.object.0.to_vec(),
             name: self.manifest.name.clone(),
@@ -174,6 +181,7 @@ impl Giving {
             key: self.key.clone(),
             audience: Vec::new(),
             sealed: Vec::new(),
+            thumbnail,
         }
     }
 

@@ -93,8 +93,8 @@ pub enum Command {
     Here(ParticipantId, u64, IpAddr),
     /// Somebody is gone.
     Gone(ParticipantId),
-    /// Take what was offered, into this folder.
-    Accept(ObjectId, PathBuf),
+    /// Take what was offered, into this folder; under this name, if it is to have another.
+    Accept(ObjectId, PathBuf, Option<String>),
     /// Do not take it, or stop taking it.
     Decline(ObjectId, Reason),
     /// Take back what oneself offers.
@@ -176,6 +176,8 @@ pub enum Event {
         kind: String,
         /// It is a voice message.
         voice: Option<Voice>,
+        /// What it shows, small; empty when it is no picture.
+        thumbnail: Vec<u8>,
         /// For some only.
         private: bool,
     },

@@ -15,6 +15,19 @@ use crate::wire::object::{self, GROUPS, ObjectId, Packet};
 /// So long after somebody was last asked, an offer uses no group any more.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// What is said of a file beside what it is.
+#[derive(Default)]
+pub(super) struct About {
+    /// For whom; empty: for everybody.
+    pub audience: Vec<ParticipantId>,
+    /// It is a voice message.
+    pub voice: Option<object::Voice>,
+    /// What it shows, small.
+    pub thumbnail: Vec<u8>,
+    /// Its own key; empty when it is for everybody.
+    pub key: Vec<u8>,
+}
+
 impl Role {
     pub(super) fn begin_giving(&mut self, now: Timestamp, outcome: Outcome) {
         let Outcome { ticket, audience, voice, prepared } = outcome;
@@ -31,24 +44,24 @@ impl Role {
         }
         let (name, size, kind) =
             (prepared.manifest.name.clone(), prepared.manifest.size, prepared.manifest.kind.clone());
-        let object = self.give(now, prepared.source, prepared.manifest, audience.clone(), voice.clone(), key, false);
+        let about = About { audience: audience.clone(), voice: voice.clone(), thumbnail: prepared.thumbnail, key };
+        let object = self.give(now, prepared.source, prepared.manifest, about, false);
         self.tell(Event::Offering { ticket, object, name, size, kind, voice, audience });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is another fact about one file")]
     pub(super) fn give(
         &mut self,
         now: Timestamp,
         source: FileSource,
         manifest: Manifest,
-        audience: Vec<ParticipantId>,
-        voice: Option<object::Voice>,
-        key: Vec<u8>,
+        about: About,
         inherited: bool,
     ) -> ObjectId {
+        let About { audience, voice, thumbnail, key } = about;
         let members = self.people.keys().filter(|id| audience.is_empty() || audience.contains(id)).copied().collect();
         let (group, limit_mbit) = (self.free_group(now), self.config.limit_mbit);
-        let setup = giving::Setup { source, manifest, members, audience, voice, group, key, limit_mbit, inherited };
+        let setup =
+            giving::Setup { source, manifest, members, audience, voice, thumbnail, group, key, limit_mbit, inherited };
         let mut giving = Giving::new(now, setup, &self.config.keys, &mut self.random);
         giving.out.set_media(self.media);
         let object = giving.object;

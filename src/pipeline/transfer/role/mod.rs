@@ -8,7 +8,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -29,7 +29,7 @@ use super::{Command, Config, Event, FETCHED, LISTENER, Progress, Recipient, WAKE
 use crate::device::clock::Clock;
 use crate::device::files::Source as FileSource;
 use crate::device::net::ReceiveBuffer;
-use crate::limits::PARTICIPANTS_MAX;
+use crate::limits::{OBJECTS_PREPARED_MAX, PARTICIPANTS_MAX};
 use crate::pipeline::control;
 use crate::protocol::keys::{EpochKeys, Random, order_hash};
 use crate::protocol::rate::Rate;
@@ -39,7 +39,8 @@ use crate::protocol::transfer::rate::fastest;
 use crate::protocol::transfer::sender::Answer;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::object::{ObjectId, Offer, Packet, Reason};
+use crate::wire::object::{ObjectId, Offer, Packet, Reason, Voice};
+use give::About;
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -60,7 +61,7 @@ enum Mine {
     /// It is the user's turn.
     Undecided,
     /// Wanted, but others come first.
-    Waiting(PathBuf),
+    Waiting(PathBuf, Option<String>),
     Declined(Reason),
     Taking(Box<Taking>),
     /// Whole, and where.
@@ -125,6 +126,9 @@ pub(super) struct Role {
     pace: Arc<Pace>,
     serving: Arc<AtomicUsize>,
     serving_to: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    /// Files that are to be read before they can be offered, and how many are being read.
+    to_prepare: VecDeque<(u64, PathBuf, Vec<ParticipantId>, Option<Voice>)>,
+    preparing: usize,
     prepared: (Sender<Outcome>, Receiver<Outcome>),
     fetched: (Sender<Fetched>, Receiver<Fetched>),
     progress_at: Timestamp,
@@ -157,6 +161,8 @@ impl Role {
             pace: Arc::new(Pace::new(fastest(false, config.limit_mbit))),
             serving: Arc::default(),
             serving_to: Arc::default(),
+            to_prepare: VecDeque::new(),
+            preparing: 0,
             prepared: bounded(64),
             fetched: bounded(FETCHED),
             progress_at: now,
@@ -193,17 +199,17 @@ impl Role {
         let now = self.clock.now();
         match command {
             Command::Send(ticket, path, audience, voice) => {
-                let (done, waker) = (self.prepared.0.clone(), Arc::clone(&self.waker));
-                prepare::begin(ticket, path, audience, voice, done, waker);
+                self.to_prepare.push_back((ticket, path, audience, voice));
+                self.prepare();
             }
             Command::Heard(from, packet) => self.heard(now, from, packet),
             Command::Here(id, sid, address) => self.here(now, id, sid, address),
             Command::Gone(id) => self.gone(now, &id),
-            Command::Accept(object, folder) => {
+            Command::Accept(object, folder, name) => {
                 if let Some(known) = self.known.get_mut(&object)
                     && matches!(known.mine, Mine::Undecided | Mine::Declined(_))
                 {
-                    known.mine = Mine::Waiting(folder);
+                    known.mine = Mine::Waiting(folder, name);
                 }
             }
             Command::Decline(object, reason) => self.decline(now, &object, reason),
@@ -214,6 +220,17 @@ impl Role {
             }
             Command::Keys(keys) => self.renew(now, keys),
             Command::Network(interface, moved) => self.network_returned(*interface, moved),
+        }
+    }
+
+    /// Reads the next files, a few at a time.
+    fn prepare(&mut self) {
+        while self.preparing < OBJECTS_PREPARED_MAX
+            && let Some((ticket, path, audience, voice)) = self.to_prepare.pop_front()
+        {
+            self.preparing += 1;
+            let (done, waker) = (self.prepared.0.clone(), Arc::clone(&self.waker));
+            prepare::begin(ticket, path, audience, voice, done, waker);
         }
     }
 
@@ -254,7 +271,7 @@ impl Role {
                 known.others.insert(*id, true);
                 let held = known.others.iter().any(|(other, has)| *has && self.people.contains_key(other));
                 match &known.mine {
-                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if !held => {
+                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(..) if !held => {
                         lost.push(*object);
                     }
                     Mine::Taking(_) if !held => waits.push(*object),
@@ -315,8 +332,10 @@ impl Role {
     pub(super) fn step(&mut self) -> Timestamp {
         let now = self.clock.now();
         while let Ok(outcome) = self.prepared.1.try_recv() {
+            self.preparing -= 1;
             self.begin_giving(now, outcome);
         }
+        self.prepare();
         self.take_fetched(now);
         self.share_out();
         self.send(now);
@@ -403,9 +422,11 @@ impl Role {
             let Some(Known { mine: Mine::Held(path, manifest), offer, others, .. }) = self.known.get(&object) else {
                 continue;
             };
-            let (path, manifest, voice, key) = (path.clone(), manifest.clone(), offer.voice.clone(), offer.key.clone());
+            let (path, manifest) = (path.clone(), manifest.clone());
+            let (voice, thumbnail, key) = (offer.voice.clone(), offer.thumbnail.clone(), offer.key.clone());
             let mut audience = offer.audience();
             audience.retain(|id| *id != self.config.me);
+            let about = About { audience, voice, thumbnail, key };
             let have: Vec<ParticipantId> = others.iter().filter(|(_, has)| **has).map(|(id, _)| *id).collect();
             match FileSource::open(&path) {
                 Ok(source) if source.size() == manifest.size => {
@@ -413,7 +434,7 @@ impl Role {
                         continue;
                     }
                     tracing::info!("going on with a file whose giver left");
-                    self.give(now, source, manifest, audience, voice, key, true);
+                    self.give(now, source, manifest, about, true);
                     let giving = self.giving.get_mut(&object);
                     giving.into_iter().for_each(|giving| have.iter().for_each(|id| giving.out.done(now, *id)));
                 }

@@ -65,6 +65,7 @@ impl Role {
                 size: offer.size,
                 kind: offer.kind.clone(),
                 voice: offer.voice.clone(),
+                thumbnail: offer.thumbnail.clone(),
                 private: !offer.audience.is_empty(),
             });
             let known = Known {
@@ -120,7 +121,10 @@ impl Role {
             }
         }
         let audience = joined(&offer.audience, &known.offer.audience);
-        known.offer = Offer { audience, ..offer };
+        // It is not said each time.
+        let before = std::mem::take(&mut known.offer.thumbnail);
+        let thumbnail = if offer.thumbnail.is_empty() { before } else { offer.thumbnail };
+        known.offer = Offer { audience, thumbnail, ..offer };
     }
 
     /// Makes room for one more of `from`: the oldest that is settled gives way. False when there is none.
@@ -142,7 +146,7 @@ impl Role {
         match known.mine {
             Mine::Held(..) | Mine::Declined(_) => return,
             Mine::Taking(taking) => taking.remove(),
-            Mine::Undecided | Mine::Waiting(_) => {}
+            Mine::Undecided | Mine::Waiting(..) => {}
         }
         self.tell(Event::Failed { object, why: "whoever offered it took it back".into(), resumes: false });
     }
@@ -150,7 +154,7 @@ impl Role {
     pub(super) fn answer(&self, object: &ObjectId, known: &Known) {
         let id = object.0.to_vec();
         match &known.mine {
-            Mine::Undecided | Mine::Waiting(_) => {}
+            Mine::Undecided | Mine::Waiting(..) => {}
             Mine::Declined(reason) => {
                 self.say(Packet::Decline(Decline { object: id, reason: reason.to_wire() }), Vec::new());
             }

@@ -20,7 +20,7 @@ impl Role {
             .saturating_sub(self.known.values().filter(|k| matches!(k.mine, Mine::Taking(_))).count());
         let mut failed = Vec::new();
         for (object, known) in &mut self.known {
-            let Mine::Waiting(folder) = &known.mine else {
+            let Mine::Waiting(folder, name) = &known.mine else {
                 continue;
             };
             if room == 0 {
@@ -30,7 +30,7 @@ impl Role {
             let mut seed = [0; 32];
             seed.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&self.random.next_u64().to_be_bytes()));
             let (from, offer, sid) = (known.from, known.offer.clone(), self.random.next_u64());
-            let setup = taking::Setup { me: self.config.me, from, offer, folder, seed, sid };
+            let setup = taking::Setup { me: self.config.me, from, offer, folder, name: name.as_deref(), seed, sid };
             known.answer_at = Some(now);
             known.heard = now;
             match Taking::begin(now, *object, setup, &self.config.keys) {

@@ -8,7 +8,7 @@ use crate::device::identity::random_seed;
 use crate::device::net::{Interface, UdpSocket};
 use crate::limits::{
     OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX, OBJECT_NACKS_PER_S_MAX, OBJECT_SYMBOL_BYTES, OBJECTS_GIVEN_MAX,
-    OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX, OBJECTS_RECEIVED_MAX,
+    OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX, OBJECTS_PREPARED_MAX, OBJECTS_RECEIVED_MAX,
 };
 use crate::protocol::keys::Secret;
 use crate::protocol::seal::Sealer;
@@ -144,7 +144,7 @@ fn so_many_are_received_at_once_and_the_others_wait() {
     let folder = tempfile::tempdir().unwrap();
     let count = OBJECTS_RECEIVED_MAX as u32 + 2;
     let objects: Vec<ObjectId> = (0..count).map(|n| bench.offer(1, n)).collect();
-    objects.iter().for_each(|o| bench.role.command(Command::Accept(*o, folder.path().into())));
+    objects.iter().for_each(|o| bench.role.command(Command::Accept(*o, folder.path().into(), None)));
     bench.role.step();
     let parts = || std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(parts(), 2 * OBJECTS_RECEIVED_MAX, "a part and its list each");
@@ -195,7 +195,7 @@ impl Given {
         bench.role.command(Command::Here(member(1), 1, GIVER));
         bench.role.command(Command::Here(member(2), 2, STRANGER));
         bench.role.command(Command::Heard(member(1), Packet::Offer(offer)));
-        bench.role.command(Command::Accept(object, folder.path().into()));
+        bench.role.command(Command::Accept(object, folder.path().into(), None));
         bench.role.step();
         let sealer = Sealer::object(&bench.role.config.keys, SID, Class::Object, &[]);
         Self { _folder: folder, prepared, manifest, object, sealer, body: Vec::new() }
@@ -317,7 +317,7 @@ impl Bench {
         let now = self.role.clock.now();
         let manifest = Manifest { name: name.into(), ..given.prepared.manifest.clone() };
         let source = given.prepared.source.clone();
-        let object = self.role.give(now, source, manifest, Vec::new(), None, Vec::new(), false);
+        let object = self.role.give(now, source, manifest, About::default(), false);
         self.role.giving.get_mut(&object).unwrap().out.accepted(now, member(1), &[]);
         object
     }
@@ -429,6 +429,48 @@ fn another_address_means_other_sockets_and_another_port() {
         _ => None,
     };
     assert_eq!(bench.said.try_iter().filter_map(offered).last(), Some(after.port().into()));
+}
+
+#[test]
+fn files_are_read_a_few_at_a_time_and_all_are_offered() {
+    let mut bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..7 {
+        let path = folder.path().join(format!("{n}.txt"));
+        std::fs::write(&path, [n; 10]).unwrap();
+        bench.role.command(Command::Send(n.into(), path, Vec::new(), None));
+        assert!(bench.role.preparing <= OBJECTS_PREPARED_MAX);
+    }
+    assert_eq!(bench.role.to_prepare.len() + bench.role.preparing, 7);
+    for n in 0..7 {
+        bench.await_told(|event| matches!(event, Event::Offering { .. }));
+        assert!(bench.role.preparing <= OBJECTS_PREPARED_MAX, "{n}");
+    }
+    assert_eq!((bench.role.preparing, bench.role.giving.len()), (0, 7));
+}
+
+#[test]
+fn a_file_is_taken_under_another_name_and_a_private_one_is_nobody_elses() {
+    let mut bench = Bench::new();
+    let mut given = Given::new(&mut bench, 0);
+    let place = tempfile::tempdir().unwrap();
+    bench.role.command(Command::Decline(given.object, Reason::Unwanted));
+    let known = bench.role.known.get_mut(&given.object).unwrap();
+    known.offer.audience = vec![0; 16];
+    bench.role.command(Command::Accept(given.object, place.path().into(), Some("../mine.txt".into())));
+    bench.role.step();
+    let names = || std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(names().len(), 2);
+    for path in names() {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "while it comes, too");
+    }
+    given.block(&mut bench, MANIFEST);
+    given.block(&mut bench, 0);
+    let received = bench.await_told(|event| matches!(event, Event::Received { .. }));
+    let Event::Received { path, .. } = received else { unreachable!() };
+    assert_eq!(path, place.path().join("mine.txt"));
+    assert_eq!(names(), [path]);
 }
 
 #[test]
