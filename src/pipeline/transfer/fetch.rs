@@ -15,6 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::Waker;
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use super::pace::Pace;
 use crate::device::clock::Clock;
@@ -50,7 +51,7 @@ pub struct Served {
     /// Its sizes.
     pub layout: Layout,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
 /// Serves one connection to its end, as fast as `pace` lets it; `find` knows what there is.
@@ -148,7 +149,7 @@ pub struct Fetch {
     /// Oneself.
     pub me: ParticipantId,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Which blocks, and of how many symbols each.
     pub blocks: Vec<(u32, usize)>,
     /// Session of the request.

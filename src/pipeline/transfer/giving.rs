@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::fetch::Served;
 use crate::device::files::{Error, Source};
 use crate::device::net::{Dscp, UdpSocket};
@@ -40,7 +42,7 @@ pub struct Giving {
     /// Its file group.
     pub group: u8,
     /// Its own key; empty when it is for everybody.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Who wants it, and what is next.
     pub out: Outgoing,
     /// Somebody else offered it first, and left.
@@ -79,7 +81,7 @@ pub struct Setup {
     /// Its file group.
     pub group: u8,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Never faster than so many Mb/s.
     pub limit_mbit: Option<u32>,
     /// Somebody else offered it first, and left.
@@ -178,7 +180,7 @@ impl Giving {
             asks,
             over,
             voice: self.voice.clone(),
-            key: self.key.clone(),
+            key: self.key.to_vec(),
             audience: Vec::new(),
             sealed: Vec::new(),
             thumbnail,

@@ -1,7 +1,7 @@
 //! What is said about files: signed like a Beacon, and sealed to those it is for when that is not everybody.
 
 use prost::Message as _;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Event, Moment, Outputs, Session, Stage, To};
 use crate::limits::{OBJECT_AUDIENCE_MAX, OBJECT_CHOSEN_MAX, SEALED_BODY_BYTES_MAX};
@@ -53,7 +53,7 @@ impl Session {
 
     fn sealed_offer(&mut self, offer: Offer, keys: &[[u8; 32]]) -> Option<Offer> {
         let conference = self.opener.keys().conference();
-        let inner = Offer {
+        let mut inner = Offer {
             name: offer.name,
             size: offer.size,
             kind: offer.kind,
@@ -63,6 +63,7 @@ impl Session {
             ..Offer::default()
         };
         let words = Zeroizing::new(inner.encode_to_vec());
+        inner.key.zeroize();
         let (ids, sealed) = private::seal_words(conference, &self.identity, keys, words, &mut self.random)?;
         let audience = ids.iter().flat_map(|id| id.0).collect();
         Some(Offer {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::super::giving::{self, Giving};
 use super::super::prepare::Outcome;
 use super::{Event, Known, Mine, Role};
@@ -10,7 +12,7 @@ use crate::limits::OBJECTS_GIVEN_MAX;
 use crate::protocol::transfer::manifest::Manifest;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::object::{self, GROUPS, ObjectId, Packet};
+use crate::wire::object::{self, GROUPS, KEY_BYTES, ObjectId, Packet};
 
 /// So long after somebody was last asked, an offer uses no group any more.
 const QUIET: Duration = Duration::from_secs(10);
@@ -25,7 +27,7 @@ pub(super) struct About {
     /// What it shows, small.
     pub thumbnail: Vec<u8>,
     /// Its own key; empty when it is for everybody.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
 impl Role {
@@ -38,7 +40,7 @@ impl Role {
         if !self.make_room_to_give() {
             return self.tell(Event::Unsent { ticket, why: "too many files are being sent".into() });
         }
-        let mut key = Vec::new();
+        let mut key = Zeroizing::new(Vec::with_capacity(KEY_BYTES));
         if !audience.is_empty() {
             (0..4).for_each(|_| key.extend(self.random.next_u64().to_be_bytes()));
         }

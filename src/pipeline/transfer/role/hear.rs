@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Known, Mine, Openers, Role};
+use zeroize::Zeroizing;
+
+use super::{Key, Known, Mine, Openers, Role};
 use crate::device::net::Interface;
 use crate::limits::OBJECT_NACKS_PER_S_MAX;
 use crate::protocol::keys::EpochKeys;
@@ -17,7 +19,7 @@ use crate::wire::sealed::{Class, Header};
 fn opener<'a>(openers: &'a mut Openers, keys: &EpochKeys, source: IpAddr, key: &[u8]) -> Option<&'a mut Opener> {
     let of_source = openers.entry(source).or_default();
     if !of_source.contains_key(key) {
-        of_source.insert(key.to_vec(), Opener::object(keys.clone(), key));
+        of_source.insert(Key(Zeroizing::new(key.to_vec())), Opener::object(keys.clone(), key));
     }
     of_source.get_mut(key)
 }
@@ -63,7 +65,7 @@ impl Role {
         if self.people.get(&known.from).is_none_or(|(_, address)| *address != source) {
             return;
         }
-        let Some(opener) = opener(&mut self.openers, &self.config.keys, source, &known.offer.key) else {
+        let Some(opener) = opener(&mut self.openers, &self.config.keys, source, &known.key.0) else {
             return;
         };
         let first = match opener.open(now, source, datagram, body) {
@@ -106,8 +108,9 @@ impl Role {
         if self.is_own(header.sid) || !self.nacks.take(now, OBJECT_NACKS_PER_S_MAX) {
             return;
         }
-        let mut keys: Vec<Vec<u8>> = self.giving.values().filter(|g| g.group == group).map(|g| g.key.clone()).collect();
-        keys.extend(self.known.values().filter(|k| k.offer.group == u32::from(group)).map(|k| k.offer.key.clone()));
+        let given = self.giving.values().filter(|g| g.group == group).map(|g| g.key.as_slice());
+        let known = self.known.values().filter(|k| k.offer.group == u32::from(group)).map(|k| k.key.0.as_slice());
+        let mut keys: Vec<&[u8]> = given.chain(known).collect();
         keys.sort_unstable();
         keys.dedup();
         if !self.people.values().any(|(_, address)| *address == source) {

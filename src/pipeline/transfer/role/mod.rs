@@ -8,6 +8,8 @@ mod take;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::net::TcpListener;
 use mio::{Registry, Token, Waker};
+use zeroize::Zeroizing;
 
 use super::fetch::{Fetched, Served};
 use super::giving::Giving;
@@ -70,7 +73,9 @@ enum Mine {
 
 /// An object somebody else offered.
 struct Known {
+    /// The offer last heard, without its key.
     offer: Offer,
+    key: Key,
     from: ParticipantId,
     /// Who is known to want it and not have it (false), or to have it (true); who has it is kept after they left, so that
     /// nobody brings it to them again.
@@ -100,8 +105,30 @@ impl Known {
     }
 }
 
+/// An object's own key; empty when it is for everybody.
+#[derive(Clone, PartialEq, Eq)]
+struct Key(Zeroizing<Vec<u8>>);
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_slice().cmp(other.0.as_slice())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// What opens datagrams about objects, by where they come from and the objects' own keys.
-type Openers = BTreeMap<IpAddr, BTreeMap<Vec<u8>, Opener>>;
+type Openers = BTreeMap<IpAddr, BTreeMap<Key, Opener>>;
 
 pub(super) struct Role {
     clock: Clock,
@@ -419,11 +446,12 @@ impl Role {
             }
         }
         for object in inherit {
-            let Some(Known { mine: Mine::Held(path, manifest), offer, others, .. }) = self.known.get(&object) else {
+            let Some(Known { mine: Mine::Held(path, manifest), offer, key, others, .. }) = self.known.get(&object)
+            else {
                 continue;
             };
             let (path, manifest) = (path.clone(), manifest.clone());
-            let (voice, thumbnail, key) = (offer.voice.clone(), offer.thumbnail.clone(), offer.key.clone());
+            let (voice, thumbnail, key) = (offer.voice.clone(), offer.thumbnail.clone(), key.0.clone());
             let mut audience = offer.audience();
             audience.retain(|id| *id != self.config.me);
             let about = About { audience, voice, thumbnail, key };

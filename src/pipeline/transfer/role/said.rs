@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ANSWER_EACH, Event, Known, Mine, Role};
+use zeroize::Zeroizing;
+
+use super::{ANSWER_EACH, Event, Key, Known, Mine, Role};
 use crate::limits::{OBJECT_CHOSEN_MAX, OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
@@ -39,6 +41,8 @@ impl Role {
     }
 
     pub(super) fn offered(&mut self, now: Timestamp, object: ObjectId, from: ParticipantId, offer: Offer) {
+        let mut offer = offer;
+        let key = Key(Zeroizing::new(std::mem::take(&mut offer.key)));
         if self.giving.contains_key(&object) {
             // Somebody else goes on with it, too: they are told that one has it.
             if offer.asks(&self.config.me) {
@@ -70,6 +74,7 @@ impl Role {
             });
             let known = Known {
                 offer: offer.clone(),
+                key,
                 from,
                 others: BTreeMap::new(),
                 mine: Mine::Undecided,
@@ -106,7 +111,8 @@ impl Role {
         if !offer.asks.is_empty() {
             known.asked = now;
         }
-        let key_changed = offer.key != known.offer.key;
+        let key_changed = key != known.key;
+        known.key = key;
         known.take_over_at = None;
         known.from = from;
         if offer.asks(&self.config.me) && known.answer_at.is_none() {
@@ -115,6 +121,7 @@ impl Role {
         }
         if let Mine::Taking(taking) = &mut known.mine {
             (taking.from, taking.offer) = (from, offer.clone());
+            taking.key.clone_from(&known.key.0);
             if key_changed {
                 // Whoever was started again, and whoever goes on, draws another one.
                 taking.renew(&self.config.keys, self.random.next_u64());

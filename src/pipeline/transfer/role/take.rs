@@ -30,7 +30,16 @@ impl Role {
             let mut seed = [0; 32];
             seed.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&self.random.next_u64().to_be_bytes()));
             let (from, offer, sid) = (known.from, known.offer.clone(), self.random.next_u64());
-            let setup = taking::Setup { me: self.config.me, from, offer, folder, name: name.as_deref(), seed, sid };
+            let setup = taking::Setup {
+                me: self.config.me,
+                from,
+                offer,
+                folder,
+                key: known.key.0.clone(),
+                name: name.as_deref(),
+                seed,
+                sid,
+            };
             known.answer_at = Some(now);
             known.heard = now;
             match Taking::begin(now, *object, setup, &self.config.keys) {
@@ -166,7 +175,7 @@ impl Role {
                 from: scoped(SocketAddr::from((address, port)), self.config.interface.index),
                 object: *object,
                 me: self.config.me,
-                key: taking.offer.key.clone(),
+                key: taking.key.clone(),
                 blocks: blocks.into_iter().map(|block| (block, layout.symbols(block))).collect(),
                 sid: self.random.next_u64(),
             };

@@ -300,7 +300,7 @@ fn a_forged_manifest_is_fetched_from_its_giver() {
     let (keys, clock) = (bench.role.config.keys.clone(), bench.role.clock.clone());
     let layout = Layout { size: 3_000, manifest_bytes: given.manifest.len() as u32 };
     let (source, manifest) = (given.prepared.source.clone(), given.manifest.clone().into());
-    let served = Served { source, manifest, layout, key: Vec::new() };
+    let served = Served { source, manifest, layout, key: Zeroizing::default() };
     let serving = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
         let _ = super::super::fetch::serve(stream, &keys, 99, (&clock, &Pace::new(1e9)), |_| Some(served));
