@@ -10,6 +10,8 @@
 //! ring every 1 to 5 ms. Without a speaker the clock takes its place, so that everything is received and decoded as
 //! with one; without a speaker and voices the thread sleeps.
 
+#[cfg(test)]
+mod drift;
 mod queue;
 mod talker;
 #[cfg(test)]
@@ -196,11 +198,12 @@ impl AudioReceive {
                 talker.receive(arrived, bytes);
             }
         }
-        let steps = self.speaker.wanted(now).div_ceil(STEP).min(STEPS_MAX);
-        for _ in 0..steps {
+        let asked = self.speaker.wanted(now).min(STEPS_MAX * STEP);
+        let steps = asked.div_ceil(STEP);
+        for step in 0..steps {
             self.sum.fill(0.0);
             for talker in &mut self.talkers {
-                talker.mix_into(now, &mut self.sum);
+                talker.mix_into(now, asked - step * STEP, &mut self.sum);
             }
             if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum)) {
                 self.played = None;

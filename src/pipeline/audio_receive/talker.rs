@@ -1,19 +1,28 @@
-//! One talker: jitter buffer, decoder, and the stretcher that follows the talker's clock.
+//! One talker: jitter buffer, decoder, cuts in step with the pitch, and the stretcher that follows the talker's clock.
+//!
+//! ```text
+//! packets > JitterBuffer > Decoder > Tempo > Stretcher > the mix
+//!               '-- wish(): shorten, lengthen --'  |
+//!               '-- speed(): the talker's clock ---'
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
+use crate::media::mix::{Meter, SILENCE_DBFS};
 use crate::media::opus::{Decoder, packet_samples};
 use crate::media::resample::Stretcher;
+use crate::media::tempo::Tempo;
 use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict};
 use crate::time::Timestamp;
 use crate::wire::rtp;
 
 use super::{Error, STEP};
 
-/// Decoded audio below this is a pause between words.
-const QUIET_DBFS: f32 = -50.0;
+/// A voice that begins or ends anywhere does so within 2.5 ms.
+const EDGE: usize = STEP;
+/// Shorter audio is joined by the next packet before it is made shorter.
+const SHORTEN_FROM: usize = 720;
 /// A gap longer than this is heard as one: three packets.
 const GAP_SAMPLES: u64 = 60 * 48;
 
@@ -114,9 +123,9 @@ pub(super) struct Talker {
     decoder: Decoder,
     stretcher: Stretcher,
     /// Decoded and not yet mixed.
-    decoded: Vec<f32>,
-    /// Nobody speaks in what was decoded last.
-    quiet: bool,
+    tempo: Tempo,
+    /// What is decoded next does not continue what was played.
+    apart: bool,
     volume: f32,
     step: [f32; STEP],
     meter: Meter,
@@ -137,8 +146,8 @@ impl Talker {
             jitter: JitterBuffer::new(),
             decoder: Decoder::new()?,
             stretcher: Stretcher::new(STEP)?,
-            decoded: Vec::with_capacity(2 * crate::media::opus::PACKET_SAMPLES_MAX),
-            quiet: true,
+            tempo: Tempo::new(2 * crate::media::opus::PACKET_SAMPLES_MAX),
+            apart: true,
             volume: 1.0,
             step: [0.0; STEP],
             meter: Meter::default(),
@@ -181,25 +190,54 @@ impl Talker {
         }
     }
 
-    /// Adds the next step of this voice to `sum`.
-    pub(super) fn mix_into(&mut self, now: Timestamp, sum: &mut [f32; STEP]) {
-        let needed = self.stretcher.needed();
-        while self.decoded.len() < needed {
-            let Self { jitter, decoder, .. } = self;
+    /// Adds the next step of this voice to `sum`; the speaker asks for `asked` samples, this step included.
+    pub(super) fn mix_into(&mut self, now: Timestamp, asked: usize, sum: &mut [f32; STEP]) {
+        self.decode(now, asked as i64);
+        if self.tempo.waiting().is_empty() {
+            if !self.silent {
+                self.silent = self.meter.feed(&[0.0; STEP]) <= SILENCE_DBFS;
+            }
+            return;
+        }
+        self.silent = false;
+        let stretched = self.stretcher.set_speed(self.jitter.speed());
+        match stretched.and_then(|()| self.stretcher.process(self.tempo.waiting(), &mut self.step)) {
+            Ok(used) => self.tempo.play(used),
+            Err(_) => self.tempo.clear(),
+        }
+        self.meter.feed(&self.step);
+        for (sum, sample) in sum.iter_mut().zip(&self.step) {
+            *sum += sample * self.volume;
+        }
+    }
+
+    /// Decodes what the next step needs.
+    fn decode(&mut self, now: Timestamp, asked: i64) {
+        while self.tempo.waiting().len() < self.stretcher.needed() {
+            let Self { jitter, decoder, tempo, .. } = self;
             let mut heard = true;
-            let samples = match jitter.pull(now, self.decoded.len(), self.quiet) {
-                Verdict::Empty => break,
+            let samples = match jitter.pull(now, tempo.waiting().len() as i64 - asked) {
+                Verdict::Empty => {
+                    if !self.apart {
+                        fade(tempo.waiting_mut().iter_mut().rev());
+                        self.apart = true;
+                    }
+                    return;
+                }
                 Verdict::Packet(packet) => decoder.decode(packet),
                 Verdict::Fec { following, samples } => decoder.recover(following, samples),
-                Verdict::Conceal { samples } => {
+                Verdict::Conceal { samples } | Verdict::Noise { samples } => {
                     heard = false;
                     decoder.conceal(samples)
                 }
             };
             match samples {
                 Ok(samples) => {
-                    self.quiet = level_dbfs(samples) < QUIET_DBFS;
-                    self.decoded.extend_from_slice(samples);
+                    tempo.push(samples);
+                    if std::mem::take(&mut self.apart) {
+                        let fresh = tempo.waiting().len() - samples.len();
+                        fade(tempo.waiting_mut()[fresh..].iter_mut().take(EDGE));
+                    }
                 }
                 // The packet lied about itself. Its time passes in silence.
                 Err(_) => self.rejected += 1,
@@ -208,25 +246,29 @@ impl Talker {
                 let made_up = self.jitter.counters().concealed_samples;
                 self.gaps += u64::from(made_up - self.made_up > GAP_SAMPLES);
                 self.made_up = made_up;
+                self.cut(now);
             }
         }
-        if self.decoded.is_empty() {
-            if !self.silent {
-                self.silent = self.meter.feed(&[0.0; STEP]) <= SILENCE_DBFS;
+    }
+
+    /// Makes what is decoded shorter or longer, if the buffer wishes so.
+    fn cut(&mut self, now: Timestamp) {
+        let Some(wish) = self.jitter.wish() else { return };
+        if wish.shorten
+            && self.tempo.waiting().len() < SHORTEN_FROM
+            && let Some(packet) = self.jitter.early(now)
+        {
+            match self.decoder.decode(packet) {
+                Ok(samples) => self.tempo.push(samples),
+                Err(_) => self.rejected += 1,
             }
-            return;
         }
-        self.silent = false;
-        let stretched = self.stretcher.set_speed(self.jitter.speed());
-        match stretched.and_then(|()| self.stretcher.process(&self.decoded, &mut self.step)) {
-            Ok(used) => {
-                self.decoded.drain(..used);
-            }
-            Err(_) => self.decoded.clear(),
-        }
-        self.meter.feed(&self.step);
-        for (sum, sample) in sum.iter_mut().zip(&self.step) {
-            *sum += sample * self.volume;
+        let cut = match wish.shorten {
+            true => self.tempo.shorten(wish.likeness, wish.most),
+            false => self.tempo.lengthen(wish.likeness, wish.most),
+        };
+        if let Some(samples) = cut {
+            self.jitter.cut(wish.shorten, samples);
         }
     }
 
@@ -244,5 +286,13 @@ impl Talker {
         self.stats.buffer_ms.store(self.jitter.buffer_ms().to_bits(), Ordering::Relaxed);
         self.stats.target_ms.store(self.jitter.target_ms().to_bits(), Ordering::Relaxed);
         self.stats.level_dbfs.store(self.meter.level().to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Fades samples in, in the order given.
+fn fade<'a>(samples: impl ExactSizeIterator<Item = &'a mut f32>) {
+    let n = samples.len();
+    for (i, sample) in samples.enumerate() {
+        *sample *= i as f32 / n as f32;
     }
 }
