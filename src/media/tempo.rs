@@ -67,6 +67,11 @@ impl Tempo {
         self.samples.extend_from_slice(samples);
     }
 
+    /// Puts silence behind those that wait.
+    pub fn push_silence(&mut self, samples: usize) {
+        self.samples.resize(self.samples.len() + samples, 0.0);
+    }
+
     /// The first `n` that wait have been played.
     pub fn play(&mut self, n: usize) {
         self.played = (self.played + n).min(self.samples.len());

@@ -7,9 +7,9 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::media::mix::{Meter, SILENCE_DBFS};
+use crate::media::mix::{Meter, SILENCE_DBFS, add_fading};
 use crate::media::opus::{Decoder, packet_samples};
 use crate::media::resample::Stretcher;
 use crate::media::tempo::Tempo;
@@ -17,12 +17,17 @@ use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict};
 use crate::time::Timestamp;
 use crate::wire::rtp;
 
+use super::choice::Claim;
 use super::{Error, STEP};
 
 /// A voice that begins or ends anywhere does so within 2.5 ms.
 const EDGE: usize = STEP;
 /// Shorter audio is joined by the next packet before it is made shorter.
 const SHORTEN_FROM: usize = 720;
+/// The gain moves by this much in a step at most: from nothing to all in 20 ms.
+const FADE: f32 = 0.125;
+/// Decoded audio above this is a word.
+const WORD_DBFS: f32 = -50.0;
 /// A gap longer than this is heard as one: three packets.
 const GAP_SAMPLES: u64 = 60 * 48;
 
@@ -40,6 +45,7 @@ pub struct TalkerStats {
     buffer_ms: AtomicU32,
     target_ms: AtomicU32,
     level_dbfs: AtomicU32,
+    priority: AtomicBool,
 }
 
 impl Default for TalkerStats {
@@ -56,11 +62,17 @@ impl Default for TalkerStats {
             buffer_ms: AtomicU32::new(0),
             target_ms: AtomicU32::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
+            priority: AtomicBool::new(false),
         }
     }
 }
 
 impl TalkerStats {
+    /// Whether it speaks over all others.
+    pub fn priority(&self) -> bool {
+        self.priority.load(Ordering::Relaxed)
+    }
+
     /// RTP packets received, duplicates not counted.
     pub fn packets_received(&self) -> u64 {
         self.packets_received.load(Ordering::Relaxed)
@@ -127,6 +139,16 @@ pub(super) struct Talker {
     /// What is decoded next does not continue what was played.
     apart: bool,
     volume: f32,
+    /// Whether this is one of those who are heard.
+    pub(super) claim: Claim,
+    /// Moves towards whether it is.
+    presence: f32,
+    /// What the last sample was multiplied by.
+    gain: f32,
+    /// Packets passed by since the decoder saw one.
+    stale: bool,
+    /// Samples taken out of the buffer undecoded, beyond those whose time has come.
+    passed: usize,
     step: [f32; STEP],
     meter: Meter,
     /// Whether the meter shows silence already.
@@ -149,6 +171,11 @@ impl Talker {
             tempo: Tempo::new(2 * crate::media::opus::PACKET_SAMPLES_MAX),
             apart: true,
             volume: 1.0,
+            claim: Claim::default(),
+            presence: 0.0,
+            gain: 0.0,
+            stale: false,
+            passed: 0,
             step: [0.0; STEP],
             meter: Meter::default(),
             silent: true,
@@ -166,6 +193,17 @@ impl Talker {
 
     pub(super) fn set_volume(&mut self, volume: f32) {
         self.volume = if volume.is_finite() { volume.clamp(0.0, 4.0) } else { 1.0 };
+        self.claim.silenced = self.volume == 0.0;
+    }
+
+    pub(super) fn set_priority(&mut self, on: bool) {
+        self.claim.priority = on;
+        self.stats.priority.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it is saying something over all others.
+    pub(super) fn commands(&self) -> bool {
+        self.claim.priority && self.claim.heard() && self.meter.level() > WORD_DBFS
     }
 
     pub(super) fn goodbye(&mut self) {
@@ -174,24 +212,47 @@ impl Talker {
 
     pub(super) fn receive(&mut self, arrived: Timestamp, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let Some((header, payload, samples)) = rtp::Packet::parse(bytes)
+        let Some((packet, samples)) = rtp::Packet::parse(bytes)
             .ok()
             .filter(|p| p.header.payload_type == rtp::PT_OPUS)
-            .and_then(|p| Some((p.header, p.payload, packet_samples(p.payload)?)))
+            .and_then(|p| Some((p, packet_samples(p.payload)?)))
         else {
             self.rejected += 1;
             return;
         };
-        let rtp::Header { ssrc, sequence, timestamp, .. } = header;
-        let incoming = Incoming { ssrc, sequence, timestamp, samples: samples as u32, payload };
+        let rtp::Header { ssrc, sequence, timestamp, .. } = packet.header;
+        let incoming = Incoming { ssrc, sequence, timestamp, samples: samples as u32, payload: packet.payload };
+        self.claim.packet(arrived, packet.audio_level().map(|(_, minus_dbov)| minus_dbov));
         if self.jitter.insert(arrived, incoming) == Arrival::Restarted {
             // Another encoder: its packets do not continue what was decoded.
             let _ = self.decoder.reset();
         }
     }
 
-    /// Adds the next step of this voice to `sum`; the speaker asks for `asked` samples, this step included.
-    pub(super) fn mix_into(&mut self, now: Timestamp, asked: usize, sum: &mut [f32; STEP]) {
+    /// Adds the next step of this voice to `sum`, `gain` times as loud; the speaker asks for `asked` samples, this step
+    /// included.
+    pub(super) fn mix_into(&mut self, now: Timestamp, asked: usize, gain: f32, sum: &mut [f32; STEP]) {
+        let wanted = f32::from(self.claim.heard());
+        if wanted == 0.0 && self.presence == 0.0 {
+            return self.pass(now, asked as i64);
+        }
+        self.presence += (wanted - self.presence).clamp(-FADE, FADE);
+        if self.presence == 0.0 {
+            // From now on packets only pass by.
+            self.passed = self.tempo.waiting().len();
+            self.tempo.clear();
+            self.stretcher.reset();
+            self.gain = 0.0;
+            return self.pass(now, asked as i64);
+        }
+        if std::mem::take(&mut self.stale) {
+            // What follows continues nothing the decoder knows, and keeps its time.
+            let _ = self.decoder.reset();
+            self.tempo.push_silence(std::mem::take(&mut self.passed));
+            self.apart = true;
+        }
+        let (from, to) = (self.gain, self.presence * self.volume * gain);
+        self.gain = to;
         self.decode(now, asked as i64);
         if self.tempo.waiting().is_empty() {
             if !self.silent {
@@ -206,9 +267,29 @@ impl Talker {
             Err(_) => self.tempo.clear(),
         }
         self.meter.feed(&self.step);
-        for (sum, sample) in sum.iter_mut().zip(&self.step) {
-            *sum += sample * self.volume;
+        add_fading(sum, &self.step, from, to);
+    }
+
+    /// Lets the next step pass by unheard: the buffer goes on as if it were played, and nothing is decoded.
+    fn pass(&mut self, now: Timestamp, asked: i64) {
+        while self.passed < STEP {
+            match self.jitter.pull(now, self.passed as i64 - asked) {
+                Verdict::Empty => self.passed = STEP,
+                Verdict::Packet(packet) => self.passed += packet_samples(packet).unwrap_or(STEP),
+                Verdict::Fec { samples, .. } | Verdict::Conceal { samples } | Verdict::Noise { samples } => {
+                    self.passed += samples;
+                }
+            }
+            if let Some(wish) = self.jitter.wish() {
+                let samples = wish.most.min(STEP).min(self.passed);
+                self.passed = if wish.shorten { self.passed - samples } else { self.passed + samples };
+                self.jitter.cut(wish.shorten, samples);
+            }
         }
+        self.passed -= STEP;
+        self.stale = true;
+        let level = self.claim.loudness(now);
+        self.meter.show(level);
     }
 
     /// Decodes what the next step needs.
