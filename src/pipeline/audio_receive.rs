@@ -240,7 +240,8 @@ impl AudioReceive {
     }
 
     fn publish(&self, steps: u64) {
-        self.talkers.iter().for_each(|t| t.publish());
+        let device_ms = self.speaker.fill_target() as f32 / 48.0;
+        self.talkers.iter().for_each(|t| t.publish(device_ms));
         let counters = self.speaker.counters();
         self.stats.steps.fetch_add(steps, Ordering::Relaxed);
         self.stats.glitches.store(counters.glitches + counters.xruns, Ordering::Relaxed);

@@ -44,6 +44,12 @@ pub struct TalkerStats {
     bytes: AtomicU64,
     buffer_ms: AtomicU32,
     target_ms: AtomicU32,
+    device_ms: AtomicU32,
+    drift_ppm: AtomicU32,
+    accelerated: AtomicU64,
+    accelerated_samples: AtomicU64,
+    expanded: AtomicU64,
+    expanded_samples: AtomicU64,
     level_dbfs: AtomicU32,
     priority: AtomicBool,
 }
@@ -61,6 +67,12 @@ impl Default for TalkerStats {
             bytes: AtomicU64::new(0),
             buffer_ms: AtomicU32::new(0),
             target_ms: AtomicU32::new(0),
+            device_ms: AtomicU32::new(0),
+            drift_ppm: AtomicU32::new(0),
+            accelerated: AtomicU64::new(0),
+            accelerated_samples: AtomicU64::new(0),
+            expanded: AtomicU64::new(0),
+            expanded_samples: AtomicU64::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
             priority: AtomicBool::new(false),
         }
@@ -121,6 +133,28 @@ impl TalkerStats {
     /// The delay the jitter asks for, in ms.
     pub fn target_ms(&self) -> f32 {
         f32::from_bits(self.target_ms.load(Ordering::Relaxed))
+    }
+
+    /// Time the mix waits for the speaker, in ms.
+    pub fn device_ms(&self) -> f32 {
+        f32::from_bits(self.device_ms.load(Ordering::Relaxed))
+    }
+
+    /// How much faster the talker's clock runs than this speaker's, in parts per million, as far as it is known.
+    pub fn drift_ppm(&self) -> f32 {
+        f32::from_bits(self.drift_ppm.load(Ordering::Relaxed))
+    }
+
+    /// Times audio was made shorter to lower the delay, and by how many ms in all.
+    pub fn accelerated(&self) -> (u64, u64) {
+        let samples = self.accelerated_samples.load(Ordering::Relaxed);
+        (self.accelerated.load(Ordering::Relaxed), samples / 48)
+    }
+
+    /// Times audio was made longer to raise the delay, and by how many ms in all.
+    pub fn expanded(&self) -> (u64, u64) {
+        let samples = self.expanded_samples.load(Ordering::Relaxed);
+        (self.expanded.load(Ordering::Relaxed), samples / 48)
     }
 
     /// Level of the voice as received, whatever its volume here.
@@ -353,7 +387,8 @@ impl Talker {
         }
     }
 
-    pub(super) fn publish(&self) {
+    /// Tells the figures; `device_ms` is what the mix waits for the speaker.
+    pub(super) fn publish(&self, device_ms: f32) {
         let counters = self.jitter.counters();
         let set = |to: &AtomicU64, value: u64| to.store(value, Ordering::Relaxed);
         set(&self.stats.packets_received, counters.received);
@@ -366,6 +401,12 @@ impl Talker {
         set(&self.stats.bytes, self.bytes);
         self.stats.buffer_ms.store(self.jitter.buffer_ms().to_bits(), Ordering::Relaxed);
         self.stats.target_ms.store(self.jitter.target_ms().to_bits(), Ordering::Relaxed);
+        set(&self.stats.accelerated, counters.accelerated);
+        set(&self.stats.accelerated_samples, counters.accelerated_samples);
+        set(&self.stats.expanded, counters.expanded);
+        set(&self.stats.expanded_samples, counters.expanded_samples);
+        self.stats.device_ms.store(device_ms.to_bits(), Ordering::Relaxed);
+        self.stats.drift_ppm.store(self.jitter.drift_ppm().to_bits(), Ordering::Relaxed);
         self.stats.level_dbfs.store(self.meter.level().to_bits(), Ordering::Relaxed);
     }
 }

@@ -206,6 +206,9 @@ fn a_stall_is_caught_up_with_all_words_and_no_click() {
     room.run(3_700, |_| false);
     assert!(stats.buffer_ms() < before + 10.0, "{} ms of {before} ms, 4 s after", stats.buffer_ms());
     assert_eq!((stats.packets_lost(), stats.packets_late()), (0, 0));
+    let (cuts, ms) = stats.accelerated();
+    assert!(cuts >= 8 && (120..=260).contains(&ms), "{cuts} cuts, {ms} ms");
+    assert!(stats.drift_ppm().abs() < 200.0 && stats.device_ms() >= 0.0 && stats.expanded().0 < 5);
     assert!((150..=220).contains(&stats.concealed_ms()), "{} ms", stats.concealed_ms());
     let mix = room.heard(4);
     let steepest = mix.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
