@@ -22,7 +22,7 @@ use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::Layer;
+use crate::wire::{Layer, StreamKind};
 
 /// People who left whose statistics are kept.
 const DEPARTED_MAX: usize = 256;
@@ -269,6 +269,13 @@ impl Other {
         let sums = self.video.streams.sum();
         let (bytes, received, lost) = (sums.bytes, sums.packets_received, sums.packets_lost);
         Totals { shown: self.video.shown, bytes, received, lost }
+    }
+
+    /// Whether a stream of theirs is received for this instance itself.
+    pub fn receives(&self, kind: StreamKind) -> bool {
+        let StreamKind::Video(layer) = kind else { return self.voice.is_some() };
+        let rising = self.video.rising.as_ref().map(|rising| rising.layer);
+        self.video.received.as_ref().map(|(layer, _)| *layer).into_iter().chain(rising).any(|own| own == layer)
     }
 
     /// Closes a second of `seconds`: what happened since the last call becomes the figures shown.
