@@ -121,6 +121,8 @@ pub const PEERS_MAX: usize = 8;
 pub const DIRECT_COPIES_MAX: usize = 4;
 /// People to whom a relay repeats streams.
 pub const RELAYED_MAX: usize = 12;
+/// Streams that whoever relays receives for others' sake alone.
+pub const RELAYED_STREAMS_MAX: usize = 128;
 /// Copies of a control datagram for those who hear no group.
 pub const CONTROL_COPIES_MAX: usize = DIRECT_COPIES_MAX + RELAYED_MAX;
 /// Sessions heard of that have not yet proved to be there now.

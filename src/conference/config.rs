@@ -226,6 +226,8 @@ pub struct Config {
     pub audio_frame_ms: u32,
     /// Opus bit rate, bits per second.
     pub audio_bitrate: u32,
+    /// Voices heard at once, the loudest.
+    pub talkers: usize,
     /// Begin with camera and microphone off; the command line's alone.
     pub hold: bool,
     /// Receive no pictures, and voices only if there is a speaker.
@@ -314,6 +316,7 @@ impl Config {
             quality: layer.number("quality", 1, 100)?,
             audio_frame_ms: frame_ms,
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
+            talkers: layer.number("talkers", 1, limits::SLOTS_MAX)?,
             hold: false,
             text_only: !layer.parse::<bool>("pictures", "true or false")?,
             tap: None,
@@ -443,6 +446,8 @@ mod tests {
             ("port", "20481"),
             ("port", "63490"),
             ("audio_frame_ms", "15"),
+            ("talkers", "0"),
+            ("talkers", "125"),
             ("ttl", "256"),
             ("group", "everyone"),
             ("scope", "world"),

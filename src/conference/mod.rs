@@ -33,6 +33,7 @@ mod notices;
 mod own;
 mod people;
 pub mod qr;
+mod relaying;
 mod repair;
 mod sending;
 mod state;

@@ -10,6 +10,7 @@ pub mod opus;
 pub mod picture;
 pub mod resample;
 pub mod still;
+pub mod tempo;
 pub mod test_card;
 pub mod test_voice;
 pub mod thumbnail;

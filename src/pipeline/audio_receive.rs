@@ -1,15 +1,21 @@
 //! Thread role: everybody's voice to the speaker.
 //!
 //! ```text
-//! AudioQueue > per talker: jitter buffer > Opus > stretcher ─┐
-//!                                                  ... ──────┼> sum > limiter > Speaker
-//!                                         a voice message ───┘
+//! AudioQueue > level ─> the loudest few ┐
+//!            > per talker: jitter buffer > Opus > cuts, stretcher > ducking ─┐
+//!                                                       ... ─────────────────┼> sum > limiter > Speaker
+//!                                              a voice message ──────────────┘
 //! ```
+//! Packets of who is not among the loudest pass through the jitter buffer undecoded, so that their voice is there at once
+//! when they are.
 //! The speaker's consumption drives it: each wake-up mixes as many 2.5 ms steps as the speaker has room for, so the
 //! only delay that adapts is each talker's jitter buffer. The speaker's callback wakes nobody; the thread looks at its
 //! ring every 1 to 5 ms. Without a speaker the clock takes its place, so that everything is received and decoded as
 //! with one; without a speaker and voices the thread sleeps.
 
+mod choice;
+#[cfg(test)]
+mod drift;
 mod queue;
 mod talker;
 #[cfg(test)]
@@ -27,10 +33,11 @@ use crate::device::clock::Clock;
 use crate::device::priority;
 use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
-use crate::media::mix::Limiter;
+use crate::media::mix::{Ducker, Limiter};
 use crate::media::{opus, resample, wav};
 use crate::pipeline::voice_play::Played;
 use crate::time::Timestamp;
+pub use choice::TALKERS;
 pub use queue::AudioQueue;
 use queue::Batch;
 use talker::Talker;
@@ -105,6 +112,8 @@ enum Command {
     Remove(u64),
     Goodbye(u64),
     Volume(u64, f32),
+    Priority(u64, bool),
+    Talkers(usize),
     Speaker(Box<Speaker>),
     Play(Option<Box<Played>>),
 }
@@ -117,6 +126,9 @@ pub struct AudioReceive {
     /// A voice message that is being heard.
     played: Option<Box<Played>>,
     speaker: Speaker,
+    /// Voices heard at once.
+    places: usize,
+    ducker: Ducker,
     limiter: Limiter,
     sum: [f32; STEP],
     stats: Arc<MixerStats>,
@@ -134,6 +146,8 @@ impl AudioReceive {
             talkers: Vec::with_capacity(SLOTS_MAX),
             played: None,
             speaker: Speaker::open(speaker, clock)?,
+            places: TALKERS,
+            ducker: Ducker::default(),
             limiter: Limiter::default(),
             sum: [0.0; STEP],
             stats: Arc::default(),
@@ -169,9 +183,16 @@ impl AudioReceive {
             Command::Volume(stream, volume) => {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
+            Command::Priority(stream, on) => self.talker(stream).into_iter().for_each(|t| t.set_priority(on)),
+            Command::Talkers(places) => self.set_talkers(places),
             Command::Speaker(speaker) => self.speaker = *speaker,
             Command::Play(played) => self.played = played,
         }
+    }
+
+    /// Voices heard at once, the loudest.
+    pub fn set_talkers(&mut self, places: usize) {
+        self.places = places;
     }
 
     fn talker(&mut self, stream: u64) -> Option<&mut Talker> {
@@ -196,11 +217,16 @@ impl AudioReceive {
                 talker.receive(arrived, bytes);
             }
         }
-        let steps = self.speaker.wanted(now).div_ceil(STEP).min(STEPS_MAX);
-        for _ in 0..steps {
+        choice::choose(now, self.places, &mut self.talkers, |talker| &mut talker.claim);
+        let asked = self.speaker.wanted(now).min(STEPS_MAX * STEP);
+        let steps = asked.div_ceil(STEP);
+        for step in 0..steps {
             self.sum.fill(0.0);
+            let commanded = self.talkers.iter().any(Talker::commands);
+            let under = self.ducker.step(commanded, STEP);
             for talker in &mut self.talkers {
-                talker.mix_into(now, &mut self.sum);
+                let gain = if talker.claim.priority { 1.0 } else { under };
+                talker.mix_into(now, asked.saturating_sub(step * STEP), gain, &mut self.sum);
             }
             if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum)) {
                 self.played = None;
@@ -214,7 +240,8 @@ impl AudioReceive {
     }
 
     fn publish(&self, steps: u64) {
-        self.talkers.iter().for_each(|t| t.publish());
+        let device_ms = self.speaker.fill_target() as f32 / 48.0;
+        self.talkers.iter().for_each(|t| t.publish(device_ms));
         let counters = self.speaker.counters();
         self.stats.steps.fetch_add(steps, Ordering::Relaxed);
         self.stats.glitches.store(counters.glitches + counters.xruns, Ordering::Relaxed);
@@ -277,6 +304,16 @@ impl AudioReceiver {
     /// Plays `stream` louder or softer, here only: 1 as it was sent, 0 not at all, at most 4.
     pub fn set_volume(&self, stream: u64, volume: f32) {
         self.command(Command::Volume(stream, volume));
+    }
+
+    /// Plays `stream` over all others, or among them.
+    pub fn set_priority(&self, stream: u64, on: bool) {
+        self.command(Command::Priority(stream, on));
+    }
+
+    /// Plays so many voices at once, the loudest; [`TALKERS`] at first.
+    pub fn set_talkers(&self, places: usize) {
+        self.command(Command::Talkers(places));
     }
 
     /// Plays on another speaker from now on.

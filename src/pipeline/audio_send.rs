@@ -22,7 +22,7 @@ use crate::device::net::Dscp;
 use crate::device::priority;
 use crate::device::sound::{Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
 use crate::limits::{OPUS_PACKET_BYTES_MAX, RTP_PACKET_BYTES_MAX};
-use crate::media::mix::{Meter, SILENCE_DBFS};
+use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
 use crate::media::opus::{self, Encoder, RATE};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
@@ -330,7 +330,9 @@ impl AudioSend {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.packetizer.packet(self.timestamp, self.marker, None, &self.opus, &mut self.packet);
+        // In whole dB below full scale, for who chooses whom to hear (RFC 6464).
+        let minus_dbov = -level_dbfs(&self.frame).round() as u8;
+        self.packetizer.packet(self.timestamp, self.marker, Some((true, minus_dbov)), &self.opus, &mut self.packet);
         self.marker = false;
         let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);
