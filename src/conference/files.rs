@@ -411,8 +411,8 @@ impl Director {
     ) {
         let own = from == self.me;
         let from_name = self.name_of(from).unwrap_or_else(|| "somebody".to_owned());
-        let (offer, member) = (object.to_string(), from.to_string());
-        let number = {
+        let offer = object.to_string();
+        let facts = {
             let mut shared = self.shared.state();
             let number = match shared.files.iter().position(|file| file.offer == offer) {
                 Some(known) => shared.files.remove(known).number,
@@ -423,27 +423,20 @@ impl Director {
                 let oldest = shared.files.iter().position(over).unwrap_or(0);
                 shared.files.remove(oldest);
             }
+            let from_name = names::clean_name(&from_name, NAME_BYTES_MAX);
+            let member = from.to_string();
+            let facts = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
             shared.files.push(FileView {
-                number,
-                offer: offer.clone(),
-                from: names::clean_name(&from_name, NAME_BYTES_MAX),
-                member: member.clone(),
-                own,
-                name: name.clone(),
-                size,
-                kind: kind.clone(),
-                private,
-                voice: voice.clone(),
+                facts: facts.clone(),
                 state,
                 bytes: 0,
                 bits_per_s: 0.0,
                 recipients: Vec::new(),
                 thumbnail: [].into(),
             });
-            number
+            facts
         };
-        let event = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
-        self.tell_event(Event::Offer(event));
+        self.tell_event(Event::Offer(facts));
     }
 
     fn file_progress(&mut self, progress: &Progress) {
@@ -522,7 +515,7 @@ mod tests {
     use super::*;
 
     fn file(number: u64, offer: &str, name: &str, state: FileState) -> FileView {
-        FileView {
+        let facts = FileOffer {
             number,
             offer: offer.into(),
             from: "Ada".into(),
@@ -532,13 +525,10 @@ mod tests {
             size: 1,
             kind: String::new(),
             private: false,
+            to: Vec::new(),
             voice: None,
-            state,
-            bytes: 0,
-            bits_per_s: 0.0,
-            recipients: Vec::new(),
-            thumbnail: [].into(),
-        }
+        };
+        FileView { facts, state, bytes: 0, bits_per_s: 0.0, recipients: Vec::new(), thumbnail: [].into() }
     }
 
     #[test]

@@ -321,26 +321,8 @@ pub enum FileState {
 /// A file that was offered here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileView {
-    /// Counts files from 1, for people to type.
-    pub number: u64,
-    /// Names it.
-    pub offer: String,
-    /// Its sender's name.
-    pub from: String,
-    /// Its sender's participant id, hexadecimal.
-    pub member: String,
-    /// It is one's own.
-    pub own: bool,
-    /// File name.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// Media type; may be empty.
-    pub kind: String,
-    /// For some only.
-    pub private: bool,
-    /// It is a voice message.
-    pub voice: Option<Voice>,
+    /// What was told of it when it was offered; a file is read like its offer.
+    pub facts: super::FileOffer,
     /// How far it is.
     pub state: FileState,
     /// Bytes had, or of one's own sent.
@@ -351,6 +333,13 @@ pub struct FileView {
     pub recipients: Vec<super::FileRecipient>,
     /// Of a picture that is offered: what it shows, small ([`crate::media::thumbnail`]); else empty.
     pub thumbnail: std::sync::Arc<[u8]>,
+}
+
+impl std::ops::Deref for FileView {
+    type Target = super::FileOffer;
+    fn deref(&self) -> &Self::Target {
+        &self.facts
+    }
 }
 
 /// What the window, a script or a signal asks of the conference.

@@ -248,7 +248,7 @@ impl Director {
             None => {
                 let file = self.voice_meant(which)?;
                 let path = Self::voice_file(&file)?;
-                (Some(file.offer), file.voice.map_or(0, |voice| voice.ms), path)
+                (Some(file.facts.offer), file.facts.voice.map_or(0, |voice| voice.ms), path)
             }
         };
         self.stop_playing();
@@ -322,7 +322,7 @@ impl Director {
         let to = if to.as_os_str().is_empty() { &self.config.download } else { to };
         let path = copy_new(&from, to, VOICE_BYTES_MAX, name::numbered).map_err(|e| e.to_string())?;
         self.say(NoticeKind::Info, &format!("the voice message is saved as {}", path.display()));
-        self.tell_event(Event::Voice(VoiceNews::Saved { offer: file.offer, path }));
+        self.tell_event(Event::Voice(VoiceNews::Saved { offer: file.facts.offer, path }));
         Ok(())
     }
 
