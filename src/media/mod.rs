@@ -12,5 +12,6 @@ pub mod resample;
 pub mod still;
 pub mod test_card;
 pub mod test_voice;
+pub mod voice;
 pub mod voice_message;
 pub mod wav;
