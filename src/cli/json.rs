@@ -68,6 +68,13 @@ enum Request {
     Mute {
         on: bool,
     },
+    Talk {
+        mode: String,
+    },
+    Improve {
+        what: String,
+        on: bool,
+    },
     Camera {
         on: bool,
     },
@@ -136,6 +143,10 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::PlayVolume { percent }) => Ok(Command::Voice(VoiceAsk::Volume(percent))),
         Ok(Request::Save(save)) => Ok(Command::Voice(VoiceAsk::Save(save.offer, save.path))),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
+        Ok(Request::Talk { mode }) => mode.parse().map(Command::TalkMode).map_err(|e| format!("{mode}: {e}")),
+        Ok(Request::Improve { what, on }) => {
+            what.parse().map(|what| Command::Improve(what, on)).map_err(|e| format!("{what}: {e}"))
+        }
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
         Ok(Request::Away { on }) => Ok(Command::Away(on)),
@@ -475,11 +486,18 @@ pub fn print(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conference::taking::{Improvement, TalkMode};
 
     #[test]
     fn commands_are_understood_and_others_explained() {
         assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
+        assert_eq!(parse(r#"{"do":"talk","mode":"voice"}"#), Ok(Command::TalkMode(TalkMode::Voice)));
+        assert_eq!(
+            parse(r#"{"do":"improve","what":"noise","on":true}"#),
+            Ok(Command::Improve(Improvement::Noise, true))
+        );
+        assert!(parse(r#"{"do":"talk","mode":"loud"}"#).is_err_and(|e| e.contains("open, voice or push")));
         assert_eq!(parse(r#"{"do":"leave"}"#), Ok(Command::Leave));
         assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
         assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));

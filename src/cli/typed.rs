@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{files, voice};
+use super::{files, sound, voice};
 use crate::conference::view::{Command, Decision};
 use crate::conference::{Conference, Here};
 
@@ -19,21 +19,26 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 24] = [
+pub const COMMANDS: [&str; 31] = [
     "/accept",
     "/admit",
     "/away",
     "/back",
     "/decline",
     "/doctor",
+    "/echo",
     "/files",
+    "/gain",
     "/hand",
+    "/headset",
     "/help",
     "/kick",
     "/lock",
     "/me",
     "/moderator",
     "/msg",
+    "/mute",
+    "/noise",
     "/owner",
     "/play",
     "/quit",
@@ -42,7 +47,9 @@ pub const COMMANDS: [&str; 24] = [
     "/reply",
     "/save",
     "/send",
+    "/talk",
     "/unlock",
+    "/unmute",
     "/voice",
 ];
 
@@ -73,6 +80,8 @@ pub enum Typed<'a> {
     Files,
     /// A voice message.
     Voice(voice::Typed),
+    /// About one's own voice.
+    Sound(Command),
     /// Who may be here.
     Door(Decision),
     /// Examine the network.
@@ -112,6 +121,9 @@ impl<'a> Typed<'a> {
         }
         if let Some(typed) = voice::parse(line) {
             return Self::Voice(typed);
+        }
+        if let Some(command) = sound::parse(line).filter(|_| by_hand) {
+            return Self::Sound(command);
         }
         match line {
             "/who" => Self::Who,
@@ -170,10 +182,11 @@ impl<'a> Typed<'a> {
                 Ok(ask) => Meaning::Ask(Command::Voice(ask)),
                 Err(why) => Meaning::Refuse(why),
             },
+            Self::Sound(command) => Meaning::Ask(command),
             Self::Door(decision) => Meaning::Ask(Command::Door(decision)),
             Self::Doctor(name) => Meaning::Ask(Command::Doctor((!name.is_empty()).then(|| name.to_owned()))),
             Self::Who => Meaning::Answer(who(conference)),
-            Self::Help => Meaning::Answer(HELP.to_owned()),
+            Self::Help => Meaning::Answer(format!("{HELP}; {}", sound::HELP)),
             Self::Quit => Meaning::Quit,
             Self::Unknown(command) => {
                 Meaning::Refuse(format!("{command} is not understood; /help lists what there is"))

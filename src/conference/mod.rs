@@ -38,6 +38,7 @@ mod sending;
 mod state;
 pub mod stats;
 mod succession;
+pub mod taking;
 pub mod talk;
 pub mod tap;
 mod troubles;

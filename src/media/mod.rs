@@ -1,5 +1,6 @@
 //! Pictures, samples and codecs; nothing of packets or participants.
 
+pub mod activity;
 pub mod convert;
 pub mod files;
 pub mod grid;

@@ -183,6 +183,11 @@ impl CaptureReader {
         }
     }
 
+    /// Mean length of the callbacks so far.
+    pub(super) fn period(&self) -> Duration {
+        Duration::from_nanos(self.gauge.mean_frames() * 1_000_000_000 / u64::from(self.rate))
+    }
+
     /// Time after which a frame of `samples` may be there: its last callback may come at any moment.
     pub(super) fn wait(&self, samples: usize) -> Duration {
         let callback = self.gauge.mean_frames() * u64::from(RATE) / u64::from(self.rate);

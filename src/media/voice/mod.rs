@@ -25,6 +25,11 @@ pub const BLOCK: usize = RATE as usize / 100;
 /// The most that silence between words is raised by, and what a voice begins with, in dB.
 const GAIN_DB_MAX: f32 = 30.0;
 const GAIN_DB_FIRST: f32 = 6.0;
+/// Samples by which echo canceller and noise suppressor delay a voice, each with the bands it is split into; with both on,
+/// it is split once.
+const ECHO_DELAY: usize = 428;
+const NOISE_DELAY: usize = 332;
+const BOTH_LESS: usize = 44;
 /// Blocks over which the noise is the softest, see [`Floor`].
 const FLOOR_BLOCKS: u32 = 150;
 /// Softer blocks tell nothing of the gain.
@@ -114,6 +119,12 @@ impl Processor {
     /// Whether anything at all is done.
     pub fn works(&self) -> bool {
         self.settings != Settings::NONE
+    }
+
+    /// Samples by which a voice comes out later than it went in.
+    pub fn delay(&self) -> usize {
+        usize::from(self.settings.echo) * ECHO_DELAY + usize::from(self.settings.noise) * NOISE_DELAY
+            - usize::from(self.settings.echo && self.settings.noise) * BOTH_LESS
     }
 
     /// Works on `captured`, [`BLOCK`] samples, in place; `heard` is what the speaker got meanwhile. Blocks of other lengths
