@@ -4,8 +4,9 @@
 //! shapes --tessellate--> meshes --software renderer--> canvas (premultiplied, mostly transparent)
 //! frame, the stage painted on it --overlay(rect)--> frame
 //! ```
-//! The renderer keeps what it rasterised, mesh by mesh. The canvas remembers per row which spans hold anything at all, so
-//! that a new picture in one tile costs a blend of the few spans under its label.
+//! The renderer keeps what it rasterised, mesh by mesh. Of the canvas only what holds anything is kept for laying over, row
+//! after row in one piece of memory: most of it is empty, and a new picture in one tile then costs a blend of what is under
+//! its label and reads nothing else.
 
 use bytemuck::cast_slice_mut;
 use egui::epaint::{ClippedPrimitive, Primitive};
@@ -13,7 +14,7 @@ use egui_software_backend::{BufferMutRef, ColorFieldOrder, EguiSoftwareRender};
 
 use crate::media::grid::Rect;
 
-/// Pixels whose emptiness is remembered together.
+/// Pixels whose emptiness is found together.
 const SPAN: usize = 16;
 
 /// The rasterised interface.
@@ -21,10 +22,77 @@ pub struct Canvas {
     renderer: EguiSoftwareRender,
     width: usize,
     height: usize,
-    /// `0xAARRGGBB`, premultiplied.
+    /// `0xAARRGGBB`, premultiplied; only while it is packed.
     pixels: Vec<u32>,
-    /// Per row and span: whether it holds anything.
-    occupied: Vec<bool>,
+    packed: Packed,
+    /// Where the next one is put together.
+    packed_next: Packed,
+    /// Per row, while it is packed: whether it may differ from before.
+    changed: Vec<bool>,
+}
+
+/// The parts of a canvas that hold anything.
+#[derive(Debug, Default)]
+struct Packed {
+    /// Per row: its first run; one more at the end.
+    rows: Vec<u32>,
+    runs: Vec<Run>,
+    /// The pixels of all runs one after the other.
+    pixels: Vec<u32>,
+}
+
+/// Neighbours in a row, and where they are among the packed pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    x: u32,
+    end: u32,
+    at: u32,
+}
+
+impl Packed {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.runs.clear();
+        self.pixels.clear();
+    }
+
+    /// The runs of a row.
+    fn row(&self, y: usize) -> &[Run] {
+        let at = |y: usize| self.rows.get(y).map_or(self.runs.len(), |at| *at as usize);
+        &self.runs[at(y)..at(y + 1)]
+    }
+
+    fn pixels_of(&self, run: Run) -> &[u32] {
+        &self.pixels[run.at as usize..][..(run.end - run.x) as usize]
+    }
+
+    /// Takes the next row over from another.
+    fn push_same(&mut self, other: &Self, y: usize) {
+        self.rows.push(self.runs.len() as u32);
+        for run in other.row(y) {
+            let at = self.pixels.len() as u32;
+            self.pixels.extend_from_slice(other.pixels_of(*run));
+            self.runs.push(Run { at, ..*run });
+        }
+    }
+
+    /// Takes of the next row what is not empty.
+    fn push(&mut self, row: &[u32]) {
+        let first = self.runs.len();
+        self.rows.push(first as u32);
+        for (n, span) in row.chunks(SPAN).enumerate() {
+            if span.iter().fold(0, |all, p| all | p) == 0 {
+                continue;
+            }
+            let (x, at) = ((n * SPAN) as u32, self.pixels.len() as u32);
+            self.pixels.extend_from_slice(span);
+            let end = x + span.len() as u32;
+            match self.runs[first..].last_mut().filter(|last| last.end == x) {
+                Some(last) => last.end = end,
+                None => self.runs.push(Run { x, end, at }),
+            }
+        }
+    }
 }
 
 impl Default for Canvas {
@@ -34,7 +102,9 @@ impl Default for Canvas {
             width: 0,
             height: 0,
             pixels: Vec::new(),
-            occupied: Vec::new(),
+            packed: Packed::default(),
+            packed_next: Packed::default(),
+            changed: Vec::new(),
         }
     }
 }
@@ -59,35 +129,38 @@ impl Canvas {
         self.pixels.resize(self.width * self.height, 0);
         let buffer = cast_slice_mut::<u32, [u8; 4]>(&mut self.pixels);
         self.renderer.blit_canvas_to_buffer(&mut BufferMutRef::new(buffer, self.width, self.height));
-        self.occupied.resize(self.height * self.width.div_ceil(SPAN), false);
-        damage.iter().for_each(|rect| self.note_occupied(*rect));
+        self.pack(damage);
     }
 
-    fn note_occupied(&mut self, rect: Rect) {
-        let spans = self.width.div_ceil(SPAN);
-        let (first, end) = (rect.x / SPAN, rect.right().div_ceil(SPAN));
-        for y in rect.y..rect.bottom() {
-            for span in first..end {
-                let row = y * self.width;
-                let pixels = &self.pixels[row + span * SPAN..row + ((span + 1) * SPAN).min(self.width)];
-                self.occupied[y * spans + span] = pixels.iter().fold(0, |all, p| all | p) != 0;
+    fn pack(&mut self, damage: &[Rect]) {
+        self.changed.clear();
+        self.changed.resize(self.height, self.packed.rows.len() != self.height);
+        for rect in damage {
+            self.changed[rect.y.min(self.height)..rect.bottom().min(self.height)].fill(true);
+        }
+        let mut next = std::mem::take(&mut self.packed_next);
+        next.clear();
+        for (y, row) in self.pixels.chunks_exact(self.width).enumerate() {
+            if self.changed[y] {
+                next.push(row);
+            } else {
+                next.push_same(&self.packed, y);
             }
         }
+        self.packed_next = std::mem::replace(&mut self.packed, next);
     }
 
     /// `frame = canvas over frame` within `rect`, whose pixels are the stage's. The frame has rows of `width` pixels, as
     /// the canvas has once it was painted; before, nothing happens.
     pub fn overlay(&self, frame: &mut [u32], rect: Rect, width: usize) {
-        let spans = self.width.div_ceil(SPAN);
         for y in rect.y..rect.bottom() {
             let row = y * width;
-            let mut x = rect.x;
-            while x < rect.right() {
-                let end = ((x / SPAN + 1) * SPAN).min(rect.right());
-                if self.occupied.get(y * spans + x / SPAN) == Some(&true) {
-                    blend(&self.pixels[row + x..row + end], &mut frame[row + x..row + end]);
+            for run in self.packed.row(y) {
+                let (x, end) = ((run.x as usize).max(rect.x), (run.end as usize).min(rect.right()));
+                if x < end {
+                    let from = &self.packed.pixels_of(*run)[x - run.x as usize..end - run.x as usize];
+                    blend(from, &mut frame[row + x..row + end]);
                 }
-                x = end;
             }
         }
     }
@@ -143,14 +216,31 @@ mod tests {
 
     #[test]
     fn only_what_is_occupied_within_the_rectangle_is_laid_over() {
-        let mut canvas = Canvas { width: 200, height: 3, pixels: vec![0xff00_0009; 600], ..Canvas::default() };
-        let spans = 200_usize.div_ceil(SPAN);
-        canvas.occupied = vec![false; 3 * spans];
-        canvas.occupied[spans + 64 / SPAN..spans + 160 / SPAN].fill(true);
+        let mut canvas = Canvas { width: 200, height: 3, pixels: vec![0; 600], ..Canvas::default() };
+        canvas.pixels[200 + 64..200 + 160].fill(0xff00_0009);
+        canvas.pack(&[]);
         let mut frame = vec![7; 200 * 3];
-        canvas.overlay(&mut frame, Rect::new(60, 1, 100, 1), 200);
-        assert_eq!(frame.iter().filter(|p| **p == 9).count(), 96);
-        assert_eq!((frame[200 + 63], frame[200 + 64], frame[200 + 159], frame[200 + 160]), (7, 9, 9, 7));
+        canvas.overlay(&mut frame, Rect::new(60, 1, 95, 1), 200);
+        assert_eq!(frame.iter().filter(|p| **p == 9).count(), 91);
+        assert_eq!((frame[200 + 63], frame[200 + 64], frame[200 + 154], frame[200 + 155]), (7, 9, 9, 7));
         Canvas::default().overlay(&mut frame, Rect::new(0, 0, 200, 3), 200);
+    }
+
+    #[test]
+    fn rows_beside_the_damage_stay_as_they_were_packed() {
+        let mut canvas = Canvas { width: 40, height: 4, pixels: vec![0; 160], ..Canvas::default() };
+        (canvas.pixels[5], canvas.pixels[39], canvas.pixels[3 * 40 + 20]) = (0xff00_0001, 0xff00_0002, 0xff00_0003);
+        canvas.pack(&[]);
+        assert_eq!(canvas.packed.row(0), [Run { x: 0, end: 16, at: 0 }, Run { x: 32, end: 40, at: 16 }]);
+        assert_eq!(canvas.packed.row(2), []);
+        // Only the damaged row is looked at again.
+        canvas.pixels.fill(0);
+        canvas.pixels[2 * 40..3 * 40].fill(0xff00_0004);
+        canvas.pack(&[Rect::new(3, 2, 1, 1)]);
+        let mut frame = vec![0; 160];
+        canvas.overlay(&mut frame, Rect::new(0, 0, 40, 4), 40);
+        assert_eq!((frame[5], frame[39], frame[140]), (1, 2, 3));
+        assert!(frame[80..120].iter().all(|p| *p == 4));
+        assert_eq!(canvas.packed.pixels.len(), 16 + 8 + 40 + 16);
     }
 }
