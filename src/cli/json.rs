@@ -71,6 +71,13 @@ enum Request {
     Talk {
         mode: String,
     },
+    Priority {
+        on: bool,
+    },
+    Favour {
+        who: String,
+        on: bool,
+    },
     Improve {
         what: String,
         on: bool,
@@ -143,6 +150,8 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::PlayVolume { percent }) => Ok(Command::Voice(VoiceAsk::Volume(percent))),
         Ok(Request::Save(save)) => Ok(Command::Voice(VoiceAsk::Save(save.offer, save.path))),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
+        Ok(Request::Priority { on }) => Ok(Command::Priority(on)),
+        Ok(Request::Favour { who, on }) => Ok(Command::Door(Decision::Favour(who, on))),
         Ok(Request::Talk { mode }) => mode.parse().map(Command::TalkMode).map_err(|e| format!("{mode}: {e}")),
         Ok(Request::Improve { what, on }) => {
             what.parse().map(|what| Command::Improve(what, on)).map_err(|e| format!("{what}: {e}"))
@@ -492,6 +501,7 @@ mod tests {
     fn commands_are_understood_and_others_explained() {
         assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
+        assert_eq!(parse(r#"{"do":"priority","on":true}"#), Ok(Command::Priority(true)));
         assert_eq!(parse(r#"{"do":"talk","mode":"voice"}"#), Ok(Command::TalkMode(TalkMode::Voice)));
         assert_eq!(
             parse(r#"{"do":"improve","what":"noise","on":true}"#),
@@ -508,6 +518,7 @@ mod tests {
             (r#"{"do":"admit","who":"Bob"}"#, Decision::Admit("Bob".into())),
             (r#"{"do":"refuse","who":"Bob"}"#, Decision::Refuse("Bob".into())),
             (r#"{"do":"moderator","who":"Bob","on":false}"#, Decision::Moderator("Bob".into(), false)),
+            (r#"{"do":"favour","who":"Bob","on":true}"#, Decision::Favour("Bob".into(), true)),
             (r#"{"do":"owner","who":"Bob"}"#, Decision::HandOver("Bob".into())),
         ] {
             assert_eq!(parse(line), Ok(Command::Door(decision)));

@@ -5,7 +5,8 @@ use crate::conference::view::Command;
 
 /// How it is told in the help.
 pub const HELP: &str = "/mute and /unmute; /talk open sends your voice all the time, /talk voice while you speak, /talk push when unmuted; \
-                        /echo, /noise, /gain and /headset, each on or off, tell what is done to it";
+                        /echo, /noise, /gain and /headset, each on or off, tell what is done to it; \
+                        /priority on and off speaks over all others, for whoever may";
 
 /// A line about one's own voice.
 pub fn parse(line: &str) -> Option<Command> {
@@ -14,6 +15,7 @@ pub fn parse(line: &str) -> Option<Command> {
     match (command, rest.trim()) {
         ("/mute", "") => Some(Command::Mute(true)),
         ("/unmute", "") => Some(Command::Mute(false)),
+        ("/priority", on @ ("on" | "off")) => Some(Command::Priority(on == "on")),
         ("/talk", mode) => mode.parse().ok().map(Command::TalkMode),
         (command, on @ ("on" | "off")) => {
             let what: Improvement = command.strip_prefix('/')?.parse().ok()?;
@@ -36,6 +38,8 @@ mod tests {
             ("/talk voice", Some(Command::TalkMode(TalkMode::Voice))),
             ("/echo off", Some(Command::Improve(Improvement::Echo, false))),
             ("/headset  on", Some(Command::Improve(Improvement::Headset, true))),
+            ("/priority on", Some(Command::Priority(true))),
+            ("/priority", None),
             ("/talk", None),
             ("/talk loudly", None),
             ("/echo", None),

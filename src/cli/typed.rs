@@ -14,12 +14,13 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /voice 5s [NAME, NAME] records a voice message of 5 seconds and sends it; /voice begins one and /voice ends it, /play lets you hear it, \
                     /voice send [NAME] or /voice discard; /play [NUMBER] plays one that came, /play stop, /save NUMBER PATH; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
+                    /favour NAME [off] lets somebody speak with priority; \
                     /moderator NAME [off] and /owner NAME for the owner; \
                     /doctor examines the network, and /doctor NAME tells why that person is not seen; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 31] = [
+pub const COMMANDS: [&str; 33] = [
     "/accept",
     "/admit",
     "/away",
@@ -27,6 +28,7 @@ pub const COMMANDS: [&str; 31] = [
     "/decline",
     "/doctor",
     "/echo",
+    "/favour",
     "/files",
     "/gain",
     "/hand",
@@ -41,6 +43,7 @@ pub const COMMANDS: [&str; 31] = [
     "/noise",
     "/owner",
     "/play",
+    "/priority",
     "/quit",
     "/react",
     "/refuse",
@@ -247,6 +250,10 @@ fn decision(line: &str) -> Option<Decision> {
         "/admit" => named().map(Decision::Admit),
         "/refuse" => named().map(Decision::Refuse),
         "/owner" => named().map(Decision::HandOver),
+        "/favour" => named().map(|name| match name.strip_suffix(" off") {
+            Some(name) => Decision::Favour(name.trim_end().to_owned(), false),
+            None => Decision::Favour(name, true),
+        }),
         "/moderator" => named().map(|name| match name.strip_suffix(" off") {
             Some(name) => Decision::Moderator(name.trim_end().to_owned(), false),
             None => Decision::Moderator(name, true),
@@ -390,6 +397,8 @@ mod tests {
             ("/admit  Bob (1) ", Decision::Admit(bob())),
             ("/refuse Bob (1)", Decision::Refuse(bob())),
             ("/owner Bob (1)", Decision::HandOver(bob())),
+            ("/favour Bob (1)", Decision::Favour(bob(), true)),
+            ("/favour Bob (1) off", Decision::Favour(bob(), false)),
             ("/moderator Bob (1)", Decision::Moderator(bob(), true)),
             ("/moderator Bob (1) off", Decision::Moderator(bob(), false)),
         ] {

@@ -20,6 +20,7 @@ use super::files::Files;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::network::Network;
+use super::priority::Priority;
 use super::repair::Repairs;
 use super::sending::OwnVideo;
 use super::taking::{Reminder, Taking};
@@ -107,6 +108,7 @@ pub struct Director {
     speaker: Troubles,
     pub(super) microphone: Troubles,
     pub(super) reminder: Reminder,
+    pub(super) priority: Priority,
     pub(super) examination: Examination,
     _kept: identity::Identity,
 }
@@ -189,6 +191,7 @@ impl Director {
             speaker: Troubles::speaker(),
             microphone: Troubles::microphone(),
             reminder: Reminder::default(),
+            priority: Priority::default(),
             examination: Examination::default(),
             _kept: ready.kept,
         };
@@ -219,6 +222,7 @@ impl Director {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::TalkMode(talk)) => self.take_up(Taking { talk, ..self.config.taking }),
                     Ok(Command::Improve(what, on)) => self.take_up(self.config.taking.with(what, on)),
+                    Ok(Command::Priority(on)) => self.speak_over(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
                     Ok(Command::Hand(hand)) => self.attend(|mine| mine.hand = hand),
                     Ok(Command::Away(away)) => self.attend(|mine| mine.away = away),
@@ -463,6 +467,7 @@ impl Director {
             self.microphone_event(ssrc, event);
         }
         self.remind();
+        self.mind_priority();
         while let Some(event) = self.voices.event() {
             if let Some((kind, text)) = self.speaker.of(&event) {
                 self.say(kind, text);

@@ -32,6 +32,7 @@ mod network;
 mod notices;
 mod own;
 mod people;
+mod priority;
 pub mod qr;
 mod repair;
 mod sending;

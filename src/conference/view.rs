@@ -361,6 +361,8 @@ pub enum Command {
     TalkMode(TalkMode),
     /// Something is done to it from now on, or not.
     Improve(Improvement, bool),
+    /// Speak over all others, or no more.
+    Priority(bool),
     /// Camera on or off.
     Camera(bool),
     /// Hand raised or lowered.
@@ -418,4 +420,6 @@ pub enum Decision {
     Moderator(String, bool),
     /// Make somebody the owner.
     HandOver(String),
+    /// Let somebody speak with priority, or no more.
+    Favour(String, bool),
 }

@@ -106,6 +106,7 @@ enum Command {
     Remove(u64),
     Goodbye(u64),
     Volume(u64, f32),
+    Priority(u64, bool),
     Speaker(Box<Speaker>),
     Play(Option<Box<Played>>),
     Tap(Tap),
@@ -174,6 +175,7 @@ impl AudioReceive {
             Command::Volume(stream, volume) => {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
+            Command::Priority(stream, on) => self.talker(stream).into_iter().for_each(|t| t.set_priority(on)),
             Command::Speaker(speaker) => self.speaker = *speaker,
             Command::Play(played) => self.played = played,
             Command::Tap(tap) => self.tap = Some(tap),
@@ -286,6 +288,11 @@ impl AudioReceiver {
     /// Plays `stream` louder or softer, here only: 1 as it was sent, 0 not at all, at most 4.
     pub fn set_volume(&self, stream: u64, volume: f32) {
         self.command(Command::Volume(stream, volume));
+    }
+
+    /// Plays `stream` over all others, or among them.
+    pub fn set_priority(&self, stream: u64, on: bool) {
+        self.command(Command::Priority(stream, on));
     }
 
     /// Plays on another speaker from now on.

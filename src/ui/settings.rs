@@ -3,7 +3,7 @@
 use egui::{Align, Button, Checkbox, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
 
 use crate::conference::taking::{Improvement, TalkMode};
-use crate::conference::view::{Command, View};
+use crate::conference::view::{Command, Rank, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::{Look, Preferences};
@@ -185,6 +185,12 @@ fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, sett
     if let Some(talk) = chosen.and_then(|value| value.parse::<TalkMode>().ok()) {
         commands.push(Command::TalkMode(talk));
         settings.push(("talk", talk.to_string()));
+    }
+    if view.rank != Rank::Member || view.attention.priority {
+        let mut on = view.attention.priority;
+        if ui.checkbox(&mut on, w.priority).changed() {
+            commands.push(Command::Priority(on));
+        }
     }
     for what in Improvement::ALL {
         let text = match what {

@@ -287,6 +287,7 @@ words! {
     talk_open: "All the time", "一直";
     talk_voice: "While you speak", "讲话时";
     talk_push: "While you hold Space", "按住空格键时";
+    priority: "Speak over all others", "优先发言";
     echo: "Take the speaker's echo out", "消除回声";
     noise: "Hold noise down", "降低噪声";
     gain: "Even out loudness", "自动调节音量";

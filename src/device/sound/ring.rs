@@ -86,6 +86,11 @@ impl Gauge {
         self.frames() / self.calls().max(1)
     }
 
+    #[cfg(test)]
+    pub(super) fn call(&self) {
+        self.called(1);
+    }
+
     fn called(&self, frames: usize) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.frames.fetch_add(frames as u64, Ordering::Relaxed);

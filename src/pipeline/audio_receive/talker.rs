@@ -1,7 +1,7 @@
 //! One talker: jitter buffer, decoder, and the stretcher that follows the talker's clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
 use crate::media::opus::{Decoder, packet_samples};
@@ -31,6 +31,7 @@ pub struct TalkerStats {
     buffer_ms: AtomicU32,
     target_ms: AtomicU32,
     level_dbfs: AtomicU32,
+    priority: AtomicBool,
 }
 
 impl Default for TalkerStats {
@@ -47,11 +48,17 @@ impl Default for TalkerStats {
             buffer_ms: AtomicU32::new(0),
             target_ms: AtomicU32::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
+            priority: AtomicBool::new(false),
         }
     }
 }
 
 impl TalkerStats {
+    /// Whether it speaks over all others.
+    pub fn priority(&self) -> bool {
+        self.priority.load(Ordering::Relaxed)
+    }
+
     /// RTP packets received, duplicates not counted.
     pub fn packets_received(&self) -> u64 {
         self.packets_received.load(Ordering::Relaxed)
@@ -157,6 +164,10 @@ impl Talker {
 
     pub(super) fn set_volume(&mut self, volume: f32) {
         self.volume = if volume.is_finite() { volume.clamp(0.0, 4.0) } else { 1.0 };
+    }
+
+    pub(super) fn set_priority(&mut self, on: bool) {
+        self.stats.priority.store(on, Ordering::Relaxed);
     }
 
     pub(super) fn goodbye(&mut self) {
