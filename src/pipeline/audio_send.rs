@@ -56,6 +56,8 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// More than anybody can click before they are read.
 const COMMANDS: usize = 64;
 const EVENTS: usize = 16;
+/// Told as voice when it is louder.
+const VOICE_DBFS: f32 = -50.0;
 /// Whoever is muted speaks once they are so loud for so long, and has stopped after so much silence.
 const MUTED_DBFS: f32 = -40.0;
 const MUTED_ONSET_MS: u32 = 250;
@@ -398,8 +400,8 @@ impl AudioSend {
 
     fn send_frame(&mut self, timestamp: u32) {
         self.stats.frames.fetch_add(1, Ordering::Relaxed);
-        let level = self.meter.feed(&self.frame);
-        self.stats.level.store(level.to_bits(), Ordering::Relaxed);
+        let level = level_dbfs(&self.frame);
+        self.stats.level.store(self.meter.feed(&self.frame).to_bits(), Ordering::Relaxed);
         let Some(destination) = self.egress.destination.current() else {
             self.marker = true;
             return;
@@ -408,7 +410,9 @@ impl AudioSend {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.packetizer.packet(timestamp, self.marker, None, &self.opus, &mut self.packet);
+        // RFC 6464: those who receive many know the loud ones before they decode any.
+        let level = Some((level > VOICE_DBFS, (-level).clamp(0.0, 127.0).round() as u8));
+        self.packetizer.packet(timestamp, self.marker, level, &self.opus, &mut self.packet);
         self.marker = false;
         let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);

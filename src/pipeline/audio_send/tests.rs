@@ -79,6 +79,9 @@ fn fifty_packets_a_second_with_exact_timestamps_across_the_wrap() {
     assert_eq!(h[..3], [(true, 65_534, u32::MAX - 960), (false, 65_535, u32::MAX), (false, 0, 959)]);
     let first = rtp::Packet::parse(&packets[0]).expect("RTP");
     assert_eq!((first.header.ssrc, first.header.payload_type), (0x1234, rtp::PT_OPUS));
+    let levels = || packets.iter().filter_map(|p| rtp::Packet::parse(p).expect("RTP").audio_level());
+    assert_eq!(levels().count(), 50);
+    assert!(levels().any(|(voice, level)| voice && (10..30).contains(&level)), "{:?}", levels().collect::<Vec<_>>());
     let stats = rig.role.stats();
     assert_eq!((stats.frames(), stats.packets(), stats.failures()), (50, 50, 0));
     assert_eq!(stats.bytes(), packets.iter().map(|p| p.len() as u64).sum::<u64>());
@@ -204,7 +207,10 @@ fn with_voice_activation_only_what_is_said_is_sent_and_from_its_beginning() {
     let mut rig =
         rig(Config { microphone, threshold_dbfs: Some(-45.0), first_timestamp: 0, first_sequence: 0, ..config() });
     assert_eq!(rig.run(1_000), Vec::<Vec<u8>>::new());
-    let h = headers(&rig.run(2_000));
+    let packets = rig.run(2_000);
+    let first = rtp::Packet::parse(&packets[0]).expect("RTP");
+    assert_eq!(first.audio_level(), Some((false, 127)), "silence before the word");
+    let h = headers(&packets);
     let ms = |timestamp: u32| timestamp / 48;
     assert!((930..=960).contains(&ms(h[0].2)), "{} ms: before the first loud frame", ms(h[0].2));
     assert!(h.windows(2).all(|w| w[1].2 - w[0].2 == 960 && w[1].1 == w[0].1 + 1 && !w[1].0), "{h:?}");
