@@ -39,7 +39,7 @@
 //! slot > stage (grid) > interface over it > window                                  ui
 //! microphone callback > ring > resample > echo, noise, gain > Opus > packetize > [multicast]    pipeline::audio_send
 //! mix, as the speaker gets it > what there is echo of                               pipeline::reference
-//! [multicast] > jitter buffer > Opus > drift resample > mix > ring > speaker callback   pipeline::audio_receive
+//! [multicast] > jitter buffer > Opus > cuts, drift resample > mix > ring > speaker callback   pipeline::audio_receive
 //! probes and answers in clear > protocol::doctor > findings, with what mends them    pipeline::doctor, cli::doctor
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control
 //! decision > signed (protocol::door) > every member checks it > another epoch: new keys, sessions, sources of streams

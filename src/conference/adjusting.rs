@@ -8,15 +8,17 @@ use super::director::Director;
 use super::view::NoticeKind;
 use crate::pipeline::video_send::Tuning;
 use crate::protocol::adaptation::choice::Offer;
-use crate::protocol::adaptation::sender::{self, Seen, Sender, Setting};
+use crate::protocol::adaptation::sender::{self, Seen, Sender, Setting, Share};
 use crate::protocol::layers;
-use crate::protocol::roster::{Camera, Person};
+use crate::protocol::roster::{Camera, StreamInfo};
 use crate::protocol::session::Reception;
 use crate::time::Timestamp;
 use crate::wire::{Layer, StreamKind};
 
 /// Megabits a second of `full` where many send, so that a gallery of all and one in full fit half a cable of 100.
 const CROWDED_MBIT: u32 = 18;
+/// What a camera is taken to give.
+const CAMERA_FPS_MILLI: u32 = 30_000;
 /// Below this share of the time, in thousandths, a machine is not what keeps frames away.
 const IDLE_MILLI: u32 = 500;
 
@@ -26,19 +28,27 @@ pub struct Adjusting {
     full_bytes: u64,
     frames: u64,
     busy_ns: u64,
+    /// Frames of the smaller layers, in thousandths of what they have usually.
+    pub(super) small_milli: u32,
 }
 
 impl Adjusting {
     /// A camera was opened, or none was so far.
     pub fn new(now: Timestamp, quality: u8) -> Self {
-        Self { sender: Sender::new(now, quality), full_bytes: 0, frames: 0, busy_ns: 0 }
+        Self { sender: Sender::new(now, quality), full_bytes: 0, frames: 0, busy_ns: 0, small_milli: 1_000 }
     }
 }
 
-/// Bits a second of one of somebody's layers while it is sent.
-fn sent_bits(person: &Person, layer: Layer) -> u64 {
-    let active = person.stream(StreamKind::Video(layer)).filter(|stream| stream.active);
-    active.map_or(0, |s| Offer { size: (s.width as usize, s.height as usize), fps_milli: s.fps_milli }.bits_per_s())
+/// Bits a second of a stream with so many frames.
+fn bits_of(stream: &StreamInfo, fps_milli: u32) -> u64 {
+    Offer { size: (stream.width as usize, stream.height as usize), fps_milli }.bits_per_s()
+}
+
+/// Bits a second of a stream as everybody sends it usually: how many frames its sender leaves out at present must not
+/// decide how many are to be left out.
+fn usual_bits(stream: &StreamInfo, cameras: usize) -> u64 {
+    let StreamKind::Video(layer @ (Layer::Thumb | Layer::Medium)) = stream.kind else { return 0 };
+    bits_of(stream, layers::fps_milli(layer, CAMERA_FPS_MILLI, cameras))
 }
 
 impl Director {
@@ -71,9 +81,11 @@ impl Director {
         let busy_milli = (per_s(busy_ns, self.adjusting.busy_ns) / 1e6) as u32;
         (self.adjusting.full_bytes, self.adjusting.frames, self.adjusting.busy_ns) = (bytes, frames, busy_ns);
         let kept = fresh.1 * 1e6 / f64::from(native_milli.max(1));
+        let share = self.share();
+        self.adjusting.small_milli = share.small_milli;
         let seen = Seen {
             bits_per_s: (fresh.0 * 8.0) as u64,
-            share: self.share(),
+            share: share.full,
             busy_milli,
             // A camera gives fewer frames in the dark: only a machine that is busy keeps them away.
             kept_milli: if busy_milli < IDLE_MILLI { 1_000 } else { kept as u32 },
@@ -83,20 +95,22 @@ impl Director {
         self.set(&Setting { sixteenths, ..setting }, native_milli);
     }
 
-    /// Bits a second that `full` may take.
-    fn share(&self) -> u64 {
+    /// What the own picture may take.
+    fn share(&self) -> Share {
         let mbit = |megabits: u32| u64::from(megabits) * 1_000_000;
         let state = self.shared.state();
-        let (mut smaller, mut senders, mut cameras) = (0, 0, 1);
-        for other in state.people.here() {
-            smaller += sent_bits(&other.person, Layer::Thumb) + sent_bits(&other.person, Layer::Medium);
-            senders += usize::from(sent_bits(&other.person, Layer::Full) > 0);
-            cameras += usize::from(other.person.camera == Camera::On);
+        let cameras = 1 + state.people.here().filter(|o| o.person.camera == Camera::On).count();
+        let own = self.streams.iter().filter(|stream| self.is_sent(stream.kind));
+        let mut small: u64 = own.map(|stream| usual_bits(stream, cameras)).sum();
+        let mut senders = 0;
+        for stream in state.people.here().flat_map(|o| &o.person.streams).filter(|stream| stream.active) {
+            small += usual_bits(stream, cameras);
+            senders += usize::from(stream.kind == StreamKind::Video(Layer::Full));
         }
         let wireless = self.receiver.interface().wireless.then(|| mbit(self.config.wifi_mbit));
         let crowded = (cameras > layers::MANY_SENDERS).then_some(CROWDED_MBIT).map(mbit);
         let own_cap = wireless.into_iter().chain(crowded).min();
-        sender::share(mbit(self.config.conference_mbit), smaller, senders + 1, own_cap)
+        sender::share(mbit(self.config.conference_mbit), small, senders + 1, own_cap)
     }
 
     fn set(&mut self, setting: &Setting, native_milli: u32) {

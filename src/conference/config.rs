@@ -231,6 +231,8 @@ pub struct Config {
     pub low_delay: bool,
     /// How the own voice is taken up.
     pub taking: Taking,
+    /// Voices heard at once, the loudest.
+    pub talkers: usize,
     /// Begin with camera and microphone off; the command line's alone.
     pub hold: bool,
     /// Receive no pictures, and voices only if there is a speaker.
@@ -329,6 +331,7 @@ impl Config {
                 gain: layer.parse(Improvement::Gain.key(), "true or false")?,
                 headset: layer.parse(Improvement::Headset.key(), "true or false")?,
             },
+            talkers: layer.number("talkers", 1, limits::SLOTS_MAX)?,
             hold: false,
             text_only: !layer.parse::<bool>("pictures", "true or false")?,
             tap: None,
@@ -464,6 +467,8 @@ mod tests {
             ("talk", "shout"),
             ("talk_threshold", "-91"),
             ("low_delay", "5"),
+            ("talkers", "0"),
+            ("talkers", "125"),
             ("ttl", "256"),
             ("group", "everyone"),
             ("scope", "world"),

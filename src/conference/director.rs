@@ -123,6 +123,7 @@ impl Director {
     ) -> Result<Self, Error> {
         let clock = shared.clock.clone();
         let voices = AudioReceiver::start(&config.speaker, clock.clone()).map_err(Error::Speaker)?;
+        voices.set_talkers(config.talkers);
         let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
         let receiver = receive::Receiver::start(&ready.interface, &clock, decoders, Box::new(voices.sink()))?;
         let (keeper, log) = keeper::keep(ready.past, &clock)?;
@@ -312,6 +313,7 @@ impl Director {
                 // Never a name: logs are passed on.
                 tracing::info!(id = %me.id, address = %me.address, others, "joined");
                 let name = me.name.clone();
+                self.is_known_as(&me);
                 let mut state = self.shared.state();
                 state.own.name = me.name;
                 state.waiting = false;
@@ -321,6 +323,7 @@ impl Director {
             }
             E::MeChanged(me) => {
                 self.network.single = me.single;
+                self.is_known_as(&me);
                 self.reached(me.reach);
                 self.shared.state().own.name = me.name;
             }
@@ -340,13 +343,16 @@ impl Director {
                 }
             }
             E::Wanted(wanted) => self.wanted_of_me = wanted,
+            E::WantedByDeaf(wanted) => self.wanted_by_deaf(self.now(), wanted),
             E::Reception(reception) => self.received_by(&reception),
             E::Chat(event) => self.chatted(event),
             E::Said(id, _) => self.said(id),
             E::Unsaid(content, why) => self.unsaid(content, &why),
             E::Door(event) => self.at_the_door(event),
-            E::Everybody { me, others, keys, authority, locked, wanted } => {
+            E::Everybody { me, others, keys, authority, locked, wanted, wanted_by_deaf } => {
                 self.wanted_of_me = wanted;
+                self.is_known_as(&me);
+                self.wanted_by_deaf(self.now(), wanted_by_deaf);
                 if me.sid != self.sid {
                     let (sid, streams) = (me.sid, me.streams.clone());
                     self.at_the_door(DoorEvent::Epoch { keys, sid, streams });

@@ -200,7 +200,7 @@ impl Director {
     }
 
     /// Where a stream is repaired, when its sender does that.
-    fn repair_source(
+    pub(super) fn repair_source(
         &mut self,
         of: (ParticipantId, u64),
         slot: Option<u8>,
@@ -216,7 +216,7 @@ impl Director {
         (ssrc != 0).then_some(RepairSource { address, ssrc, opener, seed, direct })
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         now: Timestamp,
         key: u64,

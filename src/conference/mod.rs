@@ -34,6 +34,7 @@ mod own;
 mod people;
 mod priority;
 pub mod qr;
+mod relaying;
 mod repair;
 mod sending;
 mod state;

@@ -7,20 +7,18 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::director::{Director, SECOND};
 use super::follow::stream_key;
+use super::relaying::{PASSED, Relays};
 use super::view::NoticeKind;
 use crate::device::net::{Change, Interface, Watch};
 use crate::pipeline::control;
 use crate::protocol::membership::Membership;
-use crate::protocol::roster::{Person, Role};
-use crate::protocol::transport::{self, Reach};
+use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::message::ParticipantId;
 
 /// How often the interface and the groups are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -40,13 +38,13 @@ pub(super) struct Network {
     blamed: bool,
     healing: bool,
     /// Own rung, as told.
-    reach: Reach,
-    relaying: (Option<SocketAddr>, Vec<SocketAddr>),
+    pub(super) reach: Reach,
+    pub(super) relays: Relays,
     /// What arrived by groups, and when control was last told that something did.
     arrived: u64,
     flow_told: Timestamp,
     /// Too many groups of streams stay silent: told.
-    failing: bool,
+    pub(super) failing: bool,
     /// Own streams go to the control group.
     pub(super) single: bool,
 }
@@ -63,7 +61,7 @@ impl Network {
             blamed: false,
             healing: false,
             reach: Reach::Groups,
-            relaying: (None, Vec::new()),
+            relays: Relays::default(),
             arrived: 0,
             flow_told: Timestamp(0),
             failing: false,
@@ -116,7 +114,8 @@ impl Director {
             None => {}
         }
         self.mind_groups(now);
-        self.mind_copies();
+        self.mind_single(now);
+        self.mind_copies(now);
     }
 
     fn moved(&mut self, now: Timestamp, before: Interface, interface: Interface) {
@@ -136,6 +135,7 @@ impl Director {
 
     fn network_returned(&mut self, now: Timestamp, interface: Interface, moved: bool) {
         self.control.send(control::Command::Network(Box::new(interface.clone()), moved));
+        self.network_for_files(&interface, moved);
         if moved {
             self.receiver.renew(interface);
         }
@@ -186,39 +186,6 @@ impl Director {
         }
     }
 
-    /// Copies of the own streams for those who hear no group; a relay's work, when this is the one elected.
-    fn mind_copies(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let state = shared.state();
-        let of_others = state.people.here().filter_map(|o| Some((o.person.id, o.person.direct()?)));
-        // Where the list is cut must be the same for everybody: the own place counts.
-        let mut deaf: Vec<(ParticipantId, Option<SocketAddr>)> = of_others.map(|(id, at)| (id, Some(at))).collect();
-        let hears = self.network.reach != Reach::Unicast;
-        deaf.extend((!hears).then_some((self.me, None)));
-        let can = |p: &Person| p.reach != Reach::Unicast && p.role == Role::Participant;
-        let able = state.people.here().filter(|o| can(&o.person)).map(|o| o.person.id);
-        let relay = transport::relay(able.chain(hears.then_some(self.me)));
-        let (direct, relayed) = transport::direct_and_relayed(deaf);
-        let mut copies: Vec<SocketAddr> = direct.into_iter().flatten().collect();
-        let relayed: Vec<SocketAddr> = relayed.into_iter().flatten().collect();
-        let of_relay = state.people.here().find(|o| Some(o.person.id) == relay);
-        let from = of_relay
-            .filter(|_| !hears)
-            .and_then(|o| (o.person.direct != 0).then(|| SocketAddr::new(o.person.address.ip(), o.person.direct)));
-        drop(state);
-        let to = if relay == Some(self.me) { relayed } else { Vec::new() };
-        // The relay's own streams do not pass through its receiver.
-        copies.extend(&to);
-        self.audio_to.set_copies(&copies);
-        let layers = self.video.iter().flat_map(|video| &video.layers);
-        layers.for_each(|own| own.to.set_copies(&copies));
-        self.repairs.set_copies(&copies);
-        if self.network.relaying != (from, to.clone()) {
-            self.network.relaying = (from, to.clone());
-            self.receiver.relay(from, to);
-        }
-    }
-
     fn flows(&self) -> BTreeMap<IpAddr, Flow> {
         let mut expected: Vec<u64> = Vec::new();
         for other in self.shared.state().people.here() {
@@ -229,7 +196,7 @@ impl Director {
         for (key, group, arrived) in self.receiver.arrivals() {
             let flow = flows.entry(group).or_default();
             flow.arrived = flow.arrived.wrapping_add(arrived);
-            flow.expected |= expected.contains(&key);
+            flow.expected |= expected.contains(&(key & !PASSED));
             flow.key = key;
         }
         flows

@@ -22,7 +22,7 @@ use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::Layer;
+use crate::wire::{Layer, StreamKind};
 
 /// People who left whose statistics are kept.
 const DEPARTED_MAX: usize = 256;
@@ -99,14 +99,27 @@ impl AddAssign for VideoSums {
 pub struct VoiceSums {
     packets_received: u64,
     packets_lost: u64,
+    packets_late: u64,
+    packets_recovered: u64,
     concealed_ms: u64,
     gaps: u64,
+    accelerated: (u64, u64),
+    expanded: (u64, u64),
 }
 
 impl From<&TalkerStats> for VoiceSums {
     fn from(t: &TalkerStats) -> Self {
         let (packets_received, packets_lost) = (t.packets_received(), t.packets_lost());
-        Self { packets_received, packets_lost, concealed_ms: t.concealed_ms(), gaps: t.gaps() }
+        Self {
+            packets_received,
+            packets_lost,
+            packets_late: t.packets_late(),
+            packets_recovered: t.packets_recovered(),
+            concealed_ms: t.concealed_ms(),
+            gaps: t.gaps(),
+            accelerated: t.accelerated(),
+            expanded: t.expanded(),
+        }
     }
 }
 
@@ -114,8 +127,13 @@ impl AddAssign for VoiceSums {
     fn add_assign(&mut self, other: Self) {
         self.packets_received += other.packets_received;
         self.packets_lost += other.packets_lost;
+        self.packets_late += other.packets_late;
+        self.packets_recovered += other.packets_recovered;
         self.concealed_ms += other.concealed_ms;
         self.gaps += other.gaps;
+        for (sum, more) in [(&mut self.accelerated, other.accelerated), (&mut self.expanded, other.expanded)] {
+            *sum = (sum.0 + more.0, sum.1 + more.1);
+        }
     }
 }
 
@@ -253,6 +271,13 @@ impl Other {
         Totals { shown: self.video.shown, bytes, received, lost }
     }
 
+    /// Whether a stream of theirs is received for this instance itself.
+    pub fn receives(&self, kind: StreamKind) -> bool {
+        let StreamKind::Video(layer) = kind else { return self.voice.is_some() };
+        let rising = self.video.rising.as_ref().map(|rising| rising.layer);
+        self.video.received.as_ref().map(|(layer, _)| *layer).into_iter().chain(rising).any(|own| own == layer)
+    }
+
     /// Closes a second of `seconds`: what happened since the last call becomes the figures shown.
     fn roll(&mut self, seconds: f32) {
         let (now, before) = (self.totals(), self.before);
@@ -350,12 +375,22 @@ impl Other {
 
     fn audio_stats(&self) -> stats::Audio {
         let sums = self.talking.sum();
+        let newest = |figure: fn(&TalkerStats) -> f32| self.talking.newest().map_or(0.0, |t| f64::from(figure(t)));
         stats::Audio {
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
+            packets_late: sums.packets_late,
+            packets_recovered: sums.packets_recovered,
             concealed_ms: sums.concealed_ms,
             gaps: sums.gaps,
-            buffer_ms: self.talking.newest().map_or(0.0, |t| f64::from(t.buffer_ms())),
+            target_ms: newest(TalkerStats::target_ms),
+            buffer_ms: newest(TalkerStats::buffer_ms),
+            device_ms: newest(TalkerStats::device_ms),
+            drift_ppm: newest(TalkerStats::drift_ppm),
+            accelerated: sums.accelerated.0,
+            accelerated_ms: sums.accelerated.1,
+            expanded: sums.expanded.0,
+            expanded_ms: sums.expanded.1,
             level_dbfs: self.talking.newest().map_or(-127.0, |t| f64::from(t.level_dbfs())),
         }
     }

@@ -71,6 +71,12 @@ impl OwnVideo {
 }
 
 impl Director {
+    /// Whether somebody wants an own stream that is announced.
+    pub(super) fn is_sent(&self, kind: StreamKind) -> bool {
+        let StreamKind::Video(layer) = kind else { return true };
+        self.wanted_of_me[layer as usize]
+    }
+
     /// Opens the own camera, or closes it.
     pub(super) fn switch_camera(&mut self, on: bool) {
         {
@@ -147,7 +153,8 @@ impl Director {
             if let Some((_, native_milli)) = video.native {
                 for layer in layers::CAMERA {
                     let before = video.layers.iter().find(|own| own.layer == layer).map(|own| own.tuning);
-                    let most = layers::fps_milli(layer, native_milli, senders);
+                    let usual = layers::fps_milli(layer, native_milli, senders);
+                    let most = (u64::from(usual) * u64::from(self.adjusting.small_milli) / 1_000) as u32;
                     if let Some(tuning) = before.filter(|_| layer != Layer::Full) {
                         video.tune(layer, Tuning { fps_milli: most, ..tuning });
                     }

@@ -157,8 +157,26 @@ pub struct Audio {
     pub concealed_ms: u64,
     /// Gaps of more than 60 ms in it.
     pub gaps: u64,
-    /// Sound waiting to be played.
+    /// Packets that came when their turn was over.
+    pub packets_late: u64,
+    /// Lost packets rebuilt from the redundancy in the next one.
+    pub packets_recovered: u64,
+    /// Of the delay what the network's jitter asks for.
+    pub target_ms: f64,
+    /// Of the delay the time sound waits here on average, jitter included; 0 while nothing plays.
     pub buffer_ms: f64,
+    /// Of the delay the time the mix waits for the speaker.
+    pub device_ms: f64,
+    /// How much faster the sender's clock runs than this speaker's, parts per million, as far as it is known.
+    pub drift_ppm: f64,
+    /// Times sound was made shorter, a period of its pitch each, to lower the delay.
+    pub accelerated: u64,
+    /// By so much in all.
+    pub accelerated_ms: u64,
+    /// Times sound was made longer to raise the delay.
+    pub expanded: u64,
+    /// By so much in all.
+    pub expanded_ms: u64,
     /// Level of the last moments, dBFS; -127 is silence.
     pub level_dbfs: f64,
 }

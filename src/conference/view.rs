@@ -311,6 +311,8 @@ pub enum FileState {
     Declined,
     /// Wanted; it comes, or will.
     Receiving,
+    /// Wanted and begun; why nothing comes at present.
+    Waiting(String),
     /// Here.
     Here(std::path::PathBuf),
     /// One's own.
@@ -350,6 +352,8 @@ pub struct FileView {
     pub bits_per_s: f64,
     /// Of one's own: everybody it is offered to.
     pub recipients: Vec<super::FileRecipient>,
+    /// Of a picture that is offered: what it shows, small ([`crate::media::thumbnail`]); else empty.
+    pub thumbnail: std::sync::Arc<[u8]>,
 }
 
 /// What the window, a script or a signal asks of the conference.
@@ -381,7 +385,8 @@ pub enum Command {
     React(String, String),
     /// Offer a file or folder to the people of these names, or to everybody when none is named.
     Send(std::path::PathBuf, Vec<String>),
-    /// Take what was offered: its id, number or name, or the newest when that is empty; where to, if not where files go.
+    /// Take what was offered: its id, number or name, or the newest when that is empty; where to, if not where files
+    /// go: a folder, or a name in one.
     Accept(String, Option<std::path::PathBuf>),
     /// The same, and everything else this person will offer.
     AcceptAlways(String),

@@ -1,7 +1,7 @@
-//! Many voices into one: sum, soft limiter, and the level meter of the people list.
+//! Many voices into one: gains that move without a click, sum, soft limiter, and the level meter of the people list.
 //!
 //! ```text
-//! voice + voice + .. -> sum -> limiter (gain follows the envelope) -> -1..1
+//! voice * gain + voice * gain * ducking + .. -> sum -> limiter (gain follows the envelope) -> -1..1
 //! ```
 //! Must never clip hard: when several people speak at once the whole mix becomes softer for a moment.
 
@@ -16,6 +16,46 @@ const RELEASE: f32 = 0.9998;
 pub fn add(sum: &mut [f32], voice: &[f32]) {
     for (s, v) in sum.iter_mut().zip(voice) {
         *s += v;
+    }
+}
+
+/// How much softer voices are under one that speaks over them.
+const DUCKED_DB: f32 = -18.0;
+/// They are so after this many samples: 100 ms.
+const DUCK_DOWN: f32 = 4_800.0;
+/// And as before this many samples after the end: 300 ms,
+const DUCK_UP: f32 = 14_400.0;
+/// which is believed after 500 ms without a word.
+const DUCK_HOLD: usize = 24_000;
+
+/// Adds `voice` to `sum`, its gain moving evenly from `from` to `to`.
+pub fn add_fading(sum: &mut [f32], voice: &[f32], from: f32, to: f32) {
+    let step = (to - from) / voice.len().max(1) as f32;
+    for (i, (s, v)) in sum.iter_mut().zip(voice).enumerate() {
+        *s += v * (from + step * (i + 1) as f32);
+    }
+}
+
+/// Fades voices while another speaks over them, and back.
+#[derive(Clone, Debug, Default)]
+pub struct Ducker {
+    /// 0 as always, [`DUCKED_DB`] while somebody speaks over them.
+    db: f32,
+    /// Samples to go until the end of the words is believed.
+    hold: usize,
+}
+
+impl Ducker {
+    /// The gain of all others after the next `samples`, `speaking` telling whether there is a word in them.
+    pub fn step(&mut self, speaking: bool, samples: usize) -> f32 {
+        self.hold = if speaking { DUCK_HOLD } else { self.hold.saturating_sub(samples) };
+        let passed = samples as f32;
+        self.db = if self.hold > 0 {
+            (self.db + DUCKED_DB * passed / DUCK_DOWN).max(DUCKED_DB)
+        } else {
+            (self.db - DUCKED_DB * passed / DUCK_UP).min(0.0)
+        };
+        if self.db == 0.0 { 1.0 } else { 10f32.powf(self.db / 20.0) }
     }
 }
 
@@ -69,6 +109,11 @@ impl Meter {
         self.level
     }
 
+    /// Shows a level that somebody else measured.
+    pub fn show(&mut self, level: f32) {
+        self.level = level.max(SILENCE_DBFS);
+    }
+
     /// The level shown.
     pub fn level(&self) -> f32 {
         self.level
@@ -99,6 +144,32 @@ mod tests {
         let mut quiet = vec![0.1; 48_000];
         limiter.apply(&mut quiet);
         assert!(quiet[0] < 0.04 && quiet[47_999] == 0.1, "{} {}", quiet[0], quiet[47_999]);
+    }
+
+    #[test]
+    fn a_gain_moves_evenly() {
+        let mut sum = [1.0; 4];
+        add_fading(&mut sum, &[1.0; 4], 0.0, 1.0);
+        assert_eq!(sum, [1.25, 1.5, 1.75, 2.0]);
+        add_fading(&mut sum, &[], 0.0, 1.0);
+        assert_eq!(sum[0], 1.25);
+    }
+
+    #[test]
+    fn others_fade_within_a_tenth_of_a_second_and_back_half_a_second_after_the_last_word() {
+        let mut ducker = Ducker::default();
+        let db = |gain: f32| 20.0 * gain.log10();
+        assert_eq!(ducker.step(false, 120), 1.0);
+        let down: Vec<f32> = (0..40).map(|_| ducker.step(true, 120)).collect();
+        assert!((db(down[39]) - DUCKED_DB).abs() < 0.01 && (db(down[19]) - DUCKED_DB / 2.0).abs() < 0.01);
+        assert!(down.windows(2).all(|w| db(w[0]) - db(w[1]) < 0.5), "no step");
+        let held = ducker.step(true, 120);
+        assert!((db(held) - DUCKED_DB).abs() < 0.001, "no further");
+        for _ in 0..199 {
+            assert_eq!(ducker.step(false, 120), held);
+        }
+        let up: Vec<f32> = (0..120).map(|_| ducker.step(false, 120)).collect();
+        assert!(up[0] > down[39] && up[118] < 1.0 && (up[119] - 1.0).abs() < 0.01, "{} {}", up[0], up[119]);
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl Encoder {
         Ok(Self { inner })
     }
 
+    /// Whether silence is coded as packets of two bytes at most, which need not be sent (RFC 7587 section 3.1.3).
+    pub fn set_dtx(&mut self, on: bool) -> Result<(), Error> {
+        Ok(self.inner.set_dtx(on)?)
+    }
+
     /// Samples that come out before what was put in first.
     pub fn lookahead(&mut self) -> Result<u16, Error> {
         Ok(u16::try_from(self.inner.get_lookahead()?).unwrap_or(0))

@@ -1,15 +1,21 @@
 //! Thread role: everybody's voice to the speaker.
 //!
 //! ```text
-//! AudioQueue > per talker: jitter buffer > Opus > stretcher ─┐
-//!                                                  ... ──────┼> sum > limiter > Speaker
-//!                                         a voice message ───┘
+//! AudioQueue > level ─> the loudest few ┐
+//!            > per talker: jitter buffer > Opus > cuts, stretcher > ducking ─┐
+//!                                                       ... ─────────────────┼> sum > limiter > Speaker
+//!                                              a voice message ──────────────┘
 //! ```
+//! Packets of who is not among the loudest pass through the jitter buffer undecoded, so that their voice is there at once
+//! when they are.
 //! The speaker's consumption drives it: each wake-up mixes as many 2.5 ms steps as the speaker has room for, so the
 //! only delay that adapts is each talker's jitter buffer. The speaker's callback wakes nobody; the thread looks at its
 //! ring every 1 to 5 ms. Without a speaker the clock takes its place, so that everything is received and decoded as
 //! with one; without a speaker and voices the thread sleeps.
 
+mod choice;
+#[cfg(test)]
+mod drift;
 mod queue;
 mod talker;
 #[cfg(test)]
@@ -27,11 +33,12 @@ use crate::device::clock::Clock;
 use crate::device::priority;
 use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
-use crate::media::mix::Limiter;
+use crate::media::mix::{Ducker, Limiter};
 use crate::media::{opus, resample, wav};
 use crate::pipeline::reference::{self, Reference, Tap};
 use crate::pipeline::voice_play::Played;
 use crate::time::Timestamp;
+pub use choice::TALKERS;
 pub use queue::AudioQueue;
 use queue::Batch;
 use talker::Talker;
@@ -107,6 +114,7 @@ enum Command {
     Goodbye(u64),
     Volume(u64, f32),
     Priority(u64, bool),
+    Talkers(usize),
     Speaker(Box<Speaker>),
     Play(Option<Box<Played>>),
     Tap(Tap),
@@ -120,6 +128,9 @@ pub struct AudioReceive {
     /// A voice message that is being heard.
     played: Option<Box<Played>>,
     speaker: Speaker,
+    /// Voices heard at once.
+    places: usize,
+    ducker: Ducker,
     limiter: Limiter,
     sum: [f32; STEP],
     /// Where what the speaker gets goes as well.
@@ -139,6 +150,8 @@ impl AudioReceive {
             talkers: Vec::with_capacity(SLOTS_MAX),
             played: None,
             speaker: Speaker::open(speaker, clock)?,
+            places: TALKERS,
+            ducker: Ducker::default(),
             limiter: Limiter::default(),
             sum: [0.0; STEP],
             tap: None,
@@ -176,10 +189,16 @@ impl AudioReceive {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
             Command::Priority(stream, on) => self.talker(stream).into_iter().for_each(|t| t.set_priority(on)),
+            Command::Talkers(places) => self.set_talkers(places),
             Command::Speaker(speaker) => self.speaker = *speaker,
             Command::Play(played) => self.played = played,
             Command::Tap(tap) => self.tap = Some(tap),
         }
+    }
+
+    /// Voices heard at once, the loudest.
+    pub fn set_talkers(&mut self, places: usize) {
+        self.places = places;
     }
 
     fn talker(&mut self, stream: u64) -> Option<&mut Talker> {
@@ -204,11 +223,16 @@ impl AudioReceive {
                 talker.receive(arrived, bytes);
             }
         }
-        let steps = self.speaker.wanted(now).div_ceil(STEP).min(STEPS_MAX);
-        for _ in 0..steps {
+        choice::choose(now, self.places, &mut self.talkers, |talker| &mut talker.claim);
+        let asked = self.speaker.wanted(now).min(STEPS_MAX * STEP);
+        let steps = asked.div_ceil(STEP);
+        for step in 0..steps {
             self.sum.fill(0.0);
+            let commanded = self.talkers.iter().any(Talker::commands);
+            let under = self.ducker.step(commanded, STEP);
             for talker in &mut self.talkers {
-                talker.mix_into(now, &mut self.sum);
+                let gain = if talker.claim.priority { 1.0 } else { under };
+                talker.mix_into(now, asked.saturating_sub(step * STEP), gain, &mut self.sum);
             }
             if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum)) {
                 self.played = None;
@@ -225,7 +249,8 @@ impl AudioReceive {
     }
 
     fn publish(&self, steps: u64) {
-        self.talkers.iter().for_each(|t| t.publish());
+        let device_ms = self.speaker.fill_target() as f32 / 48.0;
+        self.talkers.iter().for_each(|t| t.publish(device_ms));
         let counters = self.speaker.counters();
         self.stats.steps.fetch_add(steps, Ordering::Relaxed);
         self.stats.glitches.store(counters.glitches + counters.xruns, Ordering::Relaxed);
@@ -293,6 +318,11 @@ impl AudioReceiver {
     /// Plays `stream` over all others, or among them.
     pub fn set_priority(&self, stream: u64, on: bool) {
         self.command(Command::Priority(stream, on));
+    }
+
+    /// Plays so many voices at once, the loudest; [`TALKERS`] at first.
+    pub fn set_talkers(&self, places: usize) {
+        self.command(Command::Talkers(places));
     }
 
     /// Plays on another speaker from now on.

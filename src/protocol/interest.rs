@@ -11,6 +11,7 @@
 //! often as one does, because each hears the others and waits. All layers are in one message of at most 62 bytes, so the
 //! cost is bounded whatever anybody wants.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::protocol::keys::Random;
@@ -49,11 +50,12 @@ pub struct Interests {
     known: Box<[Known; PLACES]>,
     wanted: Places,
     next: Option<Timestamp>,
+    aloof: bool,
 }
 
 impl Default for Interests {
     fn default() -> Self {
-        Self { known: Box::new([Known::default(); PLACES]), wanted: Places::default(), next: None }
+        Self { known: Box::new([Known::default(); PLACES]), wanted: Places::default(), next: None, aloof: false }
     }
 }
 
@@ -70,7 +72,7 @@ impl Interests {
         let refresh = random.between(REFRESH[0], REFRESH[1]);
         for place in wanted.iter().filter(|place| !self.wanted.contains(*place)) {
             let known = &mut self.known[place.index()];
-            let heard = known.heard.filter(|&heard| now.since(heard) < REFRESH[0]);
+            let heard = known.heard.filter(|&heard| now.since(heard) < REFRESH[0] && !self.aloof);
             known.asked = if heard.is_some() { REPEATS.len() } else { 0 };
             known.due = Some(match heard {
                 Some(heard) => heard + refresh,
@@ -86,6 +88,12 @@ impl Interests {
         &self.wanted
     }
 
+    /// Asks whatever others ask, or does not: who hears no group asks all the same, as whoever sends copies has to know what
+    /// they want themselves.
+    pub fn set_aloof(&mut self, aloof: bool) {
+        self.aloof = aloof;
+    }
+
     /// Somebody else asked for these.
     pub fn hear(&mut self, now: Timestamp, places: &Places, random: &mut Random) {
         // One wait for all of them: the least of many would come too early.
@@ -93,7 +101,7 @@ impl Interests {
         for place in places.iter() {
             let known = &mut self.known[place.index()];
             known.heard = Some(now);
-            if known.due.is_some() {
+            if known.due.is_some() && !self.aloof {
                 known.asked = REPEATS.len();
                 known.due = Some(due);
             }
@@ -142,6 +150,33 @@ impl Interests {
 
     fn plan(&mut self) {
         self.next = self.wanted.iter().filter_map(|place| self.known[place.index()].due).min();
+    }
+}
+
+/// What some members want, as long as they ask for it: of those who hear no group, for whoever sends them copies.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Until when, by [`Place::index`].
+    until: BTreeMap<usize, Timestamp>,
+}
+
+impl Asked {
+    /// One of them asked for these.
+    pub fn hear(&mut self, now: Timestamp, places: &Places) {
+        self.until.extend(places.iter().map(|place| (place.index(), now + LIFE)));
+    }
+
+    /// What they want now.
+    pub fn wanted(&mut self, now: Timestamp) -> Places {
+        self.until.retain(|_, until| *until > now);
+        let mut wanted = Places::default();
+        self.until.keys().filter_map(|&index| Place::from_index(index)).for_each(|place| wanted.insert(place));
+        wanted
+    }
+
+    /// When the next of it ends by silence.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.until.values().min().copied()
     }
 }
 

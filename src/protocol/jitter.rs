@@ -4,20 +4,27 @@
 //!  insert(arrival, packet)          pull(now, audio decoded and not yet mixed)
 //!        |                                 |
 //!        v                                 v
-//!  [ slots by sequence number ] ---> Packet | Fec | Conceal | Empty
+//!  [ slots by sequence number ] ---> Packet | Fec | Conceal | Noise | Empty
 //!        |                                 ^
-//!        '--> relative delay --> target delay --> speed(): the resampler regulates the rest
+//!        '--> relative delay --> target delay --> wish(): shorten or lengthen what is decoded
+//!                                            '--> speed(): the resampler follows the talker's clock
 //! ```
 //! Order follows RFC 3550: sequence numbers extended across their wrap, a jump believed only when two packets in a
 //! row confirm it (appendix A.1). Time follows RTP timestamps of the 48 kHz Opus clock (RFC 7587 section 4.1).
 //!
 //! The *delay* is how long before it is needed the fastest packet arrives; audio held here is that plus, on average,
-//! half a frame. It is the only adaptive delay between the socket and the speaker: it grows when late packets show
-//! that it must, and shrinks by resampling, or by leaving out a frame nobody speaks in.
+//! half a frame. It is the only adaptive delay between the socket and the speaker. A packet that comes after its time was
+//! filled is played nevertheless, so that no word is lost; the delay that has grown by it is worked off by playing
+//! faster. Only what would take too long to work off is left out.
 //!
 //! Must never read a clock, decode, or hold more than [`JITTER_PACKETS_MAX`] packets.
 
 mod delay;
+mod figures;
+mod packets;
+mod regulator;
+#[cfg(test)]
+mod scenarios;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +33,9 @@ use crate::limits::{
 };
 use crate::time::{SequenceExtender, Timestamp, TimestampExtender};
 use delay::{DelayTracker, PER_MS};
+pub use packets::{Arrival, Counters, Incoming, Verdict};
+use regulator::Regulator;
+pub use regulator::Wish;
 
 /// A sequence number this far ahead is a gap; farther, it is a restart of the sender (RFC 3550 appendix A.1).
 const DROPOUT_MAX: i16 = 3_000;
@@ -37,96 +47,26 @@ const CLOCK_JUMP: i64 = 2_000 * PER_MS;
 const PACKET_BYTES_USUAL: usize = 256;
 /// Frame length assumed before the first packet is known.
 const FRAME: i64 = 20 * PER_MS;
-/// A packet that missed its turn is left out only if the delay is then no more than this below its target.
-const SLACK: i64 = 2 * PER_MS;
-/// Delay above the target at which frames without a voice are left out.
-const SKIP_QUIET: i64 = 30 * PER_MS;
-/// Delay above the target at which frames are left out in any case.
-const SKIP_ANY: i64 = 250 * PER_MS;
-/// An error of the delay is to be worked off in this time.
-const REGULATION: f64 = (2_000 * PER_MS) as f64;
-/// Most that is added to the target because audio is asked for in bursts.
+/// Delay above the target at which packets are left out.
+const SKIP: i64 = 250 * PER_MS;
+/// A delay that differs by this much from the mean is a jump, and followed at once.
+const JUMP: f64 = (40 * PER_MS) as f64;
+/// What is made up at a time while it is not known what comes.
+const MAKE_UP: i64 = 10 * PER_MS;
+/// The same while the talker is silent, in samples: the least that decoders make up.
+const NOISE: usize = 120;
+/// A packet no longer than this says that the talker is silent (RFC 7587 section 3.1.3).
+const SILENT_PACKET_BYTES: usize = 2;
+/// Packets of a silent talker come every 400 ms; two of them may be lost.
+const SILENT_MAX: i64 = 1_300 * PER_MS;
+/// Most that is added to the target because audio is asked for before its time.
 const BURST_MAX: f64 = (30 * PER_MS) as f64;
 /// It grows by this much for each packet asked for earlier still.
 const BURST_STEP: f64 = (PER_MS * 3 / 2) as f64;
-/// What is assumed of it before it has been seen; the phase of the steps may take minutes to show the worst case.
-const BURST_FIRST: f64 = (5 * PER_MS) as f64;
 /// Loss above which the delay makes room for the packet that carries the lost one's redundancy, and below which not.
 const FEC_LOSS_ON: f32 = 0.02;
 /// See [`FEC_LOSS_ON`].
 const FEC_LOSS_OFF: f32 = 0.005;
-
-/// A packet as it came in, its header parsed.
-#[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
-    /// RTP synchronization source.
-    pub ssrc: u32,
-    /// RTP sequence number.
-    pub sequence: u16,
-    /// RTP timestamp, 48 kHz.
-    pub timestamp: u32,
-    /// Duration in samples at 48 kHz, as the Opus packet itself says.
-    pub samples: u32,
-    /// The Opus packet.
-    pub payload: &'a [u8],
-}
-
-/// What became of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// Kept for its turn.
-    Queued,
-    /// The same sequence number is there already.
-    Duplicate,
-    /// Its turn is over.
-    Late,
-    /// Not believed: a jump that nothing has confirmed, or a size no Opus packet has.
-    Rejected,
-    /// The first packet of a sender that started again; kept.
-    Restarted,
-}
-
-/// What to do for the next piece of audio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
-    /// Decode this packet.
-    Packet(&'a [u8]),
-    /// The packet is lost; decode `samples` of it from the redundancy in the packet that follows it.
-    Fec {
-        /// The following packet, which will come again as [`Verdict::Packet`].
-        following: &'a [u8],
-        /// Length of what is missing.
-        samples: usize,
-    },
-    /// Let the decoder make up this many samples.
-    Conceal {
-        /// Length of what is missing.
-        samples: usize,
-    },
-    /// Nothing to play now: silence for one mixing step, then ask again.
-    Empty,
-}
-
-/// Counters since the talker was added; they survive restarts of the sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Packets received, duplicates not counted.
-    pub received: u64,
-    /// Expected less received (RFC 3550 section 6.4.1).
-    pub lost: u64,
-    /// Came twice.
-    pub duplicates: u64,
-    /// Came after their turn.
-    pub late: u64,
-    /// Not believed.
-    pub rejected: u64,
-    /// Rebuilt from the redundancy in the following packet.
-    pub recovered: u64,
-    /// Left out to shorten the delay.
-    pub skipped: u64,
-    /// Samples made up or missing while the talker was sending.
-    pub concealed_samples: u64,
-}
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -171,11 +111,16 @@ pub struct JitterBuffer {
     /// Sequence number and end of the last packet handed out.
     last_end: Option<(u64, i64)>,
     frame: i64,
+    /// Media time up to which what was lost has been filled.
+    bridged: i64,
     /// Made up in one go while nothing was there; counted once it is known that the talker was sending.
     pending: i64,
+    /// When the talker last said to be silent, unless it has spoken since.
+    silent: Option<i64>,
+    regulator: Regulator,
     /// Smoothed delay of the packets when they were needed.
     delay: f64,
-    /// How much earlier than on average a packet may be asked for: the mixer works in steps, its device in periods.
+    /// How much earlier than at its time a packet may be asked for: the mixer works in steps.
     burst: f64,
     loss: f32,
     fec_room: bool,
@@ -209,9 +154,12 @@ impl JitterBuffer {
             position: 0,
             last_end: None,
             frame: FRAME,
+            bridged: i64::MIN,
             pending: 0,
+            silent: None,
+            regulator: Regulator::default(),
             delay: 0.0,
-            burst: BURST_FIRST,
+            burst: 0.0,
             loss: 0.0,
             fec_room: false,
             received_here: 0,
@@ -314,7 +262,7 @@ impl JitterBuffer {
             self.delays = DelayTracker::new();
             self.clear_slots();
             self.state = State::Waiting;
-            self.last_end = None;
+            (self.last_end, self.bridged) = (None, i64::MIN);
         }
         let before = self.delays.base();
         self.delays.record(arrived, transit);
@@ -324,31 +272,27 @@ impl JitterBuffer {
         }
     }
 
-    /// Decides about the next audio. `undelivered` samples are decoded but not yet mixed; `quiet` says that nobody
-    /// speaks in them, so that a frame may be left out unheard.
-    pub fn pull(&mut self, now: Timestamp, undelivered: usize, quiet: bool) -> Verdict<'_> {
+    /// Decides about the next audio, which is to be played `ahead` samples after what the speaker will play when it has been
+    /// given all it asks for: those decoded and not yet mixed, less those the speaker still asks for.
+    pub fn pull(&mut self, now: Timestamp, ahead: i64) -> Verdict<'_> {
         let now = samples_at(now);
-        let ahead = undelivered as i64;
-        let mut may_skip = quiet;
         loop {
             let Some(index) = self.front() else { return self.dry(now, ahead) };
             let Slot { sequence, timestamp, samples, .. } = self.slots[index];
             let delay = self.delay_of(now, timestamp - ahead);
             let target = self.target();
-            // Without this packet the delay would still do: it is too late to be worth waiting for.
-            let spare = delay - samples >= target - SLACK;
             match self.state {
                 State::Starved { since } => {
                     self.settle(sequence, timestamp, (now - since).max(0));
                     self.state = State::Waiting;
                 }
                 State::Idle | State::Waiting => {
-                    if spare {
-                        self.leave_out(index);
+                    if delay > target + SKIP {
+                        self.skip(index);
                     } else if delay >= target || self.crowded(sequence) {
-                        return self.start(index, delay);
+                        return self.start(index, now, delay);
                     } else {
-                        return Verdict::Empty;
+                        return self.nothing(now);
                     }
                 }
                 State::Playing if timestamp > self.position => {
@@ -356,63 +300,51 @@ impl JitterBuffer {
                         return self.hand_out(bridge);
                     }
                 }
+                State::Playing if timestamp + samples <= self.bridged => self.leave_out(index),
                 State::Playing => {
                     self.settle(sequence, timestamp, 0);
-                    let behind = timestamp < self.position;
-                    if behind && spare {
-                        self.leave_out(index);
-                    } else if delay > target + SKIP_ANY || (may_skip && self.delay > (target + SKIP_QUIET) as f64) {
-                        may_skip = false;
+                    if delay > target + SKIP {
                         self.skip(index);
                     } else {
-                        let smooth = self.delay + (delay as f64 - self.delay) / 16.0;
-                        self.delay = if behind { delay as f64 } else { smooth };
-                        self.observe_burst(self.delay - (delay - ahead) as f64);
-                        return self.play(index);
+                        self.follow(delay, ahead, timestamp < self.position, samples);
+                        return self.play(index, now);
                     }
                 }
             }
         }
     }
 
-    /// How fast the decoded audio should be consumed to bring the delay to its target: 1 = as it was recorded.
-    /// Within 0.5 % normally, within 2.5 % while the delay is far off.
-    pub fn speed(&self) -> f64 {
-        if self.state != State::Playing {
-            return 1.0;
+    /// The packet after the one handed out last, before its time, if it is there: for a cut that needs more to work with.
+    pub fn early(&mut self, now: Timestamp) -> Option<&[u8]> {
+        let index = self.front()?;
+        let follows = self.slots[index].timestamp == self.position && self.pending == 0;
+        if self.state != State::Playing || !follows {
+            return None;
+        }
+        match self.play(index, samples_at(now)) {
+            Verdict::Packet(packet) => Some(packet),
+            _ => None,
+        }
+    }
+
+    /// Takes note of the `delay` of a packet that is played now.
+    fn follow(&mut self, delay: i64, ahead: i64, behind: bool, samples: i64) {
+        let (measured, step) = (delay as f64, delay as f64 - self.delay);
+        if behind || step.abs() > JUMP {
+            self.delay = measured;
+        } else {
+            self.delay += step / 16.0;
+            self.observe_burst(self.delay - (delay - ahead) as f64);
         }
         let error = self.delay - self.target() as f64;
-        let far = ((error.abs() / PER_MS as f64 - 30.0) / 30.0).clamp(0.0, 1.0);
-        let most = 0.005 + 0.02 * far;
-        1.0 + (error / REGULATION * (1.0 + 4.0 * far)).clamp(-most, most)
-    }
-
-    /// Mean time the audio waits here between arrival and mixing, in milliseconds; 0 while nothing plays.
-    pub fn buffer_ms(&self) -> f32 {
-        if self.state != State::Playing {
-            return 0.0;
-        }
-        ((self.delay + self.frame as f64 / 2.0) / PER_MS as f64).max(0.0) as f32
-    }
-
-    /// The delay aimed at, in milliseconds.
-    pub fn target_ms(&self) -> f32 {
-        self.target() as f32 / PER_MS as f32
-    }
-
-    /// Whether audio is being played or made up.
-    pub fn playing(&self) -> bool {
-        self.state == State::Playing
-    }
-
-    /// What was counted so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+        let spare = self.delay - self.needed() as f64;
+        self.regulator.observe(error, spare, samples);
     }
 
     /// The talker left (RTCP BYE): nothing more is expected, and what was made up since the last packet was no loss.
     pub fn goodbye(&mut self) {
         self.pending = 0;
+        self.silent = None;
         self.clear_slots();
         self.next = self.sequences.highest().map_or(0, |highest| highest + 1);
         self.state = State::Idle;
@@ -422,13 +354,22 @@ impl JitterBuffer {
     fn observe_burst(&mut self, earlier: f64) {
         let step = earlier - self.burst;
         // Up in small steps, so that a single hold-up of the machine is no lasting delay; down over minutes.
-        self.burst += if step > 0.0 { step.min(BURST_STEP) } else { step / 8_192.0 };
+        self.burst += if step > 0.0 { step.min(BURST_STEP) } else { step / 32_768.0 };
         self.burst = self.burst.clamp(0.0, BURST_MAX);
     }
 
     fn target(&self) -> i64 {
-        let room = if self.fec_room { self.frame } else { 0 };
-        (self.delays.target() + room + self.burst as i64).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+        (self.delays.target() + self.room()).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+    }
+
+    /// What the packets of the last moment needed.
+    fn needed(&self) -> i64 {
+        self.delays.needed() + self.room()
+    }
+
+    /// Delay for anything but jitter.
+    fn room(&self) -> i64 {
+        self.burst as i64 + if self.fec_room { self.frame } else { 0 }
     }
 
     fn delay_of(&self, now: i64, played: i64) -> i64 {
@@ -444,16 +385,18 @@ impl JitterBuffer {
         })
     }
 
-    fn start(&mut self, index: usize, delay: i64) -> Verdict<'_> {
+    fn start(&mut self, index: usize, now: i64, delay: i64) -> Verdict<'_> {
         self.state = State::Playing;
         self.delay = delay as f64;
         self.pending = 0;
-        self.play(index)
+        self.regulator.start((delay - self.target()) as f64);
+        self.play(index, now)
     }
 
-    fn play(&mut self, index: usize) -> Verdict<'_> {
+    fn play(&mut self, index: usize, now: i64) -> Verdict<'_> {
         self.count_loss(false);
         self.consume(index);
+        self.silent = (self.slots[index].payload.len() <= SILENT_PACKET_BYTES).then_some(now);
         Verdict::Packet(&self.slots[index].payload)
     }
 
@@ -479,7 +422,6 @@ impl JitterBuffer {
     /// Leaves out a packet to shorten the delay.
     fn skip(&mut self, index: usize) {
         self.counters.skipped += 1;
-        self.delay -= self.slots[index].samples as f64;
         self.consume(index);
     }
 
@@ -490,16 +432,33 @@ impl JitterBuffer {
 
     /// Nothing is there: make up a little, then be silent.
     fn dry(&mut self, now: i64, ahead: i64) -> Verdict<'_> {
+        if self.state == State::Playing && self.silent.is_some() {
+            self.state = State::Waiting;
+        }
         if self.state != State::Playing {
-            return Verdict::Empty;
+            return self.nothing(now);
         }
         if self.pending >= CONCEAL_MS_MAX as i64 * PER_MS {
             self.state = State::Starved { since: now + ahead };
             return Verdict::Empty;
         }
-        self.pending += self.frame;
-        self.position += self.frame;
-        Verdict::Conceal { samples: self.frame as usize }
+        if self.pending == 0 {
+            // It was asked for too early, or came too late: the former is not to happen again and again.
+            for _ in 0..3 {
+                self.observe_burst(self.delay - self.delay_of(now, self.position) as f64);
+            }
+        }
+        self.pending += MAKE_UP;
+        self.position += MAKE_UP;
+        Verdict::Conceal { samples: MAKE_UP as usize }
+    }
+
+    /// Nothing is to be played.
+    fn nothing(&self, now: i64) -> Verdict<'_> {
+        match self.silent {
+            Some(since) if now - since < SILENT_MAX => Verdict::Noise { samples: NOISE },
+            _ => Verdict::Empty,
+        }
     }
 
     /// The next packet lies `gap` samples after what has been played. `None`: it waits for its time.
@@ -516,13 +475,16 @@ impl JitterBuffer {
             return None;
         }
         self.count_loss(true);
-        if gap <= samples {
+        if gap == samples {
             self.position += gap;
+            self.bridged = self.position;
             self.counters.recovered += 1;
             return Some(Bridge::Fec { index, samples: gap as usize });
         }
-        let step = self.frame.min(gap);
+        // The last piece of a packet's length is left to its redundancy.
+        let step = self.frame.min(if gap > samples { gap - samples } else { gap });
         self.position += step;
+        self.bridged = self.position;
         self.counters.concealed_samples += step.unsigned_abs();
         Some(Bridge::Conceal { samples: step as usize })
     }
@@ -582,6 +544,9 @@ impl JitterBuffer {
         self.state = State::Idle;
         self.last_end = None;
         self.pending = 0;
+        self.bridged = i64::MIN;
+        self.silent = None;
+        self.regulator = Regulator::default();
         self.received_here = 0;
         self.lost_before = self.counters.lost;
     }

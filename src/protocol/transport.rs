@@ -91,9 +91,10 @@ impl Hearing {
         }
     }
 
-    /// Groups of streams stay silent although their senders send and they were joined again.
-    pub fn streams_fail(&mut self) {
-        self.streams_fail = true;
+    /// Whether groups of streams are heard: they are not when they stay silent although their senders send and they were
+    /// joined again.
+    pub fn streams(&mut self, work: bool) {
+        self.streams_fail = !work;
     }
 
     /// The network is another one: what was heard in the one before says nothing.
@@ -128,9 +129,22 @@ pub fn direct_and_relayed<T>(mut deaf: Vec<(ParticipantId, T)>) -> (Vec<T>, Vec<
     (bare(deaf), bare(relayed))
 }
 
-/// Who repeats the streams for those relayed: the first by id of those who hear the groups.
-pub fn relay(hearing: impl Iterator<Item = ParticipantId>) -> Option<ParticipantId> {
-    hearing.min()
+/// One who may repeat streams for those who hear no group. The least is elected: those on a cable before those on a
+/// wireless network, which carries each copy twice; those who send before those who may be here for a line of text only;
+/// then by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Able {
+    /// On a wireless network.
+    pub wireless: bool,
+    /// Without a slot.
+    pub silent: bool,
+    /// Who it is.
+    pub id: ParticipantId,
+}
+
+/// Who repeats the streams for those relayed. Everybody has to come to the same: by what beacons tell.
+pub fn relay(able: impl Iterator<Item = Able>) -> Option<ParticipantId> {
+    Some(able.min()?.id)
 }
 
 #[cfg(test)]
@@ -173,8 +187,11 @@ mod tests {
     fn streams_that_fail_while_control_is_heard_need_the_single_group() {
         let mut h = Hearing::new(at(0));
         h.heard(at(1_000), true);
-        h.streams_fail();
+        h.streams(false);
         assert_eq!(h.reach(at(2_000)), Reach::Single);
+        h.streams(true);
+        assert_eq!(h.reach(at(2_100)), Reach::Groups);
+        h.streams(false);
         h.heard(at(9_600), false);
         assert_eq!(h.reach(at(9_400)), Reach::Single, "a few beacons may be lost");
         assert_eq!(h.reach(at(9_600)), Reach::Unicast);
@@ -202,7 +219,20 @@ mod tests {
         assert_eq!(expected.0.len(), DIRECT_COPIES_MAX);
         assert_eq!(direct_and_relayed(deaf([6, 1, 5, 2, 4, 3])), expected);
         assert_eq!(direct_and_relayed(deaf([1, 2, 3, 4, 5, 6])), expected);
-        assert_eq!(relay([id(3), id(2), id(9)].into_iter()), Some(id(2)));
-        assert_eq!(relay(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn whoever_is_on_a_cable_and_sends_relays_before_others() {
+        let able = |(n, wireless, silent): (u8, bool, bool)| Able { wireless, silent, id: ParticipantId([n; 16]) };
+        for (all, expected) in [
+            (&[(3, false, false), (2, false, false), (9, false, false)][..], Some(2)),
+            (&[(3, false, false), (2, false, true), (1, true, false)], Some(3)),
+            (&[(3, true, false), (2, false, true), (1, true, true)], Some(2)),
+            (&[(3, true, true), (2, true, true)], Some(2)),
+            (&[], None),
+        ] {
+            let elected = relay(all.iter().copied().map(able));
+            assert_eq!(elected, expected.map(|n| ParticipantId([n; 16])), "{all:?}");
+        }
     }
 }

@@ -94,11 +94,16 @@ pub fn write_sr_sdes(report: &SenderReport, cname: &str, name: &str, out: &mut V
     write_sdes(report.ssrc, &[(ITEM_CNAME, cname), (ITEM_NAME, name)], out);
 }
 
-/// Appends a goodbye with what has to stand before it: an empty receiver report and the canonical name.
-pub fn write_bye(ssrc: u32, cname: &str, out: &mut Vec<u8>) {
+/// Appends an empty receiver report and the canonical name: the least that may be sent (RFC 3550 section 6.1).
+pub fn write_empty_report(ssrc: u32, cname: &str, out: &mut Vec<u8>) {
     write_header(TYPE_RR, 0, 8, out);
     out.extend_from_slice(&ssrc.to_be_bytes());
     write_sdes(ssrc, &[(ITEM_CNAME, cname)], out);
+}
+
+/// Appends a goodbye with what has to stand before it.
+pub fn write_bye(ssrc: u32, cname: &str, out: &mut Vec<u8>) {
+    write_empty_report(ssrc, cname, out);
     write_header(TYPE_BYE, 1, 8, out);
     out.extend_from_slice(&ssrc.to_be_bytes());
 }

@@ -32,7 +32,7 @@ const EXTENSION_BIT: u8 = 0x10;
 /// Profile number of one-byte extension elements (RFC 8285 section 4.2).
 const PROFILE_ONE_BYTE: u16 = 0xBEDE;
 /// The element id that stands for the audio level here.
-pub const AUDIO_LEVEL_ID: u8 = 1;
+const AUDIO_LEVEL_ID: u8 = 1;
 
 /// Why bytes are no RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -200,6 +200,11 @@ impl Lan {
         sh(&format!("echo '{table}' | ip netns exec h{h} nft -f -"));
     }
 
+    /// Lets in again what [`drop_incoming`](Self::drop_incoming) drops.
+    pub fn accept_incoming(&self, h: usize) {
+        sh(&format!("ip netns exec h{h} nft delete table inet dropped"));
+    }
+
     /// Runs `ip` on host `h`.
     pub fn ip(&self, h: usize, arguments: &str) {
         sh(&format!("ip -n h{h} {arguments}"));

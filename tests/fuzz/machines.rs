@@ -159,14 +159,19 @@ fn a_jitter_buffer_fed_with_anything() {
                 6 => ssrc += u32::from(feed.u8() == 0),
                 _ => sequence = sequence.wrapping_sub(u16::from(feed.u8())),
             }
-            let payload = &[act; 1_300][..if act & 0x38 == 0x38 { 1_300 } else { 40 }];
+            let length = match act & 0x38 {
+                0x38 => 1_300,
+                0x28 => 2,
+                _ => 40,
+            };
+            let payload = &[act; 1_300][..length];
             let samples = if act & 0xc0 == 0xc0 { u32::from(feed.u16()) } else { 960 };
             if act & 0x30 != 0x30 {
                 buffer.insert(now, Incoming { ssrc, sequence, timestamp, samples, payload });
                 inserted += 1;
             }
             for _ in 0..4 {
-                let verdict = buffer.pull(now, usize::from(act) * 8, act & 8 == 0);
+                let verdict = buffer.pull(now, i64::from(act) * 8 - 500);
                 kinds |= match verdict {
                     Verdict::Packet(packet) => {
                         assert!(packet.len() <= 1_275);
@@ -180,8 +185,16 @@ fn a_jitter_buffer_fed_with_anything() {
                         assert!(samples > 0 && samples <= 5_760);
                         4
                     }
+                    Verdict::Noise { samples } => {
+                        assert!(samples > 0 && samples <= 5_760);
+                        64
+                    }
                     Verdict::Empty => break,
                 };
+                if let Some(wish) = buffer.wish() {
+                    buffer.cut(wish.shorten, wish.most.min(720));
+                    kinds |= 128;
+                }
             }
             assert!(buffer.target_ms().is_finite() && buffer.target_ms() <= JITTER_DELAY_MS_MAX as f32 + 200.0);
             assert!(buffer.buffer_ms().is_finite() && (0.5..=2.0).contains(&buffer.speed()));

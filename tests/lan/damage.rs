@@ -4,7 +4,7 @@
 use crate::common::lan::Lan;
 use crate::common::peer::{CAMERA_FPS, PROGRAM, Peer, SOON, await_all_meet, windows};
 use crate::common::sandbox::{sandboxed, sh};
-use crate::common::stats::Window;
+use crate::common::stats::{Stats, Window};
 use crate::common::wire::{Damage, Wire};
 use std::time::{Duration, Instant};
 
@@ -99,19 +99,32 @@ fn setting((name, usual): (&str, usize)) -> usize {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(usual)
 }
 
-/// Shares of frames shown and made-up sound, over the pairs for which `of` (viewer, sender) holds: the mean of both; not a
-/// number when there is no such pair.
-fn mean(windows: &[Window], of: impl Fn(usize, usize) -> bool) -> (f64, f64) {
-    let (mut frames, mut sound, mut pairs) = (0.0, 0.0, 0.0_f64);
+/// Share of frames shown, in percent, over the pairs for which `of` (viewer, sender) holds: the mean; not a number when there
+/// is no such pair.
+fn frames(windows: &[Window], of: impl Fn(usize, usize) -> bool) -> f64 {
+    let (mut frames, mut pairs) = (0.0, 0.0_f64);
     for (viewer, window) in windows.iter().enumerate() {
         for (sender, sent) in windows.iter().enumerate().filter(|(s, _)| *s != viewer && of(viewer, *s)) {
             pairs += 1.0;
             let share = if sent.sent_rate() > 0.0 { window.shown_share(NAMES[sender], sent, CAMERA_FPS) } else { 0.0 };
             frames += share.min(1.0);
-            sound += window.concealed_share(NAMES[sender]);
         }
     }
-    (100.0 * frames / pairs, 1_000.0 * sound / pairs)
+    100.0 * frames / pairs
+}
+
+/// Of all voices: milliseconds made up in a second of one, and gaps that are heard, in all of them together.
+fn sound(windows: &[Window]) -> (f64, f64) {
+    let (mut made_up, mut gaps, mut pairs) = (0.0, 0.0, 0.0_f64);
+    for (viewer, window) in windows.iter().enumerate() {
+        for name in (0..windows.len()).filter(|s| *s != viewer).map(|s| NAMES[s]) {
+            let gaps_of = |stats: &Stats| stats.person(name)["audio"]["gaps"].as_f64().unwrap_or(0.0);
+            pairs += 1.0;
+            made_up += window.concealed_share(name);
+            gaps += gaps_of(&window.to) - gaps_of(&window.from);
+        }
+    }
+    (1_000.0 * made_up / pairs, gaps)
 }
 
 /// When everybody shows everybody again, as far as statistics tell, which are written each second.
@@ -142,11 +155,12 @@ fn table() {
         peers.extend((2..=people).map(|h| Peer::join(lan.command(h, PROGRAM), NAMES[h - 1], "Standup", &[])));
         await_all_meet(&peers.iter().collect::<Vec<_>>());
         println!(
-            "\n> {people} people, {seconds} s each, the fault at the first one's cable; frames shown in percent, sound made up in ms/s"
+            "\n> {people} people, {seconds} s each, the fault at the first one's cable; frames shown in percent; of all voices \
+             ms/s made up and gaps above 60 ms"
         );
         println!(
-            "> {:38} {:>12} {:>12} {:>12} {:>8} {:>8}",
-            "fault", "to the first", "of the first", "the others", "sound", "back"
+            "> {:38} {:>12} {:>12} {:>12} {:>8} {:>6} {:>8}",
+            "fault", "to the first", "of the first", "the others", "made up", "gaps", "back"
         );
         let only = std::env::var(FAULT).unwrap_or_default();
         for row in ROWS.iter().filter(|row| row.name.contains(&only)) {
@@ -161,9 +175,11 @@ fn table() {
                 sh(row.commands.1);
             }
             let back = recovery(&all).map_or("no".to_owned(), |time| format!("{:.0} s", time.as_secs_f64()));
-            let ((to, sound), (of, _), (others, _)) =
-                (mean(&over, |v, _| v == 0), mean(&over, |_, s| s == 0), mean(&over, |v, s| v != 0 && s != 0));
-            println!("> {:38} {to:12.1} {of:12.1} {others:12.1} {sound:8.0} {back:>8}", row.name);
+            let to = frames(&over, |v, _| v == 0);
+            let of = frames(&over, |_, s| s == 0);
+            let others = frames(&over, |v, s| v != 0 && s != 0);
+            let (made_up, gaps) = sound(&over);
+            println!("> {:38} {to:12.1} {of:12.1} {others:12.1} {made_up:8.0} {gaps:6.0} {back:>8}", row.name);
         }
         if "killed".contains(&only) {
             killed(&mut peers);
@@ -180,10 +196,11 @@ fn killed(peers: &mut Vec<Peer>) {
     peers[0].await_person(SOON, &name, "lost");
     let noticed = began.elapsed();
     let all: Vec<&Peer> = peers.iter().collect();
-    let (others, _) = if all.len() > 1 { mean(&windows(&all, 3.0), |_, _| true) } else { (100.0, 0.0) };
+    let others = if all.len() > 1 { frames(&windows(&all, 3.0), |_, _| true) } else { 100.0 };
     println!(
-        "> {:38} {:>12} {:>12} {others:12.1} {:>8} {:>7.0}s",
+        "> {:38} {:>12} {:>12} {others:12.1} {:>8} {:>6} {:>7.0}s",
         "one killed (noticed after)",
+        "-",
         "-",
         "-",
         "-",

@@ -45,6 +45,19 @@ struct Fault {
 const FAULTS: &[Fault] = &[
     fault("nothing", "", "", |_| vec![]),
     fault("nothing, in a conference that is named", "", "", |_| vec!["Standup"]),
+    fault("nothing, in a conference that may pass routers", "", "", |b| {
+        b.people.clear();
+        let start =
+            |h, name| Peer::start(b.lan.command(h, PROGRAM), name, name, &[&QUIET[..], &["--scope", "site"]].concat());
+        b.people = vec![start(2, "Bob"), start(3, "Cyd")];
+        vec![]
+    }),
+    fault("nothing, in a conference of IPv6 that is named", "", "", |b| {
+        b.people.clear();
+        let start = |h, name| Peer::start(b.lan.command(h, PROGRAM), name, name, &[&QUIET[..], &["--ipv6"]].concat());
+        b.people = vec![start(2, "Bob"), start(3, "Cyd")];
+        vec!["Cyd"]
+    }),
     fault("no interface", "no_interface", "here", |_| {
         sh("ip -n h1 link del eth0");
         vec![]

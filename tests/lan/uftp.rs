@@ -1,5 +1,6 @@
 //! The same files to the same receivers through UFTP (the Debian package `uftp`) and through Roundtable: packets, time, and what
-//! it costs to send anything at all. `scripts/compare-peers` runs it; nothing of it is asserted but that all is whole.
+//! it costs to send anything at all. `scripts/compare-peers` and `scripts/test-full` run it. Asserted is what does not depend on the
+//! machine: all is whole, little more is sent than it takes, and it takes no longer than UFTP's in the same run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const TINY: usize = 1_000;
 /// Bytes in a packet of UFTP's, and of ours.
 const PAYLOADS: [usize; 2] = [1_300, 1_280];
+
+/// Packets a second that are of the conference, and not of the file.
+const ASIDE_PER_S: f64 = 60.0;
 
 struct Outcome {
     seconds: f64,
@@ -124,12 +128,18 @@ fn beside_uftp() {
         };
         let tiny = (TINY, 0, "tiny.bin".to_owned());
         let all = losses.into_iter().map(|loss| (megabytes * 1_000_000, loss, format!("{loss}.bin")));
+        let (mut worst, mut many) = (0.0_f64, Vec::new());
         for (bytes, loss, name) in std::iter::once(tiny).chain(all) {
             (2..=receivers + 1).for_each(|h| lan.lose(h, loss));
             let content = noise(bytes);
             let path = write(folder.path(), &name, &content);
             let theirs = by_uftp(&lan, folder.path(), &path, receivers, mbit, &content);
             let ours = by_us(&lan, &mut peers, &path, &content);
+            worst = worst.max(ours.seconds / theirs.seconds);
+            let most = 1.0 + if loss < 5 { 0.03 } else { 0.10 };
+            let least = bytes.div_ceil(PAYLOADS[1]) as f64 * most + ASIDE_PER_S * (ours.seconds + 1.0);
+            let within = loss > 5 || ours.packets as f64 <= least;
+            many.extend((!within).then(|| format!("{} packets for {bytes} bytes at {loss} %", ours.packets)));
             let cell = |o: &Outcome, payload: usize| {
                 let least = bytes.div_ceil(payload) as f64;
                 let over = 100.0 * (o.packets as f64 / least - 1.0);
@@ -142,5 +152,7 @@ fn beside_uftp() {
             println!("{:>12} bytes {loss:>4} %   {theirs:>17}   {ours:>17}", bytes);
             std::fs::remove_file(&path).expect("removed");
         }
+        assert!(many.is_empty(), "{many:?}");
+        assert!(worst <= 1.0, "{worst:.2} times as long as UFTP");
     });
 }

@@ -218,6 +218,7 @@ pub fn files() -> Vec<FileView> {
         bytes: 0,
         bits_per_s: 0.0,
         recipients: Vec::new(),
+        thumbnail: [].into(),
     };
     let to = |name: &str, state, part| FileRecipient { name: name.into(), id: String::new(), state, why: "", part };
     vec![

@@ -33,6 +33,7 @@ fn file(offer: &FileOffer, state: FileState, bytes: u64) -> FileView {
         bytes,
         bits_per_s: 0.0,
         recipients: Vec::new(),
+        thumbnail: [].into(),
     }
 }
 

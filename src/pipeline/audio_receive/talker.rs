@@ -1,19 +1,33 @@
-//! One talker: jitter buffer, decoder, and the stretcher that follows the talker's clock.
+//! One talker: jitter buffer, decoder, cuts in step with the pitch, and the stretcher that follows the talker's clock.
+//!
+//! ```text
+//! packets > JitterBuffer > Decoder > Tempo > Stretcher > the mix
+//!               '-- wish(): shorten, lengthen --'  |
+//!               '-- speed(): the talker's clock ---'
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
+use crate::media::mix::{Meter, SILENCE_DBFS, add_fading};
 use crate::media::opus::{Decoder, packet_samples};
 use crate::media::resample::Stretcher;
+use crate::media::tempo::Tempo;
 use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict};
 use crate::time::Timestamp;
 use crate::wire::rtp;
 
+use super::choice::Claim;
 use super::{Error, STEP};
 
-/// Decoded audio below this is a pause between words.
-const QUIET_DBFS: f32 = -50.0;
+/// A voice that begins or ends anywhere does so within 2.5 ms.
+const EDGE: usize = STEP;
+/// Shorter audio is joined by the next packet before it is made shorter.
+const SHORTEN_FROM: usize = 720;
+/// The gain moves by this much in a step at most: from nothing to all in 20 ms.
+const FADE: f32 = 0.125;
+/// Decoded audio above this is a word.
+const WORD_DBFS: f32 = -50.0;
 /// A gap longer than this is heard as one: three packets.
 const GAP_SAMPLES: u64 = 60 * 48;
 
@@ -30,6 +44,12 @@ pub struct TalkerStats {
     bytes: AtomicU64,
     buffer_ms: AtomicU32,
     target_ms: AtomicU32,
+    device_ms: AtomicU32,
+    drift_ppm: AtomicU32,
+    accelerated: AtomicU64,
+    accelerated_samples: AtomicU64,
+    expanded: AtomicU64,
+    expanded_samples: AtomicU64,
     level_dbfs: AtomicU32,
     priority: AtomicBool,
 }
@@ -47,6 +67,12 @@ impl Default for TalkerStats {
             bytes: AtomicU64::new(0),
             buffer_ms: AtomicU32::new(0),
             target_ms: AtomicU32::new(0),
+            device_ms: AtomicU32::new(0),
+            drift_ppm: AtomicU32::new(0),
+            accelerated: AtomicU64::new(0),
+            accelerated_samples: AtomicU64::new(0),
+            expanded: AtomicU64::new(0),
+            expanded_samples: AtomicU64::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
             priority: AtomicBool::new(false),
         }
@@ -109,6 +135,28 @@ impl TalkerStats {
         f32::from_bits(self.target_ms.load(Ordering::Relaxed))
     }
 
+    /// Time the mix waits for the speaker, in ms.
+    pub fn device_ms(&self) -> f32 {
+        f32::from_bits(self.device_ms.load(Ordering::Relaxed))
+    }
+
+    /// How much faster the talker's clock runs than this speaker's, in parts per million, as far as it is known.
+    pub fn drift_ppm(&self) -> f32 {
+        f32::from_bits(self.drift_ppm.load(Ordering::Relaxed))
+    }
+
+    /// Times audio was made shorter to lower the delay, and by how many ms in all.
+    pub fn accelerated(&self) -> (u64, u64) {
+        let samples = self.accelerated_samples.load(Ordering::Relaxed);
+        (self.accelerated.load(Ordering::Relaxed), samples / 48)
+    }
+
+    /// Times audio was made longer to raise the delay, and by how many ms in all.
+    pub fn expanded(&self) -> (u64, u64) {
+        let samples = self.expanded_samples.load(Ordering::Relaxed);
+        (self.expanded.load(Ordering::Relaxed), samples / 48)
+    }
+
     /// Level of the voice as received, whatever its volume here.
     pub fn level_dbfs(&self) -> f32 {
         f32::from_bits(self.level_dbfs.load(Ordering::Relaxed))
@@ -121,10 +169,20 @@ pub(super) struct Talker {
     decoder: Decoder,
     stretcher: Stretcher,
     /// Decoded and not yet mixed.
-    decoded: Vec<f32>,
-    /// Nobody speaks in what was decoded last.
-    quiet: bool,
+    tempo: Tempo,
+    /// What is decoded next does not continue what was played.
+    apart: bool,
     volume: f32,
+    /// Whether this is one of those who are heard.
+    pub(super) claim: Claim,
+    /// Moves towards whether it is.
+    presence: f32,
+    /// What the last sample was multiplied by.
+    gain: f32,
+    /// Packets passed by since the decoder saw one.
+    stale: bool,
+    /// Samples taken out of the buffer undecoded, beyond those whose time has come.
+    passed: usize,
     step: [f32; STEP],
     meter: Meter,
     /// Whether the meter shows silence already.
@@ -144,9 +202,14 @@ impl Talker {
             jitter: JitterBuffer::new(),
             decoder: Decoder::new()?,
             stretcher: Stretcher::new(STEP)?,
-            decoded: Vec::with_capacity(2 * crate::media::opus::PACKET_SAMPLES_MAX),
-            quiet: true,
+            tempo: Tempo::new(2 * crate::media::opus::PACKET_SAMPLES_MAX),
+            apart: true,
             volume: 1.0,
+            claim: Claim::default(),
+            presence: 0.0,
+            gain: 0.0,
+            stale: false,
+            passed: 0,
             step: [0.0; STEP],
             meter: Meter::default(),
             silent: true,
@@ -164,10 +227,17 @@ impl Talker {
 
     pub(super) fn set_volume(&mut self, volume: f32) {
         self.volume = if volume.is_finite() { volume.clamp(0.0, 4.0) } else { 1.0 };
+        self.claim.silenced = self.volume == 0.0;
     }
 
     pub(super) fn set_priority(&mut self, on: bool) {
+        self.claim.priority = on;
         self.stats.priority.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it is saying something over all others.
+    pub(super) fn commands(&self) -> bool {
+        self.claim.priority && self.claim.heard() && self.meter.level() > WORD_DBFS
     }
 
     pub(super) fn goodbye(&mut self) {
@@ -176,41 +246,113 @@ impl Talker {
 
     pub(super) fn receive(&mut self, arrived: Timestamp, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let Some((header, payload, samples)) = rtp::Packet::parse(bytes)
+        let Some((packet, samples)) = rtp::Packet::parse(bytes)
             .ok()
             .filter(|p| p.header.payload_type == rtp::PT_OPUS)
-            .and_then(|p| Some((p.header, p.payload, packet_samples(p.payload)?)))
+            .and_then(|p| Some((p, packet_samples(p.payload)?)))
         else {
             self.rejected += 1;
             return;
         };
-        let rtp::Header { ssrc, sequence, timestamp, .. } = header;
-        let incoming = Incoming { ssrc, sequence, timestamp, samples: samples as u32, payload };
+        let rtp::Header { ssrc, sequence, timestamp, .. } = packet.header;
+        let incoming = Incoming { ssrc, sequence, timestamp, samples: samples as u32, payload: packet.payload };
+        self.claim.packet(arrived, packet.audio_level().map(|(_, minus_dbov)| minus_dbov));
         if self.jitter.insert(arrived, incoming) == Arrival::Restarted {
             // Another encoder: its packets do not continue what was decoded.
             let _ = self.decoder.reset();
         }
     }
 
-    /// Adds the next step of this voice to `sum`.
-    pub(super) fn mix_into(&mut self, now: Timestamp, sum: &mut [f32; STEP]) {
-        let needed = self.stretcher.needed();
-        while self.decoded.len() < needed {
-            let Self { jitter, decoder, .. } = self;
+    /// Adds the next step of this voice to `sum`, `gain` times as loud; the speaker asks for `asked` samples, this step
+    /// included.
+    pub(super) fn mix_into(&mut self, now: Timestamp, asked: usize, gain: f32, sum: &mut [f32; STEP]) {
+        let wanted = f32::from(self.claim.heard());
+        if wanted == 0.0 && self.presence == 0.0 {
+            return self.pass(now, asked as i64);
+        }
+        self.presence += (wanted - self.presence).clamp(-FADE, FADE);
+        if self.presence == 0.0 {
+            // From now on packets only pass by.
+            self.passed = self.tempo.waiting().len();
+            self.tempo.clear();
+            self.stretcher.reset();
+            self.gain = 0.0;
+            return self.pass(now, asked as i64);
+        }
+        if std::mem::take(&mut self.stale) {
+            // What follows continues nothing the decoder knows, and keeps its time.
+            let _ = self.decoder.reset();
+            self.tempo.push_silence(std::mem::take(&mut self.passed));
+            self.apart = true;
+        }
+        let (from, to) = (self.gain, self.presence * self.volume * gain);
+        self.gain = to;
+        self.decode(now, asked as i64);
+        if self.tempo.waiting().is_empty() {
+            if !self.silent {
+                self.silent = self.meter.feed(&[0.0; STEP]) <= SILENCE_DBFS;
+            }
+            return;
+        }
+        self.silent = false;
+        let stretched = self.stretcher.set_speed(self.jitter.speed());
+        match stretched.and_then(|()| self.stretcher.process(self.tempo.waiting(), &mut self.step)) {
+            Ok(used) => self.tempo.play(used),
+            Err(_) => self.tempo.clear(),
+        }
+        self.meter.feed(&self.step);
+        add_fading(sum, &self.step, from, to);
+    }
+
+    /// Lets the next step pass by unheard: the buffer goes on as if it were played, and nothing is decoded.
+    fn pass(&mut self, now: Timestamp, asked: i64) {
+        while self.passed < STEP {
+            match self.jitter.pull(now, self.passed as i64 - asked) {
+                Verdict::Empty => self.passed = STEP,
+                Verdict::Packet(packet) => self.passed += packet_samples(packet).unwrap_or(STEP),
+                Verdict::Fec { samples, .. } | Verdict::Conceal { samples } | Verdict::Noise { samples } => {
+                    self.passed += samples;
+                }
+            }
+            if let Some(wish) = self.jitter.wish() {
+                let samples = wish.most.min(STEP).min(self.passed);
+                self.passed = if wish.shorten { self.passed - samples } else { self.passed + samples };
+                self.jitter.cut(wish.shorten, samples);
+            }
+        }
+        self.passed -= STEP;
+        self.stale = true;
+        let level = self.claim.loudness(now);
+        self.meter.show(level);
+    }
+
+    /// Decodes what the next step needs.
+    fn decode(&mut self, now: Timestamp, asked: i64) {
+        while self.tempo.waiting().len() < self.stretcher.needed() {
+            let Self { jitter, decoder, tempo, .. } = self;
             let mut heard = true;
-            let samples = match jitter.pull(now, self.decoded.len(), self.quiet) {
-                Verdict::Empty => break,
+            let samples = match jitter.pull(now, tempo.waiting().len() as i64 - asked) {
+                Verdict::Empty => {
+                    if !self.apart {
+                        fade(tempo.waiting_mut().iter_mut().rev());
+                        self.apart = true;
+                    }
+                    return;
+                }
                 Verdict::Packet(packet) => decoder.decode(packet),
                 Verdict::Fec { following, samples } => decoder.recover(following, samples),
-                Verdict::Conceal { samples } => {
+                Verdict::Conceal { samples } | Verdict::Noise { samples } => {
                     heard = false;
                     decoder.conceal(samples)
                 }
             };
             match samples {
                 Ok(samples) => {
-                    self.quiet = level_dbfs(samples) < QUIET_DBFS;
-                    self.decoded.extend_from_slice(samples);
+                    tempo.push(samples);
+                    if std::mem::take(&mut self.apart) {
+                        let fresh = tempo.waiting().len() - samples.len();
+                        fade(tempo.waiting_mut()[fresh..].iter_mut().take(EDGE));
+                    }
                 }
                 // The packet lied about itself. Its time passes in silence.
                 Err(_) => self.rejected += 1,
@@ -219,29 +361,34 @@ impl Talker {
                 let made_up = self.jitter.counters().concealed_samples;
                 self.gaps += u64::from(made_up - self.made_up > GAP_SAMPLES);
                 self.made_up = made_up;
+                self.cut(now);
             }
-        }
-        if self.decoded.is_empty() {
-            if !self.silent {
-                self.silent = self.meter.feed(&[0.0; STEP]) <= SILENCE_DBFS;
-            }
-            return;
-        }
-        self.silent = false;
-        let stretched = self.stretcher.set_speed(self.jitter.speed());
-        match stretched.and_then(|()| self.stretcher.process(&self.decoded, &mut self.step)) {
-            Ok(used) => {
-                self.decoded.drain(..used);
-            }
-            Err(_) => self.decoded.clear(),
-        }
-        self.meter.feed(&self.step);
-        for (sum, sample) in sum.iter_mut().zip(&self.step) {
-            *sum += sample * self.volume;
         }
     }
 
-    pub(super) fn publish(&self) {
+    /// Makes what is decoded shorter or longer, if the buffer wishes so.
+    fn cut(&mut self, now: Timestamp) {
+        let Some(wish) = self.jitter.wish() else { return };
+        if wish.shorten
+            && self.tempo.waiting().len() < SHORTEN_FROM
+            && let Some(packet) = self.jitter.early(now)
+        {
+            match self.decoder.decode(packet) {
+                Ok(samples) => self.tempo.push(samples),
+                Err(_) => self.rejected += 1,
+            }
+        }
+        let cut = match wish.shorten {
+            true => self.tempo.shorten(wish.likeness, wish.most),
+            false => self.tempo.lengthen(wish.likeness, wish.most),
+        };
+        if let Some(samples) = cut {
+            self.jitter.cut(wish.shorten, samples);
+        }
+    }
+
+    /// Tells the figures; `device_ms` is what the mix waits for the speaker.
+    pub(super) fn publish(&self, device_ms: f32) {
         let counters = self.jitter.counters();
         let set = |to: &AtomicU64, value: u64| to.store(value, Ordering::Relaxed);
         set(&self.stats.packets_received, counters.received);
@@ -254,6 +401,20 @@ impl Talker {
         set(&self.stats.bytes, self.bytes);
         self.stats.buffer_ms.store(self.jitter.buffer_ms().to_bits(), Ordering::Relaxed);
         self.stats.target_ms.store(self.jitter.target_ms().to_bits(), Ordering::Relaxed);
+        set(&self.stats.accelerated, counters.accelerated);
+        set(&self.stats.accelerated_samples, counters.accelerated_samples);
+        set(&self.stats.expanded, counters.expanded);
+        set(&self.stats.expanded_samples, counters.expanded_samples);
+        self.stats.device_ms.store(device_ms.to_bits(), Ordering::Relaxed);
+        self.stats.drift_ppm.store(self.jitter.drift_ppm().to_bits(), Ordering::Relaxed);
         self.stats.level_dbfs.store(self.meter.level().to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Fades samples in, in the order given.
+fn fade<'a>(samples: impl ExactSizeIterator<Item = &'a mut f32>) {
+    let n = samples.len();
+    for (i, sample) in samples.enumerate() {
+        *sample *= i as f32 / n as f32;
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::media::mix::level_dbfs;
 use crate::media::opus::Encoder;
 use crate::media::test_voice::{TestVoice, pitch_for, strength_at};
 use crate::pipeline::receive::AudioSink;
@@ -17,6 +18,10 @@ struct Room {
     path: PathBuf,
     _dir: tempfile::TempDir,
     elapsed_ms: u64,
+    /// Packets that are under way for long, while this is there.
+    hold: Option<Vec<(u64, Vec<u8>)>>,
+    /// Of packets that say nothing the first is sent, and the encoder says something each 400 ms.
+    dtx: bool,
 }
 
 struct Voice {
@@ -27,6 +32,9 @@ struct Voice {
     frame: Vec<f32>,
     timestamp: u32,
     speaking: bool,
+    loudness: f32,
+    noise: f32,
+    silent: bool,
     stats: Arc<TalkerStats>,
 }
 
@@ -48,25 +56,42 @@ impl Room {
                 frame: vec![0.0; 960],
                 timestamp: 0,
                 speaking: true,
+                loudness: 1.0,
+                noise: 0.0,
+                silent: false,
                 stats: mixer.add(seed).expect("a talker"),
             })
             .collect();
-        Self { clock, mixer, queue, voices, path, _dir: dir, elapsed_ms: 0 }
+        Self { clock, mixer, queue, voices, path, _dir: dir, elapsed_ms: 0, hold: None, dtx: false }
     }
 
     /// Lets everybody speak for a while; packet `n` of a voice is lost when `lost(n)`.
     fn run(&mut self, ms: u64, lost: impl Fn(u64) -> bool) {
-        let (mut opus, mut packet) = (Vec::new(), Vec::new());
+        let (mut opus, mut packet, mut seed) = (Vec::new(), Vec::new(), 1u32);
         for _ in 0..ms {
             self.clock.advance(Duration::from_millis(1));
             self.elapsed_ms += 1;
             let now = self.clock.now();
             for v in self.voices.iter_mut().filter(|_| self.elapsed_ms.is_multiple_of(20)) {
                 v.voice.render(&mut v.frame);
+                for sample in &mut v.frame {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let noise = (seed >> 8) as f32 / (1 << 23) as f32 - 1.0;
+                    *sample = *sample * v.loudness + noise * v.noise;
+                }
                 if v.speaking {
                     v.encoder.encode(&v.frame, &mut opus).expect("a frame");
-                    v.packetizer.packet(v.timestamp, false, None, &opus, &mut packet);
-                    if !lost(self.elapsed_ms / 20) {
+                    // A timestamp goes by, a sequence number does not.
+                    let silent = opus.len() <= 2;
+                    if std::mem::replace(&mut v.silent, silent) && silent && self.dtx {
+                        v.timestamp = v.timestamp.wrapping_add(960);
+                        continue;
+                    }
+                    let level = (true, -level_dbfs(&v.frame) as u8);
+                    v.packetizer.packet(v.timestamp, false, Some(level), &opus, &mut packet);
+                    if let Some(held) = &mut self.hold {
+                        held.push((v.stream, packet.clone()));
+                    } else if !lost(self.elapsed_ms / 20) {
                         self.queue.clone().packet(v.stream, now, &packet);
                     }
                 }
@@ -114,6 +139,99 @@ fn talkers_come_and_go_and_are_turned_down_one_by_one() {
     let heard = room.heard(2);
     let strengths = [0, 5, 10].map(|s| strength_at(&heard, pitch_for(s)) > 0.02);
     assert_eq!(strengths, [true, false, false]);
+}
+
+#[test]
+fn of_many_voices_the_loudest_are_heard_and_the_others_cost_no_decoding() {
+    let seeds: Vec<u64> = (0..12).collect();
+    let mut room = Room::new(&seeds);
+    room.mixer.command(Command::Talkers(4));
+    for v in &mut room.voices {
+        // Every third voice is 14 dB louder than the others.
+        v.loudness = if v.stream % 3 == 0 { 1.0 } else { 0.2 };
+    }
+    room.run(6_000, |_| false);
+    let heard: Vec<u64> = room.mixer.talkers.iter().filter(|t| t.claim.heard()).map(|t| t.stream).collect();
+    assert_eq!(heard, [0, 3, 6, 9]);
+    for v in &room.voices {
+        assert_eq!((v.stats.packets_lost(), v.stats.concealed_ms(), v.stats.gaps()), (0, 0, 0), "{}", v.stream);
+        let expected = if v.stream % 3 == 0 { -25.0..-5.0 } else { -45.0..-20.0 };
+        assert!(expected.contains(&v.stats.level_dbfs()), "{}: {}", v.stream, v.stats.level_dbfs());
+        assert!(v.stats.buffer_ms() < 30.0, "{}: {} ms", v.stream, v.stats.buffer_ms());
+    }
+    let mix = room.heard(3);
+    for seed in 0..12 {
+        let strength = strength_at(&mix, pitch_for(seed));
+        assert_eq!(strength > 0.03, seed % 3 == 0, "voice {seed}: {strength}");
+    }
+    let steepest = mix.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+    assert!(steepest < 0.2, "no click: {steepest}");
+}
+
+#[test]
+fn a_voice_with_priority_is_heard_over_all_others_which_come_back() {
+    let mut room = Room::new(&[0, 5]);
+    room.mixer.command(Command::Priority(5, true));
+    room.voices[1].speaking = false;
+    room.run(3_000, |_| false);
+    assert!(room.voices[1].stats.priority() && !room.voices[0].stats.priority());
+    room.voices[1].speaking = true;
+    room.run(3_000, |_| false);
+    room.voices[1].speaking = false;
+    room.run(4_000, |_| false);
+    let mix = room.heard(10);
+    let strength = |from: usize| strength_at(&mix[from * 48_000..(from + 2) * 48_000], pitch_for(0));
+    let (before, under, after) = (strength(1), strength(4), strength(8));
+    // 18 dB are 0.126.
+    assert!((0.09..0.17).contains(&(under / before)), "{before} {under}");
+    assert!((0.8..1.2).contains(&(after / before)), "{before} {after}");
+    assert!(strength_at(&mix[4 * 48_000..6 * 48_000], pitch_for(5)) > 0.05);
+}
+
+#[test]
+fn a_stall_is_caught_up_with_all_words_and_no_click() {
+    let mut room = Room::new(&[2]);
+    room.run(8_000, |_| false);
+    let before = room.voices[0].stats.buffer_ms();
+    room.hold = Some(Vec::new());
+    room.run(200, |_| false);
+    let held = room.hold.take().expect("held");
+    assert_eq!(held.len(), 10);
+    for (stream, packet) in held {
+        room.queue.clone().packet(stream, room.clock.now(), &packet);
+    }
+    room.run(300, |_| false);
+    let stats = room.voices[0].stats.clone();
+    assert!(stats.buffer_ms() > before + 80.0, "{} ms", stats.buffer_ms());
+    room.run(3_700, |_| false);
+    assert!(stats.buffer_ms() < before + 10.0, "{} ms of {before} ms, 4 s after", stats.buffer_ms());
+    assert_eq!((stats.packets_lost(), stats.packets_late()), (0, 0));
+    let (cuts, ms) = stats.accelerated();
+    assert!(cuts >= 8 && (120..=260).contains(&ms), "{cuts} cuts, {ms} ms");
+    assert!(stats.drift_ppm().abs() < 200.0 && stats.device_ms() >= 0.0 && stats.expanded().0 < 5);
+    assert!((150..=220).contains(&stats.concealed_ms()), "{} ms", stats.concealed_ms());
+    let mix = room.heard(4);
+    let steepest = mix.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+    assert!(steepest < 0.06, "no click: {steepest}");
+}
+
+#[test]
+fn a_sender_that_falls_silent_is_filled_with_the_noise_of_its_room() {
+    let mut room = Room::new(&[4]);
+    room.voices[0].encoder.set_dtx(true).expect("an encoder");
+    room.voices[0].noise = 0.003;
+    room.run(5_000, |_| false);
+    room.voices[0].loudness = 0.0;
+    room.dtx = true;
+    room.run(5_000, |_| false);
+    let stats = room.voices[0].stats.clone();
+    assert!(stats.packets_received() < 400, "{} packets: most were not sent", stats.packets_received());
+    assert_eq!((stats.concealed_ms(), stats.packets_lost(), stats.gaps()), (0, 0, 0));
+    let mix = room.heard(3);
+    let quietest = mix.chunks(4_800).map(level_dbfs).fold(0.0, f32::min);
+    let loudest = mix.chunks(4_800).map(level_dbfs).fold(-127.0, f32::max);
+    // The noise itself is -55 dBFS.
+    assert!(quietest > -75.0 && loudest < -45.0, "{quietest}..{loudest} dBFS");
 }
 
 #[test]

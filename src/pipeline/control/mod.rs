@@ -179,6 +179,8 @@ pub enum Command {
     GroupsFlow,
     /// Groups of streams stay silent whatever is done.
     StreamsFail,
+    /// They do not any more.
+    StreamsWork,
     /// The port that takes copies of streams.
     Direct(u16),
     /// Say goodbye and end.

@@ -17,7 +17,7 @@ use crate::limits::CONTROL_COPIES_MAX;
 use crate::protocol::chat::{self, Kept};
 use crate::protocol::rate::Rate;
 use crate::protocol::roster::Microphone;
-use crate::protocol::roster::{Person, Role as Part};
+use crate::protocol::roster::Person;
 use crate::protocol::session::{Arrival, Channel, DoorEvent, Event, Moment, Outputs, Session, To};
 use crate::protocol::transport::{self, Hearing, Reach};
 use crate::time::Timestamp;
@@ -193,7 +193,8 @@ impl Role {
             Command::Network(interface, moved) => self.network(at, &interface, moved),
             Command::Refresh => self.refresh = true,
             Command::GroupsFlow => self.hearing.heard(at.now, true),
-            Command::StreamsFail => self.hearing.streams_fail(),
+            Command::StreamsFail => self.hearing.streams(false),
+            Command::StreamsWork => self.hearing.streams(true),
             Command::Direct(port) => self.session.set_direct(at, port, out),
             Command::Leave => self.session.leave(at, out),
         }
@@ -434,8 +435,7 @@ impl Role {
         }
         self.introduce_at = now + INTRODUCE;
         let me = self.session.me();
-        let hears = |p: &&Person| p.reach != Reach::Unicast && p.role == Part::Participant;
-        let able = self.session.people().chain(std::iter::once(me)).filter(hears).map(|p| p.id);
+        let able = self.session.people().chain(std::iter::once(me)).filter_map(Person::able_to_relay);
         if self.deaf.len() > 1 && transport::relay(able) == Some(me.id) {
             self.session.introduce(&self.deaf, &mut self.out);
             self.flush();

@@ -23,9 +23,10 @@ use crate::device::clock::Clock;
 use crate::device::identity::random_seed;
 use crate::device::net::{Interface, system};
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
+use crate::protocol::discovery::Found;
 use crate::protocol::doctor::{Facts, Host, Prober, Responder, Sought, Target};
 use crate::protocol::keys::Random;
-use crate::wire::address::Scope;
+use crate::wire::address::{Family, Scope};
 use crate::wire::message::ConferenceId;
 use crate::wire::probe::Way;
 
@@ -136,11 +137,22 @@ fn probe(
 ) -> Result<(), Error> {
     let mut random = Random::new(*random_seed()?);
     let mut ears = Ears::open(interface, task, Responder::new(random.next_u64(), task.inside))?;
+    let mut conference = task.inside;
+    let place;
+    let (mut task, mut interface) = (task, interface);
+    if task.inside.is_none() {
+        let seen = look(task, interface, clock, facts);
+        conference = seen.conference;
+        // Whoever is in a conference hears only the groups of its scope and family.
+        if seen.scope != task.scope || seen.interface.addr != interface.addr {
+            place = (Task { scope: seen.scope, ttl: task.ttl.max(seen.scope.ttl()), ..task.clone() }, seen.interface);
+            (task, interface) = (&place.0, &place.1);
+            facts.address = Some(interface.addr);
+            facts.prefix = interface.prefix;
+            ears = Ears::open(interface, task, Responder::new(random.next_u64(), None))?;
+        }
+    }
     facts.buffer = Some(ears.receive_buffer_bytes());
-    let conference = match task.inside {
-        Some(id) => Some(id),
-        None => look(task, interface, clock, facts)?,
-    };
     let mut elsewhere = others(interface, facts, task, &mut random);
     let began = clock.now();
     let own = ears.instance();
@@ -178,22 +190,43 @@ fn probe(
     Ok(())
 }
 
-/// Which conferences there are; the one that is sought, if it is among them.
-fn look(task: &Task, interface: &Interface, clock: &Clock, facts: &mut Facts) -> Result<Option<ConferenceId>, Error> {
+/// What was found before anything is probed.
+struct Seen {
+    conference: Option<ConferenceId>,
+    /// Where those are who can be asked.
+    scope: Scope,
+    interface: Interface,
+}
+
+/// Which conferences there are; the one that is sought, if it is among them; in which scope and family they are.
+fn look(task: &Task, interface: &Interface, clock: &Clock, facts: &mut Facts) -> Seen {
     // A socket that cannot be had, or a firewall, is found out below.
     let found = browse(interface, clock, (BROWSE, BROWSE), |_| false).unwrap_or_default();
-    for source in found.iter().map(|f| f.source.ip()) {
-        if Some(source) != facts.address && !facts.heard_of.contains(&source) {
+    let mut meant = None;
+    if let Some(title) = &task.title {
+        let exact = found.iter().find(|f| f.title == *title || f.id.to_string() == *title);
+        let begins = || found.iter().find(|f| f.title.to_lowercase().starts_with(&title.to_lowercase()));
+        meant = exact.or_else(begins);
+        let people = meant.map_or(0, |f| f.participants);
+        facts.sought = Some(Sought { title: title.clone(), found: meant.is_some(), people });
+    }
+    let usual = (task.scope, Family::of(interface.addr));
+    let place = |f: &Found| (f.plan.scope, f.plan.family());
+    let like_usual = || found.iter().find(|f| place(f) == usual);
+    let (scope, family) = meant.or_else(like_usual).or(found.first()).map_or(usual, place);
+    let there = interface.in_family(family == Family::V6, scope != Scope::Link);
+    let (scope, there) = match there {
+        Ok(there) if family != usual.1 || scope != usual.0 => (scope, there),
+        _ => (usual.0, interface.clone()),
+    };
+    // Those in other scopes would not hear what is asked.
+    let reached = (scope, Family::of(there.addr));
+    for source in found.iter().filter(|f| place(f) == reached).map(|f| f.source.ip()) {
+        if source != there.addr && !facts.heard_of.contains(&source) {
             facts.heard_of.push(source);
         }
     }
-    let Some(title) = &task.title else { return Ok(None) };
-    let exact = found.iter().find(|f| f.title == *title || f.id.to_string() == *title);
-    let begins = || found.iter().find(|f| f.title.to_lowercase().starts_with(&title.to_lowercase()));
-    let meant = exact.or_else(begins);
-    let people = meant.map_or(0, |f| f.participants);
-    facts.sought = Some(Sought { title: title.clone(), found: meant.is_some(), people });
-    Ok(meant.map(|f| f.id))
+    Seen { conference: meant.map(|f| f.id), scope, interface: there }
 }
 
 /// Interfaces besides the chosen one on which people might be.

@@ -103,6 +103,8 @@ pub enum Sink {
         /// The size its sender announced, which may be less than the multiples of 8 on the wire.
         true_size: Option<(usize, usize)>,
     },
+    /// Nowhere: counted, and repeated where this instance relays.
+    Pass,
 }
 
 /// Where a stream is repaired.
@@ -162,7 +164,18 @@ enum Command {
     Repair(Box<OwnRepair>),
     Unrepair(u64),
     Renew(Box<Interface>),
-    Relay(Option<SocketAddr>, Vec<SocketAddr>),
+    Relay(Box<Relaying>),
+}
+
+/// What is repeated to whom, and who repeats to this instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relaying {
+    /// May send copies of others' streams.
+    pub from: Option<SocketAddr>,
+    /// Get copies: the first [`RELAYED_MAX`] of them.
+    pub to: Vec<SocketAddr>,
+    /// Subscriptions that are repeated, by key, in ascending order.
+    pub keys: Vec<u64>,
 }
 
 /// The receiving thread, seen from outside. Dropping it stops and joins the thread.
@@ -208,8 +221,7 @@ impl Receiver {
             overflows: overflows.clone(),
             overflows_looked: Default::default(),
             direct,
-            relay: None,
-            relayed: Vec::with_capacity(RELAYED_MAX),
+            relaying: Relaying::default(),
         };
         let thread = std::thread::Builder::new().name("receive".into()).spawn(move || role.run())?;
         Ok(Self {
@@ -289,10 +301,10 @@ impl Receiver {
         self.direct_port
     }
 
-    /// Repeats everything received to `relayed`, the first [`RELAYED_MAX`] of them, and takes from `relay` what others sent.
-    pub fn relay(&self, relay: Option<SocketAddr>, mut relayed: Vec<SocketAddr>) {
-        relayed.truncate(RELAYED_MAX);
-        let _ = self.command(Command::Relay(relay, relayed));
+    /// Repeats from now on what is received to those who hear no group, and takes what is repeated to this instance.
+    pub fn relay(&self, mut relaying: Relaying) {
+        relaying.to.truncate(RELAYED_MAX);
+        let _ = self.command(Command::Relay(Box::new(relaying)));
     }
 
     /// Receives everything on `interface` as it is now, or on that one instead.

@@ -11,7 +11,7 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::feedback::{Feedback, OwnRepair, is_request};
 use super::stream::Stream;
-use super::{AudioSink, Command, DIRECT, WAKER};
+use super::{AudioSink, Command, DIRECT, Relaying, WAKER};
 use crate::device::clock::Clock;
 use crate::device::net::{Datagram, Dscp, Interface, ReceiveBuffer, UdpSocket};
 use crate::device::priority;
@@ -41,10 +41,7 @@ pub(super) struct Role {
     pub(super) refused: Arc<AtomicU64>,
     /// Where copies come for whoever hears no group, and where a relay sends from.
     pub(super) direct: UdpSocket,
-    /// Who may send copies of others' streams.
-    pub(super) relay: Option<SocketAddr>,
-    /// To whom everything is repeated.
-    pub(super) relayed: Vec<SocketAddr>,
+    pub(super) relaying: Relaying,
     /// Packets the system dropped for want of room, and when they were counted last.
     pub(super) overflows: Arc<AtomicU64>,
     pub(super) overflows_looked: Timestamp,
@@ -146,7 +143,7 @@ impl Role {
                 Command::Repair(own) => self.repair(own),
                 Command::Unrepair(key) => self.unrepair(key),
                 Command::Renew(interface) => self.renew(&interface),
-                Command::Relay(relay, relayed) => (self.relay, self.relayed) = (relay, relayed),
+                Command::Relay(relaying) => self.relaying = *relaying,
             }
         }
     }
@@ -244,10 +241,12 @@ impl Role {
         let mut refused = 0;
         let source = stream.source;
         let own = |d: &Datagram<'_>| source.is_none_or(|own| own == d.source);
+        let relayed: &[SocketAddr] =
+            if self.relaying.keys.binary_search(&stream.key).is_ok() { &self.relaying.to } else { &[] };
         if token % PORTS == REPAIR {
             refused += stream.repairs(now, &self.buffer, &mut self.feedback, &mut *self.audio);
             let parity = |d: &Datagram<'_>| own(d) && !is_request(d.bytes);
-            self.buffer.datagrams().filter(parity).for_each(|d| repeat(&self.direct, &self.relayed, &d));
+            self.buffer.datagrams().filter(parity).for_each(|d| repeat(&self.direct, relayed, &d));
         } else {
             stream.copied &= !self.buffer.datagrams().any(|d| own(&d));
             stream.arrived.fetch_add(self.buffer.datagrams().filter(own).count() as u64, Ordering::Relaxed);
@@ -257,7 +256,7 @@ impl Role {
                     _ => report(stream, &datagram),
                 };
                 if own(&datagram) {
-                    repeat(&self.direct, &self.relayed, &datagram);
+                    repeat(&self.direct, relayed, &datagram);
                 }
             }
         }
@@ -283,7 +282,7 @@ impl Role {
                 refused += 1;
                 continue;
             };
-            let relayed = self.relay == Some(datagram.source);
+            let relayed = self.relaying.from == Some(datagram.source);
             let is_of = |s: &&mut Box<Stream>| {
                 let of = s.ssrc == Some(ssrc) || s.is_repaired_by(ssrc);
                 of && (relayed || s.source.is_some_and(|own| own == datagram.source))

@@ -101,6 +101,8 @@ impl Opener {
 pub(super) enum Kind {
     Audio(Box<VoiceMender>),
     Video(Box<VideoPath>),
+    /// See [`Sink::Pass`].
+    Pass,
 }
 
 impl Stream {
@@ -117,6 +119,7 @@ impl Stream {
                 let stream = Arc::new(VideoStream::new(slot, stats, true_size)?);
                 (Kind::Video(Box::new(VideoPath::new(stream, patience, seed))), VIDEO_CLOCK_HZ)
             }
+            Sink::Pass => (Kind::Pass, VIDEO_CLOCK_HZ),
         };
         let repair = match repair {
             None => None,
@@ -147,6 +150,9 @@ impl Stream {
 
     /// Takes a packet of the stream; how many were refused without being counted elsewhere.
     pub(super) fn media(&mut self, now: Timestamp, datagram: &Datagram<'_>, audio: &mut dyn AudioSink) -> u64 {
+        if matches!(self.kind, Kind::Pass) {
+            return 0;
+        }
         let source = pinned(datagram, self.source, &mut self.ssrc);
         let plain = match source {
             Source::Own => self.opener.plain(datagram.bytes, Unprotector::open),
@@ -163,6 +169,7 @@ impl Stream {
             (Kind::Video(video), Some(bytes)) => video.packet(now, bytes, &self.clock, &self.offset),
             (Kind::Video(video), None) if matches!(source, Source::Malformed) => video.malformed += 1,
             (Kind::Video(video), None) => video.foreign += 1,
+            (Kind::Pass, _) => {}
         }
         0
     }
@@ -181,6 +188,9 @@ impl Stream {
         feedback: &mut Feedback,
         audio: &mut dyn AudioSink,
     ) -> u64 {
+        if matches!(self.kind, Kind::Pass) {
+            return 0;
+        }
         let mut refused = 0;
         for datagram in buffer.datagrams() {
             if is_request(datagram.bytes) {
@@ -188,6 +198,7 @@ impl Stream {
                     Some(requests) => requests.iter().for_each(|request| match &mut self.kind {
                         Kind::Audio(mender) => mender.heard(now, request),
                         Kind::Video(video) => video.heard(now, request),
+                        Kind::Pass => {}
                     }),
                     None => refused += 1,
                 }
@@ -211,6 +222,7 @@ impl Stream {
                 Ok(packet) => mender.repeats(&packet, &mut |again| audio.packet(self.key, now, again)),
                 Err(_) => return 1,
             },
+            (Kind::Pass, Some(_)) => {}
             (_, None) => return 1,
         }
         0
@@ -226,6 +238,7 @@ impl Stream {
         match &self.kind {
             Kind::Audio(mender) => mender.next_timeout(),
             Kind::Video(video) => video.next_timeout(),
+            Kind::Pass => None,
         }
     }
 
@@ -241,6 +254,7 @@ impl Stream {
         let video = match &mut self.kind {
             Kind::Audio(mender) => return mender.settle(now, ask),
             Kind::Video(video) => video,
+            Kind::Pass => return,
         };
         video.settle(now, &self.clock, &self.offset, ask);
         video.end_of_batch(&self.clock, &self.offset);
@@ -254,6 +268,7 @@ impl Stream {
         match &mut self.kind {
             Kind::Audio(mender) => mender.set_group(people),
             Kind::Video(video) => video.set_crowd(people),
+            Kind::Pass => {}
         }
     }
 
@@ -269,6 +284,7 @@ impl Stream {
         match &mut self.kind {
             Kind::Audio(mender) => mender.set_patience(patience),
             Kind::Video(video) => video.set_patience(patience),
+            Kind::Pass => {}
         }
         for (_, socket) in self.sockets() {
             if let Err(error) = socket.renew(interface) {

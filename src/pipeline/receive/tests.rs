@@ -159,9 +159,35 @@ fn a_relay_passes_parity_on_to_those_who_ask_the_sender() {
     // Bob relays. He cannot ask himself: he was given nothing to ask with.
     let bob = receiver();
     bob.subscribe(subscription(ada.group, Some(ada.socket.local_addr()), None).1).expect("joined");
-    bob.relay(None, vec![direct(&dee)]);
-    dee.relay(Some(direct(&bob)), Vec::new());
+    bob.relay(Relaying { to: vec![direct(&dee)], keys: vec![1], ..Default::default() });
+    dee.relay(Relaying { from: Some(direct(&bob)), ..Default::default() });
     assert!(ada.send_until_repaired(ada.group, &stats), "asked {}", stats.repairs_asked.load(Ordering::Relaxed));
+}
+
+#[test]
+fn what_is_received_for_others_alone_is_passed_on_and_what_nobody_asked_for_is_not() {
+    for (keys, passed) in [(vec![1], true), (vec![2], false)] {
+        let mut ada = Ada::new(4);
+        let (dee, stats) = deaf(&ada, 4);
+        let bob = receiver();
+        let (_, own) = subscription(ada.group, Some(ada.socket.local_addr()), None);
+        bob.subscribe(Subscription { sink: Sink::Pass, ssrc: None, ..own }).expect("joined");
+        bob.relay(Relaying { to: vec![direct(&dee)], keys, ..Default::default() });
+        dee.relay(Relaying { from: Some(direct(&bob)), ..Default::default() });
+        if passed {
+            assert!(ada.send_until_repaired(ada.group, &stats));
+        } else {
+            let arrived = || bob.arrivals()[0].2;
+            let clock = Clock::system();
+            let began = clock.now();
+            while arrived() < 100 && clock.now().since(began) < DEADLINE {
+                ada.send(ada.group);
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            assert!(arrived() >= 100, "they are counted");
+            assert_eq!(stats.packets_received.load(Ordering::Relaxed), 0);
+        }
+    }
 }
 
 #[test]

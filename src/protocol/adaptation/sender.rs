@@ -34,12 +34,18 @@ const CLEAN_MAX: Duration = Duration::from_secs(160);
 const SETTLING: Duration = Duration::from_millis(1_500);
 /// Trouble within this time after a step up is taken to come from it.
 const BLAMED: Duration = Duration::from_secs(6);
+/// After so long without trouble the waits are the first ones again.
+const FORGIVEN: Duration = Duration::from_secs(300);
 /// Lowest quality; below it blocks are all one sees.
 const QUALITY_MIN: u8 = 35;
 /// What a step takes off the quality: about a fifth of the bytes.
 const QUALITY_STEP: u8 = 10;
 /// Steps of the rate, in thousandths of the camera's.
 const RATES_MILLI: [u32; 4] = [1_000, 667, 500, 333];
+/// What a step up of the quality adds to the bytes, at most, in thousandths of what they were.
+const QUALITY_GROWTH_MILLI: u32 = 1_300;
+/// The same of the smaller layers, in thousandths of what they have usually.
+const SMALL_RATES_MILLI: [u32; 7] = [1_000, 667, 500, 333, 200, 133, 67];
 /// Steps of the size, in sixteenths of the camera's sides.
 const SIZES: [u8; 4] = [16, 12, 8, 6];
 /// The machine is overloaded when it is busy with frames for more than this share of the time, in thousandths.
@@ -108,6 +114,8 @@ impl Ladder {
         }
         if !good {
             self.clean_since = now;
+        } else if now.since(self.clean_since) >= FORGIVEN {
+            self.wait = CLEAN;
         }
         if bad {
             if self.raised_at.take().is_some_and(|raised| now.since(raised) < BLAMED) {
@@ -178,21 +186,23 @@ impl Sender {
         let over_share = seen.bits_per_s > seen.share;
         let lossy = 2 * some > told;
         // What a step up would take has to fit as well.
-        let fits = seen.bits_per_s * 13 / 10 <= seen.share;
-        self.ladder.judge(now, lossy || over_share, some == 0 && fits);
+        let fits = seen.bits_per_s * u64::from(self.growth_milli()) / 1_000 <= seen.share;
+        self.ladder.judge(now, lossy || over_share, !lossy && fits);
         // Nobody is left without pictures because of one: `full` goes only when more than half lose it.
         let last = self.ladder.most;
         if self.ladder.step == last && before < last && 2 * many <= told {
             self.ladder.step = last - 1;
         }
         self.judge_load(now, seen);
-        self.setting(some > 0 || over_share)
+        self.setting(now, some > 0 || over_share)
     }
 
     fn judge_circuit(&mut self, now: Timestamp, ruined: bool) {
-        self.broken_until = self.broken_until.filter(|&until| until > now);
-        if self.broken_until.is_some() {
+        if self.broken_until.is_some_and(|until| until > now) {
             return;
+        }
+        if self.broken_until.is_some_and(|until| now.since(until) >= FORGIVEN) {
+            (self.rest, self.broken_until) = (CLEAN, None);
         }
         let at_its_least = self.ladder.step + 1 >= self.ladder.most;
         if !ruined || !at_its_least {
@@ -224,9 +234,22 @@ impl Sender {
         self.size.judge(now, lasts, !overloaded && fits);
     }
 
-    fn setting(&self, troubled: bool) -> Setting {
+    /// Steps of the quality, and of the rate below it.
+    fn lower_and_slower(&self) -> (usize, usize) {
         let steps = quality_steps(self.quality);
-        let (lower, slower) = (self.ladder.step.min(steps), self.ladder.step.saturating_sub(steps));
+        (self.ladder.step.min(steps), self.ladder.step.saturating_sub(steps))
+    }
+
+    /// What a step up makes of the bytes, in thousandths of what they are.
+    fn growth_milli(&self) -> u32 {
+        match self.lower_and_slower().1 {
+            0 => QUALITY_GROWTH_MILLI,
+            slower => RATES_MILLI.get(slower).map_or(1_000, |rate| RATES_MILLI[slower - 1] * 1_000 / rate),
+        }
+    }
+
+    fn setting(&self, now: Timestamp, troubled: bool) -> Setting {
+        let (lower, slower) = self.lower_and_slower();
         let quality = self.quality.saturating_sub(QUALITY_STEP * lower as u8).max(QUALITY_MIN.min(self.quality));
         Setting {
             quality,
@@ -234,7 +257,7 @@ impl Sender {
             sixteenths: SIZES[self.size.step],
             pass: self.ladder.step == 0 && self.size.step == 0 && !troubled,
             withheld: slower >= RATES_MILLI.len(),
-            broken: self.broken_until.is_some(),
+            broken: self.broken_until.is_some_and(|until| until > now),
         }
     }
 }
@@ -243,11 +266,24 @@ fn quality_steps(quality: u8) -> usize {
     usize::from(quality.saturating_sub(QUALITY_MIN).div_ceil(QUALITY_STEP))
 }
 
-/// The share of `full` in the conference's `cap` bits a second, when `senders` people send it and smaller layers take
-/// `smaller` bits a second in all. On a wireless network `own_cap` bounds it as well.
-pub fn share(cap: u64, smaller: u64, senders: usize, own_cap: Option<u64>) -> u64 {
-    let share = cap.saturating_sub(smaller).max(cap / 4) / senders.max(1) as u64;
-    own_cap.map_or(share, |own| share.min(own))
+/// How the rate of a conference is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Bits a second for the own `full`.
+    pub full: u64,
+    /// Frames of the smaller layers, in thousandths of what they have usually.
+    pub small_milli: u32,
+}
+
+/// The share in the conference's `cap` bits a second, when `senders` people send `full` and all smaller layers together take
+/// `small` bits a second as they usually are sent: those give way as far as `full` keeps a quarter. Everybody comes to the
+/// same. On a wireless network `own_cap` bounds `full` as well.
+pub fn share(cap: u64, small: u64, senders: usize, own_cap: Option<u64>) -> Share {
+    let taken = |milli: &u32| small * u64::from(*milli) / 1_000;
+    let small_milli = SMALL_RATES_MILLI.into_iter().find(|milli| taken(milli) <= cap * 3 / 4);
+    let small_milli = small_milli.unwrap_or(SMALL_RATES_MILLI[SMALL_RATES_MILLI.len() - 1]);
+    let full = cap.saturating_sub(taken(&small_milli)) / senders.max(1) as u64;
+    Share { full: own_cap.map_or(full, |own| full.min(own)), small_milli }
 }
 
 #[cfg(test)]
@@ -268,7 +304,7 @@ mod tests {
 
     /// `losses` = loss of each receiver in quarters of a percent, told each second.
     fn run(sender: &mut Sender, seconds: std::ops::Range<u64>, losses: &[u8], seen: Seen) -> Setting {
-        let mut setting = sender.setting(false);
+        let mut setting = sender.setting(at(seconds.start), false);
         for s in seconds {
             losses.iter().enumerate().for_each(|(n, &left)| sender.report(at(s), who(n), left));
             setting = sender.see(at(s), seen);
@@ -392,14 +428,55 @@ mod tests {
 
     #[test]
     fn the_cap_is_shared_by_those_who_send() {
-        for (cap, smaller, senders, own, expected) in [
-            (300, 0, 1, None, 300),
-            (300, 50, 10, None, 25),
-            (300, 290, 1, None, 75),
-            (300, 0, 0, None, 300),
-            (300, 50, 5, Some(20), 20),
+        for (cap, small, senders, own, full, small_milli) in [
+            (300, 0, 1, None, 300, 1_000),
+            (300, 50, 10, None, 25, 1_000),
+            (300, 225, 1, None, 75, 1_000),
+            (300, 290, 1, None, 300 - 193, 667),
+            (300, 900, 3, None, 40, 200),
+            (300, 9_000, 1, None, 0, 67),
+            (300, 0, 0, None, 300, 1_000),
+            (300, 50, 5, Some(20), 20, 1_000),
         ] {
-            assert_eq!(share(cap, smaller, senders, own), expected);
+            let expected = Share { full, small_milli };
+            assert_eq!(share(cap, small, senders, own), expected, "{cap} {small} {senders}");
+            assert!(small * u64::from(small_milli) / 1_000 + full * senders as u64 <= cap.max(603));
         }
+    }
+
+    #[test]
+    fn one_of_many_who_loses_does_not_keep_it_down_for_all() {
+        let mut sender = Sender::new(at(0), 65);
+        let down = run(&mut sender, 1..4, &[40, 40, 40], WELL);
+        assert!(down.quality < 65, "{down:?}");
+        assert_eq!(run(&mut sender, 4..60, &[40, 0, 0], WELL).quality, 65);
+    }
+
+    #[test]
+    fn waits_are_forgiven_after_a_long_clean_time() {
+        let mut sender = Sender::new(at(0), 65);
+        // It fails again and again, then the network is mended.
+        let mut quality = 65;
+        for s in 1..400 {
+            let loss = if quality > 45 { 40 } else { 0 };
+            quality = run(&mut sender, s..s + 1, &[loss; 2], WELL).quality;
+        }
+        assert!(sender.ladder.wait >= 8 * CLEAN, "{:?}", sender.ladder.wait);
+        run(&mut sender, 400..1_200, &[0; 2], WELL);
+        assert_eq!((sender.ladder.wait, sender.ladder.step), (CLEAN, 0));
+    }
+
+    #[test]
+    fn a_step_up_that_would_not_fit_is_not_made() {
+        // What is sent is what the rate makes of 30 Mb/s at the lowest quality: of the share, 20, it takes 500 thousandths.
+        let mut sender = Sender::new(at(0), 35);
+        let (mut rate, mut changes) = (1_000, 0);
+        for s in 1..600 {
+            let bits_per_s = 30_000_000 * u64::from(rate) / 1_000;
+            let now = sender.see(at(s), Seen { bits_per_s, share: 19_000_000, ..WELL }).rate_milli;
+            changes += u32::from(now != rate);
+            rate = now;
+        }
+        assert_eq!((rate, changes), (500, 2));
     }
 }

@@ -3,12 +3,15 @@
 //! ```text
 //! transit  = arrival - RTP timestamp           (unknown constant + network + drift)
 //! base     = lowest transit of the last 1..2 s
-//! relative = transit - base                    -> histogram, older packets forgotten
-//! target   = 99 % quantile + margin
+//! relative = transit - base
+//! worst    = largest relative delay of each half second   -> histogram, older ones forgotten
+//! target   = 95 % quantile, but no more than the worst of the last 3 s, + margin
 //! ```
-//! The base is a minimum over a sliding window, so it follows a sender's drifting clock. When it rises at once, the path or
-//! the sender's capture has shifted: that is no jitter, and what was measured meanwhile is forgotten. All values are samples of
-//! the 48 kHz media clock. Must never look at a clock or at packet contents.
+//! So one half second in twenty may hold a packet that is too late: a single burst is not worth waiting for, one that comes
+//! again and again is; and once a bad spell is over, the delay returns within seconds. The base is a minimum over a
+//! sliding window, so it follows a sender's drifting clock. When it rises at once, the path or the sender's capture has
+//! shifted: that is no jitter, and what was measured meanwhile is forgotten. All values are samples of the 48 kHz media
+//! clock. Must never look at a clock or at packet contents.
 
 use crate::limits::{JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS};
 
@@ -18,16 +21,26 @@ pub(super) const PER_MS: i64 = 48;
 /// A bucket is 2 ms wide: finer than any device period, coarse enough to stay small.
 const BUCKET: i64 = 2 * PER_MS;
 const BUCKETS: usize = JITTER_DELAY_MS_MAX / 2;
-/// Weight kept per packet: an event counts half after 7 s of 20 ms packets.
-const KEEP: f32 = 0.998;
-/// The share of packets that should be in time.
-const QUANTILE: f32 = 0.99;
+/// Time of which the worst counts.
+const INTERVAL: i64 = 500 * PER_MS;
+/// Weight kept per interval: one counts half after 20 s.
+const KEEP: f32 = 0.983;
+/// The share of intervals that should be in time throughout.
+const QUANTILE: f32 = 0.95;
+/// Intervals whose worst bounds the target.
+const RECENT: usize = 6;
 /// What is assumed of a talker of whom nothing is known yet.
 const FIRST_GUESS: i64 = 20 * PER_MS;
 /// The base is the minimum over this window and the one before it.
 const WINDOW: i64 = 1_000 * PER_MS;
 /// A base that rises by more than this from one window to the next has shifted.
 const SHIFT: i64 = 20 * PER_MS;
+/// Packets that are all this much later than the base for [`SETTLED`] show a shift at once.
+const FAR_SHIFT: i64 = 60 * PER_MS;
+/// See [`FAR_SHIFT`]; after a stall, all come at the same time, and prove nothing.
+const SETTLED: i64 = 200 * PER_MS;
+/// Margin to what packets may need at most.
+const MARGIN: i64 = JITTER_MARGIN_MS as i64 * PER_MS;
 
 /// Relative delay of one talker's packets.
 #[derive(Debug)]
@@ -37,7 +50,14 @@ pub(super) struct DelayTracker {
     window_start: i64,
     lowest: Option<i64>,
     lowest_before: Option<i64>,
+    interval_start: i64,
+    /// Largest relative delay of this interval.
+    worst: i64,
+    /// The same of those before, newest first.
+    recent: [i64; RECENT],
     quantile: i64,
+    /// Since when all packets are far later than the base, and the fastest of them.
+    far: Option<(i64, i64)>,
 }
 
 impl DelayTracker {
@@ -48,7 +68,11 @@ impl DelayTracker {
             window_start: 0,
             lowest: None,
             lowest_before: None,
+            interval_start: 0,
+            worst: 0,
+            recent: [FIRST_GUESS; RECENT],
             quantile: FIRST_GUESS,
+            far: None,
         }
     }
 
@@ -64,27 +88,31 @@ impl DelayTracker {
     pub(super) fn record(&mut self, arrival: i64, transit: i64) -> i64 {
         self.slide(arrival);
         self.lowest = Some(self.lowest.map_or(transit, |l| l.min(transit)));
+        self.shift_far(arrival, transit);
         let relative = transit - self.base().unwrap_or(transit);
-        // A plain average at first, so that the first guess does not outlive what has been measured.
-        self.seen = self.seen.saturating_add(1);
-        let keep = (1.0 - 1.0 / (self.seen as f32 + 1.0)).min(KEEP);
-        for share in &mut self.share {
-            *share *= keep;
+        if arrival - self.interval_start >= INTERVAL {
+            self.count();
+            self.interval_start = arrival;
         }
-        self.share[bucket_of(relative)] += 1.0 - keep;
-        self.quantile = self.measure();
+        self.worst = self.worst.max(relative);
         relative
     }
 
     /// How long the audio of the fastest packet should wait before it is needed.
     pub(super) fn target(&self) -> i64 {
-        (self.quantile + JITTER_MARGIN_MS as i64 * PER_MS).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+        let recent = self.recent.iter().fold(self.worst, |a, b| a.max(*b));
+        (self.quantile.min(recent) + MARGIN).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+    }
+
+    /// What the packets of the last half second to second needed.
+    pub(super) fn needed(&self) -> i64 {
+        self.worst.max(self.recent[0]) + MARGIN
     }
 
     fn slide(&mut self, arrival: i64) {
         let age = arrival - self.window_start;
         if self.lowest.is_none() && self.lowest_before.is_none() {
-            self.window_start = arrival;
+            (self.window_start, self.interval_start) = (arrival, arrival);
         } else if age >= 2 * WINDOW {
             // Nothing was heard for so long that the clocks may have drifted apart: only the new packets count.
             (self.lowest, self.lowest_before, self.window_start) = (None, None, arrival);
@@ -92,10 +120,47 @@ impl DelayTracker {
             if let (Some(before), Some(lowest)) = (self.lowest_before, self.lowest)
                 && lowest - before > SHIFT
             {
-                (self.share, self.seen) = (first_guess(), 0);
+                self.forget();
             }
             (self.lowest_before, self.lowest, self.window_start) = (self.lowest, None, arrival);
         }
+    }
+
+    /// Moves the base when everything comes far later than it.
+    fn shift_far(&mut self, arrival: i64, transit: i64) {
+        if transit - self.base().unwrap_or(transit) < FAR_SHIFT {
+            self.far = None;
+            return;
+        }
+        let (since, fastest) = self.far.unwrap_or((arrival, transit));
+        let fastest = fastest.min(transit);
+        self.far = Some((since, fastest));
+        if arrival - since >= SETTLED {
+            (self.lowest, self.lowest_before, self.window_start) = (Some(fastest), None, arrival);
+            self.far = None;
+            self.forget();
+        }
+    }
+
+    /// What was measured tells nothing of what comes.
+    fn forget(&mut self) {
+        (self.share, self.seen, self.quantile) = (first_guess(), 0, FIRST_GUESS);
+        (self.worst, self.recent) = (0, [FIRST_GUESS; RECENT]);
+    }
+
+    /// An interval is over.
+    fn count(&mut self) {
+        // A plain average at first, so that the first guess does not outlive what has been measured.
+        self.seen = self.seen.saturating_add(1);
+        let keep = (1.0 - 1.0 / (self.seen as f32 + 1.0)).min(KEEP);
+        for share in &mut self.share {
+            *share *= keep;
+        }
+        self.share[bucket_of(self.worst)] += 1.0 - keep;
+        self.quantile = self.measure();
+        self.recent.rotate_right(1);
+        self.recent[0] = self.worst;
+        self.worst = 0;
     }
 
     fn measure(&self) -> i64 {
@@ -105,10 +170,10 @@ impl DelayTracker {
         for (index, share) in self.share.iter().enumerate() {
             sum += share;
             if sum >= QUANTILE * total {
-                return index as i64 * BUCKET;
+                return if index == 0 { 0 } else { (index as i64 + 1) * BUCKET };
             }
         }
-        (BUCKETS as i64 - 1) * BUCKET
+        BUCKETS as i64 * BUCKET
     }
 }
 
@@ -135,18 +200,27 @@ mod tests {
         t
     }
 
-    const MARGIN: i64 = JITTER_MARGIN_MS as i64;
+    const MARGIN_MS: i64 = JITTER_MARGIN_MS as i64;
 
     #[test]
     fn the_target_follows_the_high_quantile() {
         let target_ms = |t: &DelayTracker| t.target() / PER_MS;
-        assert_eq!(target_ms(&DelayTracker::new()), 20 + MARGIN, "a guess before the first packet");
-        assert_eq!(target_ms(&fed((0..2_000).map(|_| 0))), MARGIN, "no jitter");
-        assert_eq!(target_ms(&fed((0..2_000).map(|i| i % 10))), 8 + MARGIN, "even jitter of 0..9 ms");
+        assert_eq!(target_ms(&DelayTracker::new()), 20 + MARGIN_MS, "a guess before the first packet");
+        assert_eq!(target_ms(&fed((0..2_000).map(|_| 0))), MARGIN_MS, "no jitter");
+        assert_eq!(target_ms(&fed((0..2_000).map(|i| i % 10))), 9 + MARGIN_MS, "even jitter of 0..9 ms");
         let rare = |every: i64| fed((0..5_000).map(move |i| if i % every == 1 { 100 } else { 0 }));
-        assert_eq!(target_ms(&rare(400)), MARGIN, "one packet in 400 is not worth waiting for");
-        assert_eq!(target_ms(&rare(20)), 100 + MARGIN, "one in 20 is");
+        assert_eq!(target_ms(&rare(600)), MARGIN_MS, "one half second in 24 is not worth waiting for");
+        assert_eq!(target_ms(&rare(100)), 100 + MARGIN_MS, "one in 4 is");
         assert_eq!(target_ms(&fed((0..5_000).map(|i| if i % 4 == 1 { 900 } else { 0 }))), 400, "never above the limit");
+    }
+
+    #[test]
+    fn a_bad_spell_bounds_the_target_for_three_seconds_and_no_longer() {
+        // 20 s in which every half second is bad, then none.
+        let after = |ms: i64| fed((0..1_000 + ms / 20).map(|i| if i < 1_000 && i % 10 == 1 { 150 } else { 0 }));
+        for (ms, expected) in [(0, 150), (2_500, 150), (3_600, 0)] {
+            assert_eq!(after(ms).target() / PER_MS, expected + MARGIN_MS, "{ms} ms after");
+        }
     }
 
     #[test]
@@ -160,6 +234,23 @@ mod tests {
             relative = t.record(at, 480);
         }
         assert_eq!((relative, t.base()), (0, Some(480)));
+    }
+
+    #[test]
+    fn a_far_shift_moves_the_base_within_a_fifth_of_a_second_but_a_stall_does_not() {
+        let mut t = fed((0..100).map(|_| 0));
+        let (start, step) = (100 * 20 * PER_MS, 20 * PER_MS);
+        let shifted =
+            |t: &mut DelayTracker, n: i64| t.record(start + n * step + 100 * PER_MS, 1_000_000 + 100 * PER_MS);
+        for n in 0..10 {
+            assert_eq!(shifted(&mut t, n), 100 * PER_MS, "packet {n}");
+        }
+        assert_eq!(shifted(&mut t, 10), 0);
+        let mut t = fed((0..100).map(|_| 0));
+        for n in 0..10 {
+            t.record(start + 10 * step, 1_000_000 + (10 - n) * step);
+        }
+        assert_eq!(t.base(), Some(1_000_000));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::limits::{
     SLOTS_MAX, STREAMS_PER_SLOT_MAX,
 };
 use crate::protocol::roster::names;
-use crate::protocol::transport::Reach;
+use crate::protocol::transport::{Able, Reach};
 use crate::time::NtpTime;
 use crate::wire::StreamKind;
 use crate::wire::address::{Plan, host_from_wire, host_to_wire};
@@ -155,6 +155,12 @@ impl Person {
     /// Whether they hold streams that somebody may receive: their beacons come at the publishers' pace.
     pub fn publishes(&self) -> bool {
         self.slot.is_some()
+    }
+
+    /// As one who may repeat streams for those who hear no group; `None` when they cannot.
+    pub fn able_to_relay(&self) -> Option<Able> {
+        let able = self.reach != Reach::Unicast && self.role == Role::Participant;
+        able.then_some(Able { wireless: self.wireless, silent: self.slot.is_none(), id: self.id })
     }
 
     /// The canonical name in RTCP and SDP (RFC 3550 section 6.5.1): says nothing of the shown name, which may change.

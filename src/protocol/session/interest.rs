@@ -3,6 +3,7 @@
 //! ```text
 //! want() ──> Interests ──(when due)──> Interest to everybody
 //! Interest of a member ──> Interests ──> of the own slot: Event::Wanted when it is another set than before
+//!                                      └─> of those who hear no group: Event::WantedByDeaf, the same of all slots
 //! report() ──(so many a second of all together)──> Report to everybody ──> rows about the own slot: Event::Reception
 //! ```
 //! What comes from nobody here, too often, or says what nobody means costs a counter.
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use super::{Arrival, Event, Moment, Outputs, Session, Stage, To};
 use crate::limits::{RECEPTION_PER_S_MAX, RECEPTION_PER_SOURCE_MAX, REPORT_ROWS_MAX};
-use crate::protocol::interest::Interests;
+use crate::protocol::interest::{Asked, Interests};
 use crate::protocol::rate::SourceRate;
+use crate::protocol::transport::Reach;
 use crate::time::Timestamp;
 use crate::wire::interest::{Interest, Places, Report, Row};
 use crate::wire::message::{Kind, ParticipantId};
@@ -38,8 +40,11 @@ pub struct Reception {
 /// A session's side of it.
 #[derive(Default)]
 pub(super) struct Wishes {
-    interests: Interests,
+    pub(super) interests: Interests,
     told: WantedLayers,
+    /// Of those who hear no group.
+    by_deaf: Asked,
+    told_by_deaf: Places,
     /// When the next of them ends by silence.
     ends: Option<Timestamp>,
     rate: SourceRate,
@@ -49,12 +54,17 @@ pub(super) struct Wishes {
 
 impl Wishes {
     pub fn next_timeout(&self) -> Option<Timestamp> {
-        [self.interests.next_timeout(), self.ends, self.report_due].into_iter().flatten().min()
+        [self.interests.next_timeout(), self.ends, self.report_due, self.by_deaf.ends()].into_iter().flatten().min()
     }
 
     /// What others want of the own slot.
     pub fn told(&self) -> WantedLayers {
         self.told
+    }
+
+    /// What those want who hear no group.
+    pub fn told_by_deaf(&self) -> Places {
+        self.told_by_deaf
     }
 }
 
@@ -116,15 +126,23 @@ impl Session {
         if std::mem::replace(&mut self.wishes.told, wanted) != wanted {
             out.events.push(Event::Wanted(wanted));
         }
+        let by_deaf = self.wishes.by_deaf.wanted(at.now);
+        if std::mem::replace(&mut self.wishes.told_by_deaf, by_deaf) != by_deaf {
+            out.events.push(Event::WantedByDeaf(by_deaf));
+        }
     }
 
     pub(super) fn hear_interest(&mut self, at: Moment, from: Arrival, sid: u64, bytes: &[u8]) {
         if self.counts_here(at, from, sid).is_none() {
             return;
         }
-        match Places::from_bytes(bytes) {
-            Ok(places) => self.wishes.interests.hear(at.now, &places, &mut self.random),
-            Err(_) => self.counters.malformed += 1,
+        let Ok(places) = Places::from_bytes(bytes) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        self.wishes.interests.hear(at.now, &places, &mut self.random);
+        if self.roster.member(sid).is_some_and(|person| person.reach == Reach::Unicast) {
+            self.wishes.by_deaf.hear(at.now, &places);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::protocol::chat::{self, Content, LineId, SayError};
 use crate::protocol::clock::Sample;
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::roster::{Departure, Person, StreamInfo};
+use crate::wire::interest::Places;
 use crate::wire::message::ParticipantId;
 use crate::wire::object;
 use crate::wire::relay::Introduction;
@@ -82,6 +83,8 @@ pub enum Event {
     ClockSample(ClockSample),
     /// Others want these layers of the own picture now, and no others.
     Wanted(WantedLayers),
+    /// Those who hear no group want these layers now, and no others: whoever sends them copies sends those.
+    WantedByDeaf(Places),
     /// Somebody tells how an own layer arrives.
     Reception(Reception),
     /// Something in the chat. Of own lines the line comes before [`Event::Said`].
@@ -113,6 +116,8 @@ pub enum Event {
         locked: bool,
         /// Layers of the own picture that others want.
         wanted: WantedLayers,
+        /// What those who hear no group want.
+        wanted_by_deaf: Places,
     },
 }
 

@@ -67,6 +67,7 @@ impl Session {
             authority: chain.owner().map(|owner| (owner, chain.moderators().to_vec())),
             locked: self.is_locked(),
             wanted: self.wishes.told(),
+            wanted_by_deaf: self.wishes.told_by_deaf(),
         }
     }
 

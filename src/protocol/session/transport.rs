@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Event, Moment, Outputs, Session, To};
-use crate::protocol::roster::{Person, Role};
+use crate::protocol::roster::Person;
 use crate::protocol::transport::{self, Reach};
 use crate::wire::message::Kind;
 use crate::wire::relay::Introduction;
@@ -21,6 +21,7 @@ impl Session {
     pub fn set_reach(&mut self, at: Moment, reach: Reach, single: bool, out: &mut Outputs) {
         if (self.me.reach, self.me.single) != (reach, single) {
             (self.me.reach, self.me.single) = (reach, single);
+            self.wishes.interests.set_aloof(reach == Reach::Unicast);
             self.change(at, out);
         }
     }
@@ -35,8 +36,7 @@ impl Session {
 
     /// Somebody tells of others who hear no group: only whoever relays, as far as is known here, and from its own address.
     pub(super) fn hear_introduction(&mut self, source: SocketAddr, sid: u64, told: Introduction, out: &mut Outputs) {
-        let hears = |p: &&Person| p.reach != Reach::Unicast && p.role == Role::Participant;
-        let relay = transport::relay(self.roster.people().filter(hears).map(|p| p.id));
+        let relay = transport::relay(self.roster.people().filter_map(Person::able_to_relay));
         let by = self.roster.member(sid).filter(|p| p.address == source && Some(p.id) == relay);
         if by.is_some() {
             out.events.push(Event::Introduced(told));

@@ -39,6 +39,37 @@ fn a_layer_is_wanted_at_once_as_long_as_somebody_wants_it_and_not_much_longer() 
 }
 
 #[test]
+fn those_who_hear_no_group_are_known_to_want_what_others_want_too() {
+    let mut lan = Lan::of(3);
+    let mut places = Places::default();
+    places.insert(thumb_of(&mut lan, 0));
+    let ms = lan.ms;
+    lan.act(2, |s, out| s.set_reach(moment(ms), Reach::Unicast, false, out));
+    lan.run(3_000);
+    lan.events.clear();
+    let by_deaf = |lan: &mut Lan| -> Vec<(SocketAddr, Places)> {
+        let of = |(at, event)| if let Event::WantedByDeaf(places) = event { Some((at, places)) } else { None };
+        lan.events.drain(..).filter_map(of).collect()
+    };
+    // Whoever hears the groups asks first, and nobody would have to ask again.
+    for n in [1, 2] {
+        let ms = lan.ms;
+        lan.act(n, |s, out| s.want(moment(ms), places, out));
+        lan.run(1_000);
+        let expected: &[_] = if n == 1 { &[] } else { &[(address(1), places), (address(2), places)] };
+        let mut told = by_deaf(&mut lan);
+        told.sort_by_key(|(at, _)| *at);
+        assert_eq!(told, expected);
+    }
+    lan.run(20_000);
+    assert_eq!(by_deaf(&mut lan), [], "it is wanted all the time");
+    let ms = lan.ms;
+    lan.act(2, |s, out| s.want(moment(ms), Places::default(), out));
+    lan.run(7_000);
+    assert!(by_deaf(&mut lan).contains(&(address(2), Places::default())));
+}
+
+#[test]
 fn how_layers_arrive_is_told_to_their_sender_alone_and_not_too_often() {
     let mut lan = Lan::of(3);
     let row = |place| Row { place, lost: 40, left: 8 };

@@ -1,0 +1,59 @@
+//! What the buffer says of itself, and what is to be done with the audio that left it.
+
+use super::delay::PER_MS;
+use super::{Counters, JitterBuffer, State, Wish};
+
+impl JitterBuffer {
+    /// How fast the decoded audio should be consumed to follow the talker's clock: 1 = as it was recorded. Within 0.2 %.
+    pub fn speed(&self) -> f64 {
+        if self.state == State::Playing { self.regulator.speed() } else { 1.0 }
+    }
+
+    /// Whether what is decoded should be made shorter or longer now; [`cut`](Self::cut) is to be told when it was.
+    pub fn wish(&self) -> Option<Wish> {
+        if self.state == State::Playing && self.pending == 0 { self.regulator.wish() } else { None }
+    }
+
+    /// What was decoded was made shorter or longer by so many samples.
+    pub fn cut(&mut self, shortened: bool, samples: usize) {
+        let (length, count) = (samples as i64, samples as u64);
+        self.regulator.cut(length);
+        if shortened {
+            self.delay -= length as f64;
+            self.counters.accelerated += 1;
+            self.counters.accelerated_samples += count;
+        } else {
+            self.delay += length as f64;
+            self.counters.expanded += 1;
+            self.counters.expanded_samples += count;
+        }
+    }
+
+    /// How much faster the talker's clock runs than the one it is played by, in parts per million.
+    pub fn drift_ppm(&self) -> f32 {
+        self.regulator.drift_ppm() as f32
+    }
+
+    /// Mean time the audio waits here between arrival and mixing, in milliseconds; 0 while nothing plays.
+    pub fn buffer_ms(&self) -> f32 {
+        if self.state != State::Playing {
+            return 0.0;
+        }
+        ((self.delay + self.frame as f64 / 2.0) / PER_MS as f64).max(0.0) as f32
+    }
+
+    /// The delay aimed at, in milliseconds.
+    pub fn target_ms(&self) -> f32 {
+        self.target() as f32 / PER_MS as f32
+    }
+
+    /// Whether audio is being played or made up.
+    pub fn playing(&self) -> bool {
+        self.state == State::Playing
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}

@@ -1,0 +1,213 @@
+//! What keeps the delay at its target: resampling for the drift of the clocks, cuts in step with the pitch for all else.
+//!
+//! ```text
+//! error = delay - target
+//!   within +-12 ms   -> speed = 1 + error / 3..12 s + drift,   drift = what the error adds up to    (a PI controller)
+//!   beyond           -> a wish to shorten or to lengthen, until the error is nearly gone
+//! ```
+//! Once the drift is known, the speed changes by a few parts in 100,000 a second, so that a tone stays one. Both act on the same delay of the same
+//! buffer; an error that is cut away teaches no drift. All values are samples at 48 kHz. Must never look at a clock.
+
+use super::delay::PER_MS;
+
+/// Error above which audio is shortened.
+const FASTER_ON: f64 = (12 * PER_MS) as f64;
+/// Error at which that is enough: no period is shorter.
+const FASTER_OFF: f64 = (PER_MS * 5 / 2) as f64;
+/// Error below which audio is lengthened.
+const SLOWER_ON: f64 = (-8 * PER_MS) as f64;
+/// Error at which that is enough.
+const SLOWER_OFF: f64 = -PER_MS as f64;
+/// Error above which no time is to be lost.
+const FAR: f64 = (60 * PER_MS) as f64;
+/// Likeness asked of the two sides of a cut at first.
+const LIKENESS: f64 = 0.9;
+/// It is asked for less and less, so that after this time everything is cut.
+const PATIENCE: f64 = (1_500 * PER_MS) as f64;
+/// A wish that stays unfulfilled for this long shows a drift, and keeps from learning it no more.
+const STUCK: i64 = 2_000 * PER_MS;
+/// Audio played between two cuts.
+const PACE: i64 = 35 * PER_MS;
+/// The same while far off.
+const PACE_FAR: i64 = 18 * PER_MS;
+/// An error would be resampled away in this time, if it stayed as it is: at first, while the drift is unknown.
+const REGULATION_FIRST: f64 = (3_000 * PER_MS) as f64;
+/// The same later; it grows by a quarter of what is played.
+const REGULATION: f64 = (12_000 * PER_MS) as f64;
+/// Most of the error that the speed answers.
+const ERROR_MAX: f64 = (3 * PER_MS) as f64;
+/// The error is smoothed over this time.
+const SMOOTH: f64 = (700 * PER_MS) as f64;
+/// Largest drift believed.
+const DRIFT_MAX: f64 = 0.000_8;
+
+/// A cut that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wish {
+    /// To shorten, or else to lengthen.
+    pub shorten: bool,
+    /// How much both sides are to be alike, -1..1.
+    pub likeness: f32,
+    /// Most samples.
+    pub most: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    shorten: bool,
+    /// Audio played since it is wanted, and since the last cut.
+    waited: i64,
+    rest: i64,
+}
+
+/// See the module's head.
+#[derive(Debug, Default)]
+pub(super) struct Regulator {
+    error: f64,
+    drift: f64,
+    /// What was played.
+    age: f64,
+    turn: Option<Turn>,
+    wanted: f64,
+}
+
+impl Regulator {
+    /// Takes note of the delay's `error` after a packet of `samples`; `spare` of it can be taken away for certain.
+    pub(super) fn observe(&mut self, error: f64, spare: f64, samples: i64) {
+        let passed = samples as f64;
+        let (shorten, lengthen) = (spare.min(error), error);
+        self.turn = match self.turn {
+            Some(t) if t.shorten && shorten > FASTER_OFF => Some(t),
+            Some(t) if !t.shorten && lengthen < SLOWER_OFF => Some(t),
+            _ if shorten > FASTER_ON => Some(Turn { shorten: true, waited: 0, rest: PACE }),
+            _ if lengthen < SLOWER_ON => Some(Turn { shorten: false, waited: 0, rest: PACE }),
+            _ => None,
+        };
+        if let Some(turn) = &mut self.turn {
+            turn.waited += samples;
+            turn.rest += samples;
+            self.wanted = if turn.shorten { shorten } else { -lengthen };
+        }
+        self.error += (error.clamp(-ERROR_MAX, ERROR_MAX) - self.error) * (passed / SMOOTH).min(1.0);
+        // Damped just so that it does not swing: a quarter of the square of the other factor.
+        self.age += passed;
+        if self.turn.is_some_and(|turn| turn.waited < STUCK) {
+            return;
+        }
+        self.drift += self.error / self.regulation() * passed / self.regulation() / 4.0;
+        self.drift = self.drift.clamp(-DRIFT_MAX, DRIFT_MAX);
+    }
+
+    /// The cut that is due now.
+    pub(super) fn wish(&self) -> Option<Wish> {
+        let turn = self.turn?;
+        let pace = if self.wanted > FAR { PACE_FAR } else { PACE };
+        let likeness = LIKENESS - (1.0 + LIKENESS) * (turn.waited as f64 / PATIENCE).min(1.0);
+        let most = self.wanted.max(0.0) as usize;
+        (turn.rest >= pace).then_some(Wish { shorten: turn.shorten, likeness: likeness as f32, most })
+    }
+
+    /// A cut was made.
+    pub(super) fn cut(&mut self, samples: i64) {
+        self.wanted -= samples as f64;
+        if let Some(turn) = &mut self.turn {
+            (turn.rest, turn.waited) = (0, 0);
+        }
+    }
+
+    /// Playing begins with this error. What is known of the drift stays: the clocks go on.
+    pub(super) fn start(&mut self, error: f64) {
+        self.error = 0.0;
+        // Nobody asked at the right moment; the beginning of a word is the best place to catch up.
+        self.turn = (error > FASTER_OFF).then_some(Turn { shorten: true, waited: 0, rest: PACE });
+    }
+
+    /// Audio consumed per sample played.
+    pub(super) fn speed(&self) -> f64 {
+        1.0 + self.error / self.regulation() + self.drift
+    }
+
+    fn regulation(&self) -> f64 {
+        (REGULATION_FIRST + self.age / 4.0).min(REGULATION)
+    }
+
+    /// How much faster the talker's clock runs than the one it is played by, in parts per million.
+    pub(super) fn drift_ppm(&self) -> f64 {
+        self.drift * 1e6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: i64 = 20 * PER_MS;
+
+    /// Runs the loop over a buffer whose delay grows by `ppm`; returns the errors in ms, one a second.
+    fn regulated(ppm: f64, first_ms: f64, seconds: usize) -> (Regulator, Vec<f64>) {
+        let (mut r, mut error) = (Regulator::default(), first_ms * PER_MS as f64);
+        let errors = (0..seconds * 50).map(|_| {
+            error += PACKET as f64 * (1.0 + ppm / 1e6 - r.speed());
+            r.observe(error, error, PACKET);
+            if let Some(wish) = r.wish() {
+                error += wish.most.min(300) as f64 * if wish.shorten { -1.0 } else { 1.0 };
+                r.cut(wish.most.min(300) as i64);
+            }
+            error / PER_MS as f64
+        });
+        let errors = errors.collect::<Vec<_>>().chunks(50).map(|second| second[49]).collect();
+        (r, errors)
+    }
+
+    #[test]
+    fn drift_is_learnt_and_leaves_no_error() {
+        for ppm in [-500.0, -300.0, -20.0, 0.0, 100.0, 300.0, 500.0] {
+            let (r, errors) = regulated(ppm, 0.0, 600);
+            let worst = errors.iter().fold(0.0f64, |worst, e| worst.max(e.abs()));
+            assert!(worst < 4.0, "{ppm}: {worst} ms");
+            assert!(errors[599].abs() < 0.1 && (r.drift_ppm() - ppm).abs() < 5.0, "{ppm}: {}", r.drift_ppm());
+        }
+    }
+
+    #[test]
+    fn a_cut_is_wished_for_from_the_exact_edge_until_the_error_is_small() {
+        for (error, expected) in
+            [(FASTER_ON, None), (FASTER_ON + 1.0, Some(true)), (SLOWER_ON, None), (SLOWER_ON - 1.0, Some(false))]
+        {
+            let mut r = Regulator::default();
+            r.observe(error, error, PACKET);
+            assert_eq!(r.wish().map(|w| w.shorten), expected, "{error}");
+        }
+        let mut r = Regulator::default();
+        r.observe(FASTER_ON + 1.0, FASTER_ON + 1.0, PACKET);
+        r.observe(FASTER_OFF + 1.0, FASTER_OFF + 1.0, PACKET);
+        assert_eq!(r.wish().map(|w| w.most), Some(FASTER_OFF as usize + 1));
+        r.observe(FASTER_OFF, FASTER_OFF, PACKET);
+        assert_eq!(r.wish(), None);
+        // What is not there for certain is not taken away.
+        r.observe(10.0 * FASTER_ON, 0.0, PACKET);
+        assert_eq!(r.wish(), None);
+    }
+
+    #[test]
+    fn cuts_keep_apart_and_become_less_choosy() {
+        let mut r = Regulator::default();
+        let far = 2.0 * FAR;
+        r.observe(far, far, PACKET);
+        let first = r.wish().expect("wanted");
+        assert!(first.likeness > 0.85);
+        for _ in 0..PATIENCE as i64 / PACKET {
+            r.observe(far, far, PACKET);
+        }
+        assert_eq!(r.wish().map(|w| w.likeness), Some(-1.0));
+        r.cut(400);
+        assert_eq!(r.wish(), None, "not at once");
+        r.observe(far, far, PACKET);
+        assert!(r.wish().is_some_and(|w| w.likeness > 0.85), "far off each packet is cut");
+        r.cut(400);
+        r.observe(FAR, FAR, PACKET);
+        assert_eq!(r.wish(), None, "near, every other");
+        r.observe(FAR, FAR, PACKET);
+        assert!(r.wish().is_some());
+    }
+}
