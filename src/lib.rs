@@ -16,6 +16,7 @@
 //!                 network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;
+//!                 taking.rs = how the own voice is taken up;
 //!                 door.rs = who may be here, as people decide and see it; doctor.rs = why somebody is not seen;
 //!                 talk.rs = what was said, as a window shows it; lobby.rs = before a conference; kept.rs = settings kept
 //! 3 pipeline      one file = one thread role
@@ -36,7 +37,8 @@
 //! [multicast] > classify > reassemble > newest frame, band by band > decode > slot  pipeline::receive, video_receive
 //! missing > request > [repair port] > parity, or a voice's packets again > rebuilt   protocol::repair, pipeline::repair
 //! slot > stage (grid) > interface over it > window                                  ui
-//! microphone callback > ring > resample > Opus > packetize > [multicast]            pipeline::audio_send
+//! microphone callback > ring > resample > echo, noise, gain > Opus > packetize > [multicast]    pipeline::audio_send
+//! mix, as the speaker gets it > what there is echo of                               pipeline::reference
 //! [multicast] > jitter buffer > Opus > cuts, drift resample > mix > ring > speaker callback   pipeline::audio_receive
 //! probes and answers in clear > protocol::doctor > findings, with what mends them    pipeline::doctor, cli::doctor
 //! sealed datagrams: discovery, roster, slots, clock offsets, chat                   pipeline::control

@@ -143,6 +143,8 @@ pub const CAMERA_TEXT_BYTES_MAX: usize = 128;
 
 /// Moderators of a conference.
 pub const MODERATORS_MAX: usize = 8;
+/// People whom one who decides lets speak with priority.
+pub const FAVOURED_MAX: usize = 8;
 /// Changes of ownership that can be proved to newcomers: no more are made.
 pub const CHAIN_LINKS_MAX: usize = 4;
 /// People put out that are remembered.

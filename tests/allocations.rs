@@ -200,6 +200,9 @@ fn voices() -> u64 {
         position: Arc::default(),
         repair: None,
         muted: false,
+        voice: roundtable::media::voice::Settings::NONE,
+        reference: None,
+        threshold_dbfs: None,
     };
     let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");
     let mut millisecond = || {

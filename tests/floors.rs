@@ -52,6 +52,7 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("rusqlite", 1),
     ("tar", 1),
     ("skrifa", 1),
+    ("sonora", 1),
     ("turbojpeg", 1),
     ("y4m", 1),
 ];

@@ -69,6 +69,20 @@ enum Request {
     Mute {
         on: bool,
     },
+    Talk {
+        mode: String,
+    },
+    Priority {
+        on: bool,
+    },
+    Favour {
+        who: String,
+        on: bool,
+    },
+    Improve {
+        what: String,
+        on: bool,
+    },
     Camera {
         on: bool,
     },
@@ -140,6 +154,12 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::PlayVolume { percent }) => Ok(Command::Voice(VoiceAsk::Volume(percent))),
         Ok(Request::Save(save)) => Ok(Command::Voice(VoiceAsk::Save(save.offer, save.path))),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
+        Ok(Request::Priority { on }) => Ok(Command::Priority(on)),
+        Ok(Request::Favour { who, on }) => Ok(Command::Door(Decision::Favour(who, on))),
+        Ok(Request::Talk { mode }) => mode.parse().map(Command::TalkMode).map_err(|e| format!("{mode}: {e}")),
+        Ok(Request::Improve { what, on }) => {
+            what.parse().map(|what| Command::Improve(what, on)).map_err(|e| format!("{what}: {e}"))
+        }
         Ok(Request::Camera { on }) => Ok(Command::Camera(on)),
         Ok(Request::Hand { on }) => Ok(Command::Hand(on)),
         Ok(Request::Away { on }) => Ok(Command::Away(on)),
@@ -483,11 +503,19 @@ pub fn print(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conference::taking::{Improvement, TalkMode};
 
     #[test]
     fn commands_are_understood_and_others_explained() {
         assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
+        assert_eq!(parse(r#"{"do":"priority","on":true}"#), Ok(Command::Priority(true)));
+        assert_eq!(parse(r#"{"do":"talk","mode":"voice"}"#), Ok(Command::TalkMode(TalkMode::Voice)));
+        assert_eq!(
+            parse(r#"{"do":"improve","what":"noise","on":true}"#),
+            Ok(Command::Improve(Improvement::Noise, true))
+        );
+        assert!(parse(r#"{"do":"talk","mode":"loud"}"#).is_err_and(|e| e.contains("open, voice or push")));
         assert_eq!(parse(r#"{"do":"leave"}"#), Ok(Command::Leave));
         assert_eq!(parse(r#" {"do":"say","text":" hi\n"}"#), Ok(Command::Say(" hi\n".into())));
         assert_eq!(parse(r#"{"do":"say","text":"hi","reply":"1-2"}"#), Ok(Command::Reply("1-2".into(), "hi".into())));
@@ -498,6 +526,7 @@ mod tests {
             (r#"{"do":"admit","who":"Bob"}"#, Decision::Admit("Bob".into())),
             (r#"{"do":"refuse","who":"Bob"}"#, Decision::Refuse("Bob".into())),
             (r#"{"do":"moderator","who":"Bob","on":false}"#, Decision::Moderator("Bob".into(), false)),
+            (r#"{"do":"favour","who":"Bob","on":true}"#, Decision::Favour("Bob".into(), true)),
             (r#"{"do":"owner","who":"Bob"}"#, Decision::HandOver("Bob".into())),
         ] {
             assert_eq!(parse(line), Ok(Command::Door(decision)));

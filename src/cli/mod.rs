@@ -21,6 +21,7 @@ pub mod report;
 mod room;
 pub mod sdp;
 pub mod send;
+mod sound;
 pub mod tap;
 mod transcript;
 mod typed;
@@ -174,6 +175,24 @@ pub struct ParticipantOptions {
     /// Speaker: auto, none, a name of `roundtable devices`, or a WAV file to write
     #[arg(long, value_name = "auto|none|NAME|FILE.wav")]
     pub speaker: Option<String>,
+    /// When your voice is sent: all the time, while you speak, or while you hold Space
+    #[arg(long, value_name = "open|voice|push")]
+    pub talk: Option<String>,
+    /// Leave the speaker's echo in your voice
+    #[arg(long)]
+    pub no_echo: bool,
+    /// Leave the noise around you in your voice
+    #[arg(long)]
+    pub no_noise: bool,
+    /// Leave your voice as loud as it is
+    #[arg(long)]
+    pub no_gain: bool,
+    /// You wear a headset: there is no echo to take out
+    #[arg(long)]
+    pub headset: bool,
+    /// For musicians and intercoms, with headphones: the least delay, and nothing done to your voice
+    #[arg(long)]
+    pub low_delay: bool,
     /// Network interface, by name or address
     #[arg(long, value_name = "NAME|ADDR")]
     pub interface: Option<String>,
@@ -253,7 +272,14 @@ impl ParticipantOptions {
         let mut flags = Layer::default();
         // Before anything is said on the command line.
         let usual = if self.spare_devices { Some(Config::load(flags.clone()).map_err(bad_setting)?) } else { None };
+        let given = |on: bool, value: &str| on.then(|| value.to_owned());
         let texts = [
+            ("talk", &self.talk),
+            ("audio_echo", &given(self.no_echo, "false")),
+            ("audio_noise", &given(self.no_noise, "false")),
+            ("audio_gain", &given(self.no_gain, "false")),
+            ("headset", &given(self.headset, "true")),
+            ("low_delay", &given(self.low_delay, "true")),
             ("name", &self.name),
             ("camera", &self.camera),
             ("microphone", &self.microphone),

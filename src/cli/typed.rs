@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{files, voice};
+use super::{files, sound, voice};
 use crate::conference::view::{Command, Decision};
 use crate::conference::{Conference, Here};
 
@@ -14,35 +14,45 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /voice 5s [NAME, NAME] records a voice message of 5 seconds and sends it; /voice begins one and /voice ends it, /play lets you hear it, \
                     /voice send [NAME] or /voice discard; /play [NUMBER] plays one that came, /play stop, /save NUMBER PATH; \
                     /lock and /unlock, /admit NAME, /refuse NAME and /kick NAME are for the owner and moderators, \
+                    /favour NAME [off] lets somebody speak with priority; \
                     /moderator NAME [off] and /owner NAME for the owner; \
                     /doctor examines the network, and /doctor NAME tells why that person is not seen; \
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 24] = [
+pub const COMMANDS: [&str; 33] = [
     "/accept",
     "/admit",
     "/away",
     "/back",
     "/decline",
     "/doctor",
+    "/echo",
+    "/favour",
     "/files",
+    "/gain",
     "/hand",
+    "/headset",
     "/help",
     "/kick",
     "/lock",
     "/me",
     "/moderator",
     "/msg",
+    "/mute",
+    "/noise",
     "/owner",
     "/play",
+    "/priority",
     "/quit",
     "/react",
     "/refuse",
     "/reply",
     "/save",
     "/send",
+    "/talk",
     "/unlock",
+    "/unmute",
     "/voice",
 ];
 
@@ -73,6 +83,8 @@ pub enum Typed<'a> {
     Files,
     /// A voice message.
     Voice(voice::Typed),
+    /// About one's own voice.
+    Sound(Command),
     /// Who may be here.
     Door(Decision),
     /// Examine the network.
@@ -112,6 +124,9 @@ impl<'a> Typed<'a> {
         }
         if let Some(typed) = voice::parse(line) {
             return Self::Voice(typed);
+        }
+        if let Some(command) = sound::parse(line).filter(|_| by_hand) {
+            return Self::Sound(command);
         }
         match line {
             "/who" => Self::Who,
@@ -172,10 +187,11 @@ impl<'a> Typed<'a> {
                 Ok(ask) => Meaning::Ask(Command::Voice(ask)),
                 Err(why) => Meaning::Refuse(why),
             },
+            Self::Sound(command) => Meaning::Ask(command),
             Self::Door(decision) => Meaning::Ask(Command::Door(decision)),
             Self::Doctor(name) => Meaning::Ask(Command::Doctor((!name.is_empty()).then(|| name.to_owned()))),
             Self::Who => Meaning::Answer(who(conference)),
-            Self::Help => Meaning::Answer(HELP.to_owned()),
+            Self::Help => Meaning::Answer(format!("{HELP}; {}", sound::HELP)),
             Self::Quit => Meaning::Quit,
             Self::Unknown(command) => {
                 Meaning::Refuse(format!("{command} is not understood; /help lists what there is"))
@@ -241,6 +257,10 @@ fn decision(line: &str) -> Option<Decision> {
         "/admit" => named().map(Decision::Admit),
         "/refuse" => named().map(Decision::Refuse),
         "/owner" => named().map(Decision::HandOver),
+        "/favour" => named().map(|name| match name.strip_suffix(" off") {
+            Some(name) => Decision::Favour(name.trim_end().to_owned(), false),
+            None => Decision::Favour(name, true),
+        }),
         "/moderator" => named().map(|name| match name.strip_suffix(" off") {
             Some(name) => Decision::Moderator(name.trim_end().to_owned(), false),
             None => Decision::Moderator(name, true),
@@ -386,6 +406,8 @@ mod tests {
             ("/admit  Bob (1) ", Decision::Admit(bob())),
             ("/refuse Bob (1)", Decision::Refuse(bob())),
             ("/owner Bob (1)", Decision::HandOver(bob())),
+            ("/favour Bob (1)", Decision::Favour(bob(), true)),
+            ("/favour Bob (1) off", Decision::Favour(bob(), false)),
             ("/moderator Bob (1)", Decision::Moderator(bob(), true)),
             ("/moderator Bob (1) off", Decision::Moderator(bob(), false)),
         ] {

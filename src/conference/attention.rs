@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_hand_is_told_when_it_goes_up_and_being_away_both_ways() {
-        let of = |hand, away| Attention { hand, away };
+        let of = |hand, away| Attention { hand, away, priority: false };
         let cases = [
             (of(false, false), of(true, false), "raises a hand"),
             (of(true, false), of(false, false), ""),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::files::AcceptRule;
+use super::taking::{Improvement, Taking};
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
@@ -226,6 +227,10 @@ pub struct Config {
     pub audio_frame_ms: u32,
     /// Opus bit rate, bits per second.
     pub audio_bitrate: u32,
+    /// Packets of 5 ms in which nothing is looked ahead for, and nothing done to the voice.
+    pub low_delay: bool,
+    /// How the own voice is taken up.
+    pub taking: Taking,
     /// Voices heard at once, the loudest.
     pub talkers: usize,
     /// Begin with camera and microphone off; the command line's alone.
@@ -288,6 +293,7 @@ impl Config {
         if frame_ms != 10 && frame_ms != 20 {
             return Err(layer.error("audio_frame_ms", "10 or 20 is expected"));
         }
+        let low_delay = layer.parse("low_delay", "true or false")?;
         let scale: f32 = layer.number("scale", 0.0, 4.0)?;
         let port: u16 = layer.number("port", 0, 63_488)?;
         if !port.is_multiple_of(2) {
@@ -314,8 +320,17 @@ impl Config {
             group,
             port: (port != 0).then_some(port),
             quality: layer.number("quality", 1, 100)?,
-            audio_frame_ms: frame_ms,
+            audio_frame_ms: if low_delay { 5 } else { frame_ms },
             audio_bitrate: layer.number("audio_bitrate", 6_000, 256_000)?,
+            low_delay,
+            taking: Taking {
+                talk: layer.parse("talk", "open, voice or push")?,
+                threshold_dbfs: layer.number("talk_threshold", -90, 0)?,
+                echo: layer.parse(Improvement::Echo.key(), "true or false")?,
+                noise: layer.parse(Improvement::Noise.key(), "true or false")?,
+                gain: layer.parse(Improvement::Gain.key(), "true or false")?,
+                headset: layer.parse(Improvement::Headset.key(), "true or false")?,
+            },
             talkers: layer.number("talkers", 1, limits::SLOTS_MAX)?,
             hold: false,
             text_only: !layer.parse::<bool>("pictures", "true or false")?,
@@ -405,6 +420,8 @@ mod tests {
         assert_eq!(config.name, "Ada");
         assert_eq!(config.camera_size, Size { width: 1280, height: 720 });
         assert_eq!((config.ttl, config.port, config.group), (None, None, None));
+        assert_eq!((config.taking, config.audio_frame_ms), (Taking::default(), 20));
+        assert_eq!(with(&[("name", "Ada"), ("low_delay", "true")]).unwrap().audio_frame_ms, 5);
     }
 
     #[test]
@@ -446,6 +463,10 @@ mod tests {
             ("port", "20481"),
             ("port", "63490"),
             ("audio_frame_ms", "15"),
+            ("audio_echo", "loud"),
+            ("talk", "shout"),
+            ("talk_threshold", "-91"),
+            ("low_delay", "5"),
             ("talkers", "0"),
             ("talkers", "125"),
             ("ttl", "256"),

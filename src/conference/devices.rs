@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::director::{Director, LEAD};
+use super::taking::Taking;
 use super::view::{CameraView, NoticeKind};
 use crate::device::sound::SoundEvent;
 use crate::media::{opus, test_voice};
@@ -25,11 +26,16 @@ impl Director {
 
     pub(super) fn start_microphone(&mut self, muted: bool) -> Result<(), Error> {
         let ssrc = self.random.next_u64() as u32;
+        let voice = self.config.taking.voice(&self.config.microphone);
         let config = audio_send::Config {
             microphone: self.config.microphone.clone(),
             pitch_hz: test_voice::pitch_for(keys::order_hash(&[self.config.name.as_bytes()])),
             frame_ms: self.config.audio_frame_ms,
-            opus: opus::Settings { bitrate: self.config.audio_bitrate, ..opus::Settings::default() },
+            opus: opus::Settings {
+                bitrate: self.config.audio_bitrate,
+                low_delay: self.config.low_delay,
+                ..opus::Settings::default()
+            },
             ssrc,
             first_sequence: self.random.next_u64() as u16,
             first_timestamp: self.random.next_u64() as u32,
@@ -39,25 +45,15 @@ impl Director {
             position: Arc::clone(&self.audio_position),
             repair: Some(self.redundancy_of(ssrc)),
             muted,
+            reference: Taking::works_on(&self.config.microphone).then(|| self.voices.reference()),
+            voice,
+            threshold_dbfs: self.config.taking.threshold(),
         };
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
         let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
         self.shared.state().own.audio = Some(sender.stats());
         self.audio = Some((ssrc, sender));
         Ok(())
-    }
-
-    pub(super) fn mute(&mut self, muted: bool) {
-        let Some((_, audio)) = &self.audio else { return };
-        audio.mute(muted);
-        let works = {
-            let mut state = self.shared.state();
-            state.own.muted = muted;
-            state.own.has_microphone
-        };
-        if works {
-            self.control.send(Ask::Microphone(if muted { Microphone::Muted } else { Microphone::On }));
-        }
     }
 
     pub(super) fn camera_failed(&mut self, text: &str) {

@@ -20,8 +20,10 @@ use super::files::Files;
 use super::follow::Follows;
 use super::history::keeper::{self, Keeper};
 use super::network::Network;
+use super::priority::Priority;
 use super::repair::Repairs;
 use super::sending::OwnVideo;
+use super::taking::{Reminder, Taking};
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
 use super::voice::Messages;
@@ -105,6 +107,8 @@ pub struct Director {
     pub(super) camera_told: bool,
     speaker: Troubles,
     pub(super) microphone: Troubles,
+    pub(super) reminder: Reminder,
+    pub(super) priority: Priority,
     pub(super) examination: Examination,
     _kept: identity::Identity,
 }
@@ -187,6 +191,8 @@ impl Director {
             camera_told: false,
             speaker: Troubles::speaker(),
             microphone: Troubles::microphone(),
+            reminder: Reminder::default(),
+            priority: Priority::default(),
             examination: Examination::default(),
             _kept: ready.kept,
         };
@@ -195,7 +201,7 @@ impl Director {
             director.say(*kind, text);
         }
         if ready.has_microphone {
-            director.start_microphone(ready.hold)?;
+            director.start_microphone(ready.silent)?;
         }
         if config.camera == CameraSpec::Auto && camera::list().is_ok_and(|cameras| cameras.is_empty()) {
             let mut state = director.shared.state();
@@ -215,6 +221,9 @@ impl Director {
             select! {
                 recv(asked) -> command => match command {
                     Ok(Command::Mute(on)) => self.mute(on),
+                    Ok(Command::TalkMode(talk)) => self.take_up(Taking { talk, ..self.config.taking }),
+                    Ok(Command::Improve(what, on)) => self.take_up(self.config.taking.with(what, on)),
+                    Ok(Command::Priority(on)) => self.speak_over(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
                     Ok(Command::Hand(hand)) => self.attend(|mine| mine.hand = hand),
                     Ok(Command::Away(away)) => self.attend(|mine| mine.away = away),
@@ -463,6 +472,8 @@ impl Director {
         while let Some((ssrc, event)) = self.audio.as_ref().and_then(|(ssrc, a)| Some((*ssrc, a.event()?))) {
             self.microphone_event(ssrc, event);
         }
+        self.remind();
+        self.mind_priority();
         while let Some(event) = self.voices.event() {
             if let Some((kind, text)) = self.speaker.of(&event) {
                 self.say(kind, text);
@@ -525,5 +536,7 @@ impl Director {
             watched,
             format!("speaker: {:.0} ms ahead, {} gaps", mixer.fill_ms(), mixer.glitches()),
         ];
+        let microphone = state.own.voice_line();
+        state.summary.extend(microphone);
     }
 }

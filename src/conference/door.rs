@@ -138,6 +138,12 @@ impl Director {
             Decision::Refuse(who) => waiting(who).map(Ask::Refuse),
             Decision::Moderator(who, on) => here(who).map(|id| Ask::Moderator(id, *on)),
             Decision::HandOver(who) => here(who).map(Ask::HandOver),
+            Decision::Favour(who, on) => {
+                return match here(who) {
+                    Ok(id) => self.favour(id, *on),
+                    Err(why) => self.say(NoticeKind::Warning, &why),
+                };
+            }
         };
         match ask.map(|ask| self.control.send(ask)) {
             Ok(true) => {}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::config::Config;
 use super::history::keeper::Past;
 use super::invite::Invite;
+use super::taking::{Taking, TalkMode};
 use super::view::{DevicesView, NoticeKind};
 use super::{Entry, Error};
 use crate::device::camera::CameraSpec;
@@ -68,6 +69,10 @@ pub struct Ready {
     pub has_microphone: bool,
     /// Begin with both off.
     pub hold: bool,
+    /// Begin with the microphone off.
+    pub silent: bool,
+    /// How the own voice is taken up.
+    pub taking: Taking,
     /// What was said here before; an observer keeps nothing.
     pub past: Option<Past>,
     /// What others are invited with.
@@ -170,6 +175,8 @@ pub fn prepare(config: &Config, entry: Entry, role: Role, clock: &Clock) -> Resu
         has_camera: config.camera != CameraSpec::None,
         has_microphone: config.microphone != MicrophoneSpec::None,
         hold: config.hold,
+        silent: config.hold || config.taking.talk == TalkMode::Push,
+        taking: config.taking,
         past,
         notices,
         joined_at: clock.now(),

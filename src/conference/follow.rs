@@ -172,12 +172,13 @@ impl Director {
             }
         }
         if let Some((received, stream)) = voice {
-            let key = stream_key(key, StreamKind::Audio);
+            let (person, key) = (key, stream_key(key, StreamKind::Audio));
             let opener = self.opener(of, &stream);
             let repair = self.repair_source(of, slot, &received, &stream);
             match self.voices.add(key) {
                 Ok(stats) if self.subscribe(now, key, &received, &offset, (opener, repair), Sink::Audio) => {
                     self.voices.set_volume(key, hearing.gain());
+                    self.keep_priority(person);
                     opened.voice = Some((received, stats));
                 }
                 Ok(_) => self.voices.remove(key),

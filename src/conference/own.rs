@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::entry::Ready;
-use super::stats::{Sent, SentStream};
+use super::stats::{Sent, SentStream, Voice};
 use super::succession::Succession;
 use super::view::{Attention, CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_send::AudioSendStats;
@@ -59,6 +59,37 @@ impl From<&VideoSendStats> for SentStream {
     }
 }
 
+impl From<&AudioSendStats> for Voice {
+    fn from(s: &AudioSendStats) -> Self {
+        let (figures, tenth) = (s.figures(), |v: f32| (v * 10.0).round() / 10.0);
+        Self {
+            capture_ms: tenth(s.capture_ms()),
+            gain_db: figures.map(|f| tenth(f.gain_db)),
+            noise_dbfs: figures.map(|f| tenth(f.noise_dbfs)),
+            echo_return_loss_db: figures.and_then(|f| f.echo_return_loss_db).map(tenth),
+            echo_delay_ms: figures.and_then(|f| f.echo_delay_ms),
+            spoken_muted: s.spoken_muted(),
+        }
+    }
+}
+
+impl Voice {
+    /// In a line of the statistics.
+    fn line(&self) -> String {
+        let part = |what: &str, value: Option<f32>, unit: &str| {
+            value.map_or(String::new(), |value| format!(", {what} {value:.0} {unit}"))
+        };
+        format!(
+            "microphone: {:.0} ms{}{}{}{}",
+            self.capture_ms,
+            part("gain", self.gain_db, "dB"),
+            part("noise", self.noise_dbfs, "dBFS"),
+            part("echo less by", self.echo_return_loss_db, "dB"),
+            part("after", self.echo_delay_ms.map(|ms| ms as f32), "ms"),
+        )
+    }
+}
+
 impl AddAssign for SentStream {
     fn add_assign(&mut self, other: Self) {
         self.frames += other.frames;
@@ -74,7 +105,7 @@ impl Own {
             id: ready.identity.id(),
             name: ready.name.clone(),
             has_tile: ready.role == Role::Participant && (ready.has_camera || ready.has_microphone),
-            muted: ready.hold,
+            muted: ready.silent,
             has_microphone: ready.has_microphone,
             camera_on: ready.has_camera && !ready.hold,
             has_camera: ready.has_camera,
@@ -98,7 +129,12 @@ impl Own {
             bytes: a.bytes(),
         });
         let layers = layers::CAMERA.map(|layer| (layer.word(), self.video[layer as usize].sum())).into_iter().collect();
-        Sent { video: self.pictures(), layers, audio }
+        Sent { video: self.pictures(), layers, audio, voice: self.audio.as_deref().map(Voice::from) }
+    }
+
+    /// How the own voice is taken up, in a line of the statistics.
+    pub fn voice_line(&self) -> Option<String> {
+        self.audio.as_deref().map(|stats| Voice::from(stats).line())
     }
 
     fn pictures(&self) -> SentStream {

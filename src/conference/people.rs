@@ -499,12 +499,12 @@ impl People {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::protocol::roster::{Attention, Role};
     use crate::wire::message::ParticipantId;
 
-    fn person(n: u8, sid: u64) -> Person {
+    pub(in crate::conference) fn person(n: u8, sid: u64) -> Person {
         Person {
             id: ParticipantId([n; 16]),
             sid,
@@ -522,6 +522,7 @@ mod tests {
             camera: Camera::On,
             attention: Attention::default(),
             wireless: false,
+            favoured: Vec::new(),
             streams: Vec::new(),
         }
     }

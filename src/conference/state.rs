@@ -8,6 +8,7 @@ use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
 use super::stats::{self, Stats};
+use super::taking::Taking;
 use super::talk::Talk;
 use super::tap::Tapped;
 use super::view::{DevicesView, Knock, PersonView, View};
@@ -64,6 +65,8 @@ pub struct State {
     pub invite: Arc<Invite>,
     /// Devices in use.
     pub devices: DevicesView,
+    /// How the own voice is taken up.
+    pub taking: Taking,
     /// Who decides.
     pub rule: super::door::Rule,
     /// Others decided so.
@@ -97,6 +100,7 @@ impl State {
             talk: Talk::default(),
             invite: Arc::new(ready.invite.clone()),
             devices: ready.devices.clone(),
+            taking: ready.taking,
             rule: super::door::Rule::default(),
             outcome: None,
             cpu_before_s: 0.0,
@@ -118,6 +122,7 @@ impl State {
             invite: Some(Arc::clone(&self.invite)),
             talk: self.talk.clone(),
             devices: self.devices.clone(),
+            taking: self.taking,
             people: own.into_iter().chain(self.people.views(now, &self.rule)).collect(),
             muted: self.own.muted,
             has_microphone: self.own.has_microphone,

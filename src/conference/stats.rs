@@ -51,6 +51,25 @@ pub struct Sent {
     pub layers: BTreeMap<&'static str, SentStream>,
     /// Sound; a frame is one packet's worth.
     pub audio: SentStream,
+    /// How the own voice is taken up; null without a microphone.
+    pub voice: Option<Voice>,
+}
+
+/// How the own voice is taken up. What is not known, or not done to it, is null.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Voice {
+    /// From the microphone's callback to the packet: its callbacks, the packet's length and the filters.
+    pub capture_ms: f32,
+    /// Gain applied.
+    pub gain_db: Option<f32>,
+    /// Level of the noise at the microphone, dBFS.
+    pub noise_dbfs: Option<f32>,
+    /// How much softer the canceller's filter makes the echo; more is suppressed behind it.
+    pub echo_return_loss_db: Option<f32>,
+    /// Delay found between what the speaker got and its echo.
+    pub echo_delay_ms: Option<u32>,
+    /// Times somebody began to speak while muted.
+    pub spoken_muted: u64,
 }
 
 /// Sent of one kind.

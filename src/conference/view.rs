@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::invite::Invite;
+use super::taking::{Improvement, Taking, TalkMode};
 use super::talk::Talk;
 use crate::pipeline::slot::PictureSlot;
 use crate::protocol::doctor::Report;
@@ -190,6 +191,8 @@ pub struct View {
     pub talk: Talk,
     /// Devices in use.
     pub devices: DevicesView,
+    /// How the own voice is taken up.
+    pub taking: Taking,
     /// The person at this machine first (unless only watching), then the others by time of joining.
     pub people: Vec<PersonView>,
     /// My microphone is off.
@@ -347,6 +350,12 @@ impl std::ops::Deref for FileView {
 pub enum Command {
     /// Microphone off or on.
     Mute(bool),
+    /// When the own voice is sent.
+    TalkMode(TalkMode),
+    /// Something is done to it from now on, or not.
+    Improve(Improvement, bool),
+    /// Speak over all others, or no more.
+    Priority(bool),
     /// Camera on or off.
     Camera(bool),
     /// Hand raised or lowered.
@@ -405,4 +414,6 @@ pub enum Decision {
     Moderator(String, bool),
     /// Make somebody the owner.
     HandOver(String),
+    /// Let somebody speak with priority, or no more.
+    Favour(String, bool),
 }

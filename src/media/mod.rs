@@ -1,5 +1,6 @@
 //! Pictures, samples and codecs; nothing of packets or participants.
 
+pub mod activity;
 pub mod convert;
 pub mod files;
 pub mod grid;
@@ -14,5 +15,6 @@ pub mod tempo;
 pub mod test_card;
 pub mod test_voice;
 pub mod thumbnail;
+pub mod voice;
 pub mod voice_message;
 pub mod wav;

@@ -61,7 +61,7 @@ impl Recording {
     /// # Errors
     /// [`Error`].
     pub fn new(serial: u32, ms_max: u32) -> Result<Self, Error> {
-        let mut encoder = Encoder::new(opus::Settings { bitrate: BITRATE, loss_percent: 0 })?;
+        let mut encoder = Encoder::new(opus::Settings { bitrate: BITRATE, loss_percent: 0, low_delay: false })?;
         let file = ogg::Writer::new(serial, encoder.lookahead()?)?;
         Ok(Self {
             encoder,

@@ -35,6 +35,7 @@ use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
 use crate::media::mix::{Ducker, Limiter};
 use crate::media::{opus, resample, wav};
+use crate::pipeline::reference::{self, Reference, Tap};
 use crate::pipeline::voice_play::Played;
 use crate::time::Timestamp;
 pub use choice::TALKERS;
@@ -44,7 +45,7 @@ use talker::Talker;
 pub use talker::TalkerStats;
 
 /// Samples mixed at a time: 2.5 ms.
-const STEP: usize = 120;
+const STEP: usize = reference::PIECE;
 /// Steps mixed in one wake-up at most: a speaker that asks for more than 200 ms has lost count.
 const STEPS_MAX: usize = 80;
 /// Pause between looks for a speaker while nobody is to be heard and nothing to be heard on: a new voice is a command, which
@@ -116,6 +117,7 @@ enum Command {
     Talkers(usize),
     Speaker(Box<Speaker>),
     Play(Option<Box<Played>>),
+    Tap(Tap),
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioReceiver`] do so on a thread.
@@ -131,6 +133,8 @@ pub struct AudioReceive {
     ducker: Ducker,
     limiter: Limiter,
     sum: [f32; STEP],
+    /// Where what the speaker gets goes as well.
+    tap: Option<Tap>,
     stats: Arc<MixerStats>,
 }
 
@@ -150,6 +154,7 @@ impl AudioReceive {
             ducker: Ducker::default(),
             limiter: Limiter::default(),
             sum: [0.0; STEP],
+            tap: None,
             stats: Arc::default(),
         })
     }
@@ -187,6 +192,7 @@ impl AudioReceive {
             Command::Talkers(places) => self.set_talkers(places),
             Command::Speaker(speaker) => self.speaker = *speaker,
             Command::Play(played) => self.played = played,
+            Command::Tap(tap) => self.tap = Some(tap),
         }
     }
 
@@ -233,6 +239,9 @@ impl AudioReceive {
             }
             self.limiter.apply(&mut self.sum);
             self.speaker.write(&self.sum);
+            if let Some(tap) = self.tap.as_mut().filter(|_| self.speaker.is_open()) {
+                tap.push(now, &self.sum);
+            }
         }
         self.publish(steps as u64);
         let idle = self.talkers.is_empty() && self.played.is_none() && !self.speaker.is_open();
@@ -328,6 +337,13 @@ impl AudioReceiver {
     /// Plays a voice message beside the voices, instead of one that is being heard; `None` ends that.
     pub fn play(&self, played: Option<Played>) {
         self.command(Command::Play(played.map(Box::new)));
+    }
+
+    /// What the speaker gets from now on, for a microphone beside it; the one asked for before ends.
+    pub fn reference(&self) -> Reference {
+        let (tap, reference) = reference::tap();
+        self.command(Command::Tap(tap));
+        reference
     }
 
     /// Whoever asks does not wait: a full queue means that nobody reads it.

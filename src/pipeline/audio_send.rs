@@ -1,37 +1,51 @@
 //! Thread role: microphone to network.
 //!
 //! ```text
-//! Microphone > 20 ms frame > level > Opus > RTP > Egress (EF)          each frame
-//!                                          RTCP SR + SDES > port + 1   each second; BYE at the end
+//! Microphone > echo, noise, gain > 20 ms frame > muted? silent? > Opus > RTP > Egress (EF)    each frame
+//!     speaker's Reference ┘                                RTCP SR + SDES > port + 1          each second; BYE at the end
 //! ```
+//! With voice activation a silent voice pauses as a muted one does. What was captured just before it begins again is sent
+//! as well, at once, so that no word loses its beginning. Whoever is muted and speaks is counted, for a notice here.
 //! Muted means silent on the wire too: no packets, while the media clock goes on, so that receivers see a pause (the
 //! marker of RFC 3551 section 4.1 tells its end). The RTP timestamp counts captured samples; when the device was away
-//! it is moved on by the clock. Nothing is allocated per frame, and nothing here waits for the network.
+//! it is moved on by the clock. Nothing is allocated per frame, except by what works on a voice, see [`voice`]; and nothing
+//! here waits for the network.
+
+mod activation;
+mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use zeroize::Zeroizing;
 
+use activation::Activation;
+
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
 use crate::device::priority;
 use crate::device::sound::{Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
 use crate::limits::{OPUS_PACKET_BYTES_MAX, RTP_PACKET_BYTES_MAX};
+use crate::media::activity::Activity;
 use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
 use crate::media::opus::{self, Encoder, RATE};
+use crate::media::voice::{self, Processor};
 use crate::media::wav;
 use crate::pipeline::egress::Egress;
+use crate::pipeline::reference::Reference;
 use crate::pipeline::repair::OutgoingRedundancy;
 use crate::pipeline::voice_record::Frame;
 use crate::protocol::packetizer::AudioPacketizer;
 use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
 use crate::wire::rtcp::{self, SenderReport};
+pub use stats::AudioSendStats;
 
 /// Sender reports are this far apart.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,16 +56,27 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// More than anybody can click before they are read.
 const COMMANDS: usize = 64;
 const EVENTS: usize = 16;
+/// Told as voice when it is louder.
+const VOICE_DBFS: f32 = -50.0;
+/// Whoever is muted speaks once they are so loud for so long, and has stopped after so much silence.
+const MUTED_DBFS: f32 = -40.0;
+const MUTED_ONSET_MS: u32 = 250;
+const MUTED_HANGOVER_MS: u32 = 2_000;
 
 /// How a voice is sent.
-#[derive(Clone)]
 pub struct Config {
     /// Which microphone.
     pub microphone: MicrophoneSpec,
     /// Pitch of the simulated voice, see `media::test_voice::pitch_for`.
     pub pitch_hz: f32,
-    /// Packet length: 10 or 20 ms.
+    /// Packet length: 10 or 20 ms, or 5 with low delay.
     pub frame_ms: u32,
+    /// What is done to the voice, and what the speaker gets, when there is one beside the microphone.
+    pub voice: voice::Settings,
+    /// See `voice`.
+    pub reference: Option<Reference>,
+    /// With voice activation: softer than this is silence, in dBFS.
+    pub threshold_dbfs: Option<f32>,
     /// Bitrate and redundancy.
     pub opus: opus::Settings,
     /// Synchronization source, random.
@@ -77,8 +102,8 @@ pub struct Config {
 /// A voice cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither 10 nor 20 ms.
-    #[error("a frame of {0} ms; it is 10 or 20")]
+    /// Neither 10 nor 20 ms, nor 5 with low delay.
+    #[error("a frame of {0} ms; it is 10 or 20, or 5 with low delay")]
     Frame(u32),
     /// The WAV file that stands for the microphone.
     #[error("microphone: {0}")]
@@ -91,55 +116,6 @@ pub enum Error {
     Thread(#[from] io::Error),
 }
 
-/// Figures of the voice sent; read at any time from any thread.
-#[derive(Debug, Default)]
-pub struct AudioSendStats {
-    frames: AtomicU64,
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    failures: AtomicU64,
-    glitches: AtomicU64,
-    level: AtomicU32,
-    muted: AtomicBool,
-}
-
-impl AudioSendStats {
-    /// Frames captured while not muted.
-    pub fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
-    }
-
-    /// RTP packets sent.
-    pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
-    }
-
-    /// Their bytes, RTP headers included.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Packets the network did not take.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Captured samples lost because this machine was too slow, in events.
-    pub fn glitches(&self) -> u64 {
-        self.glitches.load(Ordering::Relaxed)
-    }
-
-    /// Level of the own voice; silence while muted and while the microphone is away.
-    pub fn level_dbfs(&self) -> f32 {
-        f32::from_bits(self.level.load(Ordering::Relaxed))
-    }
-
-    /// Whether the voice is muted.
-    pub fn muted(&self) -> bool {
-        self.muted.load(Ordering::Relaxed)
-    }
-}
-
 enum Command {
     /// Stops or resumes sending.
     Mute(bool),
@@ -147,6 +123,10 @@ enum Command {
     Stream(NextStream),
     /// Hands on what is captured.
     Record(Sender<Frame>),
+    /// Does other things to the voice.
+    Voice(voice::Settings),
+    /// Sends by voice activation, or all the time.
+    Threshold(Option<f32>),
 }
 
 /// What another stream of the same voice differs in.
@@ -163,6 +143,15 @@ pub struct NextStream {
     pub repair: Option<OutgoingRedundancy>,
 }
 
+const fn samples(ms: u32) -> usize {
+    (RATE / 1_000 * ms) as usize
+}
+
+/// Samples read at a time: whole blocks for what works on them.
+fn block_of(frame: usize, processor: &Processor) -> usize {
+    if processor.works() { voice::BLOCK.min(frame) } else { frame }
+}
+
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioSender`] do so on a thread.
 pub struct AudioSend {
     microphone: Microphone,
@@ -172,7 +161,19 @@ pub struct AudioSend {
     clock: Clock,
     cname: String,
     name: String,
+    /// What is being captured: `filled` samples of it so far, in steps of `block`.
     frame: Vec<f32>,
+    filled: usize,
+    block: usize,
+    processor: Processor,
+    reference: Option<Reference>,
+    /// What the speaker got during a block.
+    heard: Vec<f32>,
+    /// Voice activation.
+    activation: Option<Activation>,
+    /// Whether the voice is muted and speaks.
+    overheard: Activity,
+    overhears: bool,
     opus: Vec<u8>,
     packet: Vec<u8>,
     protector: Option<Protector>,
@@ -185,6 +186,7 @@ pub struct AudioSend {
     /// When the last frame was read.
     captured: Timestamp,
     reported: Option<Timestamp>,
+    shown: Option<Timestamp>,
     muted: bool,
     /// The next packet begins a talk spurt.
     marker: bool,
@@ -200,12 +202,13 @@ impl AudioSend {
     /// # Errors
     /// See [`Error`]; a device that does not work is no error but an [`event`](Self::event).
     pub fn new(config: Config, egress: Egress, clock: Clock) -> Result<Self, Error> {
-        if ![10, 20].contains(&config.frame_ms) {
+        let short = config.frame_ms == 5 && config.opus.low_delay;
+        if !short && ![10, 20].contains(&config.frame_ms) {
             return Err(Error::Frame(config.frame_ms));
         }
-        let stats = AudioSendStats::default();
-        stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
-        stats.muted.store(config.muted, Ordering::Relaxed);
+        let frame = samples(config.frame_ms);
+        // There is no block of 10 ms in one of 5.
+        let processor = Processor::new(if short { voice::Settings::NONE } else { config.voice });
         config.position.store(config.first_sequence.into(), Ordering::Relaxed);
         Ok(Self {
             microphone: Microphone::open(&config.microphone, config.pitch_hz, &clock)?,
@@ -216,7 +219,15 @@ impl AudioSend {
             clock,
             cname: config.cname,
             name: config.name,
-            frame: vec![0.0; (RATE / 1_000 * config.frame_ms) as usize],
+            frame: vec![0.0; frame],
+            filled: 0,
+            block: block_of(frame, &processor),
+            processor,
+            reference: config.reference,
+            heard: vec![0.0; voice::BLOCK],
+            activation: config.threshold_dbfs.map(|dbfs| Activation::new(dbfs, frame)),
+            overheard: Activity::new(MUTED_DBFS, samples(MUTED_ONSET_MS), samples(MUTED_HANGOVER_MS)),
+            overhears: false,
             opus: Vec::with_capacity(OPUS_PACKET_BYTES_MAX),
             packet: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
             protector: config.master.as_ref().map(|master| Protector::new(master)),
@@ -225,11 +236,12 @@ impl AudioSend {
             repair: config.repair,
             timestamp: config.first_timestamp,
             reported: None,
+            shown: None,
             muted: config.muted,
             marker: true,
             meter: Meter::default(),
             record: None,
-            stats: Arc::new(stats),
+            stats: Arc::new(AudioSendStats::new(config.muted)),
         })
     }
 
@@ -252,6 +264,9 @@ impl AudioSend {
     pub fn mute(&mut self, muted: bool) {
         self.muted = muted;
         self.marker = true;
+        self.overhears = false;
+        self.overheard.reset();
+        self.activation.iter_mut().for_each(Activation::forget);
         self.stats.muted.store(muted, Ordering::Relaxed);
         if muted {
             self.show_silence();
@@ -290,38 +305,103 @@ impl AudioSend {
         self.stats.level.store(SILENCE_DBFS.to_bits(), Ordering::Relaxed);
     }
 
+    /// Does other things to the voice from now on.
+    pub fn set_voice(&mut self, settings: voice::Settings) {
+        if self.frame.len() >= voice::BLOCK {
+            self.processor.set(settings);
+            (self.block, self.filled) = (block_of(self.frame.len(), &self.processor), 0);
+        }
+    }
+
+    /// Sends by voice activation, with what is softer than this as silence, or all the time.
+    pub fn set_threshold(&mut self, dbfs: Option<f32>) {
+        self.activation = dbfs.map(|dbfs| Activation::new(dbfs, self.frame.len()));
+        self.marker = true;
+    }
+
     /// Sends what has been captured until `now`; returns how long to wait before the next step.
     pub fn step(&mut self, now: Timestamp) -> Duration {
-        while self.microphone.read(now, &mut self.frame) {
+        while self.microphone.read(now, &mut self.frame[self.filled..self.filled + self.block]) {
             let quiet_for = now.since(self.captured);
             self.captured = now;
             if quiet_for > AWAY {
-                let missed = media_units(quiet_for, RATE).saturating_sub(self.frame.len() as u32);
-                self.timestamp = self.timestamp.wrapping_add(missed);
-                self.marker = true;
+                let missed = media_units(quiet_for, RATE).saturating_sub(self.block as u32);
+                self.timestamp = self.timestamp.wrapping_add(missed + self.filled as u32);
+                self.frame.copy_within(self.filled..self.filled + self.block, 0);
+                (self.filled, self.marker) = (0, true);
+                self.activation.iter_mut().for_each(Activation::forget);
             }
-            if !self.muted {
-                self.send_frame();
+            if self.processor.works() {
+                match &mut self.reference {
+                    Some(reference) => reference.take(now, &mut self.heard),
+                    None => self.heard.fill(0.0),
+                }
+                self.processor.process(&self.heard, &mut self.frame[self.filled..self.filled + self.block]);
             }
-            self.hand_on();
-            self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
+            self.filled += self.block;
+            if self.filled == self.frame.len() {
+                self.filled = 0;
+                self.hand_on();
+                self.captured_frame();
+                self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
+            }
         }
         if now.since(self.captured) > AWAY {
             self.show_silence();
         }
         let SoundCounters { glitches, xruns, .. } = self.microphone.counters();
         self.stats.glitches.store(glitches + xruns, Ordering::Relaxed);
+        if self.shown.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
+            self.shown = Some(now);
+            self.show_figures();
+        }
         if self.packetizer.counters().packets > 0 && self.reported.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
             self.reported = Some(now);
             self.report(now);
         }
-        self.microphone.wait(now, self.frame.len()).min(WAIT_MAX)
+        self.microphone.wait(now, self.block).min(WAIT_MAX)
     }
 
-    fn send_frame(&mut self) {
+    fn show_figures(&self) {
+        let figures = self.processor.works().then(|| self.processor.figures());
+        let inside = Duration::from_secs(1) * (self.frame.len() + self.processor.delay()) as u32 / RATE;
+        self.stats.show(figures.as_ref(), self.microphone.delay() + inside);
+    }
+
+    /// A whole frame is there: it is sent, or held in case it is the beginning of a word, or neither.
+    fn captured_frame(&mut self) {
+        let level = level_dbfs(&self.frame);
+        if self.muted {
+            let speaks = self.overheard.feed(level, self.frame.len());
+            let began = speaks && !self.overhears;
+            self.stats.spoken_muted.fetch_add(began.into(), Ordering::Relaxed);
+            self.overhears = speaks;
+            return;
+        }
+        let Some(mut activation) = self.activation.take() else { return self.send_frame(self.timestamp) };
+        let spoke = std::mem::replace(&mut activation.speaks, activation.activity.feed(level, self.frame.len()));
+        if activation.speaks {
+            while activation.held > 0 {
+                let ago = (activation.held * self.frame.len()) as u32;
+                let place = activation.swap_oldest(&mut self.frame);
+                self.send_frame(self.timestamp.wrapping_sub(ago));
+                std::mem::swap(&mut activation.before[place], &mut self.frame);
+            }
+            self.send_frame(self.timestamp);
+        } else {
+            activation.hold(&mut self.frame);
+            if spoke {
+                self.show_silence();
+            }
+            self.marker = true;
+        }
+        self.activation = Some(activation);
+    }
+
+    fn send_frame(&mut self, timestamp: u32) {
         self.stats.frames.fetch_add(1, Ordering::Relaxed);
-        let level = self.meter.feed(&self.frame);
-        self.stats.level.store(level.to_bits(), Ordering::Relaxed);
+        let level = level_dbfs(&self.frame);
+        self.stats.level.store(self.meter.feed(&self.frame).to_bits(), Ordering::Relaxed);
         let Some(destination) = self.egress.destination.current() else {
             self.marker = true;
             return;
@@ -330,9 +410,9 @@ impl AudioSend {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // In whole dB below full scale, for who chooses whom to hear (RFC 6464).
-        let minus_dbov = -level_dbfs(&self.frame).round() as u8;
-        self.packetizer.packet(self.timestamp, self.marker, Some((true, minus_dbov)), &self.opus, &mut self.packet);
+        // RFC 6464: those who receive many know the loud ones before they decode any.
+        let level = Some((level > VOICE_DBFS, (-level).clamp(0.0, 127.0).round() as u8));
+        self.packetizer.packet(timestamp, self.marker, level, &self.opus, &mut self.packet);
         self.marker = false;
         let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);
@@ -356,7 +436,8 @@ impl AudioSend {
     }
 
     fn report(&mut self, now: Timestamp) {
-        let since = media_units(now.since(self.captured), RATE);
+        // What is captured now will leave the filters under a later time.
+        let since = media_units(now.since(self.captured), RATE) + (self.filled + self.processor.delay()) as u32;
         let report = SenderReport {
             ssrc: self.packetizer.counters().ssrc,
             ntp: self.clock.wall(),
@@ -444,6 +525,18 @@ impl AudioSender {
         let _ = self.commands.try_send(Command::Record(frames));
     }
 
+    /// Does other things to the voice from now on.
+    pub fn set_voice(&self, settings: voice::Settings) {
+        // A full queue means that the thread has ended.
+        let _ = self.commands.try_send(Command::Voice(settings));
+    }
+
+    /// Sends by voice activation, with what is softer than this in dBFS as silence, or all the time.
+    pub fn set_threshold(&self, dbfs: Option<f32>) {
+        // A full queue means that the thread has ended.
+        let _ = self.commands.try_send(Command::Threshold(dbfs));
+    }
+
     /// Figures.
     pub fn stats(&self) -> Arc<AudioSendStats> {
         self.stats.clone()
@@ -483,194 +576,11 @@ fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundE
             Ok(Command::Mute(muted)) => role.mute(muted),
             Ok(Command::Stream(next)) => role.begin(next),
             Ok(Command::Record(frames)) => role.record(frames),
+            Ok(Command::Voice(settings)) => role.set_voice(settings),
+            Ok(Command::Threshold(dbfs)) => role.set_threshold(dbfs),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     role.goodbye();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::net::{Interface, ReceiveBuffer, UdpSocket};
-    use crate::pipeline::egress::Destination;
-    use crate::wire::rtp;
-    use std::net::SocketAddr;
-
-    fn config() -> Config {
-        Config {
-            microphone: MicrophoneSpec::Test,
-            pitch_hz: 250.0,
-            frame_ms: 20,
-            opus: opus::Settings::default(),
-            ssrc: 0x1234,
-            first_sequence: 65_534,
-            first_timestamp: u32::MAX - 960,
-            cname: "ada@host".into(),
-            name: "Ada".into(),
-            master: None,
-            position: Arc::default(),
-            repair: None,
-            muted: false,
-        }
-    }
-
-    struct Rig {
-        clock: Clock,
-        role: AudioSend,
-        media: UdpSocket,
-        buffer: ReceiveBuffer,
-    }
-
-    fn rig(config: Config) -> Rig {
-        let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
-        let media = UdpSocket::unicast(&lo, 1).expect("a socket");
-        let destination = Destination::default();
-        destination.set(Some(media.local_addr()));
-        let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
-        let clock = Clock::manual(Timestamp::from_millis(1_000));
-        let role = AudioSend::new(config, Egress { socket, destination }, clock.clone()).expect("a test voice");
-        Rig { clock, role, media, buffer: ReceiveBuffer::new() }
-    }
-
-    impl Rig {
-        fn run(&mut self, ms: u64) -> Vec<Vec<u8>> {
-            let mut packets = Vec::new();
-            for _ in 0..ms {
-                self.clock.advance(Duration::from_millis(1));
-                self.role.step(self.clock.now());
-                packets.extend(self.received());
-            }
-            packets
-        }
-
-        fn received(&mut self) -> Vec<Vec<u8>> {
-            let mut packets = Vec::new();
-            while self.media.receive(&mut self.buffer).is_ok_and(|n| n > 0) {
-                packets.extend(self.buffer.datagrams().map(|d| d.bytes.to_vec()));
-            }
-            packets
-        }
-    }
-
-    fn headers(packets: &[Vec<u8>]) -> Vec<(bool, u16, u32)> {
-        let header = |p: &Vec<u8>| rtp::Packet::parse(p).expect("RTP").header;
-        packets.iter().map(header).map(|h| (h.marker, h.sequence, h.timestamp)).collect()
-    }
-
-    #[test]
-    fn fifty_packets_a_second_with_exact_timestamps_across_the_wrap() {
-        let mut rig = rig(config());
-        let packets = rig.run(1_000);
-        assert_eq!(packets.len(), 50);
-        let h = headers(&packets);
-        assert_eq!(h[..3], [(true, 65_534, u32::MAX - 960), (false, 65_535, u32::MAX), (false, 0, 959)]);
-        let first = rtp::Packet::parse(&packets[0]).expect("RTP");
-        assert_eq!((first.header.ssrc, first.header.payload_type), (0x1234, rtp::PT_OPUS));
-        let stats = rig.role.stats();
-        assert_eq!((stats.frames(), stats.packets(), stats.failures()), (50, 50, 0));
-        assert_eq!(stats.bytes(), packets.iter().map(|p| p.len() as u64).sum::<u64>());
-        assert_eq!(rig.role.position.load(Ordering::Relaxed), 1 << 16 | 48, "past the wrap");
-        assert!((-40.0..-5.0).contains(&stats.level_dbfs()), "{}", stats.level_dbfs());
-    }
-
-    #[test]
-    fn muted_nothing_is_sent_and_the_media_clock_goes_on() {
-        let mut rig = rig(Config { first_sequence: 10, first_timestamp: 0, frame_ms: 10, ..config() });
-        assert_eq!(rig.run(100).len(), 10);
-        rig.role.mute(true);
-        assert_eq!(rig.run(1_000), Vec::<Vec<u8>>::new());
-        assert_eq!(rig.role.stats().level_dbfs(), SILENCE_DBFS);
-        rig.role.mute(false);
-        assert_eq!(headers(&rig.run(20)), [(true, 20, 1_100 * 48), (false, 21, 1_110 * 48)]);
-    }
-
-    #[test]
-    fn a_voice_message_is_recorded_muted_or_not_and_whether_or_not_anything_is_sent() {
-        let mut rig = rig(config());
-        let (frames, recorded) = crate::pipeline::voice_record::queue();
-        rig.role.record(frames);
-        rig.run(100);
-        rig.role.mute(true);
-        rig.run(100);
-        rig.role.egress.destination.set(None);
-        rig.run(100);
-        let taken: Vec<Frame> = recorded.try_iter().collect();
-        assert_eq!(taken.len(), 15);
-        assert!(taken.iter().all(|f| f.samples().len() == 960 && f.samples().iter().any(|s| s.abs() > 0.001)));
-        drop(recorded);
-        rig.run(20);
-        assert!(rig.role.record.is_none(), "nobody takes it any more");
-    }
-
-    #[test]
-    fn without_a_destination_nothing_is_sent_and_a_talk_spurt_begins_with_one() {
-        let mut rig = rig(Config { first_sequence: 0, first_timestamp: 0, ..config() });
-        let destination = rig.role.egress.destination.clone();
-        let address = destination.current();
-        destination.set(None);
-        assert_eq!(rig.run(100).len(), 0);
-        destination.set(address);
-        assert_eq!(headers(&rig.run(40)), [(true, 0, 100 * 48), (false, 1, 120 * 48)]);
-    }
-
-    #[test]
-    fn a_machine_that_slept_moves_its_media_clock_on() {
-        let mut rig = rig(Config { first_timestamp: 0, ..config() });
-        rig.run(100);
-        rig.clock.advance(Duration::from_secs(10));
-        let h = headers(&rig.run(40));
-        let (marker, _, timestamp) = h[0];
-        assert!(marker);
-        let late_ms = i64::from(timestamp / 48) - 10_100;
-        assert!((0..=41).contains(&late_ms), "{late_ms}");
-    }
-
-    #[test]
-    fn reports_tell_the_media_time_of_the_wall_clock_and_goodbye_ends_them() {
-        let mut rig = rig(Config { first_timestamp: 0, ..config() });
-        // RTCP goes to the port above: listen there by making that port the media port of the destination.
-        let rtcp_port = rig.media.local_addr().port();
-        let start = rig.clock.wall();
-        rig.role.egress.destination.set(Some(SocketAddr::from((rig.media.local_addr().ip(), rtcp_port - 1))));
-        let reports = rig.run(2_500);
-        assert_eq!(reports.len(), 3, "one with the first packet, then one a second");
-        for (i, bytes) in reports.iter().enumerate() {
-            let mut seen = (None, None);
-            rtcp::parse(bytes, |r| match r {
-                rtcp::Report::Sender(sr) => seen.0 = Some(sr),
-                rtcp::Report::Sdes { cname, .. } => seen.1 = Some(cname.to_owned()),
-                rtcp::Report::Bye { .. } => panic!("too early"),
-            })
-            .expect("RTCP");
-            let sr = seen.0.expect("a sender report");
-            assert_eq!((sr.ssrc, seen.1.as_deref()), (0x1234, Some("ada@host")));
-            let elapsed_ns = sr.ntp.nanos_from(start);
-            let error_us = (i64::from(sr.rtp_timestamp) * 1_000_000 / 48 - elapsed_ns) / 1_000;
-            assert!(error_us.abs() < 100, "report {i}: {error_us} us");
-            assert_eq!(sr.packets, 1 + 50 * i as u32);
-        }
-        rig.role.goodbye();
-        let mut bye = None;
-        rtcp::parse(&rig.received()[0], |r| {
-            if let rtcp::Report::Bye { ssrc } = r {
-                bye = Some(ssrc);
-            }
-        })
-        .expect("RTCP");
-        assert_eq!(bye, Some(0x1234));
-    }
-
-    #[test]
-    fn other_frame_lengths_are_refused() {
-        let lo = Interface::choose(Some("127.0.0.1")).expect("a loopback");
-        let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
-        for frame_ms in [0, 5, 15, 40] {
-            let egress = Egress { socket: socket.clone(), destination: Destination::default() };
-            let clock = Clock::manual(Timestamp::default());
-            let refused = AudioSend::new(Config { frame_ms, ..config() }, egress, clock);
-            assert!(matches!(refused, Err(Error::Frame(ms)) if ms == frame_ms));
-        }
-    }
 }

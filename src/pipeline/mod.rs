@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod egress;
 pub mod preview;
 pub mod receive;
+pub mod reference;
 pub mod repair;
 pub mod slot;
 pub mod tap;

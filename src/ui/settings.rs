@@ -1,8 +1,9 @@
 //! The settings panel: devices, network, looks. What is chosen holds at once where it can, and is kept for next time.
 
-use egui::{Align, Button, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
+use egui::{Align, Button, Checkbox, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
 
-use crate::conference::view::{Command, View};
+use crate::conference::taking::{Improvement, TalkMode};
+use crate::conference::view::{Command, Rank, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::{Look, Preferences};
@@ -99,6 +100,8 @@ impl Panel {
             ui.spacing_mut().item_spacing.y = 6.0;
             heading(ui, w.devices);
             self.devices(ui, view, look, commands, settings);
+            heading(ui, w.your_voice);
+            voice(ui, view, look, commands, settings);
             heading(ui, w.appearance);
             appearance(ui, &mut state.preferences, look);
             heading(ui, w.network);
@@ -166,6 +169,42 @@ impl Panel {
             settings.push(("quality", quality.to_string()));
         }
         weak(ui, w.next_time, look);
+    }
+}
+
+/// When the own voice is sent, and what is done to it.
+fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, settings: &mut Vec<Setting>) {
+    let (w, taking) = (look.words, view.taking);
+    let label = |talk| match talk {
+        TalkMode::Open => w.talk_open,
+        TalkMode::Voice => w.talk_voice,
+        TalkMode::Push => w.talk_push,
+    };
+    let modes = TalkMode::ALL.map(|talk| Choice { value: talk.word().to_owned(), label: label(talk).to_owned() });
+    let chosen = choose(ui, "talk", w.talk, taking.talk.word(), &modes);
+    if let Some(talk) = chosen.and_then(|value| value.parse::<TalkMode>().ok()) {
+        commands.push(Command::TalkMode(talk));
+        settings.push(("talk", talk.to_string()));
+    }
+    if view.rank != Rank::Member || view.attention.priority {
+        let mut on = view.attention.priority;
+        if ui.checkbox(&mut on, w.priority).changed() {
+            commands.push(Command::Priority(on));
+        }
+    }
+    for what in Improvement::ALL {
+        let text = match what {
+            Improvement::Echo => w.echo,
+            Improvement::Noise => w.noise,
+            Improvement::Gain => w.gain,
+            Improvement::Headset => w.headset,
+        };
+        let mut on = taking.does(what);
+        let enabled = !(what == Improvement::Echo && taking.headset);
+        if ui.add_enabled(enabled, Checkbox::new(&mut on, text)).changed() {
+            commands.push(Command::Improve(what, on));
+            settings.push((what.key(), on.to_string()));
+        }
     }
 }
 

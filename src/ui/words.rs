@@ -282,6 +282,16 @@ words! {
     saved_in: "Kept in {}", "保存在 {}";
     not_saved: "Not kept: {}", "未保存:{}";
     devices: "Devices", "设备";
+    your_voice: "Your voice", "您的声音";
+    talk: "Heard", "发送声音";
+    talk_open: "All the time", "一直";
+    talk_voice: "While you speak", "讲话时";
+    talk_push: "While you hold Space", "按住空格键时";
+    priority: "Speak over all others", "优先发言";
+    echo: "Take the speaker's echo out", "消除回声";
+    noise: "Hold noise down", "降低噪声";
+    gain: "Even out loudness", "自动调节音量";
+    headset: "I wear a headset", "我戴着耳机";
     appearance: "Appearance", "外观";
     network: "Network", "网络";
     your_name: "Your name", "您的名字";

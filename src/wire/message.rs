@@ -30,15 +30,17 @@
 //!                   uint32  suffix      = 11;              // 0 none claimed, else the number behind the name + 1
 //!                   repeated fixed64 answers = 12;         // nonces of the Joins this answers, at most 32
 //!                   Heartbeat chat      = 13;              // left out while nothing was said
-//!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away
+//!                   uint32  attention   = 14;              // bits: 1 hand raised, 2 away, 4 speaks with priority
 //!                   fixed64 door        = 15;              // digest of what is known of wire::door; 0 nothing
 //!                   bytes   address6    = 16;              // its IPv6 address, 16 bytes; `address` is 0 then
 //!                   bool    wireless    = 17;              // on a wireless network: its losses throttle nobody else
 //!                   uint32  reach       = 19;              // hears 0 all groups, 1 the control group, 2 none
 //!                   uint32  direct      = 20;              // port at that address for copies of streams; 0 none
 //!                   bool    single      = 21;              // its streams go to the control group
-//!                   uint64  since       = 22; }            // not 0: nothing but chat and door stands here, and no signer
+//!                   uint64  since       = 22;              // not 0: nothing but chat and door stands here, and no signer
 //!                                                          // in Signed: all as in the Beacons of this counter and later
+//!                   bytes   favoured    = 23; }            // whom the sender, if it decides, lets speak with priority:
+//!                                                          // participant ids, 16 bytes each, at most 8
 //! message Stream  { uint32  kind      = 1;                 // 0 audio (Opus), 1 + layer for video (JPEG)
 //!                   fixed32 ssrc      = 2;
 //!                   uint32  width     = 3;                 // true size: receivers crop the padding
@@ -319,7 +321,7 @@ pub struct Beacon {
     /// How far the sender has spoken and heard; `None` while nothing was said.
     #[prost(message, optional, tag = "13")]
     pub chat: Option<Heartbeat>,
-    /// Bits: 1 hand raised, 2 away.
+    /// Bits: 1 hand raised, 2 away, 4 speaks with priority.
     #[prost(uint32, tag = "14")]
     pub attention: u32,
     /// Digest of what is known of [`super::door`]; 0 nothing.
@@ -343,6 +345,9 @@ pub struct Beacon {
     /// Not 0: all else but the chat is as in the Beacons of this counter and later.
     #[prost(uint64, tag = "22")]
     pub since: u64,
+    /// Whom the sender, who owns or moderates the conference, lets speak with priority: participant ids, 16 bytes each.
+    #[prost(bytes = "vec", tag = "23")]
+    pub favoured: Vec<u8>,
 }
 
 /// One stream of a publisher.

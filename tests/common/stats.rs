@@ -40,6 +40,11 @@ impl Stats {
         people.into_iter().find(|p| p["name"] == name).unwrap_or(&Value::Null)
     }
 
+    /// How the own voice is taken up.
+    pub fn voice(&self) -> &Value {
+        &self.0["sent"]["voice"]
+    }
+
     /// Frames of that person this participant has shown.
     pub fn frames_shown(&self, name: &str) -> f64 {
         number(&self.person(name)["video"]["frames_shown"])

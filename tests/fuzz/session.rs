@@ -388,6 +388,7 @@ fn beacon(feed: &mut Feed<'_>, address: SocketAddr) -> Beacon {
         door: if flags & 4 == 0 { 0 } else { feed.u64() },
         chat: (flags & 0x20 == 0).then(|| Heartbeat { run: 1, highest: feed.u8().into(), acks: Vec::new() }),
         since: if flags & 0x18 == 0x18 { feed.u8().into() } else { 0 },
+        favoured: if flags & 0x50 == 0x50 { vec![9; usize::from(feed.u8())] } else { Vec::new() },
     }
 }
 

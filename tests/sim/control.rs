@@ -7,6 +7,7 @@ use roundtable::protocol::clock::OffsetFilter;
 use roundtable::protocol::roster::{Attention, Camera, Departure, Microphone, Person};
 use roundtable::protocol::session::{Event, Moment, Outputs, Session};
 use roundtable::wire::address::DISCOVERY_PORT;
+use roundtable::wire::message::ParticipantId;
 
 use crate::world::World;
 
@@ -160,12 +161,26 @@ fn what_one_changes_of_oneself_reaches_everybody_within_a_tenth_of_a_second() {
             assert!(node.session.people().any(|p| p.sid == sid && sees(p)), "{what}: member {n} does not see it");
         }
     };
-    let changes: [(&str, Change, Seen); 6] = [
+    let changes: [(&str, Change, Seen); 8] = [
         ("muted", |s, at, out| s.set_microphone(at, Microphone::Muted, out), |p| p.microphone == Microphone::Muted),
         ("camera on", |s, at, out| s.set_camera(at, Camera::On, out), |p| p.camera == Camera::On),
         ("camera off", |s, at, out| s.set_camera(at, Camera::Off, out), |p| p.camera == Camera::Off),
-        ("hand", |s, at, out| s.set_attention(at, Attention { hand: true, away: false }, out), |p| p.attention.hand),
-        ("away", |s, at, out| s.set_attention(at, Attention { hand: false, away: true }, out), |p| p.attention.away),
+        (
+            "hand",
+            |s, at, out| s.set_attention(at, Attention { hand: true, ..Attention::default() }, out),
+            |p| p.attention.hand,
+        ),
+        (
+            "away",
+            |s, at, out| s.set_attention(at, Attention { away: true, ..Attention::default() }, out),
+            |p| p.attention.away,
+        ),
+        (
+            "priority",
+            |s, at, out| s.set_attention(at, Attention { priority: true, ..Attention::default() }, out),
+            |p| p.attention.priority,
+        ),
+        ("favoured", |s, at, out| s.set_favoured(at, vec![ParticipantId([7; 16])], out), |p| !p.favoured.is_empty()),
         ("name", |s, at, out| s.set_name(at, "Countess", out), |p| p.name == "Countess"),
     ];
     for (what, change, sees) in changes {

@@ -4,13 +4,14 @@ use crate::common::poll;
 use crate::tone::RATE;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Programs needed, all of Debian's pulseaudio and pulseaudio-utils.
-const PROGRAMS: [&str; 3] = ["pulseaudio", "pacat", "parec"];
+const PROGRAMS: [&str; 4] = ["pulseaudio", "pacat", "parec", "pactl"];
 
 /// How long the server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,25 +53,48 @@ impl Pulse {
         // Any will do, but without one the server turns clients away that speak its protocol themselves; a program that
         // tries ALSA next would be measured through that.
         std::fs::write(path("cookie"), [0; 256]).expect("cookie of the clients");
-        let mut command = Command::new("pulseaudio");
-        command
-            .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes"])
-            .args(["--realtime=no", "--high-priority=no", "--log-level=error", "-F", &path("script")])
-            .env_remove("DISPLAY")
-            .env_remove("DBUS_SESSION_BUS_ADDRESS");
-        for variable in ["HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH"] {
-            command.env(variable, folder.path());
-        }
-        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start pulseaudio");
+        let server = serve(folder.path());
         let pulse = Pulse { folder, server };
+        pulse.await_answer();
+        pulse
+    }
+
+    fn await_answer(&self) {
         let answers = || {
-            let mut listing = pulse.client("pacat");
-            listing.arg("--list-file-formats").stdout(Stdio::null());
-            let there = pulse.folder.path().join("socket").exists();
-            (there && listing.status().is_ok_and(|s| s.success())).then_some(())
+            let there = self.folder.path().join("socket").exists();
+            (there && self.try_control(&["info"]).is_some()).then_some(())
         };
         poll(PATIENCE, answers).expect("the sound server comes up");
-        pulse
+    }
+
+    /// Kills the server and starts it again, with the same devices; returns once it answers.
+    pub fn restart(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = std::fs::remove_file(self.folder.path().join("socket"));
+        self.server = serve(self.folder.path());
+        self.await_answer();
+    }
+
+    fn try_control(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.client("pactl").args(arguments).stderr(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Asks something of the server; its answer.
+    pub fn control(&self, arguments: &[&str]) -> String {
+        self.try_control(arguments).unwrap_or_else(|| panic!("pactl {arguments:?} failed"))
+    }
+
+    /// What this person's speaker plays is heard by their microphone, at this volume.
+    pub fn loop_back(&self, person: &str, percent: u32) {
+        let (source, sink) = (format!("source={person}_out.monitor"), format!("sink={person}_in"));
+        let module = self.control(&["load-module", "module-loopback", &source, &sink, "latency_msec=30"]);
+        let owner = format!("Owner Module: {}", module.trim());
+        let inputs = self.control(&["list", "sink-inputs"]);
+        let input = inputs.split("Sink Input #").find(|text| text.contains(&owner)).expect("the loop's input");
+        let number = input.lines().next().expect("its number").trim();
+        self.control(&["set-sink-input-volume", number, &format!("{percent}%")]);
     }
 
     fn variables(&self) -> [(&'static str, String); 2] {
@@ -89,6 +113,14 @@ impl Pulse {
         let mut command = Command::new("env");
         command.args(self.variables().map(|(name, value)| format!("{name}={value}")));
         command.args([&format!("PULSE_SOURCE={person}_mic"), &format!("PULSE_SINK={person}_out"), program]);
+        command
+    }
+
+    /// `program`, whose devices are the server's defaults, whatever those are.
+    pub fn command_of_defaults(&self, program: &str) -> Command {
+        let mut command = Command::new("env");
+        command.args(["-u", "PULSE_SOURCE", "-u", "PULSE_SINK"]);
+        command.args(self.variables().map(|(name, value)| format!("{name}={value}"))).arg(program);
         command
     }
 
@@ -120,12 +152,19 @@ impl Pulse {
 
     /// Plays mono samples into `sink`; returns when they have been played.
     pub fn play(&self, samples: &[f32], sink: &str) {
+        self.begin_to_play(samples, sink).end();
+    }
+
+    /// Plays mono samples into `sink` from now on.
+    pub fn begin_to_play(&self, samples: &[f32], sink: &str) -> Player {
         let mut command = self.client("pacat");
         command.args(["--playback", "--raw", "--format=s16le", "--channels=1", "--rate=48000", "--latency-msec=40"]);
         let mut child = command.arg(format!("--device={sink}")).stdin(Stdio::piped()).spawn().expect("start pacat");
         let bytes: Vec<u8> = samples.iter().flat_map(|s| ((s * 32_767.0) as i16).to_le_bytes()).collect();
-        child.stdin.take().expect("piped").write_all(&bytes).expect("pacat reads");
-        assert!(child.wait().expect("own child").success(), "pacat failed");
+        let mut input = child.stdin.take().expect("piped");
+        // Ended early, it reads no more.
+        let thread = std::thread::spawn(move || drop(input.write_all(&bytes)));
+        Player { child, thread }
     }
 }
 
@@ -134,6 +173,34 @@ impl Drop for Pulse {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Something that is being played.
+pub struct Player {
+    child: Child,
+    thread: JoinHandle<()>,
+}
+
+impl Player {
+    /// Waits for the end of it.
+    pub fn end(mut self) {
+        self.thread.join().expect("the thread that plays");
+        assert!(self.child.wait().expect("own child").success(), "pacat failed");
+    }
+}
+
+fn serve(folder: &Path) -> Child {
+    let mut command = Command::new("pulseaudio");
+    command
+        .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes"])
+        .args(["--realtime=no", "--high-priority=no", "--log-level=error", "-F"])
+        .arg(folder.join("script"))
+        .env_remove("DISPLAY")
+        .env_remove("DBUS_SESSION_BUS_ADDRESS");
+    for variable in ["HOME", "XDG_RUNTIME_DIR", "PULSE_RUNTIME_PATH", "PULSE_STATE_PATH"] {
+        command.env(variable, folder);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start pulseaudio")
 }
 
 /// A recording that goes on.
@@ -158,6 +225,11 @@ impl Recorder {
         let _ = self.child.wait();
         self.thread.join().expect("the recording thread")
     }
+}
+
+/// The time of the clock all recordings share, in seconds.
+pub fn now_s() -> f64 {
+    origin().elapsed().as_secs_f64()
 }
 
 fn origin() -> Instant {

@@ -2,6 +2,7 @@
 
 use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, pos2};
+use roundtable::conference::taking::Improvement;
 use roundtable::conference::view::{Command, Decision, DevicesView, Hearing, Knock, Rank, View};
 use roundtable::conference::{Event as Told, Message};
 use roundtable::ui::app::App;
@@ -238,6 +239,9 @@ fn settings_hold_at_once_and_are_kept() {
         user.does(vec![]);
         output
     };
+    let output = clicks(&mut user, Role::CheckBox, "Hold noise down");
+    assert_eq!(output.commands, [Command::Improve(Improvement::Noise, false)]);
+    assert_eq!(output.settings, [("audio_noise", "false".to_owned())]);
     let output = clicks(&mut user, Role::RadioButton, "Light");
     assert_eq!(output.settings, [("theme", "light".to_owned())]);
     let differ = user.app.pixels().iter().zip(&dark).filter(|(a, b)| a != b).count();

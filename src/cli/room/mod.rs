@@ -314,7 +314,7 @@ mod tests {
             name: (*name).into(),
             role: if n == 0 { "owner" } else { "member" },
             me: n == 0,
-            attention: Attention { hand: n == 1, away: n == 2 },
+            attention: Attention { hand: n == 1, away: n == 2, ..Attention::default() },
         };
         room.title = "Standup".into();
         room.people = names.iter().enumerate().map(face).collect();

@@ -5,6 +5,9 @@
 //!   ^ '--error------------------------------------------------.      |
 //!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
 //! ```
+//! What worked once is tried every 2 s at least: a sound server that is started again is found soon. Where any device will
+//! do, it is looked every second whether the system means another one by now, which is then opened instead.
+//!
 //! A device that keeps losing sound is opened again with a longer buffer. Some say that they lose it; a speaker whose
 //! server runs dry says nothing, but then asks for less sound than the clock says.
 //!
@@ -26,6 +29,10 @@ use crate::time::{Timestamp, media_nanos};
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(8);
+/// The same once a device has worked.
+const RETRY_AGAIN_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether another device is meant.
+const LOOK: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_millis(100);
 /// A device without callbacks for this long is dead, even if nothing says so.
 const STALLED: Duration = Duration::from_secs(5);
@@ -54,6 +61,8 @@ pub(super) struct Opened<H> {
     pub(super) short: bool,
     /// For a speaker: its sample rate.
     pub(super) paced: Option<u32>,
+    /// Whether it is still the one that is meant. Asks the sound system.
+    pub(super) stays: Box<dyn FnMut() -> bool + Send>,
 }
 
 /// Why no device was opened.
@@ -71,6 +80,8 @@ enum End {
     Failed(String),
     /// Its buffer is too short for this machine.
     TooShort,
+    /// Another device is meant by now.
+    Moved,
 }
 
 /// Handle of the thread; dropping it stops the device.
@@ -137,14 +148,20 @@ struct Watcher<H, O> {
 impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher<H, O> {
     fn run(mut self) {
         let (mut retry, mut too_short, mut announce) = (RETRY_FIRST, 0, true);
+        let mut most = RETRY_MAX;
         loop {
             let since = self.clock.now();
-            let reason = match quietly(|| (self.open)(too_short)).map(|opened| self.watch(opened, announce)) {
+            let opened = quietly(|| (self.open)(too_short)).inspect(|_| most = RETRY_AGAIN_MAX);
+            let reason = match opened.map(|opened| self.watch(opened, announce)) {
                 Ok(End::Stop) => return,
                 Ok(End::TooShort) => {
                     too_short += 1;
                     // To a person nothing has happened.
                     announce = false;
+                    continue;
+                }
+                Ok(End::Moved) => {
+                    (retry, too_short, announce) = (RETRY_FIRST, 0, true);
                     continue;
                 }
                 Ok(End::Failed(reason)) | Err(NotOpened::Failed(reason)) => Some(reason),
@@ -163,26 +180,35 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher
             if self.wait(retry) {
                 return;
             }
-            retry = (retry * 2).min(RETRY_MAX);
+            retry = (retry * 2).min(most);
         }
     }
 
     /// Watches a device until it fails, or should be opened anew, or is to stop.
     fn watch(&self, opened: Opened<H>, announce: bool) -> End {
-        let Opened { stream, end, gauge, device, short, paced } = opened;
+        let Opened { stream, end, gauge, device, short, paced, mut stays } = opened;
         let _ = self.ends.try_send(end);
         if announce {
             let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
         }
         let mut seen: (u64, Timestamp) = (0, self.clock.now());
         let mut pace = Pace::new(seen.1);
-        let mut losses = 0;
+        let (mut losses, mut looked) = (0, seen.1);
         loop {
             if self.wait(WATCH) {
                 drop(stream);
                 return End::Stop;
             }
             let (calls, now) = (gauge.calls(), self.clock.now());
+            // A sound system that does not even call back would not answer either.
+            if calls != seen.0 && now.since(looked) >= LOOK {
+                looked = now;
+                if !quietly(&mut stays) {
+                    gauge.fail(1);
+                    drop_elsewhere(stream);
+                    return End::Moved;
+                }
+            }
             if calls != seen.0 {
                 seen = (calls, now);
             }
@@ -286,7 +312,7 @@ mod tests {
                 0 => Err(NotOpened::Failed("no such device".into())),
                 _ => {
                     let (stream, device) = (Box::new(TellDrop(dropped.clone())), "USB".into());
-                    Ok(Opened { stream, end: n, gauge, device, short: false, paced: None })
+                    Ok(Opened { stream, end: n, gauge, device, short: false, paced: None, stays: Box::new(|| true) })
                 }
             }
         });
@@ -315,7 +341,15 @@ mod tests {
             let gauge = if too_short == 0 { gauge.clone() } else { Arc::default() };
             let _ = told.send(too_short);
             let device = "USB".into();
-            Ok(Opened { stream: Box::new(()), end: too_short as u32, gauge, device, short: true, paced: None })
+            Ok(Opened {
+                stream: Box::new(()),
+                end: too_short as u32,
+                gauge,
+                device,
+                short: true,
+                paced: None,
+                stays: Box::new(|| true),
+            })
         });
         let first = tries.recv_timeout(Duration::from_secs(10));
         let second = loop {
@@ -330,6 +364,29 @@ mod tests {
     }
 
     #[test]
+    fn another_device_that_is_meant_by_now_is_opened_at_once() {
+        let gauge = Arc::new(Gauge::default());
+        let (calling, mut opens) = (gauge.clone(), 0);
+        let keeper = Keeper::start("speaker", Clock::system(), move |_| {
+            opens += 1;
+            let (end, device) = (opens, format!("device {opens}"));
+            let (stream, gauge, stays) = (Box::new(()), gauge.clone(), Box::new(move || end > 1));
+            let gauge = if end == 1 { gauge } else { Arc::default() };
+            Ok(Opened { stream, end, gauge, device, short: false, paced: None, stays })
+        });
+        assert_eq!(next(&keeper), SoundEvent::Ready { device: "device 1".into() });
+        let event = loop {
+            calling.call();
+            if let Ok(event) = keeper.events.recv_timeout(WATCH) {
+                break event;
+            }
+        };
+        assert_eq!(event, SoundEvent::Ready { device: "device 2".into() }, "and nothing failed");
+        assert!(calling.failed(), "whoever used the first one stops");
+        assert_eq!((keeper.take(), keeper.take()), (Some(1), Some(2)));
+    }
+
+    #[test]
     fn a_device_that_comes_later_is_opened_then() {
         let mut there = false;
         let keeper = Keeper::start("speaker", Clock::system(), move |_| match std::mem::replace(&mut there, true) {
@@ -341,6 +398,7 @@ mod tests {
                 device: "USB".into(),
                 short: false,
                 paced: None,
+                stays: Box::new(|| true),
             }),
         });
         assert_eq!(next(&keeper), SoundEvent::Absent);

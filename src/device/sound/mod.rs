@@ -235,6 +235,13 @@ impl Microphone {
         }
     }
 
+    /// Time from the device's sample to [`read`](Self::read), as far as it lies in buffers of this program: the length of
+    /// its callbacks.
+    pub fn delay(&self) -> Duration {
+        let Source::Native(native) = &self.0 else { return Duration::ZERO };
+        native.reader.as_ref().map_or(Duration::ZERO, CaptureReader::period)
+    }
+
     /// What happened since it was asked last.
     pub fn event(&mut self) -> Option<SoundEvent> {
         match &mut self.0 {

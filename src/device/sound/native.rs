@@ -105,6 +105,15 @@ fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Option<Dev
     None
 }
 
+/// Asks whether a device that was opened is still the one that is meant: one that was named is. While there is none at all,
+/// or none can be told, nothing changes.
+fn stays(wanted: Option<&str>, device: &Device, microphone: bool) -> Box<dyn FnMut() -> bool + Send> {
+    let (named, opened) = (wanted.is_some(), device.id().ok());
+    Box::new(move || {
+        named || default_of(hosts(), microphone).is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(id) == opened))
+    })
+}
+
 /// Whether somebody may want to choose the device of this id. ALSA lists a card's every input and output a dozen times,
 /// and its converters and bridges whether or not they lead anywhere; the one kind shown takes any format.
 fn is_worth_naming(host: &str, id: &str) -> bool {
@@ -241,7 +250,15 @@ pub(super) fn open_microphone(wanted: Option<&str>, too_short: usize) -> Result<
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => {
                 let short = frames.is_some() && shortest + 1 < CAPTURE_MS.len();
-                return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, short, paced: None });
+                return Ok(Opened {
+                    stream: Box::new(stream),
+                    end,
+                    gauge,
+                    device: name,
+                    short,
+                    paced: None,
+                    stays: stays(wanted, &device, true),
+                });
             }
             Err(e) => {
                 refused &= e.kind() == ErrorKind::UnsupportedConfig;
@@ -272,7 +289,15 @@ pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Ope
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => {
                 let short = frames.is_some() && shortest + 1 < PLAYBACK_MS.len();
-                return Ok(Opened { stream: Box::new(stream), end, gauge, device: name, short, paced });
+                return Ok(Opened {
+                    stream: Box::new(stream),
+                    end,
+                    gauge,
+                    device: name,
+                    short,
+                    paced,
+                    stays: stays(wanted, &device, false),
+                });
             }
             Err(e) => {
                 refused &= e.kind() == ErrorKind::UnsupportedConfig;

@@ -86,6 +86,11 @@ impl Gauge {
         self.frames() / self.calls().max(1)
     }
 
+    #[cfg(test)]
+    pub(super) fn call(&self) {
+        self.called(1);
+    }
+
     fn called(&self, frames: usize) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.frames.fetch_add(frames as u64, Ordering::Relaxed);
@@ -181,6 +186,11 @@ impl CaptureReader {
             self.gauge.glitches.fetch_add(1, Ordering::Relaxed);
             self.ready.drain(..self.ready.len() - most);
         }
+    }
+
+    /// Mean length of the callbacks so far.
+    pub(super) fn period(&self) -> Duration {
+        Duration::from_nanos(self.gauge.mean_frames() * 1_000_000_000 / u64::from(self.rate))
     }
 
     /// Time after which a frame of `samples` may be there: its last callback may come at any moment.

@@ -359,6 +359,9 @@ fn a_voice_crosses_real_sound_devices() {
         position: Arc::default(),
         repair: None,
         muted: false,
+        voice: crate::media::voice::Settings::NONE,
+        reference: None,
+        threshold_dbfs: None,
     };
     let sender = AudioSender::start(config, Egress { socket, destination }, clock.clone()).expect("a thread");
     let (mut buffer, mut sink) = (ReceiveBuffer::new(), receiver.sink());

@@ -145,8 +145,10 @@ pub enum Command {
     Microphone(Microphone),
     /// Another state of the camera.
     Camera(Camera),
-    /// Hand raised or lowered, away or back.
+    /// Hand raised or lowered, away or back, speaking with priority or not.
     Attention(Attention),
+    /// Whom one lets speak with priority.
+    Favoured(Vec<ParticipantId>),
     /// Everything sent from now on; empty gives up the slot.
     Streams(Vec<LocalStream>),
     /// Ask for these layers of others' pictures from now on, and no others.

@@ -172,6 +172,7 @@ impl Role {
         match command {
             Command::Name(name) => self.session.set_name(at, &name, out),
             Command::Attention(state) => self.session.set_attention(at, state, out),
+            Command::Favoured(favoured) => self.session.set_favoured(at, favoured, out),
             Command::Microphone(state) => self.session.set_microphone(at, state, out),
             Command::Camera(state) => self.session.set_camera(at, state, out),
             Command::Streams(streams) => {

@@ -147,6 +147,7 @@ mod tests {
             camera: Camera::On,
             attention: Attention::default(),
             wireless: false,
+            favoured: Vec::new(),
             streams: vec![video(Layer::Thumb), video(Layer::Full), audio],
         }
     }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::limits::{
-    CAMERA_TEXT_BYTES_MAX, JOIN_ANSWERS_MAX, JPEG_SIDE_PIXELS_MAX, NAME_BYTES_MAX, PARTICIPANTS_MAX, SLOTS_MAX,
-    STREAMS_PER_SLOT_MAX,
+    CAMERA_TEXT_BYTES_MAX, FAVOURED_MAX, JOIN_ANSWERS_MAX, JPEG_SIDE_PIXELS_MAX, NAME_BYTES_MAX, PARTICIPANTS_MAX,
+    SLOTS_MAX, STREAMS_PER_SLOT_MAX,
 };
 use crate::protocol::roster::names;
 use crate::protocol::transport::{Able, Reach};
@@ -84,16 +84,18 @@ pub struct Attention {
     pub hand: bool,
     /// Not at the screen for a while.
     pub away: bool,
+    /// Speaks to everybody, over all others. Holds for those who may, see [`Person::favoured`].
+    pub priority: bool,
 }
 
 impl Attention {
     /// From the bits of a beacon; those of the future are left out.
     fn from_wire(bits: u32) -> Self {
-        Self { hand: bits & 1 != 0, away: bits & 2 != 0 }
+        Self { hand: bits & 1 != 0, away: bits & 2 != 0, priority: bits & 4 != 0 }
     }
 
     fn to_wire(self) -> u32 {
-        u32::from(self.hand) | u32::from(self.away) << 1
+        u32::from(self.hand) | u32::from(self.away) << 1 | u32::from(self.priority) << 2
     }
 }
 
@@ -132,6 +134,8 @@ pub struct Person {
     pub attention: Attention,
     /// On a wireless network: what gets lost there says nothing of the others' networks.
     pub wireless: bool,
+    /// Whom they let speak with priority; the word of those who own or moderate the conference counts.
+    pub favoured: Vec<ParticipantId>,
     /// Everything they send.
     pub streams: Vec<StreamInfo>,
 }
@@ -194,6 +198,8 @@ impl Person {
         within(beacon.suffix as usize <= PARTICIPANTS_MAX, "suffix")?;
         within(beacon.streams.len() <= STREAMS_PER_SLOT_MAX, "number of streams")?;
         within(beacon.answers.len() <= JOIN_ANSWERS_MAX, "number of answers")?;
+        let (favoured, rest) = beacon.favoured.as_chunks();
+        within(favoured.len() <= FAVOURED_MAX && rest.is_empty(), "list of the favoured")?;
         let port = u16::try_from(beacon.port).map_err(|_| BadBeacon("port"))?;
         within(port != 0, "port")?;
         let host = host_from_wire(beacon.address, &beacon.address6).ok_or(BadBeacon("address"))?;
@@ -223,6 +229,7 @@ impl Person {
             },
             attention: Attention::from_wire(beacon.attention),
             wireless: beacon.wireless,
+            favoured: favoured.iter().copied().map(ParticipantId).collect(),
             streams: streams_from(&beacon.streams)?,
         })
     }
@@ -257,6 +264,7 @@ impl Person {
             chat: None,
             attention: self.attention.to_wire(),
             wireless: self.wireless,
+            favoured: self.favoured.iter().flat_map(|id| id.0).collect(),
             door: 0,
             address6,
             reach: self.reach.to_wire(),
@@ -285,6 +293,7 @@ impl Person {
             || self.microphone != other.microphone
             || self.camera != other.camera
             || self.attention != other.attention
+            || self.favoured != other.favoured
     }
 }
 
@@ -373,8 +382,9 @@ pub(super) mod tests {
             slot: Some(123),
             microphone: Microphone::Muted,
             camera: Camera::Failed("unplugged".into()),
-            attention: Attention { hand: true, away: false },
+            attention: Attention { hand: true, away: false, priority: true },
             wireless: true,
+            favoured: vec![ParticipantId([4; 16]), ParticipantId([5; 16])],
             streams: vec![audio, video],
         }
     }
@@ -385,7 +395,7 @@ pub(super) mod tests {
         assert_eq!(Person::from_beacon(ada.id, ada.sid, &ada.to_beacon(&[])), Ok(ada.clone()));
         let viewer =
             Person { slot: None, suffix: None, role: Role::Observer, streams: vec![], camera: Camera::On, ..ada };
-        let viewer = Person { attention: Attention { hand: false, away: true }, ..viewer };
+        let viewer = Person { attention: Attention { away: true, ..Attention::default() }, ..viewer };
         let read = Person::from_beacon(viewer.id, viewer.sid, &viewer.to_beacon(&[1])).unwrap();
         assert_eq!(read, viewer);
         assert!(!read.publishes());
@@ -396,7 +406,7 @@ pub(super) mod tests {
     fn beacons_are_checked_at_the_edges() {
         type Change = fn(&mut Beacon);
         let stream = Stream { kind: 2, ..Stream::default() };
-        let rows: [(&str, Change, bool); 18] = [
+        let rows: [(&str, Change, bool); 21] = [
             ("name of 64 bytes", |b| b.name = "x".repeat(64), true),
             ("name of 65 bytes", |b| b.name = "x".repeat(65), false),
             ("text of 128 bytes", |b| b.camera_text = "x".repeat(128), true),
@@ -415,6 +425,9 @@ pub(super) mod tests {
             ("audio twice", |b| b.streams[1].kind = 0, false),
             ("all answers", |b| b.answers = vec![0; JOIN_ANSWERS_MAX], true),
             ("one more", |b| b.answers = vec![0; JOIN_ANSWERS_MAX + 1], false),
+            ("as many favoured as may be", |b| b.favoured = vec![0; 16 * FAVOURED_MAX], true),
+            ("one favoured more", |b| b.favoured = vec![0; 16 * (FAVOURED_MAX + 1)], false),
+            ("part of an id", |b| b.favoured = vec![0; 17], false),
         ];
         for (what, change, accepted) in rows {
             let mut beacon = ada().to_beacon(&[]);

@@ -32,7 +32,7 @@ mod transport;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{FAVOURED_MAX, NAME_BYTES_MAX};
 use crate::protocol::discovery::Announcer;
 use crate::protocol::keys::{Checked, EpochKeys, Identity, Random, Secret};
 use crate::protocol::rate::{Rate, SourceRate};
@@ -41,7 +41,7 @@ use crate::protocol::seal::{Opener, Sealer};
 use crate::protocol::transport::Reach;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::address::Plan;
-use crate::wire::message::{ConferenceId, Signed};
+use crate::wire::message::{ConferenceId, ParticipantId, Signed};
 
 pub use interest::{Reception, WantedLayers};
 pub use outputs::{ClockSample, Counters, DoorEvent, Event, Outputs, To, Unsaid};
@@ -197,6 +197,7 @@ impl Session {
             camera: Camera::Off,
             attention: Attention::default(),
             wireless: false,
+            favoured: Vec::new(),
             streams: Vec::new(),
         };
         let join_nonce = random.next_u64();
@@ -306,6 +307,15 @@ impl Session {
     pub fn set_attention(&mut self, at: Moment, attention: Attention, out: &mut Outputs) {
         if self.me.attention != attention {
             self.me.attention = attention;
+            self.change(at, out);
+        }
+    }
+
+    /// Whom one lets speak with priority, if one decides here; those beyond the bound are left out.
+    pub fn set_favoured(&mut self, at: Moment, mut favoured: Vec<ParticipantId>, out: &mut Outputs) {
+        favoured.truncate(FAVOURED_MAX);
+        if self.me.favoured != favoured {
+            self.me.favoured = favoured;
             self.change(at, out);
         }
     }

@@ -233,7 +233,7 @@ fn a_change_is_told_at_once_and_twice_again() {
     assert_eq!(times, [0, 60, 250]);
     assert_eq!(changed(&lan), 1, "the repeats tell nothing new");
     assert!(lan.session(1).people().all(|p| p.microphone == Microphone::Muted));
-    let (raised, at) = (Attention { hand: true, away: false }, lan.ms);
+    let (raised, at) = (Attention { hand: true, ..Attention::default() }, lan.ms);
     lan.act(0, |s, out| s.set_attention(moment(at), raised, out));
     assert!(lan.session(1).people().all(|p| p.attention == raised));
 }
