@@ -264,6 +264,10 @@ pub const OBJECT_MANIFEST_BYTES_MAX: usize = 32 * OBJECT_BLOCKS_MAX + 512;
 pub const OBJECT_NAME_BYTES_MAX: usize = 200;
 /// Bytes of a file's media type.
 pub const OBJECT_KIND_BYTES_MAX: usize = 64;
+/// Bytes of the small picture in an offer, which is one datagram.
+pub const OBJECT_THUMBNAIL_BYTES_MAX: usize = 640;
+/// Bytes of a file that one is made of.
+pub const OBJECT_PICTURED_BYTES_MAX: u64 = 32 << 20;
 /// Blocks asked for at a time.
 pub const OBJECT_WANTS_MAX: usize = 32;
 /// People asked at a time whether they have it.
@@ -278,6 +282,10 @@ pub const OBJECT_BLOCKS_IN_ASSEMBLY_MAX: usize = 16;
 pub const OBJECTS_MAX: usize = 256;
 /// Files of one member known at once.
 pub const OBJECTS_PER_MEMBER_MAX: usize = 64;
+/// Files that are read at a time before they are offered.
+pub const OBJECTS_PREPARED_MAX: usize = 2;
+/// Files one gives at a time; the oldest that is settled gives way.
+pub const OBJECTS_GIVEN_MAX: usize = 64;
 /// Files received at once; more wait.
 pub const OBJECTS_RECEIVED_MAX: usize = 4;
 /// Connections over which files are fetched, from one member and in all.

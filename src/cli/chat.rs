@@ -27,7 +27,7 @@ the commands of the owner and moderators: /lock, /unlock, /admit NAME, /refuse N
 With --json:
   {"do":"say","text":"tea?"}   with "to":"Bob" or "to":["Bob","Cyd"] privately, with "reply":ID in reply to the message of that id
   {"do":"react","emoji":"👍","line":ID}   {"do":"hand","on":true}   {"do":"away","on":true}   {"do":"leave"}
-  {"do":"send","path":"a.pdf"}   with "to" as above;  {"do":"accept","offer":ID}   with "folder":PATH or "always":true
+  {"do":"send","path":"a.pdf"}   with "to" as above;  {"do":"accept","offer":ID}   with "folder":PATH, "path":PATH or "always":true
   {"do":"decline","offer":ID}    events tell of offer, progress, file, sent, file_failed
   {"do":"voice","seconds":5}   a voice message, with "to" as above;  {"do":"voice","on":true} and "on":false, {"do":"voice_send"} with "to",
   {"do":"voice_discard"}   {"do":"play","offer":ID}   {"do":"play_pause","on":true}   {"do":"play_stop"}   {"do":"play_volume","percent":50}

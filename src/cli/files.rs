@@ -15,7 +15,8 @@ pub fn news(event: &Event) -> Option<String> {
     Some(match event {
         Event::Offer(o) if o.own => match &o.voice {
             Some(voice) => format!("you send a voice message of {} (#{})", minutes(voice.ms), o.number),
-            None => format!("you offer {} ({})", o.name, size(o.size)),
+            None if o.to.is_empty() => format!("you offer {} ({})", o.name, size(o.size)),
+            None => format!("you offer {} ({}) to {}", o.name, size(o.size), o.to.join(", ")),
         },
         Event::Offer(o) => match &o.voice {
             Some(voice) => format!(
@@ -88,6 +89,7 @@ fn line(file: &FileView) -> String {
         FileState::Here(path) => path.display().to_string(),
         FileState::Sending if file.recipients.is_empty() => "offered to everybody".to_owned(),
         FileState::Sending => summary(&file.recipients),
+        FileState::Waiting(why) => format!("{percent} %: {why}"),
         FileState::Failed(why) => why.clone(),
     };
     let from = if file.own { "you" } else { file.from.as_str() };

@@ -44,6 +44,7 @@ enum Request {
         #[serde(default)]
         offer: String,
         folder: Option<PathBuf>,
+        path: Option<PathBuf>,
         #[serde(default)]
         always: bool,
     },
@@ -124,8 +125,11 @@ pub fn parse(line: &str) -> Result<Command, String> {
             Err("not said: it has both \"to\" and \"reply\"".into())
         }
         Ok(Request::Send { path, to }) => Ok(Command::Send(path, list(to))),
-        Ok(Request::Accept { offer, folder: None, always: true }) => Ok(Command::AcceptAlways(offer)),
-        Ok(Request::Accept { offer, folder, .. }) => Ok(Command::Accept(offer, folder)),
+        Ok(Request::Accept { offer, folder: None, path: None, always: true }) => Ok(Command::AcceptAlways(offer)),
+        // A folder is one even when it is not there yet.
+        Ok(Request::Accept { offer, folder, path, .. }) => {
+            Ok(Command::Accept(offer, path.or(folder.map(|folder| folder.join("")))))
+        }
         Ok(Request::Decline { offer }) => Ok(Command::Decline(offer)),
         Ok(Request::Voice(begin)) => begin.ask().map(Command::Voice),
         Ok(Request::VoiceSend { to }) => Ok(Command::Voice(VoiceAsk::Send(list(to)))),
@@ -241,6 +245,9 @@ enum Line<'a> {
         kind: &'a str,
         private: bool,
         own: bool,
+        /// Of one's own that is for some: their names.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        to: &'a [String],
         /// Length of a voice message.
         #[serde(skip_serializing_if = "Option::is_none")]
         voice_ms: Option<u32>,
@@ -355,6 +362,7 @@ fn file_line(event: &Event) -> Option<Line<'_>> {
             kind: &o.kind,
             private: o.private,
             own: o.own,
+            to: &o.to,
             voice_ms: o.voice.as_ref().map(|voice| voice.ms),
         },
         Event::Progress(p) => Line::Progress {
@@ -505,6 +513,12 @@ mod tests {
             parse(r#"{"do":"accept","offer":"01","folder":"/d"}"#),
             Ok(Command::Accept("01".into(), Some("/d".into())))
         );
+        let Ok(Command::Accept(_, Some(folder))) = parse(r#"{"do":"accept","folder":"/d"}"#) else {
+            panic!("no folder")
+        };
+        assert_eq!(folder.as_os_str(), "/d/");
+        let Ok(Command::Accept(_, Some(path))) = parse(r#"{"do":"accept","path":"/d"}"#) else { panic!("no path") };
+        assert_eq!(path.as_os_str(), "/d");
         assert_eq!(parse(r#"{"do":"accept","offer":"01","always":true}"#), Ok(Command::AcceptAlways("01".into())));
         assert_eq!(parse(r#"{"do":"decline","offer":"01"}"#), Ok(Command::Decline("01".into())));
         for bad in ["", "leave", "{}", r#"{"do":"fly"}"#, r#"{"do":"mute"}"#, r#"{"do":"mute","on":1}"#, "[1]"] {

@@ -9,7 +9,7 @@ use crate::conference::{Conference, Here};
 const HELP: &str = "every line is sent to everybody; /me waves tells what you do; \
                     /msg NAME TEXT tells one person alone, /msg NAME, NAME: TEXT some; \
                     /reply TEXT answers and /react EMOJI marks the last line of somebody else; /hand raises a hand and /hand down lowers it; /away and /back; /who lists who is here; \
-                    /send PATH sends a file or folder to everybody, /send PATH to NAME, NAME to some; /accept [FILE] takes the newest file or the one of that number or name, \
+                    /send PATH sends a file or folder to everybody, /send PATH to NAME, NAME to some; /accept [FILE] takes the newest file or the one of that number or name, /accept 3 PATH into that folder or under that name, \
                     /accept always everything from that person, /decline [FILE] does not or takes one's own back; /files lists them; \
                     /voice 5s [NAME, NAME] records a voice message of 5 seconds and sends it; /voice begins one and /voice ends it, /play lets you hear it, \
                     /voice send [NAME] or /voice discard; /play [NUMBER] plays one that came, /play stop, /save NUMBER PATH; \
@@ -63,8 +63,8 @@ pub enum Typed<'a> {
     Away(bool),
     /// A file to send, and whom to: still in one.
     Send(&'a str),
-    /// A file to take; empty: the newest.
-    Accept(&'a str),
+    /// A file to take; empty: the newest. Where to; empty: where files go.
+    Accept(&'a str, &'a str),
     /// The newest, and whatever comes from that person.
     AcceptAlways,
     /// A file not to take.
@@ -162,7 +162,9 @@ impl<'a> Typed<'a> {
                 Ok((path, names)) => Meaning::Ask(Command::Send(path, names)),
                 Err(why) => Meaning::Refuse(why),
             },
-            Self::Accept(which) => Meaning::Ask(Command::Accept(which.to_owned(), None)),
+            Self::Accept(which, to) => {
+                Meaning::Ask(Command::Accept(which.to_owned(), (!to.is_empty()).then(|| path(to))))
+            }
             Self::AcceptAlways => Meaning::Ask(Command::AcceptAlways(String::new())),
             Self::Decline(which) => Meaning::Ask(Command::Decline(which.to_owned())),
             Self::Files => Meaning::Answer(files::listed(&conference.view().files)),
@@ -188,7 +190,12 @@ fn file(line: &str) -> Option<Typed<'_>> {
     match (command, rest.trim()) {
         ("/files", "") => Some(Typed::Files),
         ("/accept", "always") => Some(Typed::AcceptAlways),
-        ("/accept", which) => Some(Typed::Accept(which)),
+        ("/accept", which) => {
+            // A name may have spaces: a path follows a number alone.
+            let numbered = which.split_once(' ').filter(|(n, _)| n.trim_start_matches('#').parse::<u64>().is_ok());
+            let (which, to) = numbered.unwrap_or((which, ""));
+            Some(Typed::Accept(which, to.trim()))
+        }
         ("/decline", which) => Some(Typed::Decline(which)),
         ("/send", rest) if !rest.is_empty() => Some(Typed::Send(rest)),
         _ => None,
@@ -356,8 +363,10 @@ mod tests {
         assert!(sent("/no/such/file").is_err() && sent(&format!("{text} to ,")).is_err());
         for (line, typed) in [
             ("/send a b", Typed::Send("a b")),
-            ("/accept", Typed::Accept("")),
-            ("/accept 3", Typed::Accept("3")),
+            ("/accept", Typed::Accept("", "")),
+            ("/accept 3", Typed::Accept("3", "")),
+            ("/accept #3 ~/my plans.pdf", Typed::Accept("#3", "~/my plans.pdf")),
+            ("/accept my plans.pdf", Typed::Accept("my plans.pdf", "")),
             ("/accept always", Typed::AcceptAlways),
             ("/decline a.txt", Typed::Decline("a.txt")),
             ("/files", Typed::Files),

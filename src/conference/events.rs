@@ -155,7 +155,7 @@ pub struct FileOffer {
     pub kind: String,
     /// For some only.
     pub private: bool,
-    /// Of one's own voice message: for whom, sorted; nobody named means everybody.
+    /// Of one's own: for whom, sorted; nobody named means everybody.
     pub to: Vec<String>,
     /// It is a voice message.
     pub voice: Option<view::Voice>,

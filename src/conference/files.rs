@@ -1,12 +1,13 @@
 //! The director's part of files: what is offered as people see it, what is taken unasked, and where it goes.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::director::Director;
 use super::view::{FileState, FileView, NoticeKind, Voice};
 use super::{Event, FileOffer, FileProgress, FileRecipient};
 use crate::device::identity;
+use crate::device::net::Interface;
 use crate::limits::{NAME_BYTES_MAX, NOTICES_MAX, PICTURE_BYTES_MAX, VOICE_BYTES_MAX};
 use crate::pipeline::transfer::{self, Command, Event as E, Progress, Recipient, Transfer};
 use crate::protocol::roster::{Person, Role, names};
@@ -88,6 +89,25 @@ pub fn is_picture(kind: &str, name: &str, size: u64) -> bool {
     fits && size <= PICTURE_BYTES_MAX
 }
 
+/// The folder a path means, and the name in it: what is no folder, in one that is there, is a name. What ends with a slash, and
+/// what is nowhere, is a folder, to be made.
+fn place(path: &Path) -> (PathBuf, Option<String>) {
+    let slash = path.as_os_str().as_encoded_bytes().ends_with(std::path::MAIN_SEPARATOR_STR.as_bytes());
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match (path.file_name(), parent) {
+        (Some(name), Some(parent)) if !slash && !path.is_dir() && parent.is_dir() => {
+            (parent.into(), Some(name.to_string_lossy().into_owned()))
+        }
+        _ => (path.into(), None),
+    }
+}
+
+/// Whether files leave room for voice and video: when there is any in the conference, whether oneself takes part in that or
+/// not.
+fn leaves_room(own: usize, mut others: impl Iterator<Item = usize>) -> bool {
+    own > 0 || others.any(|streams| streams > 0)
+}
+
 /// Where the ids of people are kept from whom everything is accepted, below the folder for data.
 const TRUSTED: &str = "accept-from";
 /// Files shown; the oldest that nothing happens with give way.
@@ -124,6 +144,7 @@ impl Director {
     /// The role that gives and takes files; it begins with the first file.
     fn transfers(&mut self) -> Option<&Transfer> {
         if self.files.transfer.is_none() {
+            self.watch_media();
             let (plan, people): (_, Vec<Person>) = {
                 let state = self.shared.state();
                 (state.plan, state.people.here().map(|other| other.person.clone()).collect())
@@ -176,19 +197,24 @@ impl Director {
         }
     }
 
+    /// The network is back, under another address when it `moved`.
+    pub(super) fn network_for_files(&self, interface: &Interface, moved: bool) {
+        if let Some(transfer) = &self.files.transfer {
+            transfer.send(Command::Network(Box::new(interface.clone()), moved));
+        }
+    }
+
     /// Whether there is voice or video in the conference, which files leave room for.
     pub(super) fn watch_media(&mut self) {
-        let others = self.shared.state().people.here().any(|other| !other.person.streams.is_empty());
-        let media = others && (!self.streams.is_empty() || self.receives_media());
+        let media = {
+            let state = self.shared.state();
+            leaves_room(self.streams.len(), state.people.here().map(|other| other.person.streams.len()))
+        };
         if std::mem::replace(&mut self.files.media, media) != media
             && let Some(transfer) = &self.files.transfer
         {
             transfer.send(Command::Media(media));
         }
-    }
-
-    fn receives_media(&self) -> bool {
-        !self.config.text_only
     }
 
     /// Somebody said something about a file.
@@ -211,6 +237,8 @@ impl Director {
             Ok(audience) => audience,
             Err(why) => return self.file_failed(None, &called, &why),
         };
+        // It starts slowly beside voice and video: what is known of them must be of now.
+        self.watch_media();
         self.files.ticket += 1;
         let ticket = self.files.ticket;
         let voice = voice.map(|v| crate::wire::object::Voice { ms: v.ms, waveform: v.waveform });
@@ -238,10 +266,10 @@ impl Director {
         self.take(&file.offer, folder);
     }
 
-    fn take(&mut self, offer: &str, folder: Option<PathBuf>) {
-        let folder = folder.unwrap_or_else(|| self.config.download.clone());
+    fn take(&mut self, offer: &str, path: Option<PathBuf>) {
+        let (folder, name) = path.map_or_else(|| (self.config.download.clone(), None), |path| place(&path));
         if let (Ok(object), Some(transfer)) = (offer.parse::<ObjectId>(), &self.files.transfer) {
-            transfer.send(Command::Accept(object, folder));
+            transfer.send(Command::Accept(object, folder, name));
         }
         self.set_file(offer, |file| file.state = FileState::Receiving);
     }
@@ -250,8 +278,9 @@ impl Director {
     pub(super) fn decline_file(&mut self, which: &str) {
         let found = {
             let state = self.shared.state();
-            let open =
-                |file: &FileView| matches!(file.state, FileState::Offered | FileState::Receiving | FileState::Sending);
+            let open = |file: &FileView| {
+                !matches!(file.state, FileState::Declined | FileState::Here(_) | FileState::Failed(_))
+            };
             meant(&state.files, which, open).filter(|file| open(file)).cloned()
         };
         let Some(file) = found else {
@@ -262,7 +291,7 @@ impl Director {
         };
         let command = match (file.own, &file.state) {
             (true, _) => Command::Cancel(object),
-            (false, FileState::Receiving) => Command::Decline(object, Reason::GaveUp),
+            (false, FileState::Receiving | FileState::Waiting(_)) => Command::Decline(object, Reason::GaveUp),
             (false, _) => Command::Decline(object, Reason::Unwanted),
         };
         if let Some(transfer) = &self.files.transfer {
@@ -303,27 +332,29 @@ impl Director {
 
     fn file_event(&mut self, event: E) {
         match event {
-            E::Offering { ticket, object, name, size, kind, voice } => {
+            E::Offering { ticket, object, name, size, kind, voice, audience } => {
                 self.files.preparing.retain(|(n, _)| *n != ticket);
                 let me = self.shared.state().own.id;
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
-                let private = voice.is_some() && !self.messages.sent_to(&name).is_empty();
-                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, private);
+                let mut to: Vec<String> = audience.iter().filter_map(|id| self.name_of(*id)).collect();
+                to.sort_unstable();
+                self.new_file(object, me, FileState::Sending, (name, size, kind), voice, (!audience.is_empty(), to));
             }
             E::Unsent { ticket, why } => {
                 let called = self.files.preparing.iter().position(|(n, _)| *n == ticket);
                 let called = called.map_or_else(String::new, |at| self.files.preparing.swap_remove(at).1);
                 self.file_failed(None, &called, &why);
             }
-            E::Offered { object, from, name, size, kind, voice, private } => {
+            E::Offered { object, from, name, size, kind, voice, thumbnail, private } => {
                 let name = name::safe(&name);
                 let kind = names::clean(&kind, usize::MAX);
                 let voice = voice.map(|v| Voice { ms: v.ms, waveform: v.waveform });
                 let is_voice = voice.is_some();
                 let trusted = self.trusted().contains(&from.to_string());
                 let is_picture = is_picture(&kind, &name, size);
-                self.new_file(object, from, FileState::Offered, (name, size, kind), voice, private);
+                self.new_file(object, from, FileState::Offered, (name, size, kind), voice, (private, Vec::new()));
                 let id = object.to_string();
+                self.set_file(&id, |file| file.thumbnail = thumbnail.into());
                 match self.config.accept_files.decides(is_voice, is_picture, size, trusted) {
                     Unasked::Take => self.take(&id, None),
                     Unasked::Hear => self.take(&id, identity::home().ok().map(|home| home.join(super::voice::FOLDER))),
@@ -353,7 +384,13 @@ impl Director {
                     self.tell_event(Event::FileSettled { offer, name, recipients: people, packets, packets_min });
                 }
             }
-            E::Failed { object, why, .. } => {
+            E::Failed { object, why, resumes: true } => {
+                let offer = object.to_string();
+                self.set_file(&offer, |file| (file.state, file.bits_per_s) = (FileState::Waiting(why.clone()), 0.0));
+                let name = self.file_facts(&offer).map_or_else(String::new, |(name, ..)| name);
+                self.say(NoticeKind::Info, &format!("{name}: {why}"));
+            }
+            E::Failed { object, why, resumes: false } => {
                 let offer = object.to_string();
                 self.set_file(&offer, |file| file.state = FileState::Failed(why.clone()));
                 self.voice_arrived(&offer, None);
@@ -370,12 +407,12 @@ impl Director {
         state: FileState,
         (name, size, kind): (String, u64, String),
         voice: Option<Voice>,
-        private: bool,
+        (private, to): (bool, Vec<String>),
     ) {
         let own = from == self.me;
         let from_name = self.name_of(from).unwrap_or_else(|| "somebody".to_owned());
-        let (offer, member) = (object.to_string(), from.to_string());
-        let number = {
+        let offer = object.to_string();
+        let facts = {
             let mut shared = self.shared.state();
             let number = match shared.files.iter().position(|file| file.offer == offer) {
                 Some(known) => shared.files.remove(known).number,
@@ -386,27 +423,20 @@ impl Director {
                 let oldest = shared.files.iter().position(over).unwrap_or(0);
                 shared.files.remove(oldest);
             }
+            let from_name = names::clean_name(&from_name, NAME_BYTES_MAX);
+            let member = from.to_string();
+            let facts = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
             shared.files.push(FileView {
-                number,
-                offer: offer.clone(),
-                from: names::clean_name(&from_name, NAME_BYTES_MAX),
-                member: member.clone(),
-                own,
-                name: name.clone(),
-                size,
-                kind: kind.clone(),
-                private,
-                voice: voice.clone(),
+                facts: facts.clone(),
                 state,
                 bytes: 0,
                 bits_per_s: 0.0,
                 recipients: Vec::new(),
+                thumbnail: [].into(),
             });
-            number
+            facts
         };
-        let to = if own && private { self.messages.sent_to(&name) } else { Vec::new() };
-        let event = FileOffer { number, offer, from: from_name, member, own, name, size, kind, private, to, voice };
-        self.tell_event(Event::Offer(event));
+        self.tell_event(Event::Offer(facts));
     }
 
     fn file_progress(&mut self, progress: &Progress) {
@@ -414,6 +444,9 @@ impl Director {
         let recipients = progress.recipients.as_deref().map(|all| self.named_recipients(all)).unwrap_or_default();
         self.set_file(&offer, |file| {
             (file.bytes, file.bits_per_s) = (progress.bytes, progress.bits_per_s);
+            if matches!(file.state, FileState::Waiting(_)) && progress.bits_per_s > 0.0 {
+                file.state = FileState::Receiving;
+            }
             file.recipients.clone_from(&recipients);
         });
         let Some((name, ..)) = self.file_facts(&offer) else {
@@ -482,7 +515,7 @@ mod tests {
     use super::*;
 
     fn file(number: u64, offer: &str, name: &str, state: FileState) -> FileView {
-        FileView {
+        let facts = FileOffer {
             number,
             offer: offer.into(),
             from: "Ada".into(),
@@ -492,12 +525,26 @@ mod tests {
             size: 1,
             kind: String::new(),
             private: false,
+            to: Vec::new(),
             voice: None,
-            state,
-            bytes: 0,
-            bits_per_s: 0.0,
-            recipients: Vec::new(),
-        }
+        };
+        FileView { facts, state, bytes: 0, bits_per_s: 0.0, recipients: Vec::new(), thumbnail: [].into() }
+    }
+
+    #[test]
+    fn a_path_is_a_folder_or_a_name_in_one() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        std::fs::write(at("there.txt"), "").unwrap();
+        let named = |name: &str| (home.path().to_owned(), Some(name.to_owned()));
+        assert_eq!(place(home.path()), (home.path().into(), None));
+        assert_eq!(place(&at("new.txt")), named("new.txt"));
+        assert_eq!(place(&at("there.txt")), named("there.txt"), "it gets a number");
+        assert_eq!(place(&at("new/")), (at("new/"), None));
+        assert_eq!(place(&at("no/such/new.txt")), (at("no/such/new.txt"), None));
+        assert_eq!(place(Path::new("a.txt")), (".".into(), Some("a.txt".to_owned())));
+        assert_eq!(place(Path::new("/")), ("/".into(), None));
+        assert_eq!(place(&at("a/..")), (at("a/.."), None));
     }
 
     #[test]
@@ -532,6 +579,15 @@ mod tests {
             (Some(1), Some(1), Some(1), Some(1))
         );
         assert_eq!((number("b.txt"), number("3"), number("0123"), number("c.txt")), (Some(2), Some(3), None, None));
+    }
+
+    #[test]
+    fn files_leave_room_for_what_others_say_and_show() {
+        let rows: [(usize, &[usize], bool); 5] =
+            [(0, &[], false), (0, &[0, 0], false), (0, &[0, 2], true), (2, &[0], true), (2, &[2], true)];
+        for (own, others, expected) in rows {
+            assert_eq!(leaves_room(own, others.iter().copied()), expected, "{own} and {others:?}");
+        }
     }
 
     #[test]

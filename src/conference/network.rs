@@ -135,6 +135,7 @@ impl Director {
 
     fn network_returned(&mut self, now: Timestamp, interface: Interface, moved: bool) {
         self.control.send(control::Command::Network(Box::new(interface.clone()), moved));
+        self.network_for_files(&interface, moved);
         if moved {
             self.receiver.renew(interface);
         }

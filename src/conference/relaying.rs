@@ -153,7 +153,7 @@ impl Director {
                 let key = stream_key(other.key, kind);
                 if other.receives(kind) {
                     keys.push(key);
-                } else if passed.len() < RELAYED_STREAMS_MAX {
+                } else if has_room(passed.len()) {
                     keys.push(key | PASSED);
                     let of = (other.person.id, other.person.sid);
                     passed.insert(key | PASSED, Passed { of, slot: other.person.slot, received, stream });
@@ -261,10 +261,25 @@ impl Director {
     }
 }
 
+/// Whether one more stream is received for others' sake, beside so many: what they ask for is their word only.
+fn has_room(streams: usize) -> bool {
+    streams < RELAYED_STREAMS_MAX
+}
+
 /// A stream to be received for others' sake.
 struct Passed {
     of: (ParticipantId, u64),
     slot: Option<u8>,
     received: Received,
     stream: StreamInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_hear_no_group_fill_nobodys_cable_by_asking() {
+        assert_eq!((0..10_000).take_while(|&n| has_room(n)).count(), RELAYED_STREAMS_MAX);
+    }
 }

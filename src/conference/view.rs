@@ -308,6 +308,8 @@ pub enum FileState {
     Declined,
     /// Wanted; it comes, or will.
     Receiving,
+    /// Wanted and begun; why nothing comes at present.
+    Waiting(String),
     /// Here.
     Here(std::path::PathBuf),
     /// One's own.
@@ -319,26 +321,8 @@ pub enum FileState {
 /// A file that was offered here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileView {
-    /// Counts files from 1, for people to type.
-    pub number: u64,
-    /// Names it.
-    pub offer: String,
-    /// Its sender's name.
-    pub from: String,
-    /// Its sender's participant id, hexadecimal.
-    pub member: String,
-    /// It is one's own.
-    pub own: bool,
-    /// File name.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// Media type; may be empty.
-    pub kind: String,
-    /// For some only.
-    pub private: bool,
-    /// It is a voice message.
-    pub voice: Option<Voice>,
+    /// What was told of it when it was offered; a file is read like its offer.
+    pub facts: super::FileOffer,
     /// How far it is.
     pub state: FileState,
     /// Bytes had, or of one's own sent.
@@ -347,6 +331,15 @@ pub struct FileView {
     pub bits_per_s: f64,
     /// Of one's own: everybody it is offered to.
     pub recipients: Vec<super::FileRecipient>,
+    /// Of a picture that is offered: what it shows, small ([`crate::media::thumbnail`]); else empty.
+    pub thumbnail: std::sync::Arc<[u8]>,
+}
+
+impl std::ops::Deref for FileView {
+    type Target = super::FileOffer;
+    fn deref(&self) -> &Self::Target {
+        &self.facts
+    }
 }
 
 /// What the window, a script or a signal asks of the conference.
@@ -372,7 +365,8 @@ pub enum Command {
     React(String, String),
     /// Offer a file or folder to the people of these names, or to everybody when none is named.
     Send(std::path::PathBuf, Vec<String>),
-    /// Take what was offered: its id, number or name, or the newest when that is empty; where to, if not where files go.
+    /// Take what was offered: its id, number or name, or the newest when that is empty; where to, if not where files
+    /// go: a folder, or a name in one.
     Accept(String, Option<std::path::PathBuf>),
     /// The same, and everything else this person will offer.
     AcceptAlways(String),

@@ -69,23 +69,12 @@ pub struct Messages {
     borrowed: bool,
     /// What arrived of those that are not whole yet.
     arriving: BTreeMap<String, Vec<u8>>,
-    /// Those sent to some only: file name, and to whom.
-    sent: Vec<(String, Vec<String>)>,
-}
-
-impl Messages {
-    /// To whom the message of this file name went, sorted; nobody means everybody.
-    pub(super) fn sent_to(&self, name: &str) -> Vec<String> {
-        let found = self.sent.iter().find(|(sent, _)| sent == name);
-        found.map_or_else(Vec::new, |(_, to)| to.clone())
-    }
 }
 
 impl Default for Messages {
     fn default() -> Self {
         let arriving = BTreeMap::new();
-        let sent = Vec::new();
-        Self { recording: None, draft: None, heard: None, volume: 100, borrowed: false, arriving, sent }
+        Self { recording: None, draft: None, heard: None, volume: 100, borrowed: false, arriving }
     }
 }
 
@@ -224,11 +213,6 @@ impl Director {
             self.stop_playing();
         }
         if let Some(draft) = self.messages.draft.take() {
-            if let Some(name) = draft.path.file_name().filter(|_| !to.is_empty()) {
-                let mut to = to.to_vec();
-                to.sort();
-                self.messages.sent.push((name.to_string_lossy().into_owned(), to));
-            }
             self.send_file(draft.path, to, Some(draft.voice));
         }
         Ok(())
@@ -248,7 +232,7 @@ impl Director {
         match &file.state {
             FileState::Here(path) => Ok(Some(path.clone())),
             FileState::Sending => folder().map(|folder| Some(folder.join(&file.name))),
-            FileState::Receiving => Ok(None),
+            FileState::Receiving | FileState::Waiting(_) => Ok(None),
             FileState::Offered | FileState::Declined => Err("that voice message was not accepted".into()),
             FileState::Failed(why) => Err(why.clone()),
         }
@@ -264,7 +248,7 @@ impl Director {
             None => {
                 let file = self.voice_meant(which)?;
                 let path = Self::voice_file(&file)?;
-                (Some(file.offer), file.voice.map_or(0, |voice| voice.ms), path)
+                (Some(file.facts.offer), file.facts.voice.map_or(0, |voice| voice.ms), path)
             }
         };
         self.stop_playing();
@@ -338,7 +322,7 @@ impl Director {
         let to = if to.as_os_str().is_empty() { &self.config.download } else { to };
         let path = copy_new(&from, to, VOICE_BYTES_MAX, name::numbered).map_err(|e| e.to_string())?;
         self.say(NoticeKind::Info, &format!("the voice message is saved as {}", path.display()));
-        self.tell_event(Event::Voice(VoiceNews::Saved { offer: file.offer, path }));
+        self.tell_event(Event::Voice(VoiceNews::Saved { offer: file.facts.offer, path }));
         Ok(())
     }
 

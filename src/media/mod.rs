@@ -13,5 +13,6 @@ pub mod still;
 pub mod tempo;
 pub mod test_card;
 pub mod test_voice;
+pub mod thumbnail;
 pub mod voice_message;
 pub mod wav;

@@ -71,7 +71,7 @@ fn png(bytes: &[u8]) -> Result<Picture, Error> {
 }
 
 /// At most `side_max` pixels a side: each is the mean of those it stands for.
-fn shrunk(picture: Picture, side_max: usize) -> Picture {
+pub(super) fn shrunk(picture: Picture, side_max: usize) -> Picture {
     let longest = picture.width.max(picture.height);
     if longest <= side_max {
         return picture;

@@ -326,8 +326,8 @@ words! {
     declined: "Declined", "已拒收";
     always: "Always", "总是接收";
     always_tip: "Accept this and whatever {} offers from now on", "接收此文件及 {} 今后提供的所有文件";
-    save_in: "Save in…", "保存到…";
-    folder_hint: "Folder", "文件夹";
+    save_in: "Save as…", "另存为…";
+    folder_hint: "Folder, or a new name", "文件夹或新文件名";
     save: "Save", "保存";
     saved_as: "Saved as {}", "已保存为 {}";
     stop: "Stop", "停止";

@@ -16,7 +16,8 @@
 //!                   Voice   voice    = 12;            // it is a voice message
 //!                   bytes   key      = 13;            // 32 bytes, only inside `sealed`
 //!                   bytes   audience = 14;            // for some only: ids of 12 at most, 16 bytes each, and the offerer's,
-//!                   bytes   sealed   = 15; }          // and 2, 3, 4, 12 and 13 of another Offer sealed to them
+//!                   bytes   sealed   = 15;            // and 2, 3, 4, 12, 13 and 16 of another Offer sealed to them
+//!                   bytes   thumbnail = 16; }         // of a picture: `media::thumbnail`, at most 640 bytes
 //! message Voice   { uint32 ms = 1; bytes waveform = 2; }   // loudness, at most 64 steps of equal length, 0 to 255
 //! message Accept  { bytes object = 1; bytes have = 2; }    // a bit for each block had, lowest bit first
 //! message Decline { bytes object = 1; uint32 reason = 2; } // 0 not wanted, 1 no room, 2 cannot be stored, 3 gave up
@@ -46,7 +47,7 @@
 use crate::limits::{
     OBJECT_ASKS_MAX, OBJECT_AUDIENCE_MAX, OBJECT_BLOCK_SYMBOLS, OBJECT_BLOCKS_MAX, OBJECT_BYTES_MAX,
     OBJECT_KIND_BYTES_MAX, OBJECT_MANIFEST_BYTES_MAX, OBJECT_NAME_BYTES_MAX, OBJECT_PARITY_SYMBOLS,
-    OBJECT_SYMBOL_BYTES, OBJECT_WANTS_MAX, SEALED_BODY_BYTES_MAX, WAVEFORM_STEPS_MAX,
+    OBJECT_SYMBOL_BYTES, OBJECT_THUMBNAIL_BYTES_MAX, OBJECT_WANTS_MAX, SEALED_BODY_BYTES_MAX, WAVEFORM_STEPS_MAX,
 };
 use crate::wire::message::{ParticipantId, Signed};
 
@@ -161,6 +162,9 @@ pub struct Offer {
     /// The rest, sealed to them.
     #[prost(bytes = "vec", tag = "15")]
     pub sealed: Vec<u8>,
+    /// A picture, small.
+    #[prost(bytes = "vec", tag = "16")]
+    pub thumbnail: Vec<u8>,
 }
 
 /// What a voice message is like before it is heard.
@@ -395,6 +399,7 @@ impl Offer {
             (self.group < GROUPS, "group"),
             (self.port <= u16::MAX.into(), "port"),
             (self.asks.len() <= 2 * OBJECT_ASKS_MAX, "asks"),
+            (self.thumbnail.len() <= OBJECT_THUMBNAIL_BYTES_MAX, "thumbnail"),
             (voice <= WAVEFORM_STEPS_MAX, "waveform"),
             (self.audience.len().is_multiple_of(16) && ids <= OBJECT_AUDIENCE_MAX + 1, "audience"),
             (self.key.is_empty() || self.key.len() == KEY_BYTES, "key"),
@@ -549,6 +554,8 @@ mod tests {
             (Offer { port: 65_536, ..offer() }, false),
             (Offer { asks: vec![0; 2 * OBJECT_ASKS_MAX], ..offer() }, true),
             (Offer { asks: vec![0; 2 * OBJECT_ASKS_MAX + 1], ..offer() }, false),
+            (Offer { thumbnail: vec![0; OBJECT_THUMBNAIL_BYTES_MAX], ..offer() }, true),
+            (Offer { thumbnail: vec![0; OBJECT_THUMBNAIL_BYTES_MAX + 1], ..offer() }, false),
             (Offer { voice: wave(WAVEFORM_STEPS_MAX), ..offer() }, true),
             (Offer { voice: wave(WAVEFORM_STEPS_MAX + 1), ..offer() }, false),
             (Offer { audience: vec![0; 16 * (OBJECT_AUDIENCE_MAX + 1)], sealed: vec![0; 9], ..offer() }, true),

@@ -99,6 +99,12 @@ impl Window {
         (ms(&self.to) - ms(&self.from)) / (self.seconds() * 1_000.0)
     }
 
+    /// Gaps of more than 60 ms in `talker`'s voice.
+    pub fn gaps(&self, talker: &str) -> f64 {
+        let gaps = |stats: &Stats| number(&stats.person(talker)["audio"]["gaps"]);
+        gaps(&self.to) - gaps(&self.from)
+    }
+
     /// Packets of `talker`'s voice that arrived, per second.
     pub fn audio_rate(&self, talker: &str) -> f64 {
         (self.to.packets_heard(talker) - self.from.packets_heard(talker)) / self.seconds()

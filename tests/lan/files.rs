@@ -15,6 +15,9 @@ pub const NAMES: [&str; 9] = ["Ada", "Bob", "Cyd", "Dee", "Eve", "Fay", "Gus", "
 /// How long a transfer may take on a machine that does everything at once.
 const DELIVERY: Duration = Duration::from_secs(240);
 
+/// How often a number of packets may be too large before it is.
+const ATTEMPTS: usize = 3;
+
 /// Megabytes sent, and to how many. The environment says otherwise for a run that takes minutes: `FILES=200x8`.
 pub fn load() -> (usize, usize) {
     let said = std::env::var("FILES").unwrap_or_else(|_| "6x4".to_owned());
@@ -98,9 +101,17 @@ fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
         let lan = Lan::up(receivers + 1);
         let mut peers = meeting(&lan, receivers + 1, folder.path(), "all");
         let content = noise(megabytes * 1_000_000);
-        for (percent, most) in [(0, 1.02), (1, 1.05), (5, 1.15)] {
+        let mut done = None;
+        // Once in a few: a machine that stops for a second loses more than the network.
+        for (percent, most, attempt) in [(0, 1.01), (1, 1.03), (5, 1.10)]
+            .into_iter()
+            .flat_map(|(percent, most)| (1..=ATTEMPTS).map(move |attempt| (percent, most, attempt)))
+        {
+            if done == Some(percent) {
+                continue;
+            }
             (2..=receivers + 1).for_each(|h| lan.lose(h, percent));
-            let name = format!("{percent}.bin");
+            let name = format!("{percent}-{attempt}.bin");
             let path = write(folder.path(), &name, &content);
             let began = Instant::now();
             send(&mut peers[0], &path);
@@ -116,8 +127,8 @@ fn one_file_reaches_everybody_whole_and_little_more_is_sent_than_it_takes() {
                 100.0 * (packets / least - 1.0),
                 took.as_secs_f64()
             );
-            // A machine that stops for a second loses more than the network.
-            assert!(packets / least <= most + 0.1, "{percent} %: {packets} of {least}");
+            done = (packets / least <= most).then_some(percent);
+            assert!(done.is_some() || attempt < ATTEMPTS, "{percent} %: {packets} of {least}");
             assert!(sent["people"].as_array().expect("people").iter().all(|p| p["state"] == "has it"), "{sent}");
         }
     });
@@ -202,7 +213,7 @@ fn a_folder_comes_as_one_archive_by_the_command_line() {
     });
 }
 
-/// Receivers and senders by turns, senders also of a file to some; the environment says how often: `FILES_KILLS=12`.
+/// Receivers and senders by turns, senders also of a file to some; the environment says how often each: `FILES_KILLS=10`.
 #[test]
 fn who_is_killed_goes_on_where_it_ended() {
     sandboxed("files::who_is_killed_goes_on_where_it_ended", || {
@@ -211,19 +222,19 @@ fn who_is_killed_goes_on_where_it_ended() {
         // So slow that there is a middle.
         let mut peers = meeting_at(&lan, 3, folder.path(), "all", 20);
         let mut random = Random::seeded();
-        let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
-        for round in 0..rounds {
+        let rounds: usize = std::env::var("FILES_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+        for round in 0..2 * rounds {
             let name = format!("{round}.bin");
             let content = noise(8_000_000 + round);
             let path = write(folder.path(), &name, &content);
-            let to = if round % 3 == 2 { json!(["Bob", "Cyd"]) } else { Value::Null };
+            let to = if round % 4 == 3 { json!(["Bob", "Cyd"]) } else { Value::Null };
             let offer = json!({"do": "send", "path": path, "to": to});
             peers[0].tell(&offer);
             let part = random.below(4_500_000) as u64 + 1;
             let under_way =
                 |e: &Value| e["event"] == "progress" && e["name"] == name.as_str() && e["bytes"].as_u64() >= Some(part);
             peers[1].await_event(DELIVERY, under_way);
-            let killed = usize::from(round % 3 == 0);
+            let killed = usize::from(round % 2 == 0);
             peers[killed].signal("KILL");
             let had = ["Bob", "Cyd"].map(|who| blocks_had(&folder.path().join(who)));
             assert!(!listed(&folder.path().join("Bob")).contains(&name), "not whole, and under its name");
@@ -309,8 +320,12 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
         let mut peers = meeting_at(&lan, 5, folder.path(), "all", 20);
         let content = noise(15_000_000);
         let mut times = Vec::new();
-        for (name, percent) in [("good.bin", 0), ("bad.bin", 30)] {
+        for (name, percent) in [("good.bin", 0), ("bad.bin", 30), ("alone.bin", 30)] {
             lan.lose(5, percent);
+            if name == "alone.bin" {
+                // Nor can it fetch anything.
+                lan.drop_incoming(5, &["meta l4proto tcp"]);
+            }
             let path = write(folder.path(), name, &content);
             let began = Instant::now();
             send(&mut peers[0], &path);
@@ -322,13 +337,14 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
             times.push(last.max().expect("three").duration_since(began));
             assert_same(&await_file(&mut peers[4], name), &content);
         }
-        let slower = times[1].as_secs_f64() / times[0].as_secs_f64();
-        println!(
-            "three on good links: {:?} beside one of the same, {:?} beside one at 30 % loss: {slower:.2}",
-            times[0], times[1]
-        );
-        // 1.15 is meant: the rest is for a machine that does everything at once.
-        assert!(slower < 1.4, "{times:?}");
+        for (time, beside) in times[1..].iter().zip(["one at 30 % loss", "one that cannot fetch either"]) {
+            let slower = time.as_secs_f64() / times[0].as_secs_f64();
+            println!(
+                "three on good links: {:?} beside one of the same, {time:?} beside {beside}: {slower:.2}",
+                times[0]
+            );
+            assert!(slower < 1.15, "beside {beside}: {times:?}");
+        }
     });
 }
 
@@ -336,7 +352,7 @@ fn one_on_a_bad_link_gets_it_too_and_the_others_do_not_wait() {
 fn voice_and_video_go_on_while_a_file_is_sent() {
     sandboxed("files::voice_and_video_go_on_while_a_file_is_sent", || {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let lan = Lan::up(4);
+        let lan = Lan::up(5);
         let place = |h: usize| folder.path().join(NAMES[h - 1]).to_string_lossy().into_owned();
         let mut peers = Vec::new();
         for h in 1..=4 {
@@ -349,34 +365,48 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
             });
         }
         peer::await_all_meet(&peers.iter().collect::<Vec<_>>());
-        let before = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
-        let content = noise(15_000_000);
+        // Eve has text alone, and still leaves room. At this rate the file takes longer than what is watched.
+        let content = noise(BESIDE_MBIT as usize * 125_000 * (WATCHED + 4));
+        let mut eve = Peer::chat_with(program(&lan, 5, BESIDE_MBIT), "Eve", "Standup", &["--accept-files", "none"]);
+        eve.await_joined();
+        for peer in &mut peers {
+            peer.await_person(SOON, "Eve", "joined");
+        }
         let path = write(folder.path(), "a.bin", &content);
-        send(&mut peers[0], &path);
+        send(&mut eve, &path);
+        let under_way = |e: &Value| e["event"] == "progress" && e["bits_per_s"].as_f64() > Some(0.0);
+        let (_, first) = eve.await_event(SOON, under_way);
+        assert!(first["bits_per_s"].as_f64() < Some(20e6), "it starts as where there is nothing to disturb: {first}");
         peers[1].await_event(SOON, |e| e["event"] == "progress");
-        let during = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
-        for peer in &mut peers[1..] {
+        let good = (0..WATCHED / 5).any(|_| goes_on(&peers));
+        for peer in &mut peers {
+            let there = peer.drain_events().iter().any(|e| e["event"] == "file");
+            assert!(!there, "{} had the file before the end of what was watched", peer.name);
+        }
+        assert!(good, "a file disturbs voices or pictures");
+        for peer in &mut peers {
             assert_same(&await_file(peer, "a.bin"), &content);
         }
-        for (n, window) in during.iter().enumerate() {
-            for (other, name) in NAMES[..4].iter().enumerate().filter(|(other, _)| *other != n) {
-                let shown = window.shown_share(name, &during[other], peer::CAMERA_FPS);
-                let was = before[n].shown_share(name, &before[other], peer::CAMERA_FPS);
-                let concealed = window.concealed_share(name);
-                println!(
-                    "{} sees {:.1} % of {name}'s frames ({:.1} % before), {:.1} % of the voice made up",
-                    NAMES[n],
-                    100.0 * shown,
-                    100.0 * was,
-                    100.0 * concealed
-                );
-                // Of what a machine that does everything at once could show without the file.
-                assert!(shown >= 0.95 * was.min(1.0), "{} sees {shown} of {name}'s frames", NAMES[n]);
-                let usual = before[n].concealed_share(name);
-                assert!(concealed <= usual + 0.01, "{} hears {concealed} of {name}'s voice made up", NAMES[n]);
-            }
-        }
     });
+}
+
+/// How fast a file goes beside voice and video here, and for how many seconds it is watched.
+const BESIDE_MBIT: u32 = 40;
+const WATCHED: usize = 20;
+
+/// Whether over five seconds no voice has a gap, and at least 95 % of all frames are shown, everywhere.
+fn goes_on(peers: &[Peer]) -> bool {
+    let during = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
+    let mut good = true;
+    for (n, window) in during.iter().enumerate() {
+        for (other, name) in NAMES[..4].iter().enumerate().filter(|(other, _)| *other != n) {
+            let shown = window.shown_share(name, &during[other], peer::CAMERA_FPS);
+            let gaps = window.gaps(name);
+            println!("{} sees {:.1} % of {name}'s frames, {gaps} gaps in the voice", NAMES[n], 100.0 * shown);
+            good &= shown >= 0.95 && gaps == 0.0;
+        }
+    }
+    good
 }
 
 #[test]
@@ -396,5 +426,35 @@ fn a_disk_without_room_declines_and_says_so() {
         assert_eq!(sent["people"][0]["state"], "declined", "{sent}");
         assert_eq!(listed(&small), [""; 0], "nothing stays behind");
         assert!(poll(SOON, || peers[1].runs().then_some(())).is_some());
+    });
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_taken_back_and_one_that_is_removed_arrives() {
+    sandboxed("files::a_file_that_changes_while_it_is_sent_is_taken_back_and_one_that_is_removed_arrives", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(2);
+        // So slow that there is a middle.
+        let mut peers = meeting_at(&lan, 2, folder.path(), "all", 20);
+        let content = noise(8_000_000);
+        let begun = |e: &Value| e["event"] == "progress" && e["bytes"].as_u64() > Some(0);
+        for changes in [true, false] {
+            let name = if changes { "changed.bin" } else { "removed.bin" };
+            let path = write(folder.path(), name, &content);
+            send(&mut peers[0], &path);
+            peers[1].await_event(SOON, |e| begun(e) && e["name"] == name);
+            if !changes {
+                std::fs::remove_file(&path).expect("removed");
+                assert_same(&await_file(&mut peers[1], name), &content);
+                continue;
+            }
+            let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+            std::fs::write(&path, &other).expect("written");
+            for peer in &mut peers {
+                let (_, failed) = peer.await_event(SOON, |e| e["event"] == "file_failed");
+                println!("{}: {}", peer.name, failed["text"]);
+            }
+            assert_eq!(listed(&folder.path().join("Bob")), [""; 0], "nothing stays behind");
+        }
     });
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// A window in which every other person's picture is a thumb.
 const SMALL: [&str; 4] = ["--size", "360x220", "--camera", "none"];
 /// How long a receiver may take to find pictures that its cable carries: two seconds, and what a busy machine adds.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(6);
+const RECOVERED_WITHIN: Duration = Duration::from_secs(4);
 
 fn layer(stats: &Stats, name: &str) -> String {
     stats.person(name)["video"]["layer"].as_str().unwrap_or("none").to_owned()

@@ -24,6 +24,10 @@ struct Crowd {
     receivers: Vec<Incoming>,
     random: Random,
     requests: usize,
+    /// Packets the network carries in a millisecond, and how many wait at most; the rest is lost for all.
+    narrow: Option<(usize, usize)>,
+    waiting: usize,
+    dropped: usize,
 }
 
 fn member(n: usize) -> ParticipantId {
@@ -59,7 +63,19 @@ impl Crowd {
         };
         let receivers = (0..receivers).map(incoming).collect();
         let parities = vec![None; blocks.len()];
-        Self { layout, blocks, parities, manifest, sender, receivers, random: Random::new([1; 32]), requests: 0 }
+        Self {
+            layout,
+            blocks,
+            parities,
+            manifest,
+            sender,
+            receivers,
+            random: Random::new([1; 32]),
+            requests: 0,
+            narrow: None,
+            waiting: 0,
+            dropped: 0,
+        }
     }
 
     fn symbol(&mut self, piece: Piece) -> Vec<u8> {
@@ -106,8 +122,18 @@ impl Crowd {
                     }
                 }
             }
+            if let Some((carried, _)) = self.narrow {
+                self.waiting = self.waiting.saturating_sub(carried);
+            }
             while let Some(piece) = self.sender.next(now) {
                 pn += 1;
+                if let Some((_, most)) = self.narrow {
+                    if self.waiting >= most {
+                        self.dropped += 1;
+                        continue;
+                    }
+                    self.waiting += 1;
+                }
                 let bytes = self.symbol(piece);
                 let symbol = Symbol { tag: [0; 8], block: piece.block, index: piece.index, bytes: &bytes };
                 for n in 0..self.receivers.len() {
@@ -161,4 +187,19 @@ fn eight_who_lose_little_cost_little() {
         );
         assert!(overhead <= most, "{overhead} at {percent} %");
     }
+}
+
+#[test]
+fn behind_a_narrow_link_the_rate_comes_down_to_it() {
+    let mut crowd = Crowd::new(2, 16);
+    // Some 11 Mb/s, and a queue of 20 ms, as beside voices and pictures.
+    crowd.narrow = Some((1, 20));
+    crowd.sender.set_media(true);
+    let took = crowd.run(0);
+    let sent = crowd.sender.sent().packets() as f64;
+    let lost = crowd.dropped as f64 / sent;
+    let mbit = sent * 8.0 * 1_350.0 / took.as_secs_f64() / 1e6;
+    println!("behind 11 Mb/s: {mbit:.1} Mb/s sent, {:.1} % lost, {took:?}", 100.0 * lost);
+    assert!(mbit < 13.0, "{mbit} Mb/s");
+    assert!(lost < 0.10, "{lost} of all is lost");
 }

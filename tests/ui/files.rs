@@ -40,7 +40,7 @@ fn an_offer_is_answered_in_the_chat_and_in_the_panel() {
         assert_eq!(user.clicks("Accept"), [Command::Accept(offer.clone(), None)]);
         assert_eq!(user.clicks("Decline"), [Command::Decline(offer.clone())]);
         assert_eq!(user.clicks("Always"), [Command::AcceptAlways(offer.clone())]);
-        assert_eq!(user.clicks("Save in…"), []);
+        assert_eq!(user.clicks("Save as…"), []);
         user.does(vec![]);
         // In the panel the path of what is to be sent stands above it.
         let nodes = &user.app.accessibility().expect("a tree").nodes;
@@ -94,6 +94,26 @@ fn a_picture_that_came_stands_among_the_lines() {
         let pixels = user.app.pixels();
         pixels.iter().filter(|pixel| **pixel & 0x00ff_ffff == 0x0080_3038).count()
     };
+    let before = std::time::Instant::now();
+    while drawn(&user) < 1_000 {
+        assert!(before.elapsed().as_secs() < 20, "{} pixels of the picture", drawn(&user));
+        user.does(vec![]);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_an_offered_picture_shows_is_seen_before_it_is_taken() {
+    let mut png = Vec::new();
+    roundtable::media::still::write_png(&mut png, &[0xb0, 0x20, 0x60].repeat(90 * 60), (90, 60)).expect("written");
+    let thumbnail = roundtable::media::thumbnail::make(&png, 640).expect("made");
+    let file = FileView { thumbnail: thumbnail.into(), ..files().remove(0) };
+    let mut user = opened(with(vec![file]), Key::T);
+    let near = |pixel: u32| {
+        let [_, r, g, b] = pixel.to_be_bytes();
+        r.abs_diff(0xb0) < 12 && g.abs_diff(0x20) < 12 && b.abs_diff(0x60) < 12
+    };
+    let drawn = |user: &User| user.app.pixels().iter().filter(|pixel| near(**pixel)).count();
     let before = std::time::Instant::now();
     while drawn(&user) < 1_000 {
         assert!(before.elapsed().as_secs() < 20, "{} pixels of the picture", drawn(&user));

@@ -203,7 +203,7 @@ pub fn notice(number: u64, kind: NoticeKind, text: &str, age_ms: u64) -> Notice 
 
 /// Files in every state.
 pub fn files() -> Vec<FileView> {
-    let one = |number: u64, name: &str, size, state| FileView {
+    let facts = |number: u64, name: &str, size| FileOffer {
         number,
         offer: format!("{number:032x}"),
         from: "Bob".into(),
@@ -213,32 +213,38 @@ pub fn files() -> Vec<FileView> {
         size,
         kind: String::new(),
         private: false,
+        to: Vec::new(),
         voice: None,
+    };
+    let one = |facts, state| FileView {
+        facts,
         state,
         bytes: 0,
         bits_per_s: 0.0,
         recipients: Vec::new(),
+        thumbnail: [].into(),
     };
     let to = |name: &str, state, part| FileRecipient { name: name.into(), id: String::new(), state, why: "", part };
+    let pdf = FileOffer { kind: "application/pdf".into(), ..facts(1, "plan.pdf", 2_100_000) };
+    let talk = facts(2, "a recording of last week's talk that has a long name.mkv", 120_000_000);
+    let own = FileOffer { own: true, from: NAMES[0].into(), ..facts(5, "slides.odp", 20_000_000) };
+    let no_room = "there is no room in /home/ada/Downloads";
     vec![
-        FileView { kind: "application/pdf".into(), ..one(1, "plan.pdf", 2_100_000, FileState::Offered) },
+        one(pdf, FileState::Offered),
         FileView {
             bytes: 30_000_000,
             bits_per_s: 80e6,
-            private: true,
-            ..one(2, "a recording of last week's talk that has a long name.mkv", 120_000_000, FileState::Receiving)
+            ..one(FileOffer { private: true, ..talk }, FileState::Receiving)
         },
-        one(3, "notes.txt", 900, FileState::Here("/home/ada/Downloads/notes (1).txt".into())),
-        one(4, "huge.iso", 3_900_000_000, FileState::Failed("there is no room in /home/ada/Downloads".into())),
+        one(facts(3, "notes.txt", 900), FileState::Here("/home/ada/Downloads/notes (1).txt".into())),
+        one(facts(4, "huge.iso", 3_900_000_000), FileState::Failed(no_room.into())),
         FileView {
-            own: true,
-            from: NAMES[0].into(),
             bytes: 8_000_000,
             bits_per_s: 40e6,
             recipients: vec![to("Bob", "has it", 1.0), to("Chandra", "behind", 0.4), to("Dana Scott", "declined", 0.0)],
-            ..one(5, "slides.odp", 20_000_000, FileState::Sending)
+            ..one(own, FileState::Sending)
         },
-        one(6, "song.mp3", 5_000_000, FileState::Declined),
+        one(facts(6, "song.mp3", 5_000_000), FileState::Declined),
     ]
 }
 
@@ -249,7 +255,8 @@ pub fn picture_file(folder: &std::path::Path) -> FileView {
     roundtable::ui::screenshot::write(&path, &picture.pixels, (320, 200)).expect("written");
     let state = FileState::Here(path);
     let like = files().remove(2);
-    FileView { name: "portrait.png".into(), kind: "image/png".into(), size: 4_000, state, ..like }
+    let facts = FileOffer { name: "portrait.png".into(), kind: "image/png".into(), size: 4_000, ..like.facts.clone() };
+    FileView { facts, state, ..like }
 }
 
 /// The log of what was offered.

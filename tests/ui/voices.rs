@@ -18,22 +18,7 @@ pub fn voice(ms: u32) -> Voice {
 }
 
 fn file(offer: &FileOffer, state: FileState, bytes: u64) -> FileView {
-    FileView {
-        number: offer.number,
-        offer: offer.offer.clone(),
-        from: offer.from.clone(),
-        member: offer.member.clone(),
-        own: offer.own,
-        name: offer.name.clone(),
-        size: offer.size,
-        kind: offer.kind.clone(),
-        private: offer.private,
-        voice: offer.voice.clone(),
-        state,
-        bytes,
-        bits_per_s: 0.0,
-        recipients: Vec::new(),
-    }
+    FileView { facts: offer.clone(), state, bytes, bits_per_s: 0.0, recipients: Vec::new(), thumbnail: [].into() }
 }
 
 /// A conversation with voice messages in each state there is.

@@ -31,6 +31,8 @@ pub struct Part<'a> {
     pub size: u64,
     /// Bytes of a block, but for the last.
     pub block_bytes: u64,
+    /// Nobody but this user may read it.
+    pub private: bool,
 }
 
 /// See the module.
@@ -59,12 +61,12 @@ impl Target {
             let number = if n == 0 { String::new() } else { format!("-{n}") };
             let part = folder.join(format!("{}.{}{number}.part", of.name, of.id));
             let list = folder.join(format!("{}.{}{number}.part.blocks", of.name, of.id));
-            let mut file = own(&part).map_err(|e| failed("open", &part, e))?;
+            let mut file = own(&part, of.private).map_err(|e| failed("open", &part, e))?;
             if file.try_lock().is_err() {
                 // Another instance is at it.
                 continue;
             }
-            let mut blocks = own(&list).map_err(|e| failed("open", &list, e))?;
+            let mut blocks = own(&list, of.private).map_err(|e| failed("open", &list, e))?;
             let before = file.seek(SeekFrom::End(0)).map_err(|e| failed("read", &part, e))?;
             let written = if before == of.size { numbers(&mut blocks, of) } else { Vec::new() };
             let target = Self { file, blocks, folder: folder.into(), part, list, block_bytes: of.block_bytes };
@@ -155,11 +157,14 @@ impl Target {
 }
 
 /// Opens a file of one's own that is a plain one: makes it, or finds it.
-fn own(path: &Path) -> io::Result<File> {
+fn own(path: &Path, private: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NOFOLLOW).mode(if private { 0o600 } else { 0o666 });
+    }
     let file = match options.clone().create_new(true).open(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
         other => other?,

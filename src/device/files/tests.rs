@@ -5,7 +5,7 @@ use super::*;
 use crate::limits::ARCHIVE_ENTRIES_MAX;
 
 fn part(size: u64) -> Part<'static> {
-    Part { name: "a.txt", id: "0123", size, block_bytes: 10 }
+    Part { name: "a.txt", id: "0123", size, block_bytes: 10, private: false }
 }
 
 fn names(n: u32) -> String {

@@ -36,7 +36,7 @@ pub use frame::Frame;
 pub use interface::{Interface, interfaces};
 pub use memory::MemoryLan;
 pub use ports::FreePorts;
-pub use segment::Dscp;
+pub use segment::{Dscp, mark};
 pub use socket::{SOCKET_BUFFER_BYTES, UdpSocket, scoped};
 pub use watch::{Change, Watch};
 

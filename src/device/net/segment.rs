@@ -35,6 +35,21 @@ impl Dscp {
     }
 }
 
+/// Marks all that is sent on a connection.
+///
+/// # Errors
+/// What the system says.
+pub fn mark(stream: &std::net::TcpStream, dscp: Dscp) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    match stream.local_addr()? {
+        SocketAddr::V4(_) => socket.set_tos_v4(dscp.tos().into()),
+        #[cfg(unix)]
+        SocketAddr::V6(_) => socket.set_tclass_v6(dscp.tos().into()),
+        #[cfg(not(unix))]
+        SocketAddr::V6(_) => Ok(()),
+    }
+}
+
 /// Most segments the kernel takes in one call (UDP_MAX_SEGMENTS).
 const SEGMENTS_MAX: usize = 64;
 /// Largest UDP payload, which the segments of a call share.

@@ -15,9 +15,12 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use mio::Waker;
 use prost::Message as _;
+use zeroize::Zeroizing;
 
+use super::pace::Pace;
 use crate::device::clock::Clock;
 use crate::device::files::Source;
+use crate::device::net::{Dscp, mark};
 use crate::limits::{DATAGRAM_BYTES_MAX, OBJECT_SYMBOL_BYTES, OBJECT_WANTS_MAX};
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::seal::{Opener, Sealer};
@@ -33,30 +36,36 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 const STALL: Duration = Duration::from_secs(10);
 /// Who is connected need not be told apart by address.
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-/// Symbols written at a time.
-const WRITE_SYMBOLS: usize = 64;
+/// Bytes written at a time.
+const WRITE_BYTES: usize = 64 << 10;
+/// Symbols read between two that wake whoever takes them.
+const READ_SYMBOLS: usize = 64;
 
 /// Something that may be fetched.
 #[derive(Clone)]
 pub struct Served {
     /// Its bytes.
     pub source: Source,
+    /// Its manifest.
+    pub manifest: Arc<[u8]>,
     /// Its sizes.
     pub layout: Layout,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
-/// Serves one connection to its end; `find` knows what there is.
+/// Serves one connection to its end, as fast as `pace` lets it; `find` knows what there is.
 pub fn serve(
     stream: TcpStream,
     keys: &EpochKeys,
     sid: u64,
-    clock: &Clock,
+    (clock, pace): (&Clock, &Pace),
     find: impl FnOnce(&ObjectId) -> Option<Served>,
 ) -> io::Result<()> {
     let mut stream = stream;
     stream.set_nodelay(true)?;
+    // As all of a file: behind voice and video. A system that cannot say so sends it all the same.
+    let _ = mark(&stream, Dscp::Files);
     stream.set_read_timeout(Some(HANDSHAKE))?;
     stream.set_write_timeout(Some(STALL))?;
     let mut id = [0; 16];
@@ -77,21 +86,25 @@ pub fn serve(
         };
         stream.set_read_timeout(Some(STALL))?;
         for want in &request.wants {
-            send_block(&mut stream, &mut served, &mut sealer, &id, want.block)?;
+            let block = sealed_block(&mut served, &mut sealer, &id, want.block)?;
+            for part in block.chunks(WRITE_BYTES) {
+                if !pace.wait(clock, part.len()) {
+                    return Ok(());
+                }
+                stream.write_all(part)?;
+            }
         }
     }
 }
 
-fn send_block(
-    stream: &mut TcpStream,
-    served: &mut Served,
-    sealer: &mut Sealer,
-    id: &ObjectId,
-    block: u32,
-) -> io::Result<()> {
-    let length = if block == MANIFEST { 0 } else { served.layout.bytes(block) };
-    let mut bytes = vec![0; length];
-    served.source.read(u64::from(block) * BLOCK_BYTES as u64, &mut bytes).map_err(io::Error::other)?;
+fn sealed_block(served: &mut Served, sealer: &mut Sealer, id: &ObjectId, block: u32) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if block == MANIFEST {
+        bytes.extend_from_slice(&served.manifest);
+    } else {
+        bytes.resize(served.layout.bytes(block), 0);
+        served.source.read(u64::from(block) * BLOCK_BYTES as u64, &mut bytes).map_err(io::Error::other)?;
+    }
     let (mut out, mut plain, mut datagram) = (Vec::new(), Vec::new(), Vec::new());
     for (n, symbol) in bytes.chunks(OBJECT_SYMBOL_BYTES).enumerate() {
         plain.clear();
@@ -99,12 +112,8 @@ fn send_block(
         Symbol { tag: id.tag(), block, index: n as u16, bytes: &code::whole(symbol) }.write(&mut plain);
         sealer.seal(&plain, &mut datagram);
         write_frame(&mut out, &datagram);
-        if (n + 1) % WRITE_SYMBOLS == 0 {
-            stream.write_all(&out)?;
-            out.clear();
-        }
     }
-    stream.write_all(&out)
+    Ok(out)
 }
 
 fn write_frame(out: &mut Vec<u8>, datagram: &[u8]) {
@@ -140,7 +149,7 @@ pub struct Fetch {
     /// Oneself.
     pub me: ParticipantId,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Which blocks, and of how many symbols each.
     pub blocks: Vec<(u32, usize)>,
     /// Session of the request.
@@ -196,7 +205,7 @@ fn run(fetch: &Fetch, keys: &EpochKeys, clock: &Clock, out: &Sender<Fetched>, wa
         }
         let fetched = Fetched::Symbol(fetch.object, symbol.block, symbol.index, symbol.bytes.to_vec());
         out.send(fetched).map_err(io::Error::other)?;
-        if n % WRITE_SYMBOLS == 0 {
+        if n % READ_SYMBOLS == 0 {
             waker.wake()?;
         }
     }

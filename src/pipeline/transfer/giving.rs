@@ -1,7 +1,12 @@
 //! A file that is given: its bytes and parity as they are asked for, sealed and sent.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
+use super::fetch::Served;
 use crate::device::files::{Error, Source};
 use crate::device::net::{Dscp, UdpSocket};
 use crate::limits::OBJECT_SYMBOL_BYTES;
@@ -14,7 +19,6 @@ use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{END, MANIFEST, ObjectId, ObjectNack, Offer, Symbol, Voice};
 use crate::wire::sealed::Class;
-use std::net::SocketAddr;
 
 /// Datagrams handed to the system in one call.
 const BATCH: usize = 16;
@@ -33,18 +37,22 @@ pub struct Giving {
     pub audience: Vec<ParticipantId>,
     /// It is a voice message.
     pub voice: Option<Voice>,
+    /// What it shows, small.
+    pub thumbnail: Vec<u8>,
     /// Its file group.
     pub group: u8,
     /// Its own key; empty when it is for everybody.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Who wants it, and what is next.
     pub out: Outgoing,
     /// Somebody else offered it first, and left.
     pub inherited: bool,
     /// That everybody has it was told.
     pub settled: bool,
+    /// Since when.
+    pub since: Timestamp,
     source: Source,
-    manifest_bytes: Vec<u8>,
+    manifest_bytes: Arc<[u8]>,
     layout: Layout,
     data: Sealer,
     feedback: Sealer,
@@ -68,10 +76,12 @@ pub struct Setup {
     pub audience: Vec<ParticipantId>,
     /// It is a voice message.
     pub voice: Option<Voice>,
+    /// What it shows, small.
+    pub thumbnail: Vec<u8>,
     /// Its file group.
     pub group: u8,
     /// Its own key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
     /// Never faster than so many Mb/s.
     pub limit_mbit: Option<u32>,
     /// Somebody else offered it first, and left.
@@ -81,7 +91,7 @@ pub struct Setup {
 impl Giving {
     /// Ready to be offered.
     pub fn new(now: Timestamp, setup: Setup, keys: &EpochKeys, random: &mut Random) -> Self {
-        let manifest_bytes = setup.manifest.to_bytes();
+        let manifest_bytes: Arc<[u8]> = setup.manifest.to_bytes().into();
         let layout = Layout { size: setup.manifest.size, manifest_bytes: manifest_bytes.len() as u32 };
         let [data, feedback] =
             [Class::Object, Class::Feedback].map(|class| Sealer::object(keys, random.next_u64(), class, &setup.key));
@@ -90,11 +100,13 @@ impl Giving {
             manifest: setup.manifest,
             audience: setup.audience,
             voice: setup.voice,
+            thumbnail: setup.thumbnail,
             group: setup.group,
             key: setup.key,
             out: Outgoing::new(now, layout, setup.members, setup.limit_mbit),
             inherited: setup.inherited,
             settled: false,
+            since: now,
             source: setup.source,
             manifest_bytes,
             layout,
@@ -120,9 +132,29 @@ impl Giving {
         [self.data.sid(), self.feedback.sid()]
     }
 
+    /// Nobody asks for it at present: keeps nothing in memory that can be read or made again.
+    pub fn rest(&mut self) {
+        self.block = None;
+        self.parity = BTreeMap::new();
+        self.recent.clear();
+    }
+
+    /// Makes a piece, to be thrown away.
+    #[cfg(test)]
+    pub fn make(&mut self, block: u32, index: u16) {
+        self.write([0; 8], Piece { block, index }, &mut Vec::new()).unwrap();
+    }
+
+    /// Bytes of it in memory.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.parity.values().map(Vec::len).sum::<usize>() + self.block.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
     /// What it is served from, for those who fetch.
-    pub fn source(&self) -> &Source {
-        &self.source
+    pub fn served(&self) -> Served {
+        let (source, manifest) = (self.source.clone(), Arc::clone(&self.manifest_bytes));
+        Served { source, manifest, layout: self.layout, key: self.key.clone() }
     }
 
     /// Its sizes.
@@ -133,6 +165,8 @@ impl Giving {
     /// The offer as it is now; it asks those whose ids begin so.
     pub fn offer(&self, asks: Vec<u8>, port: u16, over: bool) -> Offer {
         let hash = hash(&self.manifest_bytes);
+        // Who is not asked has seen it.
+        let thumbnail = if asks.is_empty() { Vec::new() } else { self.thumbnail.clone() };
         Offer {
             object: self.object.0.to_vec(),
             name: self.manifest.name.clone(),
@@ -146,9 +180,10 @@ impl Giving {
             asks,
             over,
             voice: self.voice.clone(),
-            key: self.key.clone(),
+            key: self.key.to_vec(),
             audience: Vec::new(),
             sealed: Vec::new(),
+            thumbnail,
         }
     }
 

@@ -12,6 +12,7 @@
 
 mod fetch;
 mod giving;
+mod pace;
 mod prepare;
 mod role;
 mod sockets;
@@ -92,8 +93,8 @@ pub enum Command {
     Here(ParticipantId, u64, IpAddr),
     /// Somebody is gone.
     Gone(ParticipantId),
-    /// Take what was offered, into this folder.
-    Accept(ObjectId, PathBuf),
+    /// Take what was offered, into this folder; under this name, if it is to have another.
+    Accept(ObjectId, PathBuf, Option<String>),
     /// Do not take it, or stop taking it.
     Decline(ObjectId, Reason),
     /// Take back what oneself offers.
@@ -102,6 +103,8 @@ pub enum Command {
     Media(bool),
     /// Another epoch.
     Keys(EpochKeys),
+    /// The network is back; it is this one now, under another address perhaps.
+    Network(Box<Interface>, bool),
 }
 
 /// How far somebody is who is offered a file.
@@ -149,6 +152,8 @@ pub enum Event {
         kind: String,
         /// It is a voice message.
         voice: Option<Voice>,
+        /// For whom; empty: for everybody.
+        audience: Vec<ParticipantId>,
     },
     /// A file cannot be sent.
     Unsent {
@@ -171,6 +176,8 @@ pub enum Event {
         kind: String,
         /// It is a voice message.
         voice: Option<Voice>,
+        /// What it shows, small; empty when it is no picture.
+        thumbnail: Vec<u8>,
         /// For some only.
         private: bool,
     },

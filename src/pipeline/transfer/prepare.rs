@@ -8,7 +8,8 @@ use crossbeam_channel::Sender;
 use mio::Waker;
 
 use crate::device::files::{Error, Source};
-use crate::limits::OBJECT_NAME_BYTES_MAX;
+use crate::limits::{OBJECT_NAME_BYTES_MAX, OBJECT_PICTURED_BYTES_MAX, OBJECT_THUMBNAIL_BYTES_MAX};
+use crate::media::thumbnail;
 use crate::protocol::transfer::manifest::{BLOCK_BYTES, Hasher, Layout, Manifest, hash};
 use crate::protocol::transfer::name;
 use crate::wire::message::ParticipantId;
@@ -20,6 +21,8 @@ pub struct Prepared {
     pub source: Source,
     /// What it is.
     pub manifest: Manifest,
+    /// What it shows, small, if it is a picture.
+    pub thumbnail: Vec<u8>,
 }
 
 /// Something that was asked for, and what came of it.
@@ -53,7 +56,8 @@ pub fn prepare(path: &Path) -> Result<Prepared, Error> {
     debug_assert!(name.len() <= OBJECT_NAME_BYTES_MAX);
     let kind = media_type(&name).to_owned();
     let manifest = Manifest { size: source.size(), root: whole.finish(), name, kind, hashes };
-    Ok(Prepared { source, manifest })
+    let thumbnail = thumbnail_of(path, &manifest);
+    Ok(Prepared { source, manifest, thumbnail })
 }
 
 /// Prepares on a thread of its own and hands over the outcome.
@@ -78,6 +82,15 @@ pub fn begin(
         let prepared = Err(format!("cannot start a thread: {error}"));
         let _ = failed.try_send(Outcome { ticket, audience, voice, prepared });
     }
+}
+
+/// Of a picture; empty for anything else, and of what cannot be read as one.
+fn thumbnail_of(path: &Path, manifest: &Manifest) -> Vec<u8> {
+    if !matches!(&*manifest.kind, "image/jpeg" | "image/png") || manifest.size > OBJECT_PICTURED_BYTES_MAX {
+        return Vec::new();
+    }
+    let bytes = std::fs::read(path).unwrap_or_default();
+    thumbnail::make(&bytes, OBJECT_THUMBNAIL_BYTES_MAX).unwrap_or_default()
 }
 
 /// The media type by a name's extension, of what people send most; empty when it is none of them.
@@ -124,6 +137,25 @@ mod tests {
         assert_eq!(manifest.root, hash(&content));
         assert_eq!(manifest.hashes, [hash(&content[..BLOCK_BYTES]), hash(&content[BLOCK_BYTES..])]);
         assert!(prepare(&folder.path().join("nothing")).is_err());
+    }
+
+    #[test]
+    fn a_picture_is_offered_with_a_small_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let png = |name: &str, more: u64| {
+            let path = folder.path().join(name);
+            let mut bytes = Vec::new();
+            crate::media::still::write_png(&mut bytes, &[200; 3 * 90 * 60], (90, 60)).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            // A picture may have anything behind it.
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 + more).unwrap();
+            prepare(&path).unwrap().thumbnail
+        };
+        let small = png("a.png", 0);
+        assert!((1..=OBJECT_THUMBNAIL_BYTES_MAX).contains(&small.len()), "{} bytes", small.len());
+        assert_eq!(thumbnail::read(&small).map(|p| (p.width, p.height)), Some((64, 42)));
+        assert_eq!(png("a.txt", 0), [0; 0]);
+        assert_eq!(png("b.png", OBJECT_PICTURED_BYTES_MAX), [0; 0], "too large to look at");
     }
 
     #[test]

@@ -63,6 +63,13 @@ impl Ears {
         outcome
     }
 
+    /// Closes all.
+    pub fn close(&mut self, registry: &Registry) {
+        for ear in std::mem::take(&mut self.open).values() {
+            let _ = ear.socket.deregister(registry);
+        }
+    }
+
     /// A socket has something.
     pub fn mark_ready(&mut self, which: Token) {
         let key = ((which.0 / 2) as u8, which.0 % 2 == 1);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use crate::device::files::{Error, Part, Target};
 use crate::limits::{OBJECT_SYMBOL_BYTES, VOICE_BYTES_MAX};
@@ -44,10 +45,14 @@ pub struct Taking {
     pub from: ParticipantId,
     /// The offer last heard.
     pub offer: Offer,
+    /// Its own key; empty when it is for everybody.
+    pub key: Zeroizing<Vec<u8>>,
     /// Symbols in, blocks out.
     pub incoming: Incoming,
     /// Somebody fetches for it.
     pub fetching: bool,
+    /// What it is to be called, if not as its sender calls it.
+    name: Option<String>,
     target: Target,
     feedback: Sealer,
     manifest: Option<Manifest>,
@@ -67,8 +72,12 @@ pub struct Setup<'a> {
     pub from: ParticipantId,
     /// What.
     pub offer: Offer,
+    /// Its own key.
+    pub key: Zeroizing<Vec<u8>>,
     /// Where to.
     pub folder: &'a Path,
+    /// Under this name, if not under its own.
+    pub name: Option<&'a str>,
     /// Of this object alone.
     pub seed: [u8; 32],
     /// Session of what is said about it.
@@ -81,25 +90,29 @@ impl Taking {
     /// # Errors
     /// When it cannot be written.
     pub fn begin(now: Timestamp, object: ObjectId, setup: Setup<'_>, keys: &EpochKeys) -> Result<Self, Error> {
-        let Setup { me, from, offer, folder, seed, sid } = setup;
+        let Setup { me, from, offer, key, folder, name: wanted, seed, sid } = setup;
         let mut manifest_hash = [0; 32];
         offer.manifest.iter().zip(&mut manifest_hash).for_each(|(from, to)| *to = *from);
         let layout = Layout { size: offer.size, manifest_bytes: offer.manifest_bytes };
         let id = object.to_string();
-        let name = name::safe(&offer.name);
-        let part = Part { name: &name, id: &id[..8], size: offer.size, block_bytes: BLOCK_BYTES as u64 };
+        let name = name::safe(wanted.unwrap_or(&offer.name));
+        // Nobody else on this machine reads what is not for everybody.
+        let private = !offer.audience.is_empty() || offer.voice.is_some();
+        let part = Part { name: &name, id: &id[..8], size: offer.size, block_bytes: BLOCK_BYTES as u64, private };
         let (target, written) = Target::open(folder, &part)?;
         let mut incoming = Incoming::new(now, me, manifest_hash, layout, seed);
         written.into_iter().for_each(|block| incoming.verified(block));
-        let feedback = Sealer::object(keys, sid, Class::Feedback, &offer.key);
+        let feedback = Sealer::object(keys, sid, Class::Feedback, &key);
         let (manifest, root, rooted) = (None, Hasher::default(), 0);
         let outputs = Vec::new();
         let told = (offer.voice.is_some() && offer.size <= VOICE_BYTES_MAX).then_some(0);
         Ok(Self {
             told,
+            name: wanted.map(|_| name),
             object,
             from,
             offer,
+            key,
             incoming,
             fetching: false,
             target,
@@ -113,7 +126,7 @@ impl Taking {
 
     /// Another epoch.
     pub fn renew(&mut self, keys: &EpochKeys, sid: u64) {
-        self.feedback = Sealer::object(keys, sid, Class::Feedback, &self.offer.key);
+        self.feedback = Sealer::object(keys, sid, Class::Feedback, &self.key);
     }
 
     /// Session of what is said about it.
@@ -235,7 +248,7 @@ impl Taking {
             self.target.remove();
             return Err("it is not what was offered".into());
         }
-        let name = name::safe(&manifest.name);
+        let name = self.name.unwrap_or_else(|| name::safe(&manifest.name));
         let path = self.target.finish(|n| name::numbered(&name, n)).map_err(|e| e.to_string())?;
         Ok((path, manifest))
     }
@@ -276,7 +289,8 @@ mod tests {
             ..Offer::default()
         };
         let (me, from) = (ParticipantId([1; 16]), ParticipantId([2; 16]));
-        let setup = Setup { me, from, offer, folder: folder.path(), seed: [3; 32], sid: 4 };
+        let key = Zeroizing::default();
+        let setup = Setup { me, from, offer, key, folder: folder.path(), name: None, seed: [3; 32], sid: 4 };
         let keys = EpochKeys::first(id, &Secret::open(&id));
         let mut taking = Taking::begin(Timestamp(0), object, setup, &keys).unwrap();
         let blocks = content.chunks(BLOCK_BYTES).enumerate().map(|(n, bytes)| (n as u32, bytes));

@@ -1,13 +1,16 @@
 //! What is said about files: signed like a Beacon, and sealed to those it is for when that is not everybody.
 
 use prost::Message as _;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Event, Moment, Outputs, Session, Stage, To};
-use crate::limits::{OBJECT_AUDIENCE_MAX, OBJECT_CHOSEN_MAX};
+use crate::limits::{OBJECT_AUDIENCE_MAX, OBJECT_CHOSEN_MAX, SEALED_BODY_BYTES_MAX};
 use crate::protocol::chat::private;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{Offer, Packet};
+
+/// Bytes of an offer to some that may hold a picture: what is around it in a datagram has room.
+const PICTURED_BYTES_MAX: usize = SEALED_BODY_BYTES_MAX - 200;
 
 impl Session {
     /// Says something about a file. An offer to some is sealed to them; its key, name, size and kind are for nobody else.
@@ -37,20 +40,30 @@ impl Session {
         let me = self.identity.id();
         let here = audience.iter().filter(|id| **id != me).filter_map(|id| self.roster.key(id).copied());
         let keys: Vec<[u8; 32]> = here.take(OBJECT_CHOSEN_MAX).collect();
-        keys.chunks(OBJECT_AUDIENCE_MAX).filter_map(|keys| self.sealed_offer(offer.clone(), keys)).collect()
+        let sealed = keys.chunks(OBJECT_AUDIENCE_MAX).filter_map(|keys| {
+            let whole = self.sealed_offer(offer.clone(), keys)?;
+            if whole.encoded_len() <= PICTURED_BYTES_MAX {
+                return Some(whole);
+            }
+            // Beside many keys there is no room for a picture.
+            self.sealed_offer(Offer { thumbnail: Vec::new(), ..offer.clone() }, keys)
+        });
+        sealed.collect()
     }
 
     fn sealed_offer(&mut self, offer: Offer, keys: &[[u8; 32]]) -> Option<Offer> {
         let conference = self.opener.keys().conference();
-        let inner = Offer {
+        let mut inner = Offer {
             name: offer.name,
             size: offer.size,
             kind: offer.kind,
             voice: offer.voice,
             key: offer.key,
+            thumbnail: offer.thumbnail,
             ..Offer::default()
         };
         let words = Zeroizing::new(inner.encode_to_vec());
+        inner.key.zeroize();
         let (ids, sealed) = private::seal_words(conference, &self.identity, keys, words, &mut self.random)?;
         let audience = ids.iter().flat_map(|id| id.0).collect();
         Some(Offer {
@@ -61,6 +74,7 @@ impl Session {
             kind: String::new(),
             voice: None,
             key: Vec::new(),
+            thumbnail: Vec::new(),
             ..offer
         })
     }
@@ -99,6 +113,7 @@ impl Session {
             kind: inner.kind,
             voice: inner.voice,
             key: inner.key,
+            thumbnail: inner.thumbnail,
             sealed: Vec::new(),
             ..offer
         };

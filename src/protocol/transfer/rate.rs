@@ -4,15 +4,17 @@
 //! 20 Mb/s, doubled each 250 ms ── a reporter's loss rises ──> x 0.7 ── each 250 ms without that ──> + 5 %
 //! ```
 //! What counts is loss that *rises* by more than two points above what the same reporter had before: a steady 5 % is a bad
-//! link and no congestion. Beside voice and video the limits are lower.
+//! link and no congestion. What somebody reports first is taken for usual up to [`USUAL_MAX`] only, so that a rate beyond what
+//! the network carries is noticed at once. Beside voice and video it starts lower, and the limits are lower. Files that are sent
+//! at the same time share the limits.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
 const MEGABIT: f64 = 1e6;
-/// Where it starts.
-const START: f64 = 20.0 * MEGABIT;
+/// Where it starts without and with voice and video in the conference.
+const STARTS: [f64; 2] = [20.0 * MEGABIT, 5.0 * MEGABIT];
 /// Slowest without and with voice and video in the conference.
 const FLOORS: [f64; 2] = [20.0 * MEGABIT, 5.0 * MEGABIT];
 /// Fastest without and with.
@@ -23,6 +25,8 @@ const STEP: Duration = Duration::from_millis(250);
 const STALE: Duration = Duration::from_secs(1);
 /// Rise of loss that means congestion, beyond chance.
 const RISE: f64 = 0.02;
+/// Most loss that a first report makes usual.
+const USUAL_MAX: f64 = 0.10;
 /// Of so few packets loss says nothing.
 const PACKETS_MIN: u32 = 50;
 /// What may be sent at once after a pause, always.
@@ -45,10 +49,7 @@ impl Reporter {
         if packets < PACKETS_MIN {
             return false;
         }
-        let Some(baseline) = self.baseline else {
-            self.baseline = Some(loss);
-            return false;
-        };
+        let baseline = *self.baseline.get_or_insert(loss.min(USUAL_MAX));
         let likely = baseline.clamp(0.005, 0.5);
         let chance = 3.0 * (likely * (1.0 - likely) / f64::from(packets)).sqrt();
         let risen = loss > baseline + RISE + chance;
@@ -59,12 +60,20 @@ impl Reporter {
     }
 }
 
+/// Bits per second that nothing that is sent exceeds.
+pub fn fastest(media: bool, limit_mbit: Option<u32>) -> f64 {
+    CAPS[usize::from(media)].min(limit_mbit.map_or(f64::INFINITY, |mbit| f64::from(mbit) * MEGABIT))
+}
+
 /// The rate of one sender, and when it may send.
 #[derive(Clone, Debug)]
 pub struct Rate {
     bits_per_s: f64,
-    limit: f64,
+    limit_mbit: Option<u32>,
     media: bool,
+    /// Of the limits, 0 to 1.
+    share: f64,
+    begun: bool,
     doubling: bool,
     risen: bool,
     reported: Option<Timestamp>,
@@ -78,11 +87,12 @@ pub struct Rate {
 impl Rate {
     /// Starts at `now`; `limit_mbit`: never faster, whatever the network can do.
     pub fn new(now: Timestamp, limit_mbit: Option<u32>) -> Self {
-        let limit = limit_mbit.map_or(f64::INFINITY, |mbit| f64::from(mbit) * MEGABIT);
         Self {
-            bits_per_s: START.min(limit),
-            limit,
+            bits_per_s: STARTS[0].min(fastest(false, limit_mbit)),
+            limit_mbit,
             media: false,
+            share: 1.0,
+            begun: false,
             doubling: true,
             risen: false,
             reported: None,
@@ -96,6 +106,12 @@ impl Rate {
     /// Whether there is voice or video in the conference.
     pub fn set_media(&mut self, media: bool) {
         self.media = media;
+        self.clamp();
+    }
+
+    /// Which share of the limits this file has, 0 to 1.
+    pub fn set_share(&mut self, share: f64) {
+        self.share = share;
         self.clamp();
     }
 
@@ -122,6 +138,7 @@ impl Rate {
 
     /// So many bytes were sent.
     pub fn take(&mut self, bytes: usize) {
+        self.begun = true;
         self.tokens -= bytes as f64;
         self.sent += bytes as f64;
     }
@@ -156,8 +173,11 @@ impl Rate {
 
     fn clamp(&mut self) {
         let n = usize::from(self.media);
-        let cap = CAPS[n].min(self.limit);
-        self.bits_per_s = self.bits_per_s.clamp(FLOORS[n].min(cap), cap);
+        let cap = fastest(self.media, self.limit_mbit) * self.share;
+        if !self.begun {
+            self.bits_per_s = STARTS[n] * self.share;
+        }
+        self.bits_per_s = self.bits_per_s.clamp((FLOORS[n] * self.share).min(cap), cap);
     }
 }
 
@@ -216,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn beside_voice_and_video_it_starts_low_and_several_share_the_limits() {
+        let mut rate = Rate::new(Timestamp(0), None);
+        rate.set_media(true);
+        assert_eq!(rate.bits_per_s(), 5e6);
+        rate.set_share(0.25);
+        assert_eq!(rate.bits_per_s(), 1.25e6);
+        run(&mut rate, 0, 10_000, false);
+        assert_eq!(rate.bits_per_s(), 50e6, "a quarter of 200");
+        rate.set_share(0.5);
+        rate.set_media(false);
+        assert_eq!(rate.bits_per_s(), 50e6, "what was learned stays");
+        run(&mut rate, 10_000, 60_000, true);
+        assert_eq!(rate.bits_per_s(), 10e6, "half of 20");
+        let mut limited = Rate::new(Timestamp(0), Some(8));
+        limited.set_share(0.25);
+        assert_eq!(limited.bits_per_s(), 2e6);
+    }
+
+    #[test]
     fn without_reports_or_without_use_it_stays() {
         let mut rate = Rate::new(Timestamp(0), None);
         for t in 0..2_000 {
@@ -235,6 +274,7 @@ mod tests {
     #[test]
     fn only_loss_that_rises_counts() {
         let mut reporter = Reporter::default();
+        assert!(Reporter::default().report(0.5, 500), "nothing is so bad that half of all is usual");
         assert!(!reporter.report(0.05, 500), "the first one tells what is usual");
         for loss in [0.06, 0.04, 0.07, 0.05] {
             assert!(!reporter.report(loss, 500), "{loss}");

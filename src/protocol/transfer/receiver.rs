@@ -35,6 +35,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_millis(250);
 const REPORT_EACH: Duration = Duration::from_millis(8);
 
+/// Packets that may be lost on end: some seconds at any rate.
+const JUMP_MAX: u64 = 1 << 20;
+
 /// What comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -70,9 +73,13 @@ struct Heard {
 }
 
 impl Heard {
+    /// A number far beyond what was heard says nothing about what is lost.
     fn take(&mut self, sid: u64, pn: u64) {
         if sid != self.sid {
-            *self = Self { sid, highest: pn, base: pn - 1, received: 1 };
+            *self = Self { sid, highest: pn, base: pn.saturating_sub(1), received: 1 };
+            return;
+        }
+        if pn > self.highest.saturating_add(JUMP_MAX) {
             return;
         }
         self.highest = self.highest.max(pn);
@@ -84,7 +91,7 @@ impl Heard {
         let expected = self.highest - self.base;
         let lost = expected.saturating_sub(self.received);
         (self.base, self.received) = (self.highest, 0);
-        ((1_000 * lost / expected.max(1)) as u32, expected.min(u32::MAX.into()) as u32)
+        ((lost.saturating_mul(1_000) / expected.max(1)) as u32, expected.min(u32::MAX.into()) as u32)
     }
 }
 

@@ -191,6 +191,16 @@ impl Outgoing {
         self.rate.set_media(media);
     }
 
+    /// Which share of the limits this object has, 0 to 1.
+    pub fn set_share(&mut self, share: f64) {
+        self.rate.set_share(share);
+    }
+
+    /// Whether there is something to send that nobody has had yet.
+    pub fn has_new(&self) -> bool {
+        self.is_active() && (self.manifest_next.is_some() || !self.to_send.is_empty())
+    }
+
     /// Packets are numbered from one again.
     pub fn renumbered(&mut self) {
         self.numbered_from = self.sent.packets();

@@ -241,6 +241,50 @@ fn a_block_somebody_spoiled_is_fetched_and_nothing_wrong_comes_out() {
 }
 
 #[test]
+fn a_manifest_somebody_spoiled_is_fetched_or_asked_for_again() {
+    for fetched in [true, false] {
+        let mut table = Table::new(BLOCK_BYTES, 1);
+        table.accept_all();
+        let false_one = Symbol { tag: [0; 8], block: MANIFEST, index: 0, bytes: &[9; OBJECT_SYMBOL_BYTES] };
+        let (incoming, _, out) = &mut table.receivers[0];
+        incoming.symbol(table.now, Source::Group, &false_one, out);
+        assert_eq!(table.receivers[0].2, [Output::Spoiled(MANIFEST)]);
+        table.receivers[0].2.clear();
+        if fetched {
+            let bytes = table.object.symbol(Piece { block: MANIFEST, index: 0 });
+            let symbol = Symbol { tag: [0; 8], block: MANIFEST, index: 0, bytes: &bytes };
+            let (incoming, _, out) = &mut table.receivers[0];
+            incoming.symbol(table.now, Source::Fetched, &symbol, out);
+        } else {
+            table.receivers[0].0.not_fetched(table.now, MANIFEST);
+        }
+        table.run(3_000, |_, _| true);
+        table.assert_whole();
+    }
+}
+
+#[test]
+fn a_number_far_beyond_what_was_heard_is_no_loss() {
+    let layout = Layout { size: BLOCK_BYTES as u64, manifest_bytes: 100 };
+    for first in [0, 1, u64::MAX] {
+        let mut incoming = Incoming::new(Timestamp(0), member(1), [1; 32], layout, [1; 32]);
+        let mut reports = Vec::new();
+        for (pn, at) in (1..=100).map(|n| (n, 10 * n)) {
+            incoming.heard(Timestamp::from_millis(at), 7, if pn == 1 { first } else { pn });
+            incoming.heard(Timestamp::from_millis(at), 7, u64::MAX - pn);
+            incoming.timeout(Timestamp::from_millis(at), &mut reports);
+        }
+        let mut told = 0;
+        for output in reports {
+            let Output::Nack(nack) = output else { panic!("{output:?}") };
+            assert_eq!(nack.loss_permille, 0, "{nack:?}");
+            told += nack.packets;
+        }
+        assert_eq!(told > 50, first < u64::MAX, "{told} packets");
+    }
+}
+
+#[test]
 fn a_sender_that_does_not_keep_to_its_manifest_is_given_up() {
     let mut table = Table::new(BLOCK_BYTES, 1);
     table.accept_all();

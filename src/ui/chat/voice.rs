@@ -171,7 +171,7 @@ fn state(file: Option<&FileView>, look: Look) -> Option<(String, bool)> {
             Some((format!("{percent} %"), false))
         }
         FileState::Offered | FileState::Declined => Some((words.voice_not_taken.to_owned(), true)),
-        FileState::Failed(why) => Some((visible(why).into_owned(), true)),
+        FileState::Waiting(why) | FileState::Failed(why) => Some((visible(why).into_owned(), true)),
     }
 }
 

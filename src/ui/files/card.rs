@@ -55,6 +55,10 @@ impl Cards {
                         let text = fill(look.words.saved_as, &[&visible(&path)]);
                         ui.add(Label::new(RichText::new(text).size(13.0).color(c.text_weak)).wrap());
                     }
+                    FileState::Waiting(why) => {
+                        progress(ui, file, look, commands);
+                        ui.add(Label::new(RichText::new(visible(why)).size(13.0).color(c.text_weak)).wrap());
+                    }
                     FileState::Failed(why) => {
                         let text = format!("! {}", visible(why));
                         ui.add(Label::new(RichText::new(text).size(13.0).color(c.warning)).wrap());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -11,7 +12,7 @@ use crate::conference::files::is_picture;
 use crate::conference::view::{FileState, FileView};
 use crate::limits::PICTURES_SHOWN_MAX;
 use crate::media::picture::Picture;
-use crate::media::still;
+use crate::media::{still, thumbnail};
 
 /// Longest side, in pixels.
 const SIDE: usize = 560;
@@ -43,21 +44,26 @@ impl Default for Pictures {
 }
 
 impl Pictures {
-    /// The picture of a file that is here, if it is one and is decoded.
+    /// The picture of a file that is here, or the small one of what is offered, if it is one and is decoded.
     pub fn of(&mut self, ui: &Ui, file: &FileView) -> Option<TextureHandle> {
-        let FileState::Here(path) = &file.state else { return None };
-        if !is_picture(&file.kind, &file.name, file.size) {
-            return None;
-        }
+        let (key, from) = match &file.state {
+            FileState::Here(path) if is_picture(&file.kind, &file.name, file.size) => {
+                (file.offer.clone(), From::File(path.clone()))
+            }
+            _ if !file.thumbnail.is_empty() => {
+                (format!("{} small", file.offer), From::Thumbnail(file.thumbnail.clone()))
+            }
+            _ => return None,
+        };
         self.take(ui);
         self.used += 1;
         let used = self.used;
-        if !self.all.contains_key(&file.offer) {
+        if !self.all.contains_key(&key) {
             self.make_room();
-            let begun = begin(file.offer.clone(), path.clone(), self.decoded.0.clone());
-            self.all.insert(file.offer.clone(), (used, if begun { One::Coming } else { One::None }));
+            let begun = begin(key.clone(), from, self.decoded.0.clone());
+            self.all.insert(key.clone(), (used, if begun { One::Coming } else { One::None }));
         }
-        let (last, one) = self.all.get_mut(&file.offer)?;
+        let (last, one) = self.all.get_mut(&key)?;
         *last = used;
         match one {
             One::Here(texture) => return Some(texture.clone()),
@@ -96,10 +102,20 @@ fn image(picture: &Picture) -> ColorImage {
     ColorImage::new([picture.width, picture.height], pixels.collect())
 }
 
-fn begin(offer: String, path: PathBuf, decoded: Sender<Decoded>) -> bool {
+/// What a picture is decoded from.
+enum From {
+    File(PathBuf),
+    Thumbnail(Arc<[u8]>),
+}
+
+fn begin(offer: String, from: From, decoded: Sender<Decoded>) -> bool {
     let work = move || {
+        let picture = match from {
+            From::File(path) => read(&path),
+            From::Thumbnail(bytes) => thumbnail::read(&bytes),
+        };
         // Nobody waits for it any more when the window is closed.
-        let _ = decoded.send((offer, read(&path)));
+        let _ = decoded.send((offer, picture));
     };
     std::thread::Builder::new().name("picture".into()).spawn(work).is_ok()
 }

@@ -242,3 +242,15 @@ fn an_address_of_another_machine_cannot_be_opened() {
 fn the_receive_buffer_granted_is_told() {
     assert!(sender(&loopback()).receive_buffer_bytes() > 10_000);
 }
+
+#[test]
+fn connections_are_marked_too() {
+    for (address, tos) in [("127.0.0.1:0", 0x20), ("[::1]:0", 0x20)] {
+        let Ok(listener) = std::net::TcpListener::bind(address) else { continue };
+        let stream = std::net::TcpStream::connect(listener.local_addr().expect("address")).expect("connected");
+        crate::device::net::mark(&stream, Dscp::Files).expect("marked");
+        let socket = socket2::SockRef::from(&stream);
+        let marked = if address.starts_with('[') { socket.tclass_v6() } else { socket.tos_v4() };
+        assert_eq!(marked.expect("read"), tos);
+    }
+}

@@ -2,13 +2,27 @@
 
 use std::net::IpAddr;
 
-use super::{Known, Mine, Role};
+use zeroize::Zeroizing;
+
+use super::{Key, Known, Mine, Openers, Role};
+use crate::device::net::Interface;
 use crate::limits::OBJECT_NACKS_PER_S_MAX;
-use crate::protocol::seal::Opener;
+use crate::protocol::keys::EpochKeys;
+use crate::protocol::seal::{Opener, Refusal};
 use crate::protocol::transfer::receiver::Source;
 use crate::time::Timestamp;
-use crate::wire::object::{self, ObjectNack, Symbol};
+use crate::wire::object::{self, END, ObjectNack, Symbol};
 use crate::wire::sealed::{Class, Header};
+
+/// What opens what `source` says about objects of that key. Each address has windows of its own: nobody uses up another's
+/// numbers.
+fn opener<'a>(openers: &'a mut Openers, keys: &EpochKeys, source: IpAddr, key: &[u8]) -> Option<&'a mut Opener> {
+    let of_source = openers.entry(source).or_default();
+    if !of_source.contains_key(key) {
+        of_source.insert(Key(Zeroizing::new(key.to_vec())), Opener::object(keys.clone(), key));
+    }
+    of_source.get_mut(key)
+}
 
 impl Role {
     pub(in crate::pipeline::transfer) fn receive(&mut self) {
@@ -47,19 +61,25 @@ impl Role {
         let Some(known) = self.known.values_mut().find(meant) else {
             return;
         };
-        let key = known.offer.key.as_slice();
-        if !self.openers.contains_key(key) {
-            self.openers.insert(key.to_vec(), Opener::object(self.config.keys.clone(), key));
+        // And from where whoever offers it is: others would use up numbers that are not theirs.
+        if self.people.get(&known.from).is_none_or(|(_, address)| *address != source) {
+            return;
         }
-        let Some(opener) = self.openers.get_mut(key) else {
+        let Some(opener) = opener(&mut self.openers, &self.config.keys, source, &known.key.0) else {
             return;
         };
-        if opener.open(now, source, datagram, body).is_err() {
-            return;
-        }
+        let first = match opener.open(now, source, datagram, body) {
+            Ok(_) => true,
+            // Who forges that address, too, may have used the number; a piece of a file is welcome however it is numbered.
+            Err(Refusal::Replayed { .. }) if opener.reopen(now, source, datagram, body) => false,
+            Err(_) => return,
+        };
         let Ok(symbol) = Symbol::parse(body) else {
             return;
         };
+        if !first && symbol.block == END {
+            return;
+        }
         let Mine::Taking(taking) = &mut known.mine else {
             return;
         };
@@ -68,7 +88,9 @@ impl Role {
             return;
         }
         known.heard = now;
-        taking.incoming.heard(now, header.sid, header.pn);
+        if first {
+            taking.incoming.heard(now, header.sid, header.pn);
+        }
         let mut steps = Vec::new();
         taking.symbol(now, Source::Group, &symbol, &mut steps);
         self.work_off(now, &object, &mut steps);
@@ -86,14 +108,17 @@ impl Role {
         if self.is_own(header.sid) || !self.nacks.take(now, OBJECT_NACKS_PER_S_MAX) {
             return;
         }
-        let mut keys: Vec<Vec<u8>> = self.giving.values().filter(|g| g.group == group).map(|g| g.key.clone()).collect();
-        keys.extend(self.known.values().filter(|k| k.offer.group == u32::from(group)).map(|k| k.offer.key.clone()));
+        let given = self.giving.values().filter(|g| g.group == group).map(|g| g.key.as_slice());
+        let known = self.known.values().filter(|k| k.offer.group == u32::from(group)).map(|k| k.key.0.as_slice());
+        let mut keys: Vec<&[u8]> = given.chain(known).collect();
         keys.sort_unstable();
         keys.dedup();
-        let opened = keys.into_iter().any(|key| {
-            let opener =
-                self.openers.entry(key).or_insert_with_key(|key| Opener::object(self.config.keys.clone(), key));
-            opener.open(now, source, datagram, body).is_ok()
+        if !self.people.values().any(|(_, address)| *address == source) {
+            return;
+        }
+        let opened = keys.iter().any(|key| {
+            let opener = opener(&mut self.openers, &self.config.keys, source, key);
+            opener.is_some_and(|opener| opener.open(now, source, datagram, body).is_ok())
         });
         let Some(nack) = opened.then(|| ObjectNack::parse(body).ok()).flatten() else {
             return;
@@ -122,6 +147,20 @@ impl Role {
     pub(super) fn is_own(&self, sid: u64) -> bool {
         let given = self.giving.values().any(|giving| giving.sids().contains(&sid));
         given || self.known.values().any(|known| matches!(&known.mine, Mine::Taking(taking) if taking.sid() == sid))
+    }
+
+    /// Groups are joined again; under another address also with other sockets, and others fetch there.
+    pub(super) fn network_returned(&mut self, interface: Interface, moved: bool) {
+        if !moved {
+            return self.ears.rejoin();
+        }
+        self.config.interface = interface;
+        self.ears.close(&self.registry);
+        if let Some(mut listener) = self.listener.take() {
+            // Dropped right after, and with it the registration.
+            let _ = self.registry.deregister(&mut listener);
+        }
+        self.listening = false;
     }
 
     pub(super) fn open_ears(&mut self) {

@@ -8,7 +8,9 @@ mod take;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -18,9 +20,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::net::TcpListener;
 use mio::{Registry, Token, Waker};
+use zeroize::Zeroizing;
 
 use super::fetch::{Fetched, Served};
 use super::giving::Giving;
+use super::pace::Pace;
 use super::prepare::{self, Outcome};
 use super::sockets::Ears;
 use super::taking::Taking;
@@ -28,16 +32,18 @@ use super::{Command, Config, Event, FETCHED, LISTENER, Progress, Recipient, WAKE
 use crate::device::clock::Clock;
 use crate::device::files::Source as FileSource;
 use crate::device::net::ReceiveBuffer;
-use crate::limits::PARTICIPANTS_MAX;
+use crate::limits::{OBJECTS_PREPARED_MAX, PARTICIPANTS_MAX};
 use crate::pipeline::control;
 use crate::protocol::keys::{EpochKeys, Random, order_hash};
 use crate::protocol::rate::Rate;
 use crate::protocol::seal::Opener;
 use crate::protocol::transfer::manifest::Manifest;
+use crate::protocol::transfer::rate::fastest;
 use crate::protocol::transfer::sender::Answer;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::object::{ObjectId, Offer, Packet, Reason};
+use crate::wire::object::{ObjectId, Offer, Packet, Reason, Voice};
+use give::About;
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -58,7 +64,7 @@ enum Mine {
     /// It is the user's turn.
     Undecided,
     /// Wanted, but others come first.
-    Waiting(PathBuf),
+    Waiting(PathBuf, Option<String>),
     Declined(Reason),
     Taking(Box<Taking>),
     /// Whole, and where.
@@ -67,7 +73,9 @@ enum Mine {
 
 /// An object somebody else offered.
 struct Known {
+    /// The offer last heard, without its key.
     offer: Offer,
+    key: Key,
     from: ParticipantId,
     /// Who is known to want it and not have it (false), or to have it (true); who has it is kept after they left, so that
     /// nobody brings it to them again.
@@ -78,14 +86,49 @@ struct Known {
     fetch_at: Timestamp,
     fetch_only: Vec<u32>,
     heard: Timestamp,
+    /// When it was offered first.
+    since: Timestamp,
+    /// When it was last offered to somebody who had yet to answer or to finish.
+    asked: Timestamp,
 }
 
 impl Known {
+    /// Whether nothing is to come of it any more.
+    fn is_settled(&self) -> bool {
+        let mine = matches!(self.mine, Mine::Held(..) | Mine::Declined(_));
+        mine && self.answer_at.is_none() && self.take_over_at.is_none()
+    }
+
     /// Whether it was offered to `id`, too.
     fn is_for(&self, id: &ParticipantId) -> bool {
         self.offer.audience.is_empty() || self.offer.audience.chunks_exact(16).any(|one| one == id.0)
     }
 }
+
+/// An object's own key; empty when it is for everybody.
+#[derive(Clone, PartialEq, Eq)]
+struct Key(Zeroizing<Vec<u8>>);
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_slice().cmp(other.0.as_slice())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What opens datagrams about objects, by where they come from and the objects' own keys.
+type Openers = BTreeMap<IpAddr, BTreeMap<Key, Opener>>;
 
 pub(super) struct Role {
     clock: Clock,
@@ -98,16 +141,21 @@ pub(super) struct Role {
     media: bool,
     giving: BTreeMap<ObjectId, Giving>,
     known: BTreeMap<ObjectId, Known>,
-    openers: BTreeMap<Vec<u8>, Opener>,
+    openers: Openers,
     ears: Ears,
     buffer: ReceiveBuffer,
     nacks: Rate,
     complaints: Rate,
+    refusals: Rate,
     listener: Option<TcpListener>,
     listening: bool,
     served: Arc<Mutex<BTreeMap<ObjectId, Served>>>,
+    pace: Arc<Pace>,
     serving: Arc<AtomicUsize>,
     serving_to: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+    /// Files that are to be read before they can be offered, and how many are being read.
+    to_prepare: VecDeque<(u64, PathBuf, Vec<ParticipantId>, Option<Voice>)>,
+    preparing: usize,
     prepared: (Sender<Outcome>, Receiver<Outcome>),
     fetched: (Sender<Fetched>, Receiver<Fetched>),
     progress_at: Timestamp,
@@ -128,16 +176,20 @@ impl Role {
             media: false,
             giving: BTreeMap::new(),
             known: BTreeMap::new(),
-            openers: BTreeMap::new(),
+            openers: Openers::new(),
             ears: Ears::default(),
             buffer: ReceiveBuffer::new(),
             nacks: Rate::default(),
             complaints: Rate::default(),
+            refusals: Rate::default(),
             listener: None,
             listening: false,
             served: Arc::default(),
+            pace: Arc::new(Pace::new(fastest(false, config.limit_mbit))),
             serving: Arc::default(),
             serving_to: Arc::default(),
+            to_prepare: VecDeque::new(),
+            preparing: 0,
             prepared: bounded(64),
             fetched: bounded(FETCHED),
             progress_at: now,
@@ -174,17 +226,17 @@ impl Role {
         let now = self.clock.now();
         match command {
             Command::Send(ticket, path, audience, voice) => {
-                let (done, waker) = (self.prepared.0.clone(), Arc::clone(&self.waker));
-                prepare::begin(ticket, path, audience, voice, done, waker);
+                self.to_prepare.push_back((ticket, path, audience, voice));
+                self.prepare();
             }
             Command::Heard(from, packet) => self.heard(now, from, packet),
             Command::Here(id, sid, address) => self.here(now, id, sid, address),
             Command::Gone(id) => self.gone(now, &id),
-            Command::Accept(object, folder) => {
+            Command::Accept(object, folder, name) => {
                 if let Some(known) = self.known.get_mut(&object)
                     && matches!(known.mine, Mine::Undecided | Mine::Declined(_))
                 {
-                    known.mine = Mine::Waiting(folder);
+                    known.mine = Mine::Waiting(folder, name);
                 }
             }
             Command::Decline(object, reason) => self.decline(now, &object, reason),
@@ -194,6 +246,18 @@ impl Role {
                 self.giving.values_mut().for_each(|giving| giving.out.set_media(on));
             }
             Command::Keys(keys) => self.renew(now, keys),
+            Command::Network(interface, moved) => self.network_returned(*interface, moved),
+        }
+    }
+
+    /// Reads the next files, a few at a time.
+    fn prepare(&mut self) {
+        while self.preparing < OBJECTS_PREPARED_MAX
+            && let Some((ticket, path, audience, voice)) = self.to_prepare.pop_front()
+        {
+            self.preparing += 1;
+            let (done, waker) = (self.prepared.0.clone(), Arc::clone(&self.waker));
+            prepare::begin(ticket, path, audience, voice, done, waker);
         }
     }
 
@@ -222,8 +286,10 @@ impl Role {
 
     fn gone(&mut self, now: Timestamp, id: &ParticipantId) {
         self.people.remove(id);
+        let people = &self.people;
+        self.openers.retain(|source, _| people.values().any(|(_, address)| address == source));
         self.giving.values_mut().for_each(|giving| giving.out.left(now, id));
-        let mut lost = Vec::new();
+        let (mut lost, mut waits) = (Vec::new(), Vec::new());
         for (object, known) in &mut self.known {
             known.others.retain(|other, has| *has || other != id);
             let full = known.others.len() >= PARTICIPANTS_MAX;
@@ -232,9 +298,10 @@ impl Role {
                 known.others.insert(*id, true);
                 let held = known.others.iter().any(|(other, has)| *has && self.people.contains_key(other));
                 match &known.mine {
-                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(_) if !held => {
+                    Mine::Undecided | Mine::Declined(_) | Mine::Waiting(..) if !held => {
                         lost.push(*object);
                     }
+                    Mine::Taking(_) if !held => waits.push(*object),
                     _ => {}
                 }
             }
@@ -243,6 +310,12 @@ impl Role {
             self.known.remove(&object);
             let why = "whoever offered it left".to_owned();
             self.tell(Event::Failed { object, why, resumes: false });
+        }
+        for object in waits {
+            // The part stays, and whoever offers it again finds it.
+            let why =
+                "whoever sends it left; it goes on when they offer it again, or somebody who has it does".to_owned();
+            self.tell(Event::Failed { object, why, resumes: true });
         }
         self.consider_taking_over(now);
     }
@@ -286,9 +359,12 @@ impl Role {
     pub(super) fn step(&mut self) -> Timestamp {
         let now = self.clock.now();
         while let Ok(outcome) = self.prepared.1.try_recv() {
+            self.preparing -= 1;
             self.begin_giving(now, outcome);
         }
+        self.prepare();
         self.take_fetched(now);
+        self.share_out();
         self.send(now);
         self.take_steps(now);
         self.answers(now);
@@ -335,7 +411,12 @@ impl Role {
             if let Err(error) = giving.send(now, &self.config.socket, to) {
                 failed.push((*object, error.to_string()));
             }
-            if giving.out.is_settled() && !std::mem::replace(&mut giving.settled, true) && !giving.inherited {
+            let settled = giving.out.is_settled();
+            if settled && !std::mem::replace(&mut giving.settled, true) {
+                giving.rest();
+                if giving.inherited {
+                    continue;
+                }
                 let settled = Event::Settled {
                     object: *object,
                     recipients: recipients(giving),
@@ -365,17 +446,23 @@ impl Role {
             }
         }
         for object in inherit {
-            let Some(Known { mine: Mine::Held(path, manifest), offer, others, .. }) = self.known.get(&object) else {
+            let Some(Known { mine: Mine::Held(path, manifest), offer, key, others, .. }) = self.known.get(&object)
+            else {
                 continue;
             };
-            let (path, manifest, voice, key) = (path.clone(), manifest.clone(), offer.voice.clone(), offer.key.clone());
+            let (path, manifest) = (path.clone(), manifest.clone());
+            let (voice, thumbnail, key) = (offer.voice.clone(), offer.thumbnail.clone(), key.0.clone());
             let mut audience = offer.audience();
             audience.retain(|id| *id != self.config.me);
+            let about = About { audience, voice, thumbnail, key };
             let have: Vec<ParticipantId> = others.iter().filter(|(_, has)| **has).map(|(id, _)| *id).collect();
             match FileSource::open(&path) {
                 Ok(source) if source.size() == manifest.size => {
+                    if !self.make_room_to_give() {
+                        continue;
+                    }
                     tracing::info!("going on with a file whose giver left");
-                    self.give(now, source, manifest, audience, voice, key, true);
+                    self.give(now, source, manifest, about, true);
                     let giving = self.giving.get_mut(&object);
                     giving.into_iter().for_each(|giving| have.iter().for_each(|id| giving.out.done(now, *id)));
                 }
@@ -422,6 +509,7 @@ impl Role {
     /// The end: what is given is taken back, so that nobody waits for it; parts stay where they are.
     pub(super) fn close(&mut self) {
         self.giving.clear();
+        self.pace.end();
     }
 }
 

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ANSWER_EACH, Event, Known, Mine, Role};
+use zeroize::Zeroizing;
+
+use super::{ANSWER_EACH, Event, Key, Known, Mine, Role};
 use crate::limits::{OBJECT_CHOSEN_MAX, OBJECTS_MAX, OBJECTS_PER_MEMBER_MAX};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
 use crate::wire::object::{Accept, Decline, Done, ObjectId, Offer, Packet, Reason};
+
+/// Offers that are declined because too many wait here.
+const REFUSALS_PER_S: u32 = 4;
 
 impl Role {
     pub(super) fn heard(&mut self, now: Timestamp, from: ParticipantId, packet: Packet) {
@@ -36,6 +41,8 @@ impl Role {
     }
 
     pub(super) fn offered(&mut self, now: Timestamp, object: ObjectId, from: ParticipantId, offer: Offer) {
+        let mut offer = offer;
+        let key = Key(Zeroizing::new(std::mem::take(&mut offer.key)));
         if self.giving.contains_key(&object) {
             // Somebody else goes on with it, too: they are told that one has it.
             if offer.asks(&self.config.me) {
@@ -44,10 +51,15 @@ impl Role {
             return;
         }
         if !self.known.contains_key(&object) {
-            let theirs = self.known.values().filter(|known| known.from == from).count();
             // Who is not asked has it or had their say, in a session before this one perhaps.
-            let asked = offer.asks(&self.config.me);
-            if offer.over || !asked || self.known.len() >= OBJECTS_MAX || theirs >= OBJECTS_PER_MEMBER_MAX {
+            if offer.over || !offer.asks(&self.config.me) {
+                return;
+            }
+            if !self.make_room(&from) {
+                if self.refusals.take(now, REFUSALS_PER_S) {
+                    let reason = Reason::NoRoom.to_wire();
+                    self.say(Packet::Decline(Decline { object: object.0.to_vec(), reason }), Vec::new());
+                }
                 return;
             }
             self.tell(Event::Offered {
@@ -57,10 +69,12 @@ impl Role {
                 size: offer.size,
                 kind: offer.kind.clone(),
                 voice: offer.voice.clone(),
+                thumbnail: offer.thumbnail.clone(),
                 private: !offer.audience.is_empty(),
             });
             let known = Known {
                 offer: offer.clone(),
+                key,
                 from,
                 others: BTreeMap::new(),
                 mine: Mine::Undecided,
@@ -69,6 +83,8 @@ impl Role {
                 fetch_at: now,
                 fetch_only: Vec::new(),
                 heard: now,
+                since: now,
+                asked: now,
             };
             self.known.insert(object, known);
             return;
@@ -92,7 +108,11 @@ impl Role {
         if !same(&offer, &known.offer) {
             return;
         }
-        let key_changed = offer.key != known.offer.key;
+        if !offer.asks.is_empty() {
+            known.asked = now;
+        }
+        let key_changed = key != known.key;
+        known.key = key;
         known.take_over_at = None;
         known.from = from;
         if offer.asks(&self.config.me) && known.answer_at.is_none() {
@@ -101,13 +121,28 @@ impl Role {
         }
         if let Mine::Taking(taking) = &mut known.mine {
             (taking.from, taking.offer) = (from, offer.clone());
+            taking.key.clone_from(&known.key.0);
             if key_changed {
                 // Whoever was started again, and whoever goes on, draws another one.
                 taking.renew(&self.config.keys, self.random.next_u64());
             }
         }
         let audience = joined(&offer.audience, &known.offer.audience);
-        known.offer = Offer { audience, ..offer };
+        // It is not said each time.
+        let before = std::mem::take(&mut known.offer.thumbnail);
+        let thumbnail = if offer.thumbnail.is_empty() { before } else { offer.thumbnail };
+        known.offer = Offer { audience, thumbnail, ..offer };
+    }
+
+    /// Makes room for one more of `from`: the oldest that is settled gives way. False when there is none.
+    fn make_room(&mut self, from: &ParticipantId) -> bool {
+        let theirs = self.known.values().filter(|known| known.from == *from).count() >= OBJECTS_PER_MEMBER_MAX;
+        if !theirs && self.known.len() < OBJECTS_MAX {
+            return true;
+        }
+        let settled = self.known.iter().filter(|(_, k)| k.is_settled() && (!theirs || k.from == *from));
+        let oldest = settled.min_by_key(|(_, known)| known.since).map(|(object, _)| *object);
+        oldest.is_some_and(|object| self.known.remove(&object).is_some())
     }
 
     /// Whoever offered it takes it back.
@@ -118,7 +153,7 @@ impl Role {
         match known.mine {
             Mine::Held(..) | Mine::Declined(_) => return,
             Mine::Taking(taking) => taking.remove(),
-            Mine::Undecided | Mine::Waiting(_) => {}
+            Mine::Undecided | Mine::Waiting(..) => {}
         }
         self.tell(Event::Failed { object, why: "whoever offered it took it back".into(), resumes: false });
     }
@@ -126,7 +161,7 @@ impl Role {
     pub(super) fn answer(&self, object: &ObjectId, known: &Known) {
         let id = object.0.to_vec();
         match &known.mine {
-            Mine::Undecided | Mine::Waiting(_) => {}
+            Mine::Undecided | Mine::Waiting(..) => {}
             Mine::Declined(reason) => {
                 self.say(Packet::Decline(Decline { object: id, reason: reason.to_wire() }), Vec::new());
             }

@@ -12,9 +12,28 @@ use super::super::fetch;
 use super::{LISTENER, Role};
 use crate::device::net::scoped;
 use crate::limits::{OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX};
+use crate::protocol::transfer::rate::fastest;
 use crate::wire::object::ObjectId;
 
+/// Of what files may take: to those who fetch while others get something new, and when nobody does.
+const FETCHED_SHARES: [f64; 2] = [0.5, 1.0 / 16.0];
+
 impl Role {
+    /// Divides what files may take among all that are sent, and those who fetch.
+    pub(super) fn share_out(&mut self) {
+        let active = self.giving.values().filter(|giving| giving.out.is_active()).count();
+        let serving = self.serving.load(Ordering::Relaxed) > 0;
+        let new = self.giving.values().any(|giving| giving.out.has_new());
+        let fetched = if active == 0 { 1.0 } else { FETCHED_SHARES[usize::from(new)] };
+        let sent = if serving { 1.0 - fetched } else { 1.0 };
+        for giving in self.giving.values_mut() {
+            giving.out.set_share(sent / active.max(1) as f64);
+        }
+        let learned: f64 = self.giving.values().filter(|g| g.out.is_active()).map(|g| g.out.bits_per_s()).sum();
+        let all = if active == 0 { fastest(self.media, self.config.limit_mbit) } else { learned / sent.max(0.5) };
+        self.pace.set(all * fetched);
+    }
+
     pub(super) fn listen(&mut self) {
         let interface = &self.config.interface;
         let address = scoped(SocketAddr::from((interface.addr, 0)), interface.index);
@@ -40,10 +59,10 @@ impl Role {
                 continue;
             }
             let (keys, clock, sid) = (self.config.keys.clone(), self.clock.clone(), self.random.next_u64());
-            let (served, over) = (Arc::clone(&self.served), self.over(from));
+            let (served, pace, over) = (Arc::clone(&self.served), Arc::clone(&self.pace), self.over(from));
             let work = move || {
                 let find = |id: &ObjectId| served.lock().unwrap_or_else(|e| e.into_inner()).get(id).cloned();
-                if let Err(error) = fetch::serve(stream, &keys, sid, &clock, find) {
+                if let Err(error) = fetch::serve(stream, &keys, sid, (&clock, &pace), find) {
                     tracing::debug!(%error, "somebody who fetched is gone");
                 }
                 drop(over);

@@ -20,7 +20,7 @@ impl Role {
             .saturating_sub(self.known.values().filter(|k| matches!(k.mine, Mine::Taking(_))).count());
         let mut failed = Vec::new();
         for (object, known) in &mut self.known {
-            let Mine::Waiting(folder) = &known.mine else {
+            let Mine::Waiting(folder, name) = &known.mine else {
                 continue;
             };
             if room == 0 {
@@ -30,7 +30,16 @@ impl Role {
             let mut seed = [0; 32];
             seed.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&self.random.next_u64().to_be_bytes()));
             let (from, offer, sid) = (known.from, known.offer.clone(), self.random.next_u64());
-            let setup = taking::Setup { me: self.config.me, from, offer, folder, seed, sid };
+            let setup = taking::Setup {
+                me: self.config.me,
+                from,
+                offer,
+                folder,
+                key: known.key.0.clone(),
+                name: name.as_deref(),
+                seed,
+                sid,
+            };
             known.answer_at = Some(now);
             known.heard = now;
             match Taking::begin(now, *object, setup, &self.config.keys) {
@@ -151,7 +160,7 @@ impl Role {
             let (Some(address), false, true) = (address, taking.fetching || port == 0, known.fetch_at <= now) else {
                 continue;
             };
-            let layout = Layout { size: taking.offer.size, manifest_bytes: 0 };
+            let layout = Layout { size: taking.offer.size, manifest_bytes: taking.offer.manifest_bytes };
             let mut blocks = std::mem::take(&mut known.fetch_only);
             if taking.incoming.is_alone() && taking.incoming.manifest().is_some() {
                 blocks.extend(taking.incoming.have().missing().take(OBJECT_BLOCKS_IN_ASSEMBLY_MAX / 2));
@@ -166,7 +175,7 @@ impl Role {
                 from: scoped(SocketAddr::from((address, port)), self.config.interface.index),
                 object: *object,
                 me: self.config.me,
-                key: taking.offer.key.clone(),
+                key: taking.key.clone(),
                 blocks: blocks.into_iter().map(|block| (block, layout.symbols(block))).collect(),
                 sid: self.random.next_u64(),
             };
