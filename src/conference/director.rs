@@ -503,6 +503,7 @@ impl Director {
         self.rolled = now;
         self.watch_media();
         self.adjust(seconds);
+        self.keep_lips();
         if self.receiver.is_ended() && !std::mem::replace(&mut self.deaf, true) {
             self.say(NoticeKind::Warning, "receiving has stopped: leave and join again to see and hear the others");
         }

@@ -27,6 +27,7 @@ pub mod history;
 pub mod invite;
 pub mod kept;
 mod latency;
+mod lips;
 pub mod lobby;
 mod network;
 mod notices;

@@ -18,6 +18,7 @@ use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
 use crate::pipeline::video_receive::VideoStats;
 use crate::protocol::clock::OffsetFilter;
+use crate::protocol::lip_sync::LipSync;
 use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
@@ -209,6 +210,8 @@ pub struct Other {
     pub hearing: Hearing,
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
+    /// Sound and picture in step.
+    pub lips: LipSync,
     /// How often the streams were subscribed.
     follows: Rate,
     pings: OffsetFilter,
@@ -243,6 +246,7 @@ impl Other {
             hearing: Hearing::default(),
             offset: ClockOffset::unknown(),
             follows: Rate::default(),
+            lips: LipSync::default(),
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             before: Totals::default(),
@@ -386,6 +390,7 @@ impl Other {
             target_ms: newest(TalkerStats::target_ms),
             buffer_ms: newest(TalkerStats::buffer_ms),
             device_ms: newest(TalkerStats::device_ms),
+            lip_sync_ms: self.lips.skew().map(f64::from),
             drift_ppm: newest(TalkerStats::drift_ppm),
             accelerated: sums.accelerated.0,
             accelerated_ms: sums.accelerated.1,
@@ -476,9 +481,14 @@ impl People {
         }
     }
 
+    /// Everybody here.
+    pub fn present_mut(&mut self) -> impl Iterator<Item = &mut Other> {
+        self.all.iter_mut().filter(|o| o.present)
+    }
+
     /// Closes a second of `seconds`.
     pub fn roll(&mut self, seconds: f32) {
-        self.all.iter_mut().filter(|o| o.present).for_each(|o| o.roll(seconds));
+        self.present_mut().for_each(|o| o.roll(seconds));
     }
 
     /// Everybody here who has a tile, in the order they came.

@@ -167,6 +167,8 @@ pub struct Audio {
     pub buffer_ms: f64,
     /// Of the delay the time the mix waits for the speaker.
     pub device_ms: f64,
+    /// How much later the sound is heard than the picture seen, a second ago; null without either.
+    pub lip_sync_ms: Option<f64>,
     /// How much faster the sender's clock runs than this speaker's, parts per million, as far as it is known.
     pub drift_ppm: f64,
     /// Times sound was made shorter, a period of its pitch each, to lower the delay.

@@ -115,6 +115,7 @@ enum Command {
     Volume(u64, f32),
     Priority(u64, bool),
     Talkers(usize),
+    Least(u64, f32),
     Speaker(Box<Speaker>),
     Play(Option<Box<Played>>),
     Tap(Tap),
@@ -189,6 +190,7 @@ impl AudioReceive {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
             }
             Command::Priority(stream, on) => self.talker(stream).into_iter().for_each(|t| t.set_priority(on)),
+            Command::Least(stream, ms) => self.talker(stream).into_iter().for_each(|t| t.set_least_delay(ms)),
             Command::Talkers(places) => self.set_talkers(places),
             Command::Speaker(speaker) => self.speaker = *speaker,
             Command::Play(played) => self.played = played,
@@ -221,6 +223,11 @@ impl AudioReceive {
         for (stream, arrived, bytes) in self.batch.packets() {
             if let Some(talker) = self.talkers.iter_mut().find(|t| t.stream == stream) {
                 talker.receive(arrived, bytes);
+            }
+        }
+        for &(stream, ntp, rtp_timestamp) in self.batch.reports() {
+            if let Some(talker) = self.talkers.iter_mut().find(|t| t.stream == stream) {
+                talker.report(ntp, rtp_timestamp);
             }
         }
         choice::choose(now, self.places, &mut self.talkers, |talker| &mut talker.claim);
@@ -318,6 +325,11 @@ impl AudioReceiver {
     /// Plays `stream` over all others, or among them.
     pub fn set_priority(&self, stream: u64, on: bool) {
         self.command(Command::Priority(stream, on));
+    }
+
+    /// Lets `stream` wait so many ms for late packets at least, so that it does not lead its picture.
+    pub fn set_least_delay(&self, stream: u64, ms: f32) {
+        self.command(Command::Least(stream, ms));
     }
 
     /// Plays so many voices at once, the loudest; [`TALKERS`] at first.

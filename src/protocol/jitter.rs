@@ -118,6 +118,8 @@ pub struct JitterBuffer {
     /// When the talker last said to be silent, unless it has spoken since.
     silent: Option<i64>,
     regulator: Regulator,
+    /// Least target, for another reason to wait than jitter.
+    least: i64,
     /// Smoothed delay of the packets when they were needed.
     delay: f64,
     /// How much earlier than at its time a packet may be asked for: the mixer works in steps.
@@ -158,6 +160,7 @@ impl JitterBuffer {
             pending: 0,
             silent: None,
             regulator: Regulator::default(),
+            least: 0,
             delay: 0.0,
             burst: 0.0,
             loss: 0.0,
@@ -359,7 +362,7 @@ impl JitterBuffer {
     }
 
     fn target(&self) -> i64 {
-        (self.delays.target() + self.room()).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+        (self.delays.target() + self.room()).max(self.least).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
     }
 
     /// What the packets of the last moment needed.

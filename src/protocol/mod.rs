@@ -11,6 +11,7 @@ pub mod interest;
 pub mod jitter;
 pub mod keys;
 pub mod layers;
+pub mod lip_sync;
 pub mod membership;
 pub mod packetizer;
 mod parity;

@@ -6,9 +6,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::limits::{AUDIO_QUEUE_BYTES_MAX, AUDIO_QUEUE_PACKETS_MAX, DATAGRAM_BYTES_MAX};
+use crate::limits::{AUDIO_QUEUE_BYTES_MAX, AUDIO_QUEUE_PACKETS_MAX, DATAGRAM_BYTES_MAX, SLOTS_MAX};
 use crate::pipeline::receive::AudioSink;
-use crate::time::Timestamp;
+use crate::time::{NtpTime, Timestamp};
 
 /// Packets between two mixing steps, usually: everybody once, on a bad day.
 const PACKETS_USUAL: usize = 128;
@@ -18,11 +18,17 @@ const PACKETS_USUAL: usize = 128;
 pub(super) struct Batch {
     entries: Vec<(u64, Timestamp, usize)>,
     bytes: Vec<u8>,
+    /// Stream, wall clock and RTP clock of its sender.
+    reports: Vec<(u64, NtpTime, u32)>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { entries: Vec::with_capacity(PACKETS_USUAL), bytes: Vec::with_capacity(PACKETS_USUAL * 128) }
+        Self {
+            entries: Vec::with_capacity(PACKETS_USUAL),
+            bytes: Vec::with_capacity(PACKETS_USUAL * 128),
+            reports: Vec::with_capacity(SLOTS_MAX),
+        }
     }
 }
 
@@ -37,7 +43,13 @@ impl Batch {
         })
     }
 
+    /// What senders reported of their clocks.
+    pub(super) fn reports(&self) -> &[(u64, NtpTime, u32)] {
+        &self.reports
+    }
+
     fn clear(&mut self) {
+        self.reports.clear();
         self.entries.clear();
         self.bytes.clear();
     }
@@ -86,6 +98,14 @@ impl AudioSink for AudioQueue {
         waiting.batch.bytes.extend_from_slice(bytes);
         let end = waiting.batch.bytes.len();
         waiting.batch.entries.push((stream, arrived, end));
+    }
+
+    fn report(&mut self, stream: u64, ntp: NtpTime, rtp_timestamp: u32) {
+        let mut waiting = self.lock();
+        // One of each talker; more say nothing new.
+        if waiting.batch.reports.len() < SLOTS_MAX {
+            waiting.batch.reports.push((stream, ntp, rtp_timestamp));
+        }
     }
 }
 

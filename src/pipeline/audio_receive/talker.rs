@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::media::mix::{Meter, SILENCE_DBFS, add_fading};
-use crate::media::opus::{Decoder, packet_samples};
+use crate::media::opus::{Decoder, RATE, packet_samples};
 use crate::media::resample::Stretcher;
 use crate::media::tempo::Tempo;
+use crate::protocol::clock::SenderClock;
 use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict};
-use crate::time::Timestamp;
+use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtp;
 
 use super::choice::Claim;
@@ -52,6 +53,8 @@ pub struct TalkerStats {
     expanded_samples: AtomicU64,
     level_dbfs: AtomicU32,
     priority: AtomicBool,
+    /// NTP time; 0 = unknown.
+    played: AtomicU64,
 }
 
 impl Default for TalkerStats {
@@ -75,6 +78,7 @@ impl Default for TalkerStats {
             expanded_samples: AtomicU64::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
             priority: AtomicBool::new(false),
+            played: AtomicU64::new(0),
         }
     }
 }
@@ -83,6 +87,12 @@ impl TalkerStats {
     /// Whether it speaks over all others.
     pub fn priority(&self) -> bool {
         self.priority.load(Ordering::Relaxed)
+    }
+
+    /// When what the speaker is given now was captured, on the sender's wall clock; `None` while nothing plays or before the
+    /// first sender report.
+    pub fn played(&self) -> Option<NtpTime> {
+        Some(self.played.load(Ordering::Relaxed)).filter(|&ntp| ntp != 0).map(NtpTime)
     }
 
     /// RTP packets received, duplicates not counted.
@@ -166,6 +176,7 @@ impl TalkerStats {
 pub(super) struct Talker {
     pub(super) stream: u64,
     jitter: JitterBuffer,
+    clock: SenderClock,
     decoder: Decoder,
     stretcher: Stretcher,
     /// Decoded and not yet mixed.
@@ -200,6 +211,7 @@ impl Talker {
         Ok(Self {
             stream,
             jitter: JitterBuffer::new(),
+            clock: SenderClock::new(RATE),
             decoder: Decoder::new()?,
             stretcher: Stretcher::new(STEP)?,
             tempo: Tempo::new(2 * crate::media::opus::PACKET_SAMPLES_MAX),
@@ -238,6 +250,15 @@ impl Talker {
     /// Whether it is saying something over all others.
     pub(super) fn commands(&self) -> bool {
         self.claim.priority && self.claim.heard() && self.meter.level() > WORD_DBFS
+    }
+
+    /// The audio waits so long for late packets at least.
+    pub(super) fn set_least_delay(&mut self, ms: f32) {
+        self.jitter.set_least_ms(ms);
+    }
+
+    pub(super) fn report(&mut self, ntp: NtpTime, rtp_timestamp: u32) {
+        self.clock.report(ntp, rtp_timestamp);
     }
 
     pub(super) fn goodbye(&mut self) {
@@ -405,6 +426,9 @@ impl Talker {
         set(&self.stats.accelerated_samples, counters.accelerated_samples);
         set(&self.stats.expanded, counters.expanded);
         set(&self.stats.expanded_samples, counters.expanded_samples);
+        let waiting = self.tempo.waiting().len() as u32;
+        let played = self.jitter.timestamp().and_then(|end| self.clock.sender_time(end.wrapping_sub(waiting)));
+        set(&self.stats.played, played.map_or(0, |ntp| ntp.0));
         self.stats.device_ms.store(device_ms.to_bits(), Ordering::Relaxed);
         self.stats.drift_ppm.store(self.jitter.drift_ppm().to_bits(), Ordering::Relaxed);
         self.stats.level_dbfs.store(self.meter.level().to_bits(), Ordering::Relaxed);

@@ -8,6 +8,7 @@ use crate::media::opus::Encoder;
 use crate::media::test_voice::{TestVoice, pitch_for, strength_at};
 use crate::pipeline::receive::AudioSink;
 use crate::protocol::packetizer::AudioPacketizer;
+use crate::time::NtpTime;
 
 /// Voices that speak into a mixer whose speaker is a file.
 struct Room {
@@ -213,6 +214,37 @@ fn a_stall_is_caught_up_with_all_words_and_no_click() {
     let mix = room.heard(4);
     let steepest = mix.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
     assert!(steepest < 0.06, "no click: {steepest}");
+}
+
+#[test]
+fn what_is_heard_is_known_by_the_senders_clock_and_waits_for_its_picture() {
+    const BEGAN: NtpTime = NtpTime(0xe900_0000_0000_0000);
+    let mut room = Room::new(&[3]);
+    assert_eq!(room.voices[0].stats.played(), None);
+    room.run(5_000, |_| false);
+    assert_eq!(room.voices[0].stats.played(), None, "no report yet");
+    room.queue.clone().report(3, BEGAN, 0);
+    room.queue.clone().report(99, BEGAN, 0);
+    room.run(2_000, |_| false);
+    let delay_ms = |room: &Room| {
+        let now = BEGAN.offset(room.elapsed_ms as i64 * 1_000_000);
+        now.nanos_from(room.voices[0].stats.played().expect("reported")) as f64 / 1e6
+    };
+    let before = delay_ms(&room);
+    // A frame, and what the jitter of nothing asks for.
+    assert!((20.0..45.0).contains(&before), "{before} ms");
+    room.mixer.command(Command::Least(3, 100.0));
+    room.run(3_000, |_| false);
+    let (waits, target) = (delay_ms(&room), f64::from(room.voices[0].stats.target_ms()));
+    assert!((waits - before - 97.0).abs() < 15.0 && (target - 100.0).abs() < 0.1, "{before} {waits} {target}");
+    room.mixer.command(Command::Least(3, 0.0));
+    room.run(3_000, |_| false);
+    assert!((delay_ms(&room) - before).abs() < 5.0, "{before} {}", delay_ms(&room));
+    assert_eq!(room.voices[0].stats.concealed_ms(), 0);
+    room.mixer.command(Command::Goodbye(3));
+    room.voices[0].speaking = false;
+    room.run(200, |_| false);
+    assert_eq!(room.voices[0].stats.played(), None);
 }
 
 #[test]

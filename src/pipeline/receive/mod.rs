@@ -41,7 +41,7 @@ use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_receive::{Decoders, VideoStats};
 use crate::protocol::keys::EpochKeys;
 use crate::protocol::srtp::Unprotector;
-use crate::time::Timestamp;
+use crate::time::{NtpTime, Timestamp};
 
 /// Copies are for those on this network, and for routed ones.
 const DIRECT_TTL: u8 = 16;
@@ -88,6 +88,9 @@ impl ClockOffset {
 pub trait AudioSink: Send {
     /// A packet of the stream subscribed as `stream` arrived. It is well-formed RTP of the SSRC subscribed.
     fn packet(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]);
+
+    /// Its sender reported that its RTP clock stood at `rtp_timestamp` when its wall clock showed `ntp`.
+    fn report(&mut self, _stream: u64, _ntp: NtpTime, _rtp_timestamp: u32) {}
 }
 
 /// What is received and where it goes.

@@ -253,7 +253,7 @@ impl Role {
             for datagram in self.buffer.datagrams() {
                 refused += match token % PORTS {
                     RTP => stream.media(now, &datagram, &mut *self.audio),
-                    _ => report(stream, &datagram),
+                    _ => report(stream, &datagram, &mut *self.audio),
                 };
                 if own(&datagram) {
                     repeat(&self.direct, relayed, &datagram);
@@ -293,7 +293,7 @@ impl Role {
             };
             let datagram = Datagram { source: stream.source.unwrap_or(datagram.source), ..datagram };
             if is_report {
-                refused += report(stream, &datagram);
+                refused += report(stream, &datagram, &mut *self.audio);
             } else if stream.ssrc != Some(ssrc) {
                 refused += stream.parity(now, &datagram, &mut *self.audio);
             } else {
@@ -334,11 +334,11 @@ fn receive(socket: &UdpSocket, buffer: &mut ReceiveBuffer) -> bool {
 }
 
 /// Takes a report of the stream; how many were refused.
-fn report(stream: &mut Stream, datagram: &Datagram<'_>) -> u64 {
+fn report(stream: &mut Stream, datagram: &Datagram<'_>, audio: &mut dyn AudioSink) -> u64 {
     if stream.source.is_some_and(|own| own != datagram.source) {
         return 1;
     }
-    stream.report(datagram.bytes);
+    stream.report(datagram.bytes, audio);
     0
 }
 

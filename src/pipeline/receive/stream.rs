@@ -293,7 +293,7 @@ impl Stream {
         }
     }
 
-    pub(super) fn report(&mut self, bytes: &[u8]) {
+    pub(super) fn report(&mut self, bytes: &[u8], audio: &mut dyn AudioSink) {
         if bytes.len() > DATAGRAM_BYTES_MAX {
             return;
         }
@@ -304,6 +304,9 @@ impl Stream {
                 && self.ssrc == Some(report.ssrc)
             {
                 self.clock.report(report.ntp, report.rtp_timestamp);
+                if matches!(self.kind, Kind::Audio(_)) {
+                    audio.report(self.key, report.ntp, report.rtp_timestamp);
+                }
             }
         });
     }

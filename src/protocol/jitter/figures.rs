@@ -2,6 +2,7 @@
 
 use super::delay::PER_MS;
 use super::{Counters, JitterBuffer, State, Wish};
+use crate::limits::JITTER_DELAY_MS_MAX;
 
 impl JitterBuffer {
     /// How fast the decoded audio should be consumed to follow the talker's clock: 1 = as it was recorded. Within 0.2 %.
@@ -45,6 +46,17 @@ impl JitterBuffer {
     /// The delay aimed at, in milliseconds.
     pub fn target_ms(&self) -> f32 {
         self.target() as f32 / PER_MS as f32
+    }
+
+    /// The audio waits so long for late packets at least, whatever the network's jitter.
+    pub fn set_least_ms(&mut self, ms: f32) {
+        let most = JITTER_DELAY_MS_MAX as f32;
+        self.least = (if ms.is_finite() { ms.clamp(0.0, most) } else { 0.0 } * PER_MS as f32) as i64;
+    }
+
+    /// RTP timestamp at the end of what has been handed out; `None` while nothing plays.
+    pub fn timestamp(&self) -> Option<u32> {
+        self.playing().then_some(self.position as u32)
     }
 
     /// Whether audio is being played or made up.

@@ -1,0 +1,99 @@
+//! How long a person's sound has to wait for the person's picture.
+//!
+//! ```text
+//! skew = delay of the sound, capture to ear, less that of the picture, capture to window
+//!     below -40 ms: the sound leads       -> it waits as much longer
+//!     -40..60 ms                          -> nobody notices: nothing is done
+//!     above 60 ms: the sound lags         -> it waits less, as far as it waited for the picture at all
+//! ```
+//! Eyes expect sound after light, hence the uneven bounds (ITU-R BT.1359). Pictures never wait: the newest complete one is shown.
+//! Delays are milliseconds, measured about once a second.
+
+/// The sound may be ahead by this much.
+const LEAD_MAX: f32 = 40.0;
+/// And behind by this much.
+const LAG_MAX: f32 = 60.0;
+/// Longest delay of the sound for the sake of the picture; a picture later than that is of no use to a talk.
+const WAIT_MAX: f32 = 200.0;
+
+/// What one person's sound waits for the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LipSync {
+    wait: f32,
+    skew: Option<f32>,
+}
+
+impl LipSync {
+    /// Takes in the delays of the last moments, `None` without sound or picture, and of the sound's delay the part that waits
+    /// for late packets and may be raised. Returns the least this part should be from now on, when something is to be done.
+    pub fn measure(&mut self, sound: Option<f32>, picture: Option<f32>, buffer: f32) -> Option<f32> {
+        let before = self.wait;
+        self.skew = sound.zip(picture).map(|(sound, picture)| sound - picture);
+        let wait = match self.skew {
+            // Nobody sees what it would wait for, or nobody hears it.
+            None if before > 0.0 => 0.0,
+            Some(skew) if skew < -LEAD_MAX => (buffer - skew).min(WAIT_MAX),
+            Some(skew) if skew > LAG_MAX && before > 0.0 => (before - skew).max(0.0),
+            _ => return None,
+        };
+        self.wait = wait;
+        Some(wait)
+    }
+
+    /// How much later than the picture the sound was when they were measured last; negative: sooner.
+    pub fn skew(&self) -> Option<f32> {
+        self.skew
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_done_up_to_the_exact_edges() {
+        for (sound, picture, expected) in [
+            (50.0, 50.0, None),
+            (20.0, 60.0, None),
+            (20.0, 60.5, Some(8.0 + 40.5)),
+            (110.0, 50.0, None),
+            // Later than the picture by itself: there is nothing to take back.
+            (300.0, 50.0, None),
+            (20.0, 900.0, Some(WAIT_MAX)),
+        ] {
+            let mut lips = LipSync::default();
+            assert_eq!(lips.measure(Some(sound), Some(picture), 8.0), expected, "{sound} {picture}");
+            assert_eq!(lips.skew(), Some(sound - picture));
+        }
+    }
+
+    #[test]
+    fn the_sound_waits_for_a_slow_picture_and_no_longer_than_it_is_slow() {
+        // The sound takes 20 ms beside what it waits for late packets: 8 ms, or what it is told.
+        let (mut lips, mut wait, mut changes) = (LipSync::default(), 8.0f32, 0);
+        let mut skew = 0.0;
+        for second in 0..30 {
+            let picture = if second < 10 { 100.0 } else { 40.0 };
+            skew = 20.0 + wait - picture;
+            if let Some(least) = lips.measure(Some(20.0 + wait), Some(picture), wait) {
+                wait = least.max(8.0);
+                changes += 1;
+            }
+            if second == 5 {
+                assert_eq!((wait, skew), (80.0, 0.0));
+            }
+        }
+        assert!((-LEAD_MAX..=LAG_MAX).contains(&skew) && changes == 1, "{skew} {changes}: 60 ms behind are left");
+        assert_eq!(lips.measure(Some(100.0), Some(39.0), wait), Some(80.0 - 61.0));
+        assert_eq!(lips.measure(Some(100.0), Some(10.0), wait), Some(0.0));
+    }
+
+    #[test]
+    fn without_a_picture_there_is_nothing_to_wait_for() {
+        let mut lips = LipSync::default();
+        assert_eq!(lips.measure(None, Some(100.0), 8.0), None);
+        assert!(lips.measure(Some(20.0), Some(100.0), 8.0).is_some());
+        assert_eq!(lips.measure(Some(100.0), None, 88.0), Some(0.0));
+        assert_eq!((lips.measure(Some(20.0), None, 8.0), lips.skew()), (None, None));
+    }
+}
