@@ -5,7 +5,7 @@
 //!    ^                                                                          │ heard by all
 //!    '── again after 150 ms, 400 ms, then every 2 to 4 s <──────────────────────┘
 //!        unless somebody else asked meanwhile: then 2 to 4 s from there
-//! sender of the slot: a layer is wanted for 6 s after anybody asked
+//! sender of the slot: a layer is wanted for 8 s after anybody asked
 //! ```
 //! Nobody says that a layer is not wanted any more: it ends by silence. A thousand viewers of one picture together ask as
 //! often as one does, because each hears the others and waits. All layers are in one message of at most 62 bytes, so the
@@ -19,8 +19,8 @@ use crate::time::Timestamp;
 use crate::wire::Layer;
 use crate::wire::interest::{PLACES, Place, Places};
 
-/// How long a layer is wanted after somebody asked for it.
-pub const LIFE: Duration = Duration::from_secs(6);
+/// How long a layer is wanted after somebody asked for it: twice the longest time between two requests.
+pub const LIFE: Duration = Duration::from_secs(8);
 /// Between two requests for a layer that is wanted all the time.
 const REFRESH: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
 /// The first two requests are repeated sooner: one may be lost, and somebody waits for a picture.
@@ -131,6 +131,12 @@ impl Interests {
     /// When [`ask`](Self::ask) has something to ask for.
     pub fn next_timeout(&self) -> Option<Timestamp> {
         self.next
+    }
+
+    /// What somebody else wanted as of `then` is taken to have been asked for `now`.
+    pub fn renew(&mut self, then: Timestamp, now: Timestamp) {
+        let known = self.known.iter_mut().filter_map(|known| known.heard.as_mut());
+        known.filter(|heard| **heard + LIFE > then).for_each(|heard| *heard = now);
     }
 
     /// Which layers of `slot` somebody else wants.
@@ -251,17 +257,17 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_wanted_until_six_seconds_of_silence() {
+    fn a_layer_is_wanted_until_eight_seconds_of_silence() {
         let mut random = Random::new([3; 32]);
         let mut sender = Interests::default();
         assert_eq!((sender.of_slot(at(0), 1), sender.ends(at(0), 1)), ([false; 4], None));
         sender.hear(at(0), &of(&[4, 6, 8]), &mut random);
         assert_eq!(sender.of_slot(at(0), 1), [true, false, true, false]);
         sender.hear(at(500), &of(&[6]), &mut random);
-        assert_eq!(sender.ends(at(500), 1), Some(at(6_000)));
-        assert_eq!(sender.of_slot(Timestamp(at(6_000).0 - 1), 1), [true, false, true, false]);
-        assert_eq!(sender.of_slot(at(6_000), 1), [false, false, true, false]);
-        assert_eq!(sender.of_slot(at(6_500), 1), [false; 4]);
+        assert_eq!(sender.ends(at(500), 1), Some(at(8_000)));
+        assert_eq!(sender.of_slot(Timestamp(at(8_000).0 - 1), 1), [true, false, true, false]);
+        assert_eq!(sender.of_slot(at(8_000), 1), [false, false, true, false]);
+        assert_eq!(sender.of_slot(at(8_500), 1), [false; 4]);
         assert_eq!(sender.of_slot(at(0), 200), [false; 4], "of a slot that does not exist nothing is wanted");
     }
 

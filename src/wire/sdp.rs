@@ -15,7 +15,7 @@
 //! a=rtpmap:111 opus/48000/2
 //! a=fmtp:111 sprop-stereo=0;useinbandfec=1
 //! a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
-//! a=ptime:20
+//! a=maxptime:20
 //! ```
 //! Over IPv6 the lines say IP6, and groups have no TTL. Played by FFmpeg and by GStreamer's sdpdemux. RTCP is on the port above each. Text from people loses its control
 //! characters, so that no name adds a line.
@@ -86,7 +86,7 @@ impl Description<'_> {
             line(format_args!("a=rtpmap:111 opus/48000/2"));
             line(format_args!("a=fmtp:111 sprop-stereo=0;useinbandfec=1"));
             line(format_args!("a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level"));
-            line(format_args!("a=ptime:20"));
+            line(format_args!("a=maxptime:20"));
         }
         s
     }
@@ -149,7 +149,7 @@ mod tests {
             m=video 20550 RTP/AVP 26\r\nc=IN IP4 239.255.4.18/16\r\na=rtpmap:26 JPEG/90000\r\na=framerate:29.97\r\n\
             m=audio 20544 RTP/AVP 111\r\nc=IN IP4 239.255.4.2/16\r\na=rtpmap:111 opus/48000/2\r\n\
             a=fmtp:111 sprop-stereo=0;useinbandfec=1\r\n\
-            a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=ptime:20\r\n";
+            a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=maxptime:20\r\n";
         assert_eq!(ada().to_text(), expected);
         let whole = Description { video: ada().video.map(|v| Video { fps_milli: 30_000, ..v }), ..ada() };
         assert!(whole.to_text().contains("a=framerate:30\r\n"));

@@ -102,7 +102,7 @@ fn a_switch_that_forgets_over_ipv6_is_reminded() {
 /// Watches that no stream falls silent for so many minutes, unless the environment says for how many, and that the switch
 /// is blamed.
 fn outlast_forgetting(peers: &mut [Peer], minutes: f64) {
-    let given = std::env::var("ROUNDTABLE_TEST_FORGETFUL_MINUTES").ok().and_then(|m| m.parse::<f64>().ok());
+    let given = std::env::var("TEST_FORGETFUL_MINUTES").ok().and_then(|m| m.parse::<f64>().ok());
     let seconds = 60.0 * given.unwrap_or(minutes);
     let began = peers[0].stats().expect("statistics").elapsed_s();
     // By viewer and sender: how much was shown or heard, and since when.

@@ -6,11 +6,12 @@
 //!                                      └─> of those who hear no group: Event::WantedByDeaf, the same of all slots
 //! report() ──(so many a second of all together)──> Report to everybody ──> rows about the own slot: Event::Reception
 //! ```
-//! What comes from nobody here, too often, or says what nobody means costs a counter.
+//! What comes from nobody here, too often, or says what nobody means costs a counter. While nothing at all is heard nothing
+//! ends by silence: a switch may have forgotten who listens here, and those who watch go on asking.
 
 use std::time::Duration;
 
-use super::{Arrival, Event, Moment, Outputs, Session, Stage, To};
+use super::{Arrival, Channel, Event, Moment, Outputs, Session, Stage, To};
 use crate::limits::{RECEPTION_PER_S_MAX, RECEPTION_PER_SOURCE_MAX, REPORT_ROWS_MAX};
 use crate::protocol::interest::{Asked, Interests};
 use crate::protocol::rate::SourceRate;
@@ -24,6 +25,10 @@ use crate::wire::{Layer, StreamKind};
 const REPORT_GAP: Duration = Duration::from_secs(1);
 /// What each member adds to it: all together send twenty a second.
 const REPORT_GAP_EACH: Duration = Duration::from_millis(50);
+
+/// Without anything for longer than this the others are taken to be unheard, not silent: whoever sends says something each
+/// two seconds. A layer does not end by silence before.
+const UNHEARD_AFTER: Duration = Duration::from_millis(2_600);
 
 /// Which layers of the own slot others want.
 pub type WantedLayers = [bool; Layer::ALL.len()];
@@ -47,12 +52,32 @@ pub(super) struct Wishes {
     told_by_deaf: Places,
     /// When the next of them ends by silence.
     ends: Option<Timestamp>,
+    /// When something was heard last that would have brought wishes as well.
+    heard: Timestamp,
     rate: SourceRate,
     rows: Vec<Row>,
     report_due: Option<Timestamp>,
 }
 
 impl Wishes {
+    /// Something authentic came. What comes by unicast to one who hears the group says nothing of the group.
+    pub fn heard(&mut self, now: Timestamp, channel: Channel, reach: Reach) {
+        if channel != Channel::Control && reach != Reach::Unicast {
+            return;
+        }
+        let until = self.silent_until(now);
+        if until < now {
+            // Those who still watch have not been asked yet.
+            self.interests.renew(until, now);
+        }
+        self.heard = now;
+    }
+
+    /// Up to when silence counts.
+    fn silent_until(&self, now: Timestamp) -> Timestamp {
+        now.min(self.heard + UNHEARD_AFTER)
+    }
+
     pub fn next_timeout(&self) -> Option<Timestamp> {
         [self.interests.next_timeout(), self.ends, self.report_due, self.by_deaf.ends()].into_iter().flatten().min()
     }
@@ -121,8 +146,11 @@ impl Session {
             self.post(To::Control, Kind::Report(Report { rows }), out);
         }
         let slot = self.me.slot;
-        let wanted = slot.map_or([false; 4], |slot| self.wishes.interests.of_slot(at.now, slot));
-        self.wishes.ends = slot.and_then(|slot| self.wishes.interests.ends(at.now, slot));
+        let until = self.wishes.silent_until(at.now);
+        let wanted = slot.map_or([false; 4], |slot| self.wishes.interests.of_slot(until, slot));
+        // What ends while nothing is heard does so when something is heard again.
+        let ends = slot.and_then(|slot| self.wishes.interests.ends(until, slot));
+        self.wishes.ends = ends.filter(|_| until == at.now);
         if std::mem::replace(&mut self.wishes.told, wanted) != wanted {
             out.events.push(Event::Wanted(wanted));
         }

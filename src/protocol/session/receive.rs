@@ -59,6 +59,7 @@ impl Session {
             Channel::Control | Channel::Unicast => self.hear_sealed(at, from, datagram, out),
         };
         if accepted {
+            self.wishes.heard(at.now, from.channel, self.me.reach);
             self.pump(at, out);
         }
     }

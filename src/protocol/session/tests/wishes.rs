@@ -33,9 +33,31 @@ fn a_layer_is_wanted_at_once_as_long_as_somebody_wants_it_and_not_much_longer() 
     lan.act(1, |s, out| s.want(moment(ms), Places::default(), out));
     lan.run(1_900);
     assert!(wanted(&mut lan, 1).is_empty());
-    lan.run(4_200);
+    lan.run(6_200);
     assert_eq!(wanted(&mut lan, 1), [[false; 4]]);
     assert_eq!(wanted(&mut lan, 2), [] as [WantedLayers; 0]);
+}
+
+#[test]
+fn who_hears_nothing_does_not_take_others_to_want_nothing() {
+    let mut lan = Lan::of(3);
+    let mut places = Places::default();
+    places.insert(thumb_of(&mut lan, 0));
+    let ms = lan.ms;
+    lan.act(1, |s, out| s.want(moment(ms), places, out));
+    lan.run(10_000);
+    assert_eq!(wanted(&mut lan, 1), [[true, false, false, false]]);
+    // The switch forgets who listens at the first one's cable, for almost as long as it takes to be given up.
+    lan.islands = [(address(1), 1), (address(2), 2), (address(3), 2)].into();
+    lan.run(7_000);
+    assert_eq!(wanted(&mut lan, 1), [] as [WantedLayers; 0]);
+    lan.islands.clear();
+    lan.run(5_000);
+    assert_eq!(wanted(&mut lan, 1), [] as [WantedLayers; 0], "it was asked for all the time");
+    let ms = lan.ms;
+    lan.act(1, |s, out| s.want(moment(ms), Places::default(), out));
+    lan.run(11_000);
+    assert_eq!(wanted(&mut lan, 1), [[false; 4]]);
 }
 
 #[test]
@@ -65,7 +87,7 @@ fn those_who_hear_no_group_are_known_to_want_what_others_want_too() {
     assert_eq!(by_deaf(&mut lan), [], "it is wanted all the time");
     let ms = lan.ms;
     lan.act(2, |s, out| s.want(moment(ms), Places::default(), out));
-    lan.run(7_000);
+    lan.run(9_000);
     assert!(by_deaf(&mut lan).contains(&(address(2), Places::default())));
 }
 
