@@ -5,7 +5,7 @@
 //!                                                                       + 15 % up to where it was before
 //! ```
 //! What counts is loss that *rises* by more than two points above what the same reporter had before: a steady 5 % is a bad
-//! link and no congestion. What somebody reports first is taken for usual up to [`USUAL_MAX`] only, so that a rate beyond what
+//! link and no congestion. What somebody reports first is taken for usual up to a tenth only, so that a rate beyond what
 //! the network carries is noticed at once. Beside voice and video it starts lower, and the limits are lower. Files that are sent
 //! at the same time share the limits.
 
