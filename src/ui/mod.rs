@@ -25,6 +25,7 @@ pub mod devices;
 mod dialogs;
 mod doctor;
 mod files;
+mod focus;
 pub mod fonts;
 pub mod headless;
 mod icons;

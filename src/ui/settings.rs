@@ -5,6 +5,7 @@ use egui::{Align, Button, Checkbox, ComboBox, Label, Layout, Rect, RichText, Scr
 use crate::conference::taking::{Improvement, TalkMode};
 use crate::conference::view::{Command, Rank, View};
 use crate::ui::devices::{Choice, Devices, Lists};
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::{Look, Preferences};
 use crate::ui::state::State;
@@ -115,6 +116,7 @@ impl Panel {
                     ui.add(Label::new(text).wrap());
                 }
             }
+            focus::follow(ui);
         });
         closes
     }

@@ -23,6 +23,7 @@ use crate::limits::{INVITE_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
 use crate::media::grid::{self, TILE_ASPECT};
 use crate::time::Timestamp;
 use crate::ui::devices::{Devices, Lists};
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::interface::{Interface, Options};
 use crate::ui::look::{Look, Preferences};
@@ -192,6 +193,7 @@ impl Start {
             let asked = interface.run(input, now, |ui, fonts| {
                 fonts.see(ui.ctx(), Language::Chinese.own_name());
                 fonts.see(ui.ctx(), &form.name);
+                fonts.see_typed(ui.ctx());
                 view.found.iter().for_each(|found| fonts.see(ui.ctx(), &found.title));
                 let mut screen = Screen {
                     view,
@@ -304,6 +306,7 @@ impl Screen<'_> {
             if places.own.is_none() {
                 self.own(ui, look);
             }
+            focus::follow(ui);
         });
         let (Some(own), Some(picture)) = (places.own, places.picture) else { return };
         let title = Rect::from_min_size(own.min, vec2(own.width(), 32.0));
@@ -325,6 +328,7 @@ impl Screen<'_> {
         ScrollArea::vertical().id_salt("own").auto_shrink([false, false]).show(&mut right, |ui| {
             ui.set_max_width(own.width() - 12.0);
             self.own(ui, look);
+            focus::follow(ui);
         });
     }
 

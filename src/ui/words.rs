@@ -321,6 +321,13 @@ words! {
     bad_title: "A title is needed.", "请输入标题。";
     bad_words: "Those are not the words of this conference.", "口令不正确。";
     no_answer: "The conference of the invite, {}, does not answer.", "邀请中的会议 {} 没有响应。";
+    gone: "{} has ended, or is out of reach.", "{} 已结束或无法访问。";
+    column_layer: "layer", "层";
+    column_size: "size", "大小";
+    column_rate: "fps", "帧率";
+    column_loss: "loss %", "丢包 %";
+    column_latency: "latency ms", "延迟 ms";
+    column_audio: "audio ms", "音频 ms";
     send_file: "Send the file", "发送文件";
     send_file_tip: "Send a file", "发送文件";
     path_hint: "Path of a file or folder", "文件或文件夹的路径";

@@ -17,6 +17,7 @@ mod row;
 use egui::{Align, Button, Frame, Label, Layout, Margin, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
 
 use crate::conference::view::{Command, Decision, Knock, PersonView, Rank, View};
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::state::State;
@@ -148,7 +149,8 @@ impl Panel {
             let origin = ui.max_rect().min;
             let width = ui.max_rect().width() - 12.0;
             for (n, person) in people.iter().enumerate() {
-                if top(n + 1) < seen.top() || top(n) > seen.bottom() {
+                // One more on either side: the Tab key leads only to what is there.
+                if top(n + 1) + ROW < seen.top() || top(n) > seen.bottom() + ROW {
                     continue;
                 }
                 let place = Rect::from_min_size(origin + vec2(0.0, top(n)), vec2(width, ROW));
@@ -170,6 +172,7 @@ impl Panel {
                     }
                 }
             }
+            focus::follow(ui);
         });
     }
 }
