@@ -331,6 +331,8 @@ words! {
     send_file: "Send the file", "发送文件";
     send_file_tip: "Send a file", "发送文件";
     path_hint: "Path of a file or folder", "文件或文件夹的路径";
+    drops: "Files can be dropped anywhere on this window as well.", "也可以把文件拖放到此窗口的任意位置。";
+    drop_here: "Let go to send it: {}", "松开鼠标即发送:{}";
     no_drop: "Files cannot be dropped on this window: paste their path.", "无法拖放文件:请粘贴路径。";
     no_files: "Nothing was offered yet.", "还没有文件。";
     file_gone: "A file that was offered long ago", "很久以前提供的文件";
