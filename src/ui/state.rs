@@ -145,8 +145,8 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
                 None
             }
             Event::Key { key: Key::Escape, pressed: true, repeat: false, .. } => {
-                // With the focus on something, the first press only leaves that.
-                if !types && close(state) {
+                // With the focus on something, the first press only leaves that; so with a list that hangs open.
+                if !types && !egui::Popup::is_any_open(context) && close(state) {
                     context.request_repaint();
                 }
                 None

@@ -7,4 +7,5 @@ mod panels;
 mod rests;
 mod scene;
 mod screens;
+mod start;
 mod voices;
