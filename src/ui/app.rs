@@ -21,6 +21,7 @@ use crate::ui::devices::Lists;
 use crate::ui::fonts::Fonts;
 use crate::ui::interface::Interface;
 pub use crate::ui::interface::Options;
+use crate::ui::motion::Motion;
 use crate::ui::places::Places;
 use crate::ui::quality::Quality;
 use crate::ui::settings::Setting;
@@ -60,8 +61,15 @@ pub struct App {
     stage: Stage,
     state: State,
     panels: Panels,
+    motion: Motion,
     talkers: Talkers,
     shows: Shows,
+}
+
+fn hash_of(value: impl Hash) -> u64 {
+    let mut h = DefaultHasher::new();
+    value.hash(&mut h);
+    h.finish()
 }
 
 /// Panels, and what they remember.
@@ -86,6 +94,7 @@ impl App {
             stage,
             state: State { preferences: options.preferences, ..State::default() },
             panels: Panels::default(),
+            motion: Motion::default(),
             talkers: Talkers::default(),
             shows: Shows::default(),
         }
@@ -158,7 +167,10 @@ impl App {
         let seats = seats(&view.people, self.how(view), self.state.page, places.tiles_pixels, places.gap_pixels);
         self.state.pages = seats.pages;
         self.state.page = self.state.page.min(seats.pages - 1);
-        self.stage.arrange(&view.people, &seats.seats);
+        let scene = (self.size(), self.pixels_per_point().to_bits(), self.state.full);
+        let still = self.state.preferences.still;
+        let now_at = self.motion.place(&view.people, &seats.seats, (hash_of(scene), still), now);
+        self.stage.arrange(&view.people, &now_at, &seats.seats);
         self.stage.compose();
         output.shown.extend_from_slice(self.stage.shown());
 
@@ -169,7 +181,8 @@ impl App {
         }
         output.changed = self.interface.finish(&mut self.stage);
         output.cursor = self.interface.cursor();
-        let next = [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end()];
+        let next =
+            [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end(), self.motion.next_step(now)];
         output.repaint_after = next.into_iter().flatten().min().map(|at| at.since(now));
         output
     }
@@ -243,7 +256,8 @@ impl App {
             file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
         }
         for tile in self.stage.tiles() {
-            (tile.key, tile.has_picture()).hash(&mut h);
+            let r = tile.rect;
+            (tile.key, tile.has_picture(), r.x, r.y, r.width, r.height).hash(&mut h);
         }
         overlay::current(view).for_each(|n| (n.number, &n.text).hash(&mut h));
         (self.panels.settings.version(), self.interface.notices(), self.panels.doctor.digest(view)).hash(&mut h);

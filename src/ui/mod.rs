@@ -35,6 +35,7 @@ pub mod interface;
 mod keeper;
 mod locale;
 pub mod look;
+mod motion;
 mod overlay;
 pub mod pace;
 mod people;

@@ -20,6 +20,7 @@ use egui::{
 };
 
 use crate::conference::view::{Command, FileState, View};
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::text::visible;
@@ -79,6 +80,7 @@ impl Panel {
                 self.cards.show(ui, file, look, commands);
                 ui.add_space(6.0);
             }
+            focus::follow(ui);
         });
         closes
     }
