@@ -11,6 +11,7 @@
 mod common;
 
 mod devices;
+mod lips;
 mod mouth;
 mod pulse;
 mod room;

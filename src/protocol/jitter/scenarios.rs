@@ -396,11 +396,11 @@ fn rows() -> Vec<Row> {
         },
         // NetEQ: discontinuous transmission with comfort noise; the gap is no loss.
         Row {
-            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0,
+            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0 && o.drift_ppm.abs() < 60.0,
             ..row("silence that is not sent", Network { sent: dtx, ..network() })
         },
         Row {
-            also: |o| o.counters.lost == 0 && o.noise_ms == 0,
+            also: |o| o.counters.lost == 0 && o.noise_ms == 0 && o.drift_ppm.abs() < 60.0,
             ..row("mutes", Network { sent: pauses, ..network() })
         },
         // NetEQ: clock drift, both ways. GStreamer: skew over many packets.
