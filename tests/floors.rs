@@ -50,10 +50,12 @@ const ONE_PLACE: &[(&str, usize)] = &[
     ("reed_solomon_simd", 1),
     ("rubato", 1),
     ("rusqlite", 1),
+    ("raw_window_handle", 1),
     ("tar", 1),
     ("skrifa", 1),
     ("sonora", 1),
     ("turbojpeg", 1),
+    ("x11rb", 1),
     ("y4m", 1),
 ];
 

@@ -265,6 +265,8 @@ pub struct Config {
     pub language: Option<String>,
     /// Pictures fill their tiles, whatever is cut.
     pub fill_tiles: bool,
+    /// Tiles of the window jump to their places instead of moving there.
+    pub reduce_motion: bool,
 }
 
 impl Config {
@@ -353,6 +355,7 @@ impl Config {
             light: layer.one_of("theme", &["dark", "light"])? == "light",
             language: Some(layer.one_of("language", &["auto", "en", "zh"])?).filter(|l| l != "auto"),
             fill_tiles: layer.one_of("fill_tiles", &["false", "true"])? == "true",
+            reduce_motion: layer.one_of("reduce_motion", &["false", "true"])? == "true",
         })
     }
 }
@@ -489,6 +492,7 @@ mod tests {
             ("theme", "pink"),
             ("language", "xx"),
             ("fill_tiles", "perhaps"),
+            ("reduce_motion", "a bit"),
         ] {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");

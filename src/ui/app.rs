@@ -21,6 +21,7 @@ use crate::ui::devices::Lists;
 use crate::ui::fonts::Fonts;
 use crate::ui::interface::Interface;
 pub use crate::ui::interface::Options;
+use crate::ui::motion::Motion;
 use crate::ui::places::Places;
 use crate::ui::quality::Quality;
 use crate::ui::settings::Setting;
@@ -60,8 +61,15 @@ pub struct App {
     stage: Stage,
     state: State,
     panels: Panels,
+    motion: Motion,
     talkers: Talkers,
     shows: Shows,
+}
+
+fn hash_of(value: impl Hash) -> u64 {
+    let mut h = DefaultHasher::new();
+    value.hash(&mut h);
+    h.finish()
 }
 
 /// Panels, and what they remember.
@@ -86,6 +94,7 @@ impl App {
             stage,
             state: State { preferences: options.preferences, ..State::default() },
             panels: Panels::default(),
+            motion: Motion::default(),
             talkers: Talkers::default(),
             shows: Shows::default(),
         }
@@ -144,7 +153,13 @@ impl App {
         self.panels.settings.kept(outcome);
     }
 
-    /// One frame. Only `events`, `modifiers` and `focused` of `input` are looked at; places are in points.
+    /// Files can be dropped on the window.
+    pub fn set_drops(&mut self) {
+        self.panels.files.set_drops();
+    }
+
+    /// One frame. Only `events`, `modifiers`, `focused` and files dragged and dropped of `input` are looked at; places are in
+    /// points.
     pub fn frame(&mut self, view: &View, input: RawInput, now: Timestamp) -> FrameOutput {
         let mut output = FrameOutput::default();
         self.prepare(view, now);
@@ -152,17 +167,22 @@ impl App {
         let seats = seats(&view.people, self.how(view), self.state.page, places.tiles_pixels, places.gap_pixels);
         self.state.pages = seats.pages;
         self.state.page = self.state.page.min(seats.pages - 1);
-        self.stage.arrange(&view.people, &seats.seats);
+        let scene = (self.size(), self.pixels_per_point().to_bits(), self.state.full);
+        let still = self.state.preferences.still;
+        let now_at = self.motion.place(&view.people, &seats.seats, (hash_of(scene), still), now);
+        self.stage.arrange(&view.people, &now_at, &seats.seats);
         self.stage.compose();
         output.shown.extend_from_slice(self.stage.shown());
 
+        self.state.dragged = !input.hovered_files.is_empty();
         let digest = self.digest_of(view);
         if self.interface.must_run(&input, digest, now) {
             self.run(view, input, now, &places, &mut output);
         }
         output.changed = self.interface.finish(&mut self.stage);
         output.cursor = self.interface.cursor();
-        let next = [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end()];
+        let next =
+            [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end(), self.motion.next_step(now)];
         output.repaint_after = next.into_iter().flatten().min().map(|at| at.since(now));
         output
     }
@@ -200,11 +220,11 @@ impl App {
         let asked = self.interface.run(input, now, |ui, fonts| {
             let escape = ui.ctx().input(|i| i.key_pressed(egui::Key::Escape));
             let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
-            if !closed && !panels.chat.has_keys() {
-                keys(ui, view, &mut state, commands);
-            }
+            let free = !closed && !panels.chat.has_keys();
+            keys(ui, view, &mut state, commands, free);
             see(fonts, ui.ctx(), view, &state);
             drawn.draw(ui, places, view, &mut state, &mut panels, Wanted { commands, settings });
+            state.typed = ui.ctx().text_edit_focused();
         });
         (output.copied, output.opened) = (asked.copied, asked.opened);
         (self.state, self.panels) = (state, panels);
@@ -236,7 +256,8 @@ impl App {
             file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
         }
         for tile in self.stage.tiles() {
-            (tile.key, tile.has_picture()).hash(&mut h);
+            let r = tile.rect;
+            (tile.key, tile.has_picture(), r.x, r.y, r.width, r.height).hash(&mut h);
         }
         overlay::current(view).for_each(|n| (n.number, &n.text).hash(&mut h));
         (self.panels.settings.version(), self.interface.notices(), self.panels.doctor.digest(view)).hash(&mut h);
@@ -341,6 +362,7 @@ impl Drawn<'_> {
         }
         let over = if places.stage.width() > 100.0 { places.stage } else { places.panel.unwrap_or(places.stage) };
         panels.doctor.show(context, over, view, look);
+        drops(ui, over, state, panels, commands);
         overlay::notices(context, over, view, &self.notices, look);
     }
 
@@ -356,6 +378,19 @@ impl Drawn<'_> {
         let look = state.preferences.look();
         let scale = places.pixels_per_point;
         let full = state.full.is_some();
+        // Wherever the second click falls: the first has pinned somebody, and the tiles have moved.
+        let twice = ui.input(|i| i.pointer.button_double_clicked(egui::PointerButton::Primary));
+        let release = |e: &egui::Event| matches!(e, egui::Event::PointerButton { pressed: false, .. });
+        let at_once = ui.input(|i| i.events.iter().filter(|e| release(e)).count()) > 1;
+        if ui.input(|i| i.pointer.primary_clicked()) && (!twice || at_once) {
+            state.clicked = None;
+        }
+        let arrow = |i: &egui::InputState| {
+            use egui::Key::{ArrowDown, ArrowLeft, ArrowRight, ArrowUp};
+            [ArrowDown, ArrowLeft, ArrowRight, ArrowUp].into_iter().any(|key| i.key_pressed(key))
+        };
+        // The first press leads to the first tile; from there egui knows the way.
+        let mut enters = !state.help && ui.memory(|m| m.focused().is_none()) && ui.input(arrow);
         for tile in self.stage.tiles() {
             let Some(person) = view.people.iter().find(|p| p.key == tile.key) else { continue };
             let r = tile.rect;
@@ -372,6 +407,10 @@ impl Drawn<'_> {
                 full,
             };
             let Some(response) = tiles::show(ui, &shown, look) else { continue };
+            if std::mem::take(&mut enters) {
+                response.request_focus();
+                ui.memory_mut(|m| m.move_focus(egui::FocusDirection::None));
+            }
             if !person.me {
                 response.context_menu(|ui| {
                     if ui.button(fill(look.words.why_not_seen, &[&visible(&person.name)])).clicked() {
@@ -380,15 +419,22 @@ impl Drawn<'_> {
                 });
             }
             let fills = response.has_focus() && ui.input(|i| i.key_pressed(egui::Key::F) && i.modifiers.is_none());
-            if response.double_clicked() || fills {
-                state.full = if full { None } else { Some(key) };
-                // The first click of two has pinned it.
-                state.pinned = None;
+            if fills || (full && response.double_clicked()) {
+                (state.full, state.pinned) = (if full { None } else { Some(key) }, None);
             } else if response.clicked() && !full {
-                state.pinned = (state.pinned != Some(key)).then_some(key);
+                if !twice {
+                    state.pinned = (state.pinned != Some(key)).then_some(key);
+                }
+                state.clicked = state.clicked.or(Some(key));
             } else {
                 continue;
             }
+            ui.ctx().request_repaint();
+        }
+        let meant = state.clicked.filter(|key| twice && !full && view.people.iter().any(|p| p.key == *key));
+        if let Some(key) = meant {
+            // The first click of two has pinned it.
+            (state.full, state.pinned, state.clicked) = (Some(key), None, None);
             ui.ctx().request_repaint();
         }
     }
@@ -403,6 +449,28 @@ impl Panels {
             self.doctor.close();
         }
         closes
+    }
+}
+
+/// Sends what is dropped on the window: to those of the chat that is open, to those chosen for files, or to everybody.
+fn drops(ui: &Ui, over: egui::Rect, state: &mut State, panels: &Panels, commands: &mut Vec<Command>) {
+    let look = state.preferences.look();
+    let to = match state.panel {
+        Some(Panel::Chat) => panels.chat.with(),
+        Some(Panel::Files) => panels.files.recipients(),
+        Some(Panel::People | Panel::Settings) | None => &[],
+    };
+    if state.dragged {
+        let names = if to.is_empty() { look.words.everybody.to_owned() } else { to.join(", ") };
+        overlay::drop_hint(ui.ctx(), over, &visible(&names), look);
+    }
+    let dropped = ui.input(|i| i.raw.dropped_files.clone());
+    let any = !dropped.is_empty();
+    commands.extend(dropped.into_iter().filter_map(|file| Some(Command::Send(file.path?, to.to_vec()))));
+    if any && state.panel != Some(Panel::Chat) {
+        // There it can be taken back.
+        (state.panel, state.full) = (Some(Panel::Files), None);
+        ui.ctx().request_repaint();
     }
 }
 

@@ -27,6 +27,9 @@ const SIDE_MIN: usize = 64;
 const SIDE_MAX: usize = 8_192;
 /// How long the window's own notices stay.
 const NOTICE: Duration = Duration::from_secs(10);
+/// Two clicks are a double click when the second ends so many seconds after the first: what desktops take, because a slow
+/// display sees each of them up to a frame late.
+const DOUBLE_CLICK_S: f64 = 0.5;
 
 /// How a window is set up.
 #[derive(Clone)]
@@ -87,6 +90,7 @@ impl Interface {
         let context = egui::Context::default();
         let look = options.preferences.look();
         theme::apply(&context, look.colours);
+        context.options_mut(|o| o.input_options.max_double_click_delay = DOUBLE_CLICK_S);
         let size = bounded(size);
         Self {
             context,
@@ -192,7 +196,7 @@ impl Interface {
     /// Whether egui has to run: something it shows may differ (`digest`), something happened, or it asked for it.
     pub fn must_run(&mut self, input: &RawInput, digest: u64, now: Timestamp) -> bool {
         let due = self.run_again_at.is_some_and(|at| now >= at);
-        let runs = !input.events.is_empty() || self.digest != Some(digest) || due;
+        let runs = !input.events.is_empty() || !input.dropped_files.is_empty() || self.digest != Some(digest) || due;
         self.digest = Some(digest);
         runs
     }

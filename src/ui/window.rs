@@ -8,10 +8,11 @@
 //! The display gets pixels only when they changed, and once a second besides: minifb does not tell when another window
 //! has uncovered this one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use minifb::{CursorStyle, ScaleMode, WindowOptions};
 
 use crate::conference::lobby::LobbyView;
@@ -22,6 +23,7 @@ use crate::time::Timestamp;
 use crate::ui::app::{self, App, FrameOutput};
 use crate::ui::clipboard::Clipboard;
 use crate::ui::devices::Lists;
+use crate::ui::drop::{Dragged, Drops};
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::keeper::Keeper;
@@ -29,6 +31,7 @@ use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
 use crate::ui::settings::Setting;
 use crate::ui::start::{Start, Wish};
+use crate::ui::words::Words;
 use crate::ui::{Error, Options, browser, locale};
 
 /// Time between looks at mouse and keys: shorter than any click where clicks can happen.
@@ -40,6 +43,10 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// The same while the window is new: what is drawn before it is on the screen is lost.
 const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
+/// Whoever drags files tells of each movement; a program that ended meanwhile of none.
+const DRAGGED: Duration = Duration::from_secs(2);
+/// What is asked of a conference that is stuck, at most.
+const UNSENT_MAX: usize = 64;
 
 /// Tells at once where no window can be opened at all, before anything that it is to show is begun.
 ///
@@ -100,7 +107,7 @@ impl Display {
     pub fn start<T>(
         &mut self,
         mut feed: impl FnMut() -> LobbyView,
-        mut enter: impl FnMut(Wish, &str) -> Option<(String, Receiver<Entered<T>>)>,
+        mut enter: impl FnMut(Wish, &str, &'static Words) -> Option<(String, Receiver<Entered<T>>)>,
         clock: &Clock,
         options: &mut Options,
         name: &str,
@@ -121,7 +128,7 @@ impl Display {
             }
             shell.size = shell.window.get_size();
             start.resize(shell.size);
-            let mut output = start.frame(&feed(), shell.take_input(), now);
+            let mut output = start.frame(&feed(), shell.take_input(now), now);
             shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
             shell.hand_over(
                 output.changed,
@@ -133,7 +140,7 @@ impl Display {
             )?;
             for wish in output.wishes {
                 let name = start.name().to_owned();
-                if let Some((busy, coming)) = enter(wish, &name) {
+                if let Some((busy, coming)) = enter(wish, &name, start.preferences().look().words) {
                     start.set_busy(Some(busy), None);
                     entering = Some(coming);
                 }
@@ -162,10 +169,15 @@ impl Display {
         let mut shell = self.0;
         shell.window.set_title(&options.title);
         let mut app = shell.app(options);
+        shell.drops = Drops::of(&shell.window, Arc::clone(&shell.waker));
+        if shell.drops.is_some() {
+            app.set_drops();
+        }
         let mut viewed = clock.now();
         let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
         let mut view = feed();
         let mut picture_came = false;
+        let mut unsent = VecDeque::new();
         loop {
             let now = clock.now();
             if view.ended {
@@ -184,12 +196,13 @@ impl Display {
                 let picture = Picture::of(app.pixels(), app.size());
                 shell.hand_over(output.changed, output.cursor, picture, app.pixels_per_point(), now, clock)?;
                 let leaves = output.commands.contains(&Command::Leave);
-                for command in output.commands {
-                    // Never waits: a full channel means that the conference is stuck, and pressing again is possible.
-                    let _ = commands.try_send(command);
+                if !output.commands.is_empty() {
                     viewed = now - VIEW_EVERY;
                 }
+                unsent.extend(output.commands);
+                unsent.truncate(UNSENT_MAX);
                 if leaves {
+                    send(&mut unsent, &commands);
                     break;
                 }
                 if let Some(shots) = &mut shots {
@@ -197,6 +210,7 @@ impl Display {
                 }
                 wait = output.repaint_after.map_or(wait, |after| wait.min(after));
             }
+            send(&mut unsent, &commands);
             wait = wait.min(shell.look(now, app.pixels_per_point()));
             if !shell.window.is_open() {
                 let _ = commands.try_send(Command::Leave);
@@ -206,6 +220,16 @@ impl Display {
             picture_came = shell.waker.wait(wait.max(Duration::from_micros(200)));
         }
         shots.map_or(Ok(()), |shots| shots.finish(app.pixels(), app.size()))
+    }
+}
+
+/// Hands on what was asked for. Never waits: while the channel is full the conference is stuck, and a microphone that was
+/// switched off must be off when it goes on.
+fn send(unsent: &mut VecDeque<Command>, commands: &Sender<Command>) {
+    while let Some(command) = unsent.pop_front() {
+        if let Err(TrySendError::Full(command)) = commands.try_send(command) {
+            return unsent.push_front(command);
+        }
     }
 }
 
@@ -230,6 +254,9 @@ struct Shell {
     waker: Arc<Waker>,
     clipboard: Clipboard,
     keeper: Keeper,
+    drops: Option<Drops>,
+    /// Files were seen over the window.
+    dragged: Option<Timestamp>,
     opened: Timestamp,
     looked: Timestamp,
     shown: Timestamp,
@@ -254,6 +281,8 @@ impl Shell {
             keeper: Keeper::new(Arc::clone(&waker)),
             clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
+            drops: None,
+            dragged: None,
             opened: now,
             looked: now,
             shown: now,
@@ -277,19 +306,31 @@ impl Shell {
         app
     }
 
-    fn take_input(&mut self) -> egui::RawInput {
-        egui::RawInput {
+    fn take_input(&mut self, now: Timestamp) -> egui::RawInput {
+        let mut input = egui::RawInput {
             events: std::mem::take(&mut self.events),
             modifiers: self.input.modifiers(),
             focused: self.input.focused(),
             ..Default::default()
+        };
+        while let Some(dragged) = self.drops.as_ref().and_then(Drops::next) {
+            self.dragged = (dragged == Dragged::Over).then_some(now);
+            if let Dragged::Here(paths) = dragged {
+                let file = |path| egui::DroppedFile { path: Some(path), ..Default::default() };
+                input.dropped_files.extend(paths.into_iter().map(file));
+            }
         }
+        if self.dragged.is_some_and(|at| now.since(at) < DRAGGED) {
+            input.hovered_files.push(egui::HoveredFile::default());
+        }
+        input
     }
 
     fn frame(&mut self, app: &mut App, view: &View, now: Timestamp) -> FrameOutput {
         self.size = self.window.get_size();
         app.resize(self.size);
-        let mut output = app.frame(view, self.take_input(), now);
+        let input = self.take_input(now);
+        let mut output = app.frame(view, input, now);
         let outcome = self.serve(output.copied.take(), output.opened.take(), std::mem::take(&mut output.settings));
         if let Some(outcome) = outcome {
             app.kept(outcome);

@@ -5,6 +5,7 @@ use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, pos2};
 use roundtable::conference::view::{CameraView, Command, View};
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, FrameOutput, Options};
+use roundtable::ui::look::Preferences;
 
 use crate::scene::view;
 
@@ -16,7 +17,13 @@ pub struct User {
 
 impl User {
     pub fn new(view: View) -> Self {
-        let mut app = App::new((1280, 720), Options::default());
+        let preferences = Preferences { still: true, ..Preferences::default() };
+        Self::with(view, Options { preferences, ..Options::default() })
+    }
+
+    /// With everything that moves, for instance.
+    pub fn with(view: View, options: Options) -> Self {
+        let mut app = App::new((1280, 720), options);
         app.enable_accessibility();
         let mut user = Self { app, view, now: 1000 };
         user.does(vec![]);
@@ -183,8 +190,8 @@ fn tab_and_space_reach_every_control_in_order() {
     assert_eq!(user.presses(Key::Enter, Modifiers::NONE), [Command::Camera(false)]);
     user.presses(Key::Tab, Modifiers::NONE);
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Hand(true)]);
-    // Emoji, chat, people, view, statistics, settings, keys, and the way out.
-    for _ in 0..8 {
+    // Emoji, chat, people, files, view, statistics, settings, keys, and the way out.
+    for _ in 0..9 {
         user.presses(Key::Tab, Modifiers::NONE);
     }
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Leave]);

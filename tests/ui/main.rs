@@ -3,8 +3,10 @@
 
 mod acts;
 mod files;
+mod habits;
 mod panels;
 mod rests;
 mod scene;
 mod screens;
+mod start;
 mod voices;

@@ -17,6 +17,7 @@ mod row;
 use egui::{Align, Button, Frame, Label, Layout, Margin, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
 
 use crate::conference::view::{Command, Decision, Knock, PersonView, Rank, View};
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::state::State;
@@ -83,7 +84,10 @@ impl Panel {
         let ui = &mut child;
         asked.closes = self.header(ui, inner.width(), view, look, commands);
         if self.invite.is_open() {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| self.invite.show(ui, view, look));
+            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                self.invite.show(ui, view, look);
+                focus::follow(ui);
+            });
             return asked;
         }
         knocks(ui, &view.knocks, view.rank, look, commands);
@@ -148,7 +152,8 @@ impl Panel {
             let origin = ui.max_rect().min;
             let width = ui.max_rect().width() - 12.0;
             for (n, person) in people.iter().enumerate() {
-                if top(n + 1) < seen.top() || top(n) > seen.bottom() {
+                // One more on either side: the Tab key leads only to what is there.
+                if top(n + 2) < seen.top() || top(n) > seen.bottom() + ROW {
                     continue;
                 }
                 let place = Rect::from_min_size(origin + vec2(0.0, top(n)), vec2(width, ROW));
@@ -170,6 +175,7 @@ impl Panel {
                     }
                 }
             }
+            focus::follow(ui);
         });
     }
 }
