@@ -192,7 +192,12 @@ impl AudioReceive {
             Command::Priority(stream, on) => self.talker(stream).into_iter().for_each(|t| t.set_priority(on)),
             Command::Least(stream, ms) => self.talker(stream).into_iter().for_each(|t| t.set_least_delay(ms)),
             Command::Talkers(places) => self.set_talkers(places),
-            Command::Speaker(speaker) => self.speaker = *speaker,
+            Command::Speaker(speaker) => {
+                let before = std::mem::replace(&mut self.speaker, *speaker);
+                // To close one may take the sound system long; the mix goes on meanwhile.
+                let closes = move || drop(before);
+                let _ = std::thread::Builder::new().name("speaker".into()).spawn(closes);
+            }
             Command::Play(played) => self.played = played,
             Command::Tap(tap) => self.tap = Some(tap),
         }

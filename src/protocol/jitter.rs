@@ -108,6 +108,8 @@ pub struct JitterBuffer {
     /// The sequence number that would confirm a jump.
     suspect: Option<u16>,
     delays: DelayTracker,
+    /// Transit time of the last packet, while those of before a talk spurt began come.
+    held_back: Option<i64>,
     state: State,
     /// Lowest sequence number still wanted.
     next: u64,
@@ -156,6 +158,7 @@ impl JitterBuffer {
             seen: 0,
             suspect: None,
             delays: DelayTracker::new(),
+            held_back: None,
             state: State::Idle,
             next: 0,
             position: 0,
@@ -229,7 +232,9 @@ impl JitterBuffer {
         self.received_here += 1;
         self.counters.received += 1;
         let timestamp = self.timestamps.extend(packet.timestamp) as i64;
-        self.measure(arrived, timestamp, sequence < highest);
+        if !self.is_held_back(arrived - timestamp, packet.marker, samples) {
+            self.measure(arrived, timestamp, sequence < highest);
+        }
         self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
         if sequence < self.next || sequence + JITTER_PACKETS_MAX as u64 <= highest {
             self.counters.late += 1;
@@ -261,6 +266,15 @@ impl JitterBuffer {
         let new = self.seen & bit == 0;
         self.seen |= bit;
         new
+    }
+
+    /// Whether a packet was held back until its talker was known to speak: the beginning of a word, sent at once, tells
+    /// nothing of the network. `transit` falls from each such packet to the next.
+    fn is_held_back(&mut self, transit: i64, marker: bool, samples: i64) -> bool {
+        let falls = self.held_back.is_some_and(|before| transit <= before - samples / 2);
+        let held_back = (marker || falls) && self.delays.base().is_some();
+        self.held_back = held_back.then_some(transit);
+        held_back
     }
 
     fn measure(&mut self, arrived: i64, timestamp: i64, behind: bool) {

@@ -89,7 +89,10 @@ impl Listener {
         if !repeated {
             self.mender.packet(at(ms), &parsed.header);
         }
-        self.buffer.insert(at(ms), Incoming { ssrc, sequence, timestamp, samples: 960, payload: parsed.payload });
+        self.buffer.insert(
+            at(ms),
+            Incoming { ssrc, sequence, timestamp, marker: false, samples: 960, payload: parsed.payload },
+        );
     }
 
     /// Plays 5 ms.
