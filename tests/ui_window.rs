@@ -147,15 +147,21 @@ impl User {
     }
 
     fn expects(&mut self, line: &str) {
-        let until = Instant::now() + PATIENCE;
+        assert!(self.sees(line, PATIENCE), "no {line:?} in {:?}", self.seen);
+    }
+
+    /// Whether such a line comes within this time.
+    fn sees(&mut self, line: &str, within: Duration) -> bool {
+        let until = Instant::now() + within;
         while !self.seen.iter().any(|l| l.starts_with(line)) {
             let left = until.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.seen.push(line),
-                Err(_) => panic!("no {line:?} in {:?}", self.seen),
+                Err(_) => return false,
             }
         }
         self.seen.retain(|l| !l.starts_with(line));
+        true
     }
 }
 
@@ -206,8 +212,12 @@ fn a_user_clicks_types_resizes_and_closes() {
     // As long as a finger is down; shorter ones than the window looks at the mouse are missed.
     let click = ["mousedown", "1", "sleep", "0.08", "mouseup", "1", "sleep", "0.08"];
     user.does(&["search", "--name", TITLE, "mousemove", "--sync", "--window", "%1", "400", "200"]);
-    user.does(&[click, click].concat());
-    user.expects("wanted 800 500");
+    // On a busy machine a pair of clicks may come out as two single ones, which pin the tile and let it go again.
+    let fills = (0..10).any(|_| {
+        user.does(&[click, click].concat());
+        user.sees("wanted 800 500", PATIENCE / 10)
+    });
+    assert!(fills, "no double click is seen: {:?}", user.seen);
     user.does(&["search", "--name", TITLE, "key", "Escape"]);
     user.expects("wanted");
     user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);

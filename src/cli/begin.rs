@@ -54,8 +54,7 @@ pub fn run(options: &ParticipantOptions) -> Result<(), Failure> {
     let mut setup = participate::window_options(&config, options);
     let mut display = Display::open(&clock, &setup).map_err(participate::no_picture)?;
     let lobby = RefCell::new(Lobby::start(&config, &clock)?);
-    let words = setup.preferences.look().words;
-    let enter = |wish: Wish, name: &str| enter(wish, name, &mut lobby.borrow_mut(), &config, words);
+    let enter = |wish: Wish, name: &str, words| enter(wish, name, &mut lobby.borrow_mut(), &config, words);
     let entered = display.start(|| lobby.borrow().view(), enter, &clock, &mut setup, &config.name);
     drop(lobby);
     let Some((conference, is_new)) = entered.map_err(participate::no_picture)? else { return Ok(()) };
@@ -85,7 +84,11 @@ fn enter(
             return None;
         }
         Wish::Join(listing, typed) => {
-            let found = lobby.found(&listing)?;
+            let Some(found) = lobby.found(&listing) else {
+                let (tell, coming) = bounded(1);
+                let gone = tell.send(Err(fill(words.gone, &[&listing.title])));
+                return gone.is_ok().then(|| (String::new(), coming));
+            };
             (fill(words.joining, &[&listing.title]), Target::Found(Box::new(found), typed))
         }
         Wish::Invite(line) => (fill(words.joining, &[&""]), Target::Invite(line)),

@@ -17,7 +17,7 @@ use crate::device::clock::Clock;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
 use crate::limits::PROBE_PEERS_MAX;
 use crate::pipeline::doctor::{self, Error, Task};
-use crate::protocol::doctor::{Finding, Report, Severity, Target, Where};
+use crate::protocol::doctor::{Facts, Finding, Report, Severity, Target, Where};
 use crate::time::Timestamp;
 
 /// Time between examinations nobody asked for.
@@ -68,7 +68,7 @@ impl Director {
     pub(super) fn examine(&mut self, about: Option<String>) {
         let known = |name: &String| self.shared.state().people.here().any(|o| o.person.name == *name);
         if let Some(name) = about.as_ref().filter(|name| !known(name)) {
-            return self.say(NoticeKind::Warning, &format!("nobody here is called {name}"));
+            return self.not_examined(format!("nobody here is called {name}"));
         }
         if let Some(running) = &mut self.examination.running {
             (running.asked, running.about) = (true, about);
@@ -110,7 +110,7 @@ impl Director {
         };
         match Running::start(task, self.shared.clock.clone(), about, asked) {
             Ok(running) => self.examination.running = Some(running),
-            Err(error) => self.say(NoticeKind::Warning, &format!("the doctor cannot work: {error}")),
+            Err(error) => self.not_examined(format!("the doctor cannot work: {error}")),
         }
     }
 
@@ -126,9 +126,17 @@ impl Director {
         self.examination.running = None;
         match ended {
             Some(Ok(report)) => self.tell_examined(about, asked, report),
-            Some(Err(error)) => self.say(NoticeKind::Warning, &format!("the doctor cannot work: {error}")),
-            None => self.say(NoticeKind::Warning, "the doctor ended without a word"),
+            Some(Err(error)) => self.not_examined(format!("the doctor cannot work: {error}")),
+            None => self.not_examined("the doctor ended without a word".into()),
         }
+    }
+
+    /// Tells why there is no report: as a notice, and to whoever waits for one.
+    fn not_examined(&mut self, why: String) {
+        self.say(NoticeKind::Warning, &why);
+        let finding =
+            Finding { code: "not_examined", severity: Severity::Fault, place: Where::Here, text: why, mend: None };
+        self.shared.state().examined = Some(Arc::new(Report { facts: Facts::default(), findings: vec![finding] }));
     }
 
     fn tell_examined(&mut self, about: Option<String>, asked: bool, report: Report) {

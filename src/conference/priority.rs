@@ -24,7 +24,7 @@ pub(super) struct Priority {
     speaking: Vec<u64>,
     favoured: Vec<ParticipantId>,
     /// The own microphone was off before one began to speak with priority.
-    was_muted: bool,
+    pub(super) was_muted: bool,
 }
 
 /// Whether somebody may speak with priority; `own` is this member and whom it favours.
@@ -57,8 +57,8 @@ impl Director {
         tracing::debug!(%me, on, "priority");
         self.attend(|mine| mine.priority = on);
         if on {
-            self.priority.was_muted = muted;
             self.mute(false);
+            self.priority.was_muted = muted;
         } else if self.priority.was_muted {
             self.mute(true);
         }
@@ -82,15 +82,17 @@ impl Director {
         if on {
             self.priority.favoured.push(id);
         }
+        self.shared.state().favoured = self.priority.favoured.iter().map(ParticipantId::to_string).collect();
         self.control.send(Ask::Favoured(self.priority.favoured.clone()));
     }
 
     /// Plays whoever speaks with priority, and may, over all others.
     pub(super) fn mind_priority(&mut self) {
-        let (speaking, names) = {
+        let (speaking, names, revoked) = {
             let state = self.shared.state();
             let own = (&state.own.id, self.priority.favoured.as_slice());
             let has = |id: &ParticipantId| may(id, &state.rule, &state.people, own);
+            let revoked = state.own.attention.priority && !has(own.0);
             let all = state.people.here().filter(|o| o.person.attention.priority && has(&o.person.id));
             let (mut speaking, mut names) = (Vec::new(), Vec::new());
             for other in all {
@@ -99,8 +101,12 @@ impl Director {
                     names.push(other.person.name.clone());
                 }
             }
-            (speaking, names)
+            (speaking, names, revoked)
         };
+        if revoked {
+            self.speak_over(false);
+            self.say(NoticeKind::Info, "you speak with priority no more: it is no longer given to you");
+        }
         if speaking == self.priority.speaking {
             return;
         }

@@ -213,6 +213,8 @@ impl Director {
     pub(super) fn mute(&mut self, muted: bool) {
         let Some((_, audio)) = &self.audio else { return };
         audio.mute(muted);
+        // Whoever decides anew meanwhile wants that when priority ends.
+        self.priority.was_muted = false;
         let works = {
             let mut state = self.shared.state();
             state.own.muted = muted;
@@ -226,7 +228,9 @@ impl Director {
     /// Whoever speaks and is muted is told so. Nobody else learns of it.
     pub(super) fn remind(&mut self) {
         let Some(stats) = self.audio.as_ref().map(|(_, audio)| audio.stats()) else { return };
-        if self.reminder.is_due(self.now(), stats.spoken_muted()) && stats.muted() {
+        let news = self.reminder.is_due(self.now(), stats.spoken_muted());
+        // Whoever talks by a key knows when they are heard.
+        if news && stats.muted() && self.config.taking.talk != TalkMode::Push {
             self.say(NoticeKind::Info, "you are muted: nobody hears what you say");
         }
     }

@@ -80,11 +80,25 @@ pub enum Content {
     File {
         /// Names it.
         offer: String,
-        /// Whose chat it belongs to: the sender's name when it is for some only.
-        from: Option<String>,
+        /// One offered it oneself.
+        own: bool,
+        /// Whose conversation it belongs to, sorted; nobody named means everybody.
+        with: Vec<String>,
         /// When.
         at: NtpTime,
     },
+}
+
+/// Whose conversation an offer belongs to: see [`Content::File`]. Who else gets a file is told to its sender alone.
+fn conversation(offer: &FileOffer) -> Vec<String> {
+    let mut with = match (offer.own, offer.private) {
+        (true, _) => offer.to.clone(),
+        (false, true) => vec![offer.from.clone()],
+        (false, false) => Vec::new(),
+    };
+    with.sort();
+    with.dedup();
+    with
 }
 
 /// One entry of the log.
@@ -187,17 +201,12 @@ impl Talk {
             Event::Voice(VoiceNews::Failed { why }) => self.tell(why.clone(), now, true),
             Event::Offer(offer) if offer.voice.is_none() => self.offered(offer, now),
             Event::Offer(offer) => offer.voice.as_ref().is_some_and(|voice| {
-                let with = match (offer.own, offer.private) {
-                    (true, _) => offer.to.clone(),
-                    (false, true) => vec![offer.from.clone()],
-                    (false, false) => Vec::new(),
-                };
                 let spoken = Spoken {
                     offer: offer.offer.clone(),
                     from: offer.from.clone(),
                     member: offer.member.clone(),
                     own: offer.own,
-                    with,
+                    with: conversation(offer),
                     voice: voice.clone(),
                     at: now,
                 };
@@ -215,9 +224,9 @@ impl Talk {
         if self.entries.iter().any(is_it) {
             return false;
         }
-        let from = (offer.private && !offer.own).then(|| offer.from.clone());
         let end = self.entries.len();
-        self.add(end, Content::File { offer: offer.offer.clone(), from, at })
+        let with = conversation(offer);
+        self.add(end, Content::File { offer: offer.offer.clone(), own: offer.own, with, at })
     }
 
     fn tell(&mut self, text: String, at: NtpTime, warning: bool) -> bool {
@@ -359,7 +368,7 @@ mod tests {
         said(&mut talk, "1");
         assert!(talk.note(&Event::Offer(offer.clone()), NtpTime(7), true));
         assert!(!talk.note(&Event::Offer(offer), NtpTime(9), true));
-        let expected = Content::File { offer: "0f".into(), from: Some("Ada".into()), at: NtpTime(7) };
+        let expected = Content::File { offer: "0f".into(), own: false, with: vec!["Ada".into()], at: NtpTime(7) };
         assert_eq!((talk.entries().len(), &talk.entries()[1].content), (2, &expected));
     }
 

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod convert;
 pub mod files;
+pub mod floor;
 pub mod grid;
 pub mod jpeg;
 pub mod mix;

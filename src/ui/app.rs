@@ -213,11 +213,11 @@ impl App {
         let asked = self.interface.run(input, now, |ui, fonts| {
             let escape = ui.ctx().input(|i| i.key_pressed(egui::Key::Escape));
             let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
-            if !closed && !panels.chat.has_keys() {
-                keys(ui, view, &mut state, commands);
-            }
+            let free = !closed && !panels.chat.has_keys();
+            keys(ui, view, &mut state, commands, free);
             see(fonts, ui.ctx(), view, &state);
             drawn.draw(ui, places, view, &mut state, &mut panels, Wanted { commands, settings });
+            state.typed = ui.ctx().text_edit_focused();
         });
         (output.copied, output.opened) = (asked.copied, asked.opened);
         (self.state, self.panels) = (state, panels);
@@ -230,7 +230,7 @@ impl App {
         (self.size(), self.pixels_per_point().to_bits(), self.state).hash(&mut h);
         (&view.title, view.open, view.locked, view.waiting, view.rank, view.elapsed_s, view.people.len()).hash(&mut h);
         (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
-        (&view.knocks, &view.devices, view.taking, view.talk.version()).hash(&mut h);
+        (&view.knocks, &view.favoured, &view.devices, view.taking, view.talk.version()).hash(&mut h);
         chat::voice::digest(view, &mut h);
         for person in &view.people {
             (person.key, &person.name, person.me, person.muted, person.has_microphone).hash(&mut h);
@@ -370,6 +370,19 @@ impl Drawn<'_> {
         let look = state.preferences.look();
         let scale = places.pixels_per_point;
         let full = state.full.is_some();
+        // Wherever the second click falls: the first has pinned somebody, and the tiles have moved.
+        let twice = ui.input(|i| i.pointer.button_double_clicked(egui::PointerButton::Primary));
+        let release = |e: &egui::Event| matches!(e, egui::Event::PointerButton { pressed: false, .. });
+        let at_once = ui.input(|i| i.events.iter().filter(|e| release(e)).count()) > 1;
+        if ui.input(|i| i.pointer.primary_clicked()) && (!twice || at_once) {
+            state.clicked = None;
+        }
+        let arrow = |i: &egui::InputState| {
+            use egui::Key::{ArrowDown, ArrowLeft, ArrowRight, ArrowUp};
+            [ArrowDown, ArrowLeft, ArrowRight, ArrowUp].into_iter().any(|key| i.key_pressed(key))
+        };
+        // The first press leads to the first tile; from there egui knows the way.
+        let mut enters = !state.help && ui.memory(|m| m.focused().is_none()) && ui.input(arrow);
         for tile in self.stage.tiles() {
             let Some(person) = view.people.iter().find(|p| p.key == tile.key) else { continue };
             let r = tile.rect;
@@ -386,6 +399,10 @@ impl Drawn<'_> {
                 full,
             };
             let Some(response) = tiles::show(ui, &shown, look) else { continue };
+            if std::mem::take(&mut enters) {
+                response.request_focus();
+                ui.memory_mut(|m| m.move_focus(egui::FocusDirection::None));
+            }
             if !person.me {
                 response.context_menu(|ui| {
                     if ui.button(fill(look.words.why_not_seen, &[&visible(&person.name)])).clicked() {
@@ -394,15 +411,22 @@ impl Drawn<'_> {
                 });
             }
             let fills = response.has_focus() && ui.input(|i| i.key_pressed(egui::Key::F) && i.modifiers.is_none());
-            if response.double_clicked() || fills {
-                state.full = if full { None } else { Some(key) };
-                // The first click of two has pinned it.
-                state.pinned = None;
+            if fills || (full && response.double_clicked()) {
+                (state.full, state.pinned) = (if full { None } else { Some(key) }, None);
             } else if response.clicked() && !full {
-                state.pinned = (state.pinned != Some(key)).then_some(key);
+                if !twice {
+                    state.pinned = (state.pinned != Some(key)).then_some(key);
+                }
+                state.clicked = state.clicked.or(Some(key));
             } else {
                 continue;
             }
+            ui.ctx().request_repaint();
+        }
+        let meant = state.clicked.filter(|key| twice && !full && view.people.iter().any(|p| p.key == *key));
+        if let Some(key) = meant {
+            // The first click of two has pinned it.
+            (state.full, state.pinned, state.clicked) = (Some(key), None, None);
             ui.ctx().request_repaint();
         }
     }

@@ -1,7 +1,7 @@
 //! Small things that open above a control of the toolbar: emoji for everybody, and the question before the last one leaves.
 //! Neither holds up anything: the conference goes on behind them.
 
-use egui::{Align2, Area, Button, Context, Id, Order, Rect, RichText, Stroke, pos2, vec2};
+use egui::{Align2, Area, Button, Context, Id, LayerId, Order, Rect, RichText, Stroke, pos2, vec2};
 
 use crate::conference::view::Command;
 use crate::ui::chat::QUICK;
@@ -33,6 +33,7 @@ pub fn react(
     commands: &mut Vec<Command>,
 ) {
     let at = above(control, toolbar, 360.0);
+    let opens = opens(context, "react");
     Area::new(Id::new("react")).order(Order::Foreground).pivot(Align2::CENTER_BOTTOM).fixed_pos(at).show(
         context,
         |ui| {
@@ -43,8 +44,7 @@ pub fn react(
                         let text = RichText::new(visible(emoji)).size(22.0);
                         let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
                         let response = ui.add_sized(vec2(40.0, 38.0), button);
-                        if i == 0 && !ui.memory(|m| m.focused().is_some_and(|id| id == response.id)) && just_opened(ui)
-                        {
+                        if i == 0 && opens {
                             response.request_focus();
                         }
                         let name = emojis::get(emoji).map_or(emoji, |e| e.name());
@@ -59,9 +59,10 @@ pub fn react(
     );
 }
 
-/// Whether nothing has the keyboard yet.
-fn just_opened(ui: &egui::Ui) -> bool {
-    ui.memory(|m| m.focused().is_none())
+/// Whether what has this name was not there before.
+fn opens(context: &Context, name: &str) -> bool {
+    let layer = LayerId::new(Order::Foreground, Id::new(name));
+    !context.memory(|m| m.areas().visible_last_frame(&layer))
 }
 
 /// Asks the last one here whether the conference shall end.
@@ -74,6 +75,7 @@ pub fn last(
     commands: &mut Vec<Command>,
 ) {
     let at = above(control, toolbar, 320.0);
+    let opens = opens(context, "last");
     let w = look.words;
     Area::new(Id::new("last")).order(Order::Foreground).pivot(Align2::CENTER_BOTTOM).fixed_pos(at).show(
         context,
@@ -85,14 +87,15 @@ pub fn last(
                 ui.add_space(6.0);
                 ui.horizontal(|ui| {
                     let end = Button::new(RichText::new(w.end).color(theme::ON_DARK)).fill(theme::OFF);
-                    let end = ui.add(end);
-                    if just_opened(ui) {
-                        end.request_focus();
-                    }
-                    if end.clicked() {
+                    if ui.add(end).clicked() {
                         commands.push(Command::Leave);
                     }
-                    if ui.button(w.stay).clicked() {
+                    let stay = ui.button(w.stay);
+                    // Space is pressed to talk: it must not end anything.
+                    if opens {
+                        stay.request_focus();
+                    }
+                    if stay.clicked() {
                         state.leaving = false;
                     }
                 });

@@ -99,7 +99,8 @@ impl Card {
                         ui.add(Label::new(w.no_fault).wrap());
                     }
                     for finding in found {
-                        let whose = if finding.place == Where::Here { w.it_is_you } else { "" };
+                        let own = finding.place == Where::Here && finding.code != "not_examined";
+                        let whose = if own { w.it_is_you } else { "" };
                         let text = RichText::new(format!("{whose}{}", visible(&finding.text)));
                         let fault = finding.severity == Severity::Fault;
                         ui.add(Label::new(text.color(if fault { c.warning } else { c.text })).wrap());

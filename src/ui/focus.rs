@@ -1,21 +1,21 @@
-//! What the Tab key reaches is brought into view.
+//! Whatever has the keyboard is seen: what scrolls follows it.
 
-use egui::{Id, Ui};
+use egui::{Id, Ui, vec2};
 
-/// Scrolls to what has just got the focus, if it is in here and not to be seen. To be called last inside a scroll area.
-pub fn keep_in_view(ui: &Ui) {
-    let context = ui.ctx();
-    let now = context.memory(|m| m.focused());
-    let remembered = ui.id().with("focus");
-    let before: Option<Id> = context.data(|d| d.get_temp(remembered)).flatten();
-    if now == before {
-        return;
-    }
-    context.data_mut(|d| d.insert_temp(remembered, now));
-    let Some(focused) = now.and_then(|id| context.read_response(id)) else { return };
-    let here = focused.layer_id == ui.layer_id() && ui.min_rect().expand(4.0).contains_rect(focused.rect);
-    if here && !ui.clip_rect().contains_rect(focused.rect) {
-        ui.scroll_to_rect(focused.rect.expand(8.0), None);
-        context.request_repaint();
+/// So much beside it is shown as well, in points: the next thing the Tab key leads to is often just there.
+const AROUND: f32 = 28.0;
+
+/// To be called last in what scrolls: brings into sight what has got the keyboard since.
+pub fn follow(ui: &Ui) {
+    let key = ui.id().with("followed");
+    let focused = ui.memory(|m| m.focused());
+    let before: Option<Id> = ui.data_mut(|d| std::mem::replace(d.get_temp_mut_or_default(key), focused));
+    let Some(id) = focused.filter(|id| before != Some(*id)) else { return };
+    let Some(response) = ui.ctx().read_response(id) else { return };
+    // What stands elsewhere is either seen whole, or outside of what scrolls here.
+    let hidden = !response.interact_rect.contains_rect(response.rect);
+    if hidden && response.layer_id == ui.layer_id() && ui.min_rect().intersects(response.rect) {
+        ui.scroll_to_rect(response.rect.expand2(vec2(0.0, AROUND)), None);
+        ui.ctx().request_repaint();
     }
 }

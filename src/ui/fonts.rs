@@ -6,7 +6,7 @@
 //! ```
 //! Nothing is looked for until something needs it. The window goes on meanwhile, with boxes for those characters.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -14,11 +14,16 @@ use egui::{Context, FontData, FontDefinitions, FontFamily, FontId};
 use skrifa::MetadataProvider;
 
 use crate::pipeline::slot::Waker;
+use crate::ui::text::visible;
 
 /// Below this everything is in the window's own fonts: Latin, Greek, Cyrillic.
 const OWN: char = '\u{0530}';
-/// Scripts that may be asked for at once; as many as there are names for, and some more.
-const ASKED: usize = 64;
+/// Blocks without a name that may be asked for: somebody's odd line must not keep others from their script.
+const BLOCKS_ASKED: usize = 40;
+/// So often may be looked for a font with a character of one script: a rare one may be in none but the second.
+const TIMES_ASKED: u8 = 4;
+/// As many questions as there can be at once.
+const QUESTIONS: usize = SCRIPTS.len() + BLOCKS_ASKED;
 
 /// Scripts by their blocks, and what they are called in a notice.
 const SCRIPTS: [(u32, u32, &str); 24] = [
@@ -48,6 +53,9 @@ const SCRIPTS: [(u32, u32, &str); 24] = [
     (0x20000, 0x323af, "Chinese"),
 ];
 
+/// Scripts whose characters join, move or run to the left; here each stands by itself, from left to right.
+const NOT_SHAPED: [&str; 8] = ["Hebrew", "Arabic", "Devanagari", "Bengali", "Tamil", "Telugu", "Burmese", "Khmer"];
+
 /// What a character belongs to: a script with a name, or a block of 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Script {
@@ -59,6 +67,19 @@ fn script_of(c: char) -> Script {
     let code = u32::from(c);
     let named = SCRIPTS.iter().find(|(first, last, _)| (*first..=*last).contains(&code));
     named.map_or(Script::Block(code >> 8), |(.., name)| Script::Named(name))
+}
+
+/// Whether what a character looks like is a matter of private agreement: no font is the right one for it.
+fn is_private(c: char) -> bool {
+    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..)
+}
+
+/// How the search for a script stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    times: u8,
+    waits: bool,
+    told: bool,
 }
 
 /// A font that was found.
@@ -77,17 +98,29 @@ struct Worker {
 pub struct Fonts {
     worker: Option<Worker>,
     waker: Option<Arc<Waker>>,
-    asked: BTreeSet<Script>,
+    asked: BTreeMap<Script, Asked>,
     definitions: FontDefinitions,
     typed: String,
     missing: Vec<Option<&'static str>>,
+    /// Of [`NOT_SHAPED`], those met so far, and how many of them were told.
+    met: Vec<&'static str>,
+    told: usize,
 }
 
 impl Fonts {
     /// `waker` is roused when a font was found; without one the system's fonts are left alone.
     pub fn new(waker: Option<Arc<Waker>>) -> Self {
         let definitions = FontDefinitions::default();
-        Self { worker: None, waker, asked: BTreeSet::new(), definitions, typed: String::new(), missing: Vec::new() }
+        Self {
+            worker: None,
+            waker,
+            asked: BTreeMap::new(),
+            definitions,
+            typed: String::new(),
+            missing: Vec::new(),
+            met: Vec::new(),
+            told: 0,
+        }
     }
 
     /// Sees to it that `text` can be shown, now or soon. Only while a frame is being made.
@@ -95,14 +128,39 @@ impl Fonts {
         if self.waker.is_none() || text.is_ascii() {
             return;
         }
-        for c in text.chars().filter(|c| *c >= OWN) {
+        for c in visible(text).chars().filter(|c| *c >= OWN && !is_private(*c)) {
             let script = script_of(c);
-            if self.asked.len() >= ASKED || self.asked.contains(&script) || is_shown(context, c) {
+            self.meet(script);
+            let known = self.asked.get(&script).copied();
+            if known.map_or_else(|| !self.has_room(script), |asked| asked.waits || asked.times >= TIMES_ASKED) {
                 continue;
             }
-            self.asked.insert(script);
-            self.ask(script, c);
+            if !is_shown(context, c) {
+                let asked = self.asked.entry(script).or_default();
+                (asked.times, asked.waits) = (asked.times + 1, true);
+                self.ask(script, c);
+            }
         }
+    }
+
+    fn meet(&mut self, script: Script) {
+        if let Script::Named(name) = script
+            && NOT_SHAPED.contains(&name)
+            && !self.met.contains(&name)
+        {
+            self.met.push(name);
+        }
+    }
+
+    /// Scripts that cannot be shown as they are written, each once.
+    pub fn not_shaped(&mut self) -> Vec<&'static str> {
+        let told = std::mem::replace(&mut self.told, self.met.len());
+        self.met[told..].to_vec()
+    }
+
+    fn has_room(&self, script: Script) -> bool {
+        let blocks = || self.asked.keys().filter(|script| matches!(script, Script::Block(_))).count();
+        matches!(script, Script::Named(_)) || blocks() < BLOCKS_ASKED
     }
 
     /// Notes what is typed, for [`see_typed`](Self::see_typed): while input is looked at nothing can be asked.
@@ -119,8 +177,8 @@ impl Fonts {
     fn ask(&mut self, script: Script, c: char) {
         let Some(waker) = &self.waker else { return };
         if self.worker.is_none() {
-            let (ask, asked) = bounded(ASKED);
-            let (tell, found) = bounded(ASKED);
+            let (ask, asked) = bounded(QUESTIONS);
+            let (tell, found) = bounded(QUESTIONS);
             let waker = Arc::clone(waker);
             let search = move || search(&asked, &tell, &waker);
             if std::thread::Builder::new().name("fonts".into()).spawn(search).is_err() {
@@ -134,34 +192,49 @@ impl Fonts {
 
     /// Takes over what was found; whether there is anything new.
     pub fn take(&mut self, context: &Context) -> bool {
-        let Some(worker) = &self.worker else { return false };
+        let Some(answers) = self.worker.as_ref().map(|worker| worker.found.clone()) else { return false };
         let (mut news, mut any) = (false, false);
-        while let Ok((script, found)) = worker.found.try_recv() {
+        while let Ok(answer) = answers.try_recv() {
             any = true;
-            let Some(Found { name, data, index }) = found else {
-                let name = match script {
-                    Script::Named(name) => Some(name),
-                    Script::Block(_) => None,
-                };
-                if !self.missing.contains(&name) {
-                    self.missing.push(name);
-                }
-                continue;
-            };
-            if self.definitions.font_data.contains_key(&name) {
-                continue;
-            }
-            let data = FontData { index, ..FontData::from_owned(data) };
-            self.definitions.font_data.insert(name.clone(), Arc::new(data));
-            for family in [FontFamily::Proportional, FontFamily::Monospace] {
-                self.definitions.families.entry(family).or_default().push(name.clone());
-            }
-            news = true;
+            news |= self.keep(answer);
         }
         if news {
             context.set_fonts(self.definitions.clone());
         }
         any
+    }
+
+    /// Takes over one answer; whether there is a font that was not there before.
+    fn keep(&mut self, (script, found): (Script, Option<Found>)) -> bool {
+        let asked = self.asked.entry(script).or_default();
+        asked.waits = false;
+        let Some(Found { name, data, index }) = found else {
+            asked.times = TIMES_ASKED;
+            self.lacks(script);
+            return false;
+        };
+        if self.definitions.font_data.contains_key(&name) {
+            return false;
+        }
+        let data = FontData { index, ..FontData::from_owned(data) };
+        self.definitions.font_data.insert(name.clone(), Arc::new(data));
+        for family in [FontFamily::Proportional, FontFamily::Monospace] {
+            self.definitions.families.entry(family).or_default().push(name.clone());
+        }
+        true
+    }
+
+    /// Notes that there is no font for a script; each name is told once, and once that there are some without a name.
+    fn lacks(&mut self, script: Script) {
+        let name = |script: Script| match script {
+            Script::Named(name) => Some(name),
+            Script::Block(_) => None,
+        };
+        let told = self.asked.iter().any(|(other, asked)| asked.told && name(*other) == name(script));
+        if !told {
+            self.asked.entry(script).or_default().told = true;
+            self.missing.push(name(script));
+        }
     }
 
     /// Scripts no font was found for since this was asked last; `None` stands for one without a name.
@@ -236,21 +309,49 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_is_not_joined_is_told_once() {
+        let context = Context::default();
+        let mut fonts = Fonts::new(Some(Arc::default()));
+        let _ = context.run_ui(Default::default(), |_| {
+            fonts.see(&context, "שלום नमस्ते привет 漢字 שלום");
+        });
+        assert_eq!(fonts.not_shaped(), ["Hebrew", "Devanagari"]);
+        assert!(fonts.not_shaped().is_empty());
+        let named = |name: &&str| SCRIPTS.iter().any(|(.., known)| known == name);
+        assert!(NOT_SHAPED.iter().all(named));
+    }
+
+    #[test]
+    fn an_odd_line_keeps_nobody_from_their_script() {
+        let mut fonts = Fonts::new(Some(Arc::default()));
+        for block in 0..BLOCKS_ASKED as u32 {
+            fonts.asked.insert(Script::Block(block), Asked::default());
+        }
+        assert!(!fonts.has_room(Script::Block(0x77)) && fonts.has_room(Script::Named("Chinese")));
+        assert!(fonts.asked.len() + SCRIPTS.len() <= QUESTIONS);
+    }
+
+    #[test]
     fn each_script_is_asked_for_once_and_what_nobody_has_is_told() {
         let context = Context::default();
         let mut fonts = Fonts::new(Some(Arc::default()));
         let _ = context.run_ui(Default::default(), |_| {
             fonts.see(&context, "plain Ελληνικά Кириллица");
             assert!(fonts.asked.is_empty());
-            // A private character: no font of any system has it.
-            fonts.see(&context, "\u{10_fff0}\u{10_fff1}");
-            fonts.see(&context, "\u{10_fff0}");
+            fonts.see(&context, "private \u{10_fff0}\u{e000}, hidden \u{fe0f}, skin \u{1f3fb}");
+            assert!(fonts.asked.is_empty());
+            // Not a character at all: no font of any system has it.
+            fonts.see(&context, "\u{e_fffe}\u{e_ffff}");
+            fonts.see(&context, "\u{e_fffe}");
         });
         assert_eq!(fonts.asked.len(), 1);
-        let worker = fonts.worker.as_ref().unwrap();
-        let (script, found) = worker.found.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
-        assert!(found.is_none_or(|found| !found.data.is_empty()));
-        assert_eq!(script, Script::Block(0x10ff));
+        let answers = fonts.worker.as_ref().expect("it searches").found.clone();
+        let answer = answers.recv_timeout(std::time::Duration::from_secs(60)).expect("an answer");
+        assert!(!fonts.keep(answer));
+        assert_eq!(fonts.missing(), [None]);
+        fonts.lacks(Script::Block(0x0eee));
+        fonts.lacks(Script::Named("Lao"));
+        assert_eq!(fonts.missing(), [Some("Lao")], "each once");
         let mut none = Fonts::new(None);
         let _ = context.run_ui(Default::default(), |_| none.see(&context, "漢"));
         assert!(none.worker.is_none());

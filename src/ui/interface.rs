@@ -27,6 +27,9 @@ const SIDE_MIN: usize = 64;
 const SIDE_MAX: usize = 8_192;
 /// How long the window's own notices stay.
 const NOTICE: Duration = Duration::from_secs(10);
+/// Two clicks are a double click when the second ends so many seconds after the first: what desktops take, because a slow
+/// display sees each of them up to a frame late.
+const DOUBLE_CLICK_S: f64 = 0.5;
 
 /// How a window is set up.
 #[derive(Clone)]
@@ -87,6 +90,7 @@ impl Interface {
         let context = egui::Context::default();
         let look = options.preferences.look();
         theme::apply(&context, look.colours);
+        context.options_mut(|o| o.input_options.max_double_click_delay = DOUBLE_CLICK_S);
         let size = bounded(size);
         Self {
             context,
@@ -176,6 +180,9 @@ impl Interface {
             for name in self.fonts.missing() {
                 self.tell(now, fill(words.no_font, &[&name.unwrap_or(words.some_characters)]));
             }
+        }
+        for name in self.fonts.not_shaped() {
+            self.tell(now, fill(self.look().words.not_shaped, &[&name]));
         }
         let restyled = self.preferences != preferences;
         if restyled {

@@ -1,6 +1,8 @@
 //! What comes and goes over the stage: statistics, the list of keys, notices, hints where the stage is empty.
 
-use egui::{Align2, Area, Context, FontId, Frame, Grid, Id, LayerId, Margin, Order, Rect, RichText, ScrollArea, Ui};
+use egui::{
+    Align2, Area, Context, FontId, Frame, Grid, Id, Key, LayerId, Margin, Order, Rect, RichText, ScrollArea, Ui,
+};
 use egui::{Stroke, pos2, vec2};
 
 use crate::conference::view::{NoticeKind, PersonView, View};
@@ -8,6 +10,8 @@ use crate::ui::look::Look;
 use crate::ui::text::{visible, wrapped};
 use crate::ui::words::{Words, fill};
 
+/// So far an arrow scrolls the list of keys, in points.
+const KEYS_SCROLLED: f32 = 66.0;
 /// How long a notice stays, in milliseconds.
 pub const NOTICE_MS: u64 = 6_000;
 /// Notices shown at once; the newest win.
@@ -112,8 +116,14 @@ pub fn help(context: &Context, stage: Rect, look: Look) {
                 ui.set_max_width(stage.width() - 60.0);
                 ui.label(RichText::new(look.words.keys).heading());
                 ui.add_space(6.0);
-                ScrollArea::vertical().max_height((stage.height() - 90.0).max(60.0)).show(ui, |ui| {
-                    Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+                let room = (stage.height() - 90.0).max(60.0);
+                ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
+                    let pressed = |key: Key| f32::from(u8::from(ui.input(|i| i.key_pressed(key))));
+                    let down = pressed(Key::ArrowDown) - pressed(Key::ArrowUp);
+                    if down != 0.0 && ui.memory(|m| m.focused().is_none()) {
+                        ui.scroll_with_delta(vec2(0.0, -down * KEYS_SCROLLED));
+                    }
+                    Grid::new("keys").num_columns(2).spacing([24.0, 5.0]).min_row_height(20.0).show(ui, |ui| {
                         for (key, does) in all_keys(look.words) {
                             ui.label(RichText::new(key).strong());
                             ui.label(RichText::new(does).color(c.text_weak));
@@ -126,8 +136,18 @@ pub fn help(context: &Context, stage: Rect, look: Look) {
     );
 }
 
-const COLUMNS: [(&str, usize); 7] =
-    [("layer", 7), ("size", 10), ("fps", 6), ("kbit/s", 8), ("loss %", 7), ("latency ms", 11), ("audio ms", 9)];
+/// Titles and least widths of the columns, in characters.
+fn columns(w: &Words) -> [(&'static str, usize); 7] {
+    [
+        (w.column_layer, 7),
+        (w.column_size, 10),
+        (w.column_rate, 6),
+        ("kbit/s", 8),
+        (w.column_loss, 7),
+        (w.column_latency, 11),
+        (w.column_audio, 9),
+    ]
+}
 
 /// Figures of everybody, at the top left of the stage.
 pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonView], look: Look) {
@@ -137,7 +157,8 @@ pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonV
         panel(look).show(ui, |ui| {
             ui.set_max_width(stage.width() - 50.0);
             let room = (stage.height() - 60.0).max(40.0);
-            ScrollArea::both().max_height(room).max_width(stage.width() - 50.0).show(ui, |ui| {
+            let scroll = ScrollArea::both().max_height(room).min_scrolled_height(room);
+            scroll.max_width(stage.width() - 50.0).show(ui, |ui| {
                 for line in &view.summary {
                     ui.label(RichText::new(line).monospace().color(c.text_weak));
                 }
@@ -146,13 +167,13 @@ pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonV
                 }
                 Grid::new("figures").spacing([4.0, 3.0]).show(ui, |ui| {
                     ui.label(RichText::new("").monospace());
-                    for (title, width) in COLUMNS {
+                    for (title, width) in columns(look.words) {
                         ui.label(RichText::new(format!("{title:>width$}")).monospace().color(c.text_weak));
                     }
                     ui.end_row();
                     for person in people {
-                        ui.label(short_name(person));
-                        for (value, (_, width)) in figures(person).into_iter().zip(COLUMNS) {
+                        ui.label(short_name(person, look.words));
+                        for (value, (_, width)) in figures(person).into_iter().zip(columns(look.words)) {
                             ui.label(RichText::new(format!("{value:>width$}")).monospace());
                         }
                         ui.end_row();
@@ -163,13 +184,14 @@ pub fn statistics(context: &Context, stage: Rect, view: &View, people: &[PersonV
     });
 }
 
-fn short_name(person: &PersonView) -> String {
+fn short_name(person: &PersonView, w: &Words) -> String {
     const LONGEST: usize = 22;
-    let mut name: String = person.name.chars().take(LONGEST).collect();
-    if person.name.chars().count() > LONGEST {
+    let whole = visible(&person.name);
+    let mut name: String = whole.chars().take(LONGEST).collect();
+    if whole.chars().count() > LONGEST {
         name.push('…');
     }
-    if person.me { format!("{name} (you)") } else { name }
+    if person.me { fill(w.you, &[&name]) } else { name }
 }
 
 fn figures(person: &PersonView) -> [String; 7] {

@@ -195,6 +195,7 @@ impl Start {
             let asked = interface.run(input, now, |ui, fonts| {
                 fonts.see(ui.ctx(), Language::Chinese.own_name());
                 fonts.see(ui.ctx(), &form.name);
+                fonts.see_typed(ui.ctx());
                 view.found.iter().for_each(|found| fonts.see(ui.ctx(), &found.title));
                 let mut screen = Screen {
                     view,
@@ -319,7 +320,7 @@ impl Screen<'_> {
             if places.own.is_none() {
                 self.own(ui, look);
             }
-            focus::keep_in_view(ui);
+            focus::follow(ui);
         });
         let (Some(own), Some(picture)) = (places.own, places.picture) else { return };
         let title = Rect::from_min_size(own.min, vec2(own.width(), 32.0));
@@ -340,7 +341,7 @@ impl Screen<'_> {
         right.spacing_mut().item_spacing.y = 6.0;
         ScrollArea::vertical().id_salt("own").auto_shrink([false, false]).show(&mut right, |ui| {
             self.own(ui, look);
-            focus::keep_in_view(ui);
+            focus::follow(ui);
         });
     }
 

@@ -1,6 +1,6 @@
 //! What the window itself remembers, and what its controls and keys ask for.
 
-use egui::{Event, Key, Modifiers, Ui};
+use egui::{Event, Key, Modifiers, Popup, Ui};
 
 use crate::conference::view::{Command, View};
 use crate::ui::look::Preferences;
@@ -43,6 +43,10 @@ pub struct State {
     pub pages: usize,
     /// The microphone is on as long as Space is held.
     pub held: bool,
+    /// A text field had the keyboard in the run before: at Escape egui takes it away before anybody is asked.
+    pub typed: bool,
+    /// Whose tile was clicked last: the second click of two may fall on another one that has moved there.
+    pub clicked: Option<u64>,
     /// What the user chose.
     pub preferences: Preferences,
 }
@@ -87,6 +91,14 @@ fn is_last(view: &View) -> bool {
 /// Does what a control or a key asks for.
 pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Command>) {
     let me = has_me(view);
+    // What lies beside a lone picture, or over what it hides, is not seen.
+    if matches!(action, Action::React | Action::Panel(_)) || (action == Action::Leave && is_last(view)) {
+        let hidden = state.full.take().is_some();
+        if let (true, Action::Panel(panel)) = (hidden, action) {
+            state.panel = Some(panel);
+            return;
+        }
+    }
     match action {
         Action::Mute if me && view.has_microphone => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
@@ -125,28 +137,33 @@ fn close(state: &mut State) -> bool {
     true
 }
 
-/// Keys that work wherever the focus is, and those that work unless one types.
-pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>) {
+/// Keys that work wherever the focus is, and those that work unless one types. `free`: nothing else has taken them; to let
+/// go of a key counts all the same.
+pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>, free: bool) {
     let context = ui.ctx();
     let types = context.text_edit_focused();
     let focused = context.memory(|m| m.focused().is_some());
+    let popup = Popup::is_any_open(context);
+    if types {
+        // From now on Space is a letter, and nobody would be told of its release.
+        hold(false, view, state, commands);
+    }
     let events = context.input(|i| i.events.clone());
     for event in events {
         let action = match event {
-            Event::Text(text) if text == "?" && !types => Some(Action::Help),
-            Event::WindowFocused(false) => {
+            Event::WindowFocused(false) | Event::Key { key: Key::Space, pressed: false, .. } => {
                 hold(false, view, state, commands);
                 None
             }
-            Event::Key { key: Key::Space, pressed, modifiers, .. } if modifiers.is_none() && !types => {
-                if !focused || !pressed {
-                    hold(pressed, view, state, commands);
-                }
+            _ if !free => None,
+            Event::Text(text) if text == "?" && !types => Some(Action::Help),
+            Event::Key { key: Key::Space, modifiers, .. } if modifiers.is_none() && !types && !focused => {
+                hold(true, view, state, commands);
                 None
             }
             Event::Key { key: Key::Escape, pressed: true, repeat: false, .. } => {
-                // With the focus on something, the first press only leaves that; so with a list that hangs open.
-                if !types && !egui::Popup::is_any_open(context) && close(state) {
+                // The first press only leaves a field, or closes what has opened out of a control.
+                if !types && !state.typed && !popup && close(state) {
                     context.request_repaint();
                 }
                 None

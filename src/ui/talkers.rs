@@ -1,13 +1,15 @@
 //! Who talks now, and who is the one to look at.
 //!
 //! ```text
-//! louder than a limit ---> talks, and so some time longer, between words
+//! louder than a limit, and than in one's own pauses ---> talks, and so some time longer, between words
 //! somebody else talks, for long enough, while the one looked at is silent ---> is the one to look at
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::conference::view::PersonView;
+use crate::media::floor::Floor;
 use crate::time::Timestamp;
 
 /// Louder than this counts as talking, in dBFS.
@@ -29,14 +31,25 @@ struct Talker {
 #[derive(Default)]
 pub struct Talkers {
     talking: Vec<Talker>,
+    floors: BTreeMap<u64, Floor>,
+    listened: Option<Timestamp>,
     looked_at: Option<(u64, Timestamp)>,
 }
 
 impl Talkers {
     /// Listens to everybody.
     pub fn listen(&mut self, people: &[PersonView], now: Timestamp) {
-        self.talking.retain(|t| t.until > now && people.iter().any(|p| p.key == t.key));
-        for person in people.iter().filter(|p| p.level_dbfs > TALKING_DBFS && !p.muted) {
+        let since = self.listened.replace(now).map_or(Duration::ZERO, |before| now.since(before));
+        let is_here = |key: u64| people.iter().any(|p| p.key == key);
+        self.talking.retain(|t| t.until > now && is_here(t.key));
+        self.floors.retain(|key, _| is_here(*key));
+        let floors = &mut self.floors;
+        // Whom one does not hear says nothing as far as one can tell.
+        let mut talks = |p: &&PersonView| {
+            let stands_out = floors.entry(p.key).or_default().follow(p.level_dbfs, since);
+            stands_out && p.level_dbfs > TALKING_DBFS && !p.muted && !p.hearing.silenced
+        };
+        for person in people.iter().filter(|p| talks(p)) {
             let until = now + HOLD;
             match self.talking.iter_mut().find(|t| t.key == person.key) {
                 Some(talker) => talker.until = until,
@@ -94,6 +107,19 @@ mod tests {
         let people = people(levels);
         (from..=to).step_by(50).for_each(|at| talkers.listen(&people, MS(at)));
         talkers.looked_at()
+    }
+
+    #[test]
+    fn a_fan_holds_nobodys_eyes_and_neither_does_whom_one_does_not_hear() {
+        let (quiet, loud, fan) = (-127.0, -20.0, -45.0);
+        let mut talkers = Talkers::default();
+        assert_eq!(run(&mut talkers, 0, 12_000, &[quiet, fan, quiet]), Some(1));
+        assert!(!talkers.talks(1), "it goes on and on");
+        assert_eq!(run(&mut talkers, 12_050, 14_000, &[quiet, fan, loud]), Some(2));
+        let mut silenced = people(&[quiet, quiet, quiet, loud]);
+        silenced[3].hearing.silenced = true;
+        (14_050..30_000).step_by(50).for_each(|at| talkers.listen(&silenced, MS(at)));
+        assert!(!talkers.talks(3) && talkers.looked_at() == Some(2));
     }
 
     #[test]

@@ -97,12 +97,9 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
         ..Control::new(people, Icon::People, w.people, &tip).selected(open(Panel::People))
     });
     let offered = files::open(view);
-    // Without files the way there is the key, and the clip in the chat.
-    if !view.files.is_empty() || open(Panel::Files) {
-        let tip = if offered > 0 { fill(w.files_open_tip, &[&offered]) } else { w.files_tip.to_owned() };
-        let control = Control::new(Action::Panel(Panel::Files), Icon::File, w.files, &tip).selected(open(Panel::Files));
-        all.push(Control { count: offered, ..control });
-    }
+    let tip = if offered > 0 { fill(w.files_open_tip, &[&offered]) } else { w.files_tip.to_owned() };
+    let control = Control::new(Action::Panel(Panel::Files), Icon::File, w.files, &tip).selected(open(Panel::Files));
+    all.push(Control { count: offered, ..control });
     all.push(match state.speaker || state.pinned.is_some() {
         true => Control::new(Action::Arrange, Icon::Grid, w.view, w.view_grid_tip),
         false => Control::new(Action::Arrange, Icon::Speaker, w.view, w.view_speaker_tip),

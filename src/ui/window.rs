@@ -8,10 +8,11 @@
 //! The display gets pixels only when they changed, and once a second besides: minifb does not tell when another window
 //! has uncovered this one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 use minifb::{CursorStyle, ScaleMode, WindowOptions};
 
 use crate::conference::lobby::LobbyView;
@@ -29,6 +30,7 @@ use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
 use crate::ui::settings::Setting;
 use crate::ui::start::{Start, Wish};
+use crate::ui::words::Words;
 use crate::ui::{Error, Options, browser, locale};
 
 /// Time between looks at mouse and keys: shorter than any click where clicks can happen.
@@ -40,6 +42,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// The same while the window is new: what is drawn before it is on the screen is lost.
 const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
+/// What is asked of a conference that is stuck, at most.
+const UNSENT_MAX: usize = 64;
 
 /// Tells at once where no window can be opened at all, before anything that it is to show is begun.
 ///
@@ -100,7 +104,7 @@ impl Display {
     pub fn start<T>(
         &mut self,
         mut feed: impl FnMut() -> LobbyView,
-        mut enter: impl FnMut(Wish, &str) -> Option<(String, Receiver<Entered<T>>)>,
+        mut enter: impl FnMut(Wish, &str, &'static Words) -> Option<(String, Receiver<Entered<T>>)>,
         clock: &Clock,
         options: &mut Options,
         name: &str,
@@ -133,7 +137,7 @@ impl Display {
             )?;
             for wish in output.wishes {
                 let name = start.name().to_owned();
-                if let Some((busy, coming)) = enter(wish, &name) {
+                if let Some((busy, coming)) = enter(wish, &name, start.preferences().look().words) {
                     start.set_busy(Some(busy), None);
                     entering = Some(coming);
                 }
@@ -166,6 +170,7 @@ impl Display {
         let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
         let mut view = feed();
         let mut picture_came = false;
+        let mut unsent = VecDeque::new();
         loop {
             let now = clock.now();
             if view.ended {
@@ -184,12 +189,13 @@ impl Display {
                 let picture = Picture::of(app.pixels(), app.size());
                 shell.hand_over(output.changed, output.cursor, picture, app.pixels_per_point(), now, clock)?;
                 let leaves = output.commands.contains(&Command::Leave);
-                for command in output.commands {
-                    // Never waits: a full channel means that the conference is stuck, and pressing again is possible.
-                    let _ = commands.try_send(command);
+                if !output.commands.is_empty() {
                     viewed = now - VIEW_EVERY;
                 }
+                unsent.extend(output.commands);
+                unsent.truncate(UNSENT_MAX);
                 if leaves {
+                    send(&mut unsent, &commands);
                     break;
                 }
                 if let Some(shots) = &mut shots {
@@ -197,6 +203,7 @@ impl Display {
                 }
                 wait = output.repaint_after.map_or(wait, |after| wait.min(after));
             }
+            send(&mut unsent, &commands);
             wait = wait.min(shell.look(now, app.pixels_per_point()));
             if !shell.window.is_open() {
                 let _ = commands.try_send(Command::Leave);
@@ -206,6 +213,16 @@ impl Display {
             picture_came = shell.waker.wait(wait.max(Duration::from_micros(200)));
         }
         shots.map_or(Ok(()), |shots| shots.finish(app.pixels(), app.size()))
+    }
+}
+
+/// Hands on what was asked for. Never waits: while the channel is full the conference is stuck, and a microphone that was
+/// switched off must be off when it goes on.
+fn send(unsent: &mut VecDeque<Command>, commands: &Sender<Command>) {
+    while let Some(command) = unsent.pop_front() {
+        if let Err(TrySendError::Full(command)) = commands.try_send(command) {
+            return unsent.push_front(command);
+        }
     }
 }
 

@@ -270,6 +270,7 @@ words! {
     not_here: "{} is not here now: they cannot receive this.", "{} 目前不在:无法收到。";
     open_link_tip: "Open in the browser: {}", "在浏览器中打开:{}";
     no_font: "This computer has no font for {}: those characters are shown as boxes.", "此电脑没有{}字体:这些字符显示为方框。";
+    not_shaped: "{} cannot be shown properly here: its characters are not joined, and run from left to right.", "此处无法正确显示{}文字:字符不会连写,且从左到右排列。";
     some_characters: "some characters", "某些字符";
     today: "Today", "今天";
     too_long: "{} bytes too long", "超出 {} 字节";
@@ -297,6 +298,9 @@ words! {
     remove_sure: "Remove {} for good?", "确定移出 {}?";
     make_moderator: "Make moderator", "设为管理员";
     no_moderator: "Moderator no more", "取消管理员";
+    favour: "Let speak over all", "允许优先发言";
+    no_favour: "No longer over all", "取消优先发言";
+    favour_tip: "As long as you are here, they may speak with priority: all others are softer meanwhile", "您在场期间,此人可以优先发言:其他人的声音会降低";
     hand_over: "Hand over", "移交";
     hand_over_sure: "Make {} the owner? You will be a member.", "让 {} 成为主持人?您将成为普通成员。";
     yes: "Yes", "是";
@@ -372,6 +376,13 @@ words! {
     bad_title: "A title is needed.", "请输入标题。";
     bad_words: "Those are not the words of this conference.", "口令不正确。";
     no_answer: "The conference of the invite, {}, does not answer.", "邀请中的会议 {} 没有响应。";
+    gone: "{} has ended, or is out of reach.", "{} 已结束或无法访问。";
+    column_layer: "layer", "层";
+    column_size: "size", "大小";
+    column_rate: "fps", "帧率";
+    column_loss: "loss %", "丢包 %";
+    column_latency: "latency ms", "延迟 ms";
+    column_audio: "audio ms", "音频 ms";
     send_file: "Send the file", "发送文件";
     send_file_tip: "Send a file", "发送文件";
     path_hint: "Path of a file or folder", "文件或文件夹的路径";
@@ -479,6 +490,7 @@ const REPORTS: &[(&str, &str)] = &[
     ("only the owner, moderators and whom they favour speak with priority, and nobody in an open conference", "只有主持人、管理员和他们指定的人可以优先发言,开放会议中没有人可以"),
     ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
     ("you let {} people speak with priority already", "您已让 {} 人优先发言"),
+    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:权限已收回"),
     ("what is said here is kept on disk again", "聊天记录已恢复保存到磁盘"),
     ("what is said here is not kept on disk: {}", "聊天记录未保存到磁盘:{}"),
     ("the history of this conference was damaged; it is now {}", "此会议的聊天记录已损坏,已移至 {}"),

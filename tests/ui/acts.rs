@@ -190,8 +190,8 @@ fn tab_and_space_reach_every_control_in_order() {
     assert_eq!(user.presses(Key::Enter, Modifiers::NONE), [Command::Camera(false)]);
     user.presses(Key::Tab, Modifiers::NONE);
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Hand(true)]);
-    // Emoji, chat, people, view, statistics, settings, keys, and the way out.
-    for _ in 0..8 {
+    // Emoji, chat, people, files, view, statistics, settings, keys, and the way out.
+    for _ in 0..9 {
         user.presses(Key::Tab, Modifiers::NONE);
     }
     assert_eq!(user.presses(Key::Space, Modifiers::NONE), [Command::Leave]);

@@ -3,6 +3,7 @@
 
 mod acts;
 mod files;
+mod habits;
 mod panels;
 mod rests;
 mod scene;

@@ -4,7 +4,7 @@
 //! level of each packet -> loudness (rises at once, falls 20 dB a second)
 //! a place is free             -> whoever speaks takes it
 //! none is                     -> 6 dB louder than the weakest for 200 ms takes its place, if that had it for 500 ms
-//! with priority               -> takes the weakest's place at once, and loses its own to nobody
+//! with priority, and speaking -> takes the weakest's place at once, and loses its own to nobody
 //! ```
 //! Who falls silent keeps the place until somebody needs it: a pause between words costs nothing. Packets without a level say
 //! nothing of the voice in them; they count as soft speech. Must never look at samples.
@@ -78,10 +78,10 @@ impl Claim {
 
     /// Order in which places are lost, the first first.
     fn weight(&self, now: Timestamp) -> f32 {
-        match (self.silenced, self.priority) {
+        match (self.silenced, self.loudness(now)) {
             (true, _) => f32::MIN,
-            (_, true) => f32::MAX,
-            _ => self.loudness(now),
+            (_, loudness) if self.priority && loudness >= SPEAKS => f32::MAX,
+            (_, loudness) => loudness,
         }
     }
 }
@@ -237,6 +237,10 @@ mod tests {
         room.run(20, |i, _| (i < 2).then_some(if i == 0 { 10 } else { 50 }));
         assert_eq!(room.heard(), [1]);
         room.run(3_000, |i, _| Some(if i == 1 { 50 } else { 0 }));
+        assert_eq!(room.heard(), [1]);
+        room.run(3_000, |i, _| (i == 0).then_some(50));
+        assert_eq!(room.heard(), [0], "nothing is said with it");
+        room.run(20, |i, _| Some(if i == 1 { 50 } else { 0 }));
         assert_eq!(room.heard(), [1]);
         room.claims[1].priority = false;
         room.run(1_000, |i, _| Some(if i == 1 { 50 } else { 0 }));

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::media::floor::Floor;
 use crate::media::mix::{Meter, SILENCE_DBFS, add_fading};
 use crate::media::opus::{Decoder, RATE, packet_samples};
 use crate::media::resample::Stretcher;
@@ -27,7 +29,8 @@ const EDGE: usize = STEP;
 const SHORTEN_FROM: usize = 720;
 /// The gain moves by this much in a step at most: from nothing to all in 20 ms.
 const FADE: f32 = 0.125;
-/// Decoded audio above this is a word.
+const STEP_LONG: Duration = Duration::from_nanos(STEP as u64 * 1_000_000_000 / RATE as u64);
+/// Decoded audio above this, and above what the voice has in its pauses, is a word.
 const WORD_DBFS: f32 = -50.0;
 /// A gap longer than this is heard as one: three packets.
 const GAP_SAMPLES: u64 = 60 * 48;
@@ -196,6 +199,9 @@ pub(super) struct Talker {
     passed: usize,
     step: [f32; STEP],
     meter: Meter,
+    floor: Floor,
+    /// Says something, as far as can be told from the level.
+    speaks: bool,
     /// Whether the meter shows silence already.
     silent: bool,
     rejected: u64,
@@ -224,6 +230,8 @@ impl Talker {
             passed: 0,
             step: [0.0; STEP],
             meter: Meter::default(),
+            floor: Floor::default(),
+            speaks: false,
             silent: true,
             rejected: 0,
             made_up: 0,
@@ -249,7 +257,7 @@ impl Talker {
 
     /// Whether it is saying something over all others.
     pub(super) fn commands(&self) -> bool {
-        self.claim.priority && self.claim.heard() && self.meter.level() > WORD_DBFS
+        self.claim.priority && self.claim.heard() && self.speaks
     }
 
     /// The audio waits so long for late packets at least.
@@ -311,7 +319,9 @@ impl Talker {
         self.decode(now, asked as i64);
         if self.tempo.waiting().is_empty() {
             if !self.silent {
-                self.silent = self.meter.feed(&[0.0; STEP]) <= SILENCE_DBFS;
+                let level = self.meter.feed(&[0.0; STEP]);
+                self.silent = level <= SILENCE_DBFS;
+                self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
             }
             return;
         }
@@ -321,7 +331,8 @@ impl Talker {
             Ok(used) => self.tempo.play(used),
             Err(_) => self.tempo.clear(),
         }
-        self.meter.feed(&self.step);
+        let level = self.meter.feed(&self.step);
+        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
         add_fading(sum, &self.step, from, to);
     }
 
@@ -344,6 +355,7 @@ impl Talker {
         self.passed -= STEP;
         self.stale = true;
         let level = self.claim.loudness(now);
+        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
         self.meter.show(level);
     }
 

@@ -10,6 +10,7 @@ use super::{Panel, tabs, voice};
 use crate::conference::emoji::with_emoji;
 use crate::conference::view::{Command, View};
 use crate::limits::CHAT_TEXT_BYTES_MAX;
+use crate::ui::focus;
 use crate::ui::fonts::is_shown;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
@@ -197,6 +198,7 @@ pub fn picker(ui: &mut Ui, inner: Rect, bottom: f32, panel: &mut Panel, look: Lo
                         }
                     });
                 }
+                focus::follow(ui);
             });
         },
     );

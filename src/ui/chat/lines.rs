@@ -11,7 +11,7 @@ use egui::text::LayoutJob;
 use egui::{
     Align, Color32, FontId, Key, Label, Layout, Modifiers, Rect, RichText, ScrollArea, Sense, Stroke, TextFormat,
 };
-use egui::{Ui, UiBuilder, pos2, vec2};
+use egui::{Ui, UiBuilder, WidgetInfo, WidgetType, pos2, vec2};
 
 use super::{tabs::Tab, voice};
 use crate::conference::Quoted;
@@ -247,7 +247,13 @@ fn one(
     let (date, time) = heights.time(entry).clone();
     let c = look.colours;
     let id = line_id(entry.number);
-    let response = ui.interact(place.expand2(vec2(2.0, 1.0)), id, Sense::click());
+    // Only what can be answered is a stop of the Tab key.
+    let sense = if entry.line().is_some() { Sense::click() } else { Sense::hover() };
+    let response = ui.interact(place.expand2(vec2(2.0, 1.0)), id, sense);
+    if let Some(line) = entry.line() {
+        let described = || format!("{}: {}", visible(&line.message.from), visible(&line.message.text));
+        response.widget_info(|| WidgetInfo::labeled(WidgetType::Other, true, described()));
+    }
     let hovered = ui.rect_contains_pointer(place.expand2(vec2(2.0, BELOW / 2.0)));
     let chosen = entry.line().is_some() && (picked == Some(entry.number) || response.has_focus());
     if chosen {

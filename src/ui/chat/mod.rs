@@ -103,6 +103,7 @@ impl Panel {
         let mut with = names.to_vec();
         with.sort();
         self.current = tabs::of(&mut self.tabs, &with);
+        self.tabs[self.current].closed = false;
         self.wants_focus = true;
     }
 

@@ -9,6 +9,7 @@ use crate::conference::Quoted;
 use crate::conference::talk::Content;
 use crate::conference::view::View;
 use crate::limits::CHAT_RECIPIENTS_MAX;
+use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::text::visible;
@@ -27,6 +28,8 @@ pub struct Tab {
     /// Lines of others that were not seen.
     pub unread: usize,
     seen: u64,
+    /// Not among the tabs until more comes.
+    pub closed: bool,
     /// Scrolled so far down, in points.
     pub offset: f32,
     /// The entry at the top of what is seen, by number, and how much of it is above.
@@ -46,6 +49,7 @@ impl Default for Tab {
             entries: Vec::new(),
             unread: 0,
             seen: 0,
+            closed: false,
             offset: 0.0,
             anchor: None,
             stuck: true,
@@ -79,6 +83,16 @@ pub fn of(tabs: &mut Vec<Tab>, with: &[String]) -> usize {
     })
 }
 
+/// Puts an entry into its conversation.
+fn put(tabs: &mut Vec<Tab>, with: &[String], place: usize, number: u64, own: bool) {
+    let tab = of(tabs, with);
+    let tab = &mut tabs[tab];
+    tab.entries.push(place);
+    let new = number > tab.seen;
+    tab.unread += usize::from(new && !own);
+    tab.closed &= !new;
+}
+
 /// Puts each entry of the log where it belongs. `read`: nothing of it counts as not read.
 pub fn sort(tabs: &mut Vec<Tab>, view: &View, read: bool) {
     tabs.iter_mut().for_each(|tab| {
@@ -87,26 +101,12 @@ pub fn sort(tabs: &mut Vec<Tab>, view: &View, read: bool) {
     });
     for (place, entry) in view.talk.entries().iter().enumerate() {
         match &entry.content {
-            Content::Line(line) => {
-                let tab = of(tabs, &line.between(&view.me));
-                let tab = &mut tabs[tab];
-                tab.entries.push(place);
-                tab.unread += usize::from(!line.message.own && entry.number > tab.seen);
-            }
-            Content::Voice(spoken) => {
-                let tab = of(tabs, &spoken.with);
-                let tab = &mut tabs[tab];
-                tab.entries.push(place);
-                tab.unread += usize::from(!spoken.own && entry.number > tab.seen);
-            }
+            Content::Line(line) => put(tabs, &line.between(&view.me), place, entry.number, line.message.own),
+            Content::Voice(spoken) => put(tabs, &spoken.with, place, entry.number, spoken.own),
+            Content::File { own, with, .. } => put(tabs, with, place, entry.number, *own),
             // What did not go as asked is told wherever one is.
             Content::Note { warning: true, .. } => tabs.iter_mut().for_each(|tab| tab.entries.push(place)),
             Content::Note { .. } => tabs[0].entries.push(place),
-            Content::File { from, .. } => {
-                let with: Vec<String> = from.iter().cloned().collect();
-                let tab = of(tabs, &with);
-                tabs[tab].entries.push(place);
-            }
         }
     }
     if read {
@@ -124,7 +124,7 @@ pub fn bar(ui: &mut Ui, place: Rect, panel: &mut Panel, view: &View, look: Look)
         ui.allocate_ui(vec2(room, place.height()), |ui| {
             ScrollArea::horizontal().max_width(room).auto_shrink([true, true]).show(ui, |ui| {
                 ui.horizontal(|ui| {
-                    for (i, tab) in panel.tabs.iter().enumerate() {
+                    for (i, tab) in panel.tabs.iter().enumerate().filter(|(_, tab)| !tab.closed) {
                         let mut name = tab.name(look);
                         if name.chars().count() > 22 {
                             name = name.chars().take(21).chain(['…']).collect();
@@ -149,6 +149,7 @@ pub fn bar(ui: &mut Ui, place: Rect, panel: &mut Panel, view: &View, look: Look)
                         }
                     }
                 });
+                focus::follow(ui);
             });
         });
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -160,8 +161,9 @@ pub fn bar(ui: &mut Ui, place: Rect, panel: &mut Panel, view: &View, look: Look)
         });
     });
     if let Some(gone) = gone {
-        // Its lines bring it back when another comes; until then they are read.
-        panel.tabs.remove(gone);
+        let tab = &mut panel.tabs[gone];
+        tab.read(view.talk.newest());
+        tab.closed = true;
         panel.current = 0;
     }
     closes

@@ -2,7 +2,7 @@
 
 use egui::{Button, Frame, Image, Label, Margin, ProgressBar, RichText, TextEdit, Ui, vec2};
 
-use super::pictures::Pictures;
+use super::pictures::{Pictures, Seen};
 use crate::conference::FileRecipient;
 use crate::conference::files::size;
 use crate::conference::view::{Command, FileState, FileView};
@@ -33,9 +33,14 @@ impl Cards {
                 ui.set_width(ui.available_width());
                 ui.spacing_mut().item_spacing = vec2(6.0, 3.0);
                 heading(ui, file, look);
-                if let Some(texture) = self.pictures.of(ui, file) {
-                    let image = Image::from_texture(&texture).max_size(vec2(ui.available_width(), PICTURE));
-                    ui.add(image.corner_radius(4).alt_text(visible(&file.name).into_owned()));
+                let most = vec2(ui.available_width(), PICTURE);
+                match self.pictures.of(ui, file, most) {
+                    Some(Seen::Picture(texture)) => {
+                        let image = Image::from_texture(&texture).max_size(most);
+                        ui.add(image.corner_radius(4).alt_text(visible(&file.name).into_owned()));
+                    }
+                    Some(Seen::Place(size)) => drop(ui.allocate_space(size)),
+                    None => {}
                 }
                 match &file.state {
                     FileState::Offered | FileState::Declined => self.answer(ui, file, look, commands),

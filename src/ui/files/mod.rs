@@ -69,7 +69,7 @@ impl Panel {
                 self.cards.show(ui, file, look, commands);
                 ui.add_space(6.0);
             }
-            focus::keep_in_view(ui);
+            focus::follow(ui);
         });
         closes
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui};
+use egui::{Color32, ColorImage, Rect, TextureHandle, TextureOptions, Ui, Vec2, vec2};
 
 use crate::conference::files::is_picture;
 use crate::conference::view::{FileState, FileView};
@@ -18,6 +18,8 @@ use crate::media::{still, thumbnail};
 const SIDE: usize = 560;
 /// Between two looks whether one is decoded.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Sizes are forgotten when there are more.
+const SIZES_KEPT: usize = 1_024;
 
 enum One {
     /// A thread is at it.
@@ -30,22 +32,33 @@ enum One {
 /// Of which offer, and what it shows.
 type Decoded = (String, Option<Picture>);
 
+/// What there is of a picture.
+pub enum Seen {
+    /// It is in sight.
+    Picture(TextureHandle),
+    /// It is not, but takes so much room, in points.
+    Place(Vec2),
+}
+
 /// See the module.
 pub struct Pictures {
     all: BTreeMap<String, (u64, One)>,
+    /// In points, of those that gave way as well.
+    sizes: BTreeMap<String, Vec2>,
     used: u64,
     decoded: (Sender<Decoded>, Receiver<Decoded>),
 }
 
 impl Default for Pictures {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), used: 0, decoded: unbounded() }
+        Self { all: BTreeMap::new(), sizes: BTreeMap::new(), used: 0, decoded: unbounded() }
     }
 }
 
 impl Pictures {
-    /// The picture of a file that is here, or the small one of what is offered, if it is one and is decoded.
-    pub fn of(&mut self, ui: &Ui, file: &FileView) -> Option<TextureHandle> {
+    /// The picture of a file that is here, or the small one of what is offered, if it is one and is decoded; shown no
+    /// larger than `most`, in points. What is not in sight costs nothing.
+    pub fn of(&mut self, ui: &Ui, file: &FileView, most: Vec2) -> Option<Seen> {
         let (key, from) = match &file.state {
             FileState::Here(path) if is_picture(&file.kind, &file.name, file.size) => {
                 (file.offer.clone(), From::File(path.clone()))
@@ -56,6 +69,10 @@ impl Pictures {
             _ => return None,
         };
         self.take(ui);
+        let size = self.sizes.get(&key).map(|size| *size * (most / *size).min_elem().min(1.0));
+        if !ui.is_rect_visible(Rect::from_min_size(ui.next_widget_position(), size.unwrap_or(most))) {
+            return size.map(Seen::Place);
+        }
         self.used += 1;
         let used = self.used;
         if !self.all.contains_key(&key) {
@@ -66,18 +83,24 @@ impl Pictures {
         let (last, one) = self.all.get_mut(&key)?;
         *last = used;
         match one {
-            One::Here(texture) => return Some(texture.clone()),
+            One::Here(texture) => return Some(Seen::Picture(texture.clone())),
             One::Coming => ui.ctx().request_repaint_after(AGAIN),
             One::None => {}
         }
-        None
+        size.map(Seen::Place)
     }
 
     fn take(&mut self, ui: &Ui) {
         while let Ok((offer, picture)) = self.decoded.1.try_recv() {
             let Some((_, one)) = self.all.get_mut(&offer) else { continue };
             *one = match picture {
-                Some(picture) => One::Here(ui.ctx().load_texture(offer, image(&picture), TextureOptions::LINEAR)),
+                Some(picture) => {
+                    if self.sizes.len() >= SIZES_KEPT {
+                        self.sizes.clear();
+                    }
+                    self.sizes.insert(offer.clone(), vec2(picture.width as f32, picture.height as f32));
+                    One::Here(ui.ctx().load_texture(offer, image(&picture), TextureOptions::LINEAR))
+                }
                 None => One::None,
             };
             ui.ctx().request_repaint();

@@ -86,7 +86,7 @@ impl Panel {
         if self.invite.is_open() {
             ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
                 self.invite.show(ui, view, look);
-                focus::keep_in_view(ui);
+                focus::follow(ui);
             });
             return asked;
         }
@@ -152,8 +152,8 @@ impl Panel {
             let origin = ui.max_rect().min;
             let width = ui.max_rect().width() - 12.0;
             for (n, person) in people.iter().enumerate() {
-                // One more than is seen, for the Tab key to go on to.
-                if top(n + 2) < seen.top() || top(n) > seen.bottom() + ROW {
+                // One more on either side: the Tab key leads only to what is there.
+                if top(n + 1) + ROW < seen.top() || top(n) > seen.bottom() + ROW {
                     continue;
                 }
                 let place = Rect::from_min_size(origin + vec2(0.0, top(n)), vec2(width, ROW));
@@ -175,7 +175,7 @@ impl Panel {
                     }
                 }
             }
-            focus::keep_in_view(ui);
+            focus::follow(ui);
         });
     }
 }
