@@ -82,6 +82,7 @@ impl Director {
         if on {
             self.priority.favoured.push(id);
         }
+        self.shared.state().favoured = self.priority.favoured.iter().map(ParticipantId::to_string).collect();
         self.control.send(Ask::Favoured(self.priority.favoured.clone()));
     }
 

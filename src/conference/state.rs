@@ -55,6 +55,8 @@ pub struct State {
     pub examined: Option<Arc<Report>>,
     /// It is over.
     pub ended: bool,
+    /// Whom one lets speak with priority, by participant id.
+    pub favoured: Vec<String>,
     /// Who waits at the door.
     pub knocks: Vec<Knock>,
     /// One's own knock is not answered yet.
@@ -95,6 +97,7 @@ impl State {
             tapped: None,
             examined: None,
             ended: false,
+            favoured: Vec::new(),
             knocks: Vec::new(),
             waiting: false,
             talk: Talk::default(),
@@ -118,6 +121,7 @@ impl State {
             rank,
             locked: self.rule.locked,
             waiting: self.waiting,
+            favoured: self.favoured.clone(),
             knocks: self.knocks.clone(),
             invite: Some(Arc::clone(&self.invite)),
             talk: self.talk.clone(),

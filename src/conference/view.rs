@@ -185,6 +185,8 @@ pub struct View {
     pub locked: bool,
     /// One's own knock is not answered yet.
     pub waiting: bool,
+    /// Whom one lets speak with priority, by participant id.
+    pub favoured: Vec<String>,
     /// Who waits at the door.
     pub knocks: Vec<Knock>,
     /// What others are invited with.

@@ -237,7 +237,7 @@ impl App {
         (self.size(), self.pixels_per_point().to_bits(), self.state).hash(&mut h);
         (&view.title, view.open, view.locked, view.waiting, view.rank, view.elapsed_s, view.people.len()).hash(&mut h);
         (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
-        (&view.knocks, &view.devices, view.taking, view.talk.version()).hash(&mut h);
+        (&view.knocks, &view.favoured, &view.devices, view.taking, view.talk.version()).hash(&mut h);
         chat::voice::digest(view, &mut h);
         for person in &view.people {
             (person.key, &person.name, person.me, person.muted, person.has_microphone).hash(&mut h);

@@ -53,6 +53,9 @@ const SCRIPTS: [(u32, u32, &str); 24] = [
     (0x20000, 0x323af, "Chinese"),
 ];
 
+/// Scripts whose characters join, move or run to the left; here each stands by itself, from left to right.
+const NOT_SHAPED: [&str; 8] = ["Hebrew", "Arabic", "Devanagari", "Bengali", "Tamil", "Telugu", "Burmese", "Khmer"];
+
 /// What a character belongs to: a script with a name, or a block of 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Script {
@@ -99,13 +102,25 @@ pub struct Fonts {
     definitions: FontDefinitions,
     typed: String,
     missing: Vec<Option<&'static str>>,
+    /// Of [`NOT_SHAPED`], those met so far, and how many of them were told.
+    met: Vec<&'static str>,
+    told: usize,
 }
 
 impl Fonts {
     /// `waker` is roused when a font was found; without one the system's fonts are left alone.
     pub fn new(waker: Option<Arc<Waker>>) -> Self {
         let definitions = FontDefinitions::default();
-        Self { worker: None, waker, asked: BTreeMap::new(), definitions, typed: String::new(), missing: Vec::new() }
+        Self {
+            worker: None,
+            waker,
+            asked: BTreeMap::new(),
+            definitions,
+            typed: String::new(),
+            missing: Vec::new(),
+            met: Vec::new(),
+            told: 0,
+        }
     }
 
     /// Sees to it that `text` can be shown, now or soon. Only while a frame is being made.
@@ -115,6 +130,7 @@ impl Fonts {
         }
         for c in visible(text).chars().filter(|c| *c >= OWN && !is_private(*c)) {
             let script = script_of(c);
+            self.meet(script);
             let known = self.asked.get(&script).copied();
             if known.map_or_else(|| !self.has_room(script), |asked| asked.waits || asked.times >= TIMES_ASKED) {
                 continue;
@@ -125,6 +141,21 @@ impl Fonts {
                 self.ask(script, c);
             }
         }
+    }
+
+    fn meet(&mut self, script: Script) {
+        if let Script::Named(name) = script
+            && NOT_SHAPED.contains(&name)
+            && !self.met.contains(&name)
+        {
+            self.met.push(name);
+        }
+    }
+
+    /// Scripts that cannot be shown as they are written, each once.
+    pub fn not_shaped(&mut self) -> Vec<&'static str> {
+        let told = std::mem::replace(&mut self.told, self.met.len());
+        self.met[told..].to_vec()
     }
 
     fn has_room(&self, script: Script) -> bool {
@@ -275,6 +306,19 @@ mod tests {
         ] {
             assert_eq!(script_of(c), script, "{c}");
         }
+    }
+
+    #[test]
+    fn a_script_that_is_not_joined_is_told_once() {
+        let context = Context::default();
+        let mut fonts = Fonts::new(Some(Arc::default()));
+        let _ = context.run_ui(Default::default(), |_| {
+            fonts.see(&context, "שלום नमस्ते привет 漢字 שלום");
+        });
+        assert_eq!(fonts.not_shaped(), ["Hebrew", "Devanagari"]);
+        assert!(fonts.not_shaped().is_empty());
+        let named = |name: &&str| SCRIPTS.iter().any(|(.., known)| known == name);
+        assert!(NOT_SHAPED.iter().all(named));
     }
 
     #[test]

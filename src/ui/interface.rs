@@ -181,6 +181,9 @@ impl Interface {
                 self.tell(now, fill(words.no_font, &[&name.unwrap_or(words.some_characters)]));
             }
         }
+        for name in self.fonts.not_shaped() {
+            self.tell(now, fill(self.look().words.not_shaped, &[&name]));
+        }
         let restyled = self.preferences != preferences;
         if restyled {
             self.preferences = preferences;

@@ -230,7 +230,7 @@ pub fn choose(ui: &mut Ui, key: &str, title: &str, current: &str, choices: &[Cho
     // While it is open: whether it was opened by keyboard.
     let opened = ui.id().with((key, "opened"));
     let mut by_keyboard: Option<bool> = ui.data(|d| d.get_temp(opened));
-    let has_focus = ui.memory(|m| m.focused().is_some());
+    let has_focus = ui.memory(|m| m.has_focus(ui.make_persistent_id(egui::Id::new(key))));
     let response = ComboBox::from_id_salt(key).width(width).truncate().selected_text(label).show_ui(ui, |ui| {
         let opens = by_keyboard.is_none() && has_focus;
         by_keyboard.get_or_insert(has_focus);

@@ -128,7 +128,7 @@ fn shown_name(person: &PersonView, look: Look) -> String {
 /// A hand at the upper left, "away" and a pin at the upper right.
 fn attention(painter: &Painter, tile: &TileView<'_>, look: Look) {
     let (rect, attention) = (tile.rect, tile.person.attention);
-    let inset = if rect.height() < 100.0 { 3.0 } else { 8.0 };
+    let inset = inset(rect);
     if attention.hand {
         let radius = (rect.height() * 0.07).clamp(8.0, 18.0);
         let centre = rect.min + vec2(inset + radius, inset + radius);
@@ -196,7 +196,7 @@ fn middle(painter: &Painter, tile: &TileView<'_>, sign: &Sign, look: Look) {
     let galley = sign.text.as_deref().map(|t| wrapped(painter, t, size, colour, rect.width() - 24.0, rows));
     let text_height = galley.as_ref().map_or(0.0, |g| g.size().y);
     // What the name below leaves free.
-    let free = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - label_height(rect)));
+    let free = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - label_height(rect) - inset(rect)));
     let radius = (free.height() * 0.30).min(rect.width() * 0.18).min(64.0);
     let radius = radius.min((free.height() - text_height - 14.0) / 2.0);
     let shows_initials = sign.initials && radius >= 9.0;
@@ -232,6 +232,11 @@ fn text_size(tile: Rect) -> f32 {
     (tile.height() * 0.075).clamp(10.0, 15.0)
 }
 
+/// Between what is written on a tile and its edge.
+fn inset(tile: Rect) -> f32 {
+    if tile.height() < 100.0 { 3.0 } else { 8.0 }
+}
+
 fn label_height(tile: Rect) -> f32 {
     text_size(tile) + 8.0
 }
@@ -239,7 +244,7 @@ fn label_height(tile: Rect) -> f32 {
 fn label(painter: &Painter, tile: &TileView<'_>, quality: Option<Quality>, look: Look) {
     let (rect, person) = (tile.rect, tile.person);
     let size = text_size(rect);
-    let inset = if rect.height() < 100.0 { 3.0 } else { 8.0 };
+    let inset = inset(rect);
     let mut signs = Vec::new();
     if person.muted || !person.has_microphone {
         signs.push(Icon::MicrophoneOff);

@@ -270,6 +270,7 @@ words! {
     not_here: "{} is not here now: they cannot receive this.", "{} 目前不在:无法收到。";
     open_link_tip: "Open in the browser: {}", "在浏览器中打开:{}";
     no_font: "This computer has no font for {}: those characters are shown as boxes.", "此电脑没有{}字体:这些字符显示为方框。";
+    not_shaped: "{} cannot be shown properly here: its characters are not joined, and run from left to right.", "此处无法正确显示{}文字:字符不会连写,且从左到右排列。";
     some_characters: "some characters", "某些字符";
     today: "Today", "今天";
     too_long: "{} bytes too long", "超出 {} 字节";
@@ -297,6 +298,9 @@ words! {
     remove_sure: "Remove {} for good?", "确定移出 {}?";
     make_moderator: "Make moderator", "设为管理员";
     no_moderator: "Moderator no more", "取消管理员";
+    favour: "Let speak over all", "允许优先发言";
+    no_favour: "No longer over all", "取消优先发言";
+    favour_tip: "As long as you are here, they may speak with priority: all others are softer meanwhile", "您在场期间,此人可以优先发言:其他人的声音会降低";
     hand_over: "Hand over", "移交";
     hand_over_sure: "Make {} the owner? You will be a member.", "让 {} 成为主持人?您将成为普通成员。";
     yes: "Yes", "是";
@@ -489,6 +493,7 @@ const REPORTS: &[(&str, &str)] = &[
     ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
     ("you speak with priority no more: it is no longer given to you", "您不再优先发言:该权限已被收回"),
     ("you let {} people speak with priority already", "您已让 {} 人优先发言"),
+    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:权限已收回"),
     ("what is said here is kept on disk again", "聊天记录已恢复保存到磁盘"),
     ("what is said here is not kept on disk: {}", "聊天记录未保存到磁盘:{}"),
     ("the history of this conference was damaged; it is now {}", "此会议的聊天记录已损坏,已移至 {}"),

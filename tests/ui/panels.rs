@@ -196,6 +196,10 @@ fn each_person_has_a_volume_here_and_a_moderator_has_more() {
     assert_eq!(user.clicks("Silence for me"), [Command::Hear(1, silent)]);
     let id = user.view.people[1].id.clone();
     assert_eq!(user.clicks("Make moderator"), [Command::Door(Decision::Moderator(id.clone(), true))]);
+    assert_eq!(user.clicks("Let speak over all"), [Command::Door(Decision::Favour(id.clone(), true))]);
+    user.view.favoured = vec![id.clone()];
+    user.does(vec![]);
+    assert_eq!(user.clicks("No longer over all"), [Command::Door(Decision::Favour(id.clone(), false))]);
     assert_eq!(user.clicks("Remove"), [], "asked once more");
     assert_eq!(user.clicks("Yes"), [Command::Door(Decision::Kick(id.clone()))]);
     user.clicks("Hand over");

@@ -120,6 +120,13 @@ pub fn details(
                 *sure = Some(Deed::HandOver);
             }
         }
+        if !view.open && view.rank != Rank::Member && person.rank == Rank::Member {
+            let favoured = view.favoured.contains(&person.id);
+            let button = ui.button(if favoured { w.no_favour } else { w.favour });
+            if button.on_hover_text(w.favour_tip).clicked() {
+                commands.push(Command::Door(Decision::Favour(person.id.clone(), !favoured)));
+            }
+        }
         let may_remove = !view.open && view.rank != Rank::Member && person.rank != Rank::Owner;
         if may_remove && ui.add(Button::new(RichText::new(w.remove).color(theme::ON_DARK)).fill(theme::OFF)).clicked() {
             *sure = Some(Deed::Remove);
