@@ -199,6 +199,7 @@ pub fn preferences(config: &Config) -> Preferences {
         light: config.light,
         language: Language::of_locale(&language),
         crop: config.fill_tiles,
+        still: config.reduce_motion,
         text_percent: config.scale.map(|scale| (scale * 100.0).round() as u16),
     }
 }

@@ -12,7 +12,7 @@ use super::files::AcceptRule;
 use super::taking::{Improvement, Taking};
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
-use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
+use crate::device::sound::{Buffers, MicrophoneSpec, SpeakerSpec};
 use crate::limits;
 use crate::protocol::roster::names;
 use crate::wire::address::Scope;
@@ -265,9 +265,16 @@ pub struct Config {
     pub language: Option<String>,
     /// Pictures fill their tiles, whatever is cut.
     pub fill_tiles: bool,
+    /// Tiles of the window jump to their places instead of moving there.
+    pub reduce_motion: bool,
 }
 
 impl Config {
+    /// How much sound waits in the devices' buffers.
+    pub fn buffers(&self) -> Buffers {
+        if self.low_delay { Buffers::Least } else { Buffers::Usual }
+    }
+
     /// Lays `flags` over the environment, over the user's file, over the defaults, and checks the result.
     pub fn load(flags: Layer) -> Result<Self, Error> {
         let environment = Layer::from_environment(
@@ -348,6 +355,7 @@ impl Config {
             light: layer.one_of("theme", &["dark", "light"])? == "light",
             language: Some(layer.one_of("language", &["auto", "en", "zh"])?).filter(|l| l != "auto"),
             fill_tiles: layer.one_of("fill_tiles", &["false", "true"])? == "true",
+            reduce_motion: layer.one_of("reduce_motion", &["false", "true"])? == "true",
         })
     }
 }
@@ -484,6 +492,7 @@ mod tests {
             ("theme", "pink"),
             ("language", "xx"),
             ("fill_tiles", "perhaps"),
+            ("reduce_motion", "a bit"),
         ] {
             let text = with(&[("name", "Ada"), (key, value)]).expect_err(key).to_string();
             assert!(text.starts_with("command line: ") && text.contains(key), "{text}");

@@ -49,6 +49,7 @@ pub mod view;
 mod voice;
 mod watching;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -86,6 +87,8 @@ const COMMANDS: usize = 64;
 const EVENTS: usize = 2 * CHAT_LOG_PIECES_MAX + NOTICES_MAX;
 /// How long leaving may take: three BYEs, and threads that end.
 const LEAVING: Duration = Duration::from_secs(3);
+/// A window that is busy for longer is noticed.
+const STALL: Duration = Duration::from_millis(50);
 
 /// Why there is no conference.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +174,8 @@ struct Shared {
     clock: Clock,
     /// How long the window was busy with each frame.
     frames: Mutex<latency::LatencyMeter>,
+    /// How often it was busy for longer than [`STALL`].
+    stalls: AtomicU64,
     state: Mutex<state::State>,
 }
 
@@ -198,7 +203,12 @@ impl Conference {
     pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Self, Error> {
         let clock = Clock::system();
         let ready = entry::prepare(config, entry, role, &clock)?;
-        let shared = Arc::new(Shared { clock, frames: Mutex::default(), state: Mutex::new(state::State::new(&ready)) });
+        let shared = Arc::new(Shared {
+            clock,
+            frames: Mutex::default(),
+            stalls: AtomicU64::default(),
+            state: Mutex::new(state::State::new(&ready)),
+        });
         let (commands, asked) = bounded(COMMANDS);
         let (telling, events) = bounded(EVENTS);
         let director = director::Director::start(ready, config, Arc::clone(&shared), telling)?;
@@ -238,6 +248,7 @@ impl Conference {
     pub fn framed(&self, busy: Duration) {
         let mut frames = self.shared.frames.lock().unwrap_or_else(|e| e.into_inner());
         frames.record(busy.as_nanos() as i64);
+        self.shared.stalls.fetch_add(u64::from(busy > STALL), Relaxed);
     }
 
     /// Statistics up to now.
@@ -245,6 +256,7 @@ impl Conference {
         let usage = process::usage();
         let mut stats = self.shared.state().stats(self.shared.clock.now());
         stats.window_ms = self.shared.frames.lock().unwrap_or_else(|e| e.into_inner()).summary();
+        stats.window_stalls = stats.window_ms.map(|_| self.shared.stalls.load(Relaxed));
         stats.process =
             stats::Process { cpu_s: usage.cpu_s, max_rss_bytes: usage.max_rss_bytes, threads: usage.threads };
         stats

@@ -226,6 +226,8 @@ struct Totals {
     bytes: u64,
     received: u64,
     lost: u64,
+    /// Pictures that came whole, or did not.
+    due: u64,
 }
 
 impl Other {
@@ -272,7 +274,8 @@ impl Other {
     fn totals(&self) -> Totals {
         let sums = self.video.streams.sum();
         let (bytes, received, lost) = (sums.bytes, sums.packets_received, sums.packets_lost);
-        Totals { shown: self.video.shown, bytes, received, lost }
+        let due = sums.frames_complete + sums.frames_lost + sums.frames_concealed;
+        Totals { shown: self.video.shown, bytes, received, lost, due }
     }
 
     /// Whether a stream of theirs is received for this instance itself.
@@ -292,6 +295,7 @@ impl Other {
             layer: self.video.received.as_ref().map_or("", |(layer, _)| layer.word()),
             size: self.video.streams.newest().map_or((0, 0), |s| s.true_size()),
             frames_per_s: per_s(now.shown, before.shown),
+            due_per_s: per_s(now.due, before.due),
             kbit_per_s: per_s(now.bytes, before.bytes) * 8.0 / 1_000.0,
             loss_percent: 100.0 * lost / (received + lost).max(1.0),
             latency_ms: self.video.latency.recent_ms(),

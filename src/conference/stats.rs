@@ -24,6 +24,9 @@ pub struct Stats {
     /// How long the window was busy with a frame, and so deaf to everything else; without a window there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window_ms: Option<Latency>,
+    /// Of these, how often it was so for longer than 50 ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_stalls: Option<u64>,
     /// This process.
     pub process: Process,
     /// `demo` only: the same statistics of each simulated person.

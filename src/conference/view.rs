@@ -34,6 +34,8 @@ pub struct PersonFigures {
     pub size: (usize, usize),
     /// Pictures shown per second.
     pub frames_per_s: f32,
+    /// Pictures per second that there were to show: those that came, and those that were lost on the way.
+    pub due_per_s: f32,
     /// Kilobits per second received (video and audio) or, for oneself, sent.
     pub kbit_per_s: f32,
     /// Video packets lost of those expected in the last second, percent.

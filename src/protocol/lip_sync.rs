@@ -30,8 +30,8 @@ impl LipSync {
         let before = self.wait;
         self.skew = sound.zip(picture).map(|(sound, picture)| sound - picture);
         let wait = match self.skew {
-            // Nobody sees what it would wait for, or nobody hears it.
-            None if before > 0.0 => 0.0,
+            // Nobody sees what it would wait for. Who is silent for a moment begins again in step.
+            None if before > 0.0 && picture.is_none() => 0.0,
             Some(skew) if skew < -LEAD_MAX => (buffer - skew).min(WAIT_MAX),
             Some(skew) if skew > LAG_MAX && before > 0.0 => (before - skew).max(0.0),
             _ => return None,
@@ -93,6 +93,7 @@ mod tests {
         let mut lips = LipSync::default();
         assert_eq!(lips.measure(None, Some(100.0), 8.0), None);
         assert!(lips.measure(Some(20.0), Some(100.0), 8.0).is_some());
+        assert_eq!(lips.measure(None, Some(100.0), 88.0), None, "who is silent for a moment waits as before");
         assert_eq!(lips.measure(Some(100.0), None, 88.0), Some(0.0));
         assert_eq!((lips.measure(Some(20.0), None, 8.0), lips.skew()), (None, None));
     }

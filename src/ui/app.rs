@@ -21,6 +21,7 @@ use crate::ui::devices::Lists;
 use crate::ui::fonts::Fonts;
 use crate::ui::interface::Interface;
 pub use crate::ui::interface::Options;
+use crate::ui::motion::Motion;
 use crate::ui::places::Places;
 use crate::ui::quality::Quality;
 use crate::ui::settings::Setting;
@@ -60,8 +61,15 @@ pub struct App {
     stage: Stage,
     state: State,
     panels: Panels,
+    motion: Motion,
     talkers: Talkers,
     shows: Shows,
+}
+
+fn hash_of(value: impl Hash) -> u64 {
+    let mut h = DefaultHasher::new();
+    value.hash(&mut h);
+    h.finish()
 }
 
 /// Panels, and what they remember.
@@ -86,6 +94,7 @@ impl App {
             stage,
             state: State { preferences: options.preferences, ..State::default() },
             panels: Panels::default(),
+            motion: Motion::default(),
             talkers: Talkers::default(),
             shows: Shows::default(),
         }
@@ -144,7 +153,13 @@ impl App {
         self.panels.settings.kept(outcome);
     }
 
-    /// One frame. Only `events`, `modifiers` and `focused` of `input` are looked at; places are in points.
+    /// Files can be dropped on the window.
+    pub fn set_drops(&mut self) {
+        self.panels.files.set_drops();
+    }
+
+    /// One frame. Only `events`, `modifiers`, `focused` and files dragged and dropped of `input` are looked at; places are in
+    /// points.
     pub fn frame(&mut self, view: &View, input: RawInput, now: Timestamp) -> FrameOutput {
         let mut output = FrameOutput::default();
         self.prepare(view, now);
@@ -152,17 +167,22 @@ impl App {
         let seats = seats(&view.people, self.how(view), self.state.page, places.tiles_pixels, places.gap_pixels);
         self.state.pages = seats.pages;
         self.state.page = self.state.page.min(seats.pages - 1);
-        self.stage.arrange(&view.people, &seats.seats);
+        let scene = (self.size(), self.pixels_per_point().to_bits(), self.state.full);
+        let still = self.state.preferences.still;
+        let now_at = self.motion.place(&view.people, &seats.seats, (hash_of(scene), still), now);
+        self.stage.arrange(&view.people, &now_at, &seats.seats);
         self.stage.compose();
         output.shown.extend_from_slice(self.stage.shown());
 
+        self.state.dragged = !input.hovered_files.is_empty();
         let digest = self.digest_of(view);
         if self.interface.must_run(&input, digest, now) {
             self.run(view, input, now, &places, &mut output);
         }
         output.changed = self.interface.finish(&mut self.stage);
         output.cursor = self.interface.cursor();
-        let next = [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end()];
+        let next =
+            [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end(), self.motion.next_step(now)];
         output.repaint_after = next.into_iter().flatten().min().map(|at| at.since(now));
         output
     }
@@ -236,7 +256,8 @@ impl App {
             file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
         }
         for tile in self.stage.tiles() {
-            (tile.key, tile.has_picture()).hash(&mut h);
+            let r = tile.rect;
+            (tile.key, tile.has_picture(), r.x, r.y, r.width, r.height).hash(&mut h);
         }
         overlay::current(view).for_each(|n| (n.number, &n.text).hash(&mut h));
         (self.panels.settings.version(), self.interface.notices(), self.panels.doctor.digest(view)).hash(&mut h);
@@ -341,6 +362,7 @@ impl Drawn<'_> {
         }
         let over = if places.stage.width() > 100.0 { places.stage } else { places.panel.unwrap_or(places.stage) };
         panels.doctor.show(context, over, view, look);
+        drops(ui, over, state, panels, commands);
         overlay::notices(context, over, view, &self.notices, look);
     }
 
@@ -427,6 +449,28 @@ impl Panels {
             self.doctor.close();
         }
         closes
+    }
+}
+
+/// Sends what is dropped on the window: to those of the chat that is open, to those chosen for files, or to everybody.
+fn drops(ui: &Ui, over: egui::Rect, state: &mut State, panels: &Panels, commands: &mut Vec<Command>) {
+    let look = state.preferences.look();
+    let to = match state.panel {
+        Some(Panel::Chat) => panels.chat.with(),
+        Some(Panel::Files) => panels.files.recipients(),
+        Some(Panel::People | Panel::Settings) | None => &[],
+    };
+    if state.dragged {
+        let names = if to.is_empty() { look.words.everybody.to_owned() } else { to.join(", ") };
+        overlay::drop_hint(ui.ctx(), over, &visible(&names), look);
+    }
+    let dropped = ui.input(|i| i.raw.dropped_files.clone());
+    let any = !dropped.is_empty();
+    commands.extend(dropped.into_iter().filter_map(|file| Some(Command::Send(file.path?, to.to_vec()))));
+    if any && state.panel != Some(Panel::Chat) {
+        // There it can be taken back.
+        (state.panel, state.full) = (Some(Panel::Files), None);
+        ui.ctx().request_repaint();
     }
 }
 

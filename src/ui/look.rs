@@ -21,6 +21,8 @@ pub struct Preferences {
     pub language: Language,
     /// Pictures fill their tiles, whatever is cut.
     pub crop: bool,
+    /// Nothing moves by itself: tiles jump to their places.
+    pub still: bool,
     /// Size of text and controls; `None` follows the screen.
     pub text_percent: Option<u16>,
 }

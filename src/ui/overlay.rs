@@ -54,15 +54,15 @@ pub fn notices(context: &Context, stage: Rect, view: &View, own: &[String], look
     let c = look.colours;
     let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::new("notices")));
     let mut y = stage.top() + 8.0;
-    let of_view = current(view).map(|notice| (notice.kind, notice.text.as_str()));
-    for (kind, text) in of_view.chain(own.iter().map(|text| (NoticeKind::Warning, text.as_str()))) {
+    let of_view = current(view).map(|notice| (notice.kind, look.words.report(&notice.text)));
+    for (kind, text) in of_view.chain(own.iter().map(|text| (NoticeKind::Warning, text.as_str().into()))) {
         let (colour, line) = match kind {
             NoticeKind::Info => (c.text, c.line),
             NoticeKind::Warning => (c.warning, c.warning),
         };
         let width = (stage.width() - 60.0).clamp(80.0, 330.0);
         let mut job =
-            egui::text::LayoutJob::simple(visible(text).into_owned(), FontId::proportional(14.0), colour, width);
+            egui::text::LayoutJob::simple(visible(&text).into_owned(), FontId::proportional(14.0), colour, width);
         job.wrap.max_rows = 4;
         let galley = painter.layout_job(job);
         let size = galley.size() + vec2(28.0, 18.0);
@@ -75,6 +75,17 @@ pub fn notices(context: &Context, stage: Rect, view: &View, own: &[String], look
         painter.galley(place.min + vec2(14.0, 9.0), galley, colour);
         y = place.bottom() + 8.0;
     }
+}
+
+/// What comes of letting go of what is dragged over the window.
+pub fn drop_hint(context: &Context, stage: Rect, to: &str, look: Look) {
+    let area = Area::new(Id::new("drop")).order(Order::Foreground).interactable(false);
+    area.pivot(Align2::CENTER_CENTER).fixed_pos(stage.center()).show(context, |ui| {
+        panel(look).stroke(Stroke::new(2.0, look.colours.focus)).show(ui, |ui| {
+            ui.set_max_width(stage.width() - 60.0);
+            ui.label(RichText::new(fill(look.words.drop_here, &[&to])).size(18.0).strong());
+        });
+    });
 }
 
 /// Height kept free below a lone tile for [`hint`], in points.

@@ -39,6 +39,7 @@ pub fn changed(before: Preferences, now: Preferences) -> Vec<Setting> {
     add(before.light != now.light, "theme", if now.light { "light" } else { "dark" });
     add(before.language != now.language, "language", now.language.code());
     add(before.crop != now.crop, "fill_tiles", if now.crop { "true" } else { "false" });
+    add(before.still != now.still, "reduce_motion", if now.still { "true" } else { "false" });
     let scale = now.text_percent.map_or("0.0".to_owned(), |percent| format!("{:.2}", f32::from(percent) / 100.0));
     add(before.text_percent != now.text_percent, "scale", &scale);
     all
@@ -219,26 +220,46 @@ pub fn choices(test: Option<&str>, devices: &[Choice], look: Look) -> Vec<Choice
     all
 }
 
-/// A box to choose from; the value if another one was chosen.
+/// A box to choose from; the value if another one was chosen. Opened by keyboard it hands the focus to what is chosen now, and
+/// gets it back when it closes.
 pub fn choose(ui: &mut Ui, key: &str, title: &str, current: &str, choices: &[Choice]) -> Option<String> {
     let mut chosen = None;
     let label = choices.iter().find(|c| c.value == current).map_or(current, |c| c.label.as_str());
     let title = ui.label(title);
-    let width = ui.available_width() - 8.0;
+    let width = ui.available_width();
+    // While it is open: whether it was opened by keyboard.
+    let opened = ui.id().with((key, "opened"));
+    let mut by_keyboard: Option<bool> = ui.data(|d| d.get_temp(opened));
+    let has_focus = ui.memory(|m| m.focused().is_some());
     let response = ComboBox::from_id_salt(key).width(width).truncate().selected_text(label).show_ui(ui, |ui| {
+        let opens = by_keyboard.is_none() && has_focus;
+        by_keyboard.get_or_insert(has_focus);
         for choice in choices {
-            if ui.selectable_label(choice.value == current, &choice.label).clicked() {
+            let one = ui.selectable_label(choice.value == current, &choice.label);
+            if opens && choice.value == current {
+                one.request_focus();
+            }
+            if one.clicked() {
                 chosen = Some(choice.value.clone());
+                ui.close();
             }
         }
     });
+    if response.inner.is_none() || chosen.is_some() {
+        if by_keyboard.take() == Some(true) {
+            response.response.request_focus();
+        }
+        ui.data_mut(|d| d.remove_temp::<bool>(opened));
+    } else if let Some(by_keyboard) = by_keyboard {
+        ui.data_mut(|d| d.insert_temp(opened, by_keyboard));
+    }
     response.response.labelled_by(title.id);
     chosen.filter(|value| value != current)
 }
 
 fn heading(ui: &mut Ui, text: &str) {
     ui.add_space(6.0);
-    ui.label(RichText::new(text).heading());
+    ui.label(RichText::new(text).size(16.0).strong());
 }
 
 fn weak(ui: &mut Ui, text: &str, look: Look) {
@@ -271,6 +292,7 @@ fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
         preferences.text_percent = value.parse().ok();
     }
     ui.checkbox(&mut preferences.crop, w.crop);
+    ui.checkbox(&mut preferences.still, w.still);
 }
 
 /// A button that asks to be pressed.
@@ -286,9 +308,16 @@ mod tests {
     fn what_was_changed_and_nothing_else_is_kept() {
         let before = Preferences::default();
         assert_eq!(changed(before, before), []);
-        let now = Preferences { light: true, language: Language::Chinese, crop: true, text_percent: Some(125) };
+        let now =
+            Preferences { light: true, language: Language::Chinese, crop: true, still: true, text_percent: Some(125) };
         let keys = |all: Vec<Setting>| all.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
-        assert_eq!(keys(changed(before, now)), ["theme=light", "language=zh", "fill_tiles=true", "scale=1.25"]);
-        assert_eq!(keys(changed(now, before)), ["theme=dark", "language=en", "fill_tiles=false", "scale=0.0"]);
+        assert_eq!(
+            keys(changed(before, now)),
+            ["theme=light", "language=zh", "fill_tiles=true", "reduce_motion=true", "scale=1.25"]
+        );
+        assert_eq!(
+            keys(changed(now, before)),
+            ["theme=dark", "language=en", "fill_tiles=false", "reduce_motion=false", "scale=0.0"]
+        );
     }
 }

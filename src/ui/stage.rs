@@ -114,8 +114,9 @@ impl Stage {
         &self.shown
     }
 
-    /// Gives each person of `seats`, by index, the place there.
-    pub fn arrange(&mut self, people: &[PersonView], seats: &[(usize, Rect)]) {
+    /// Gives each person of `seats`, by index, the place there. They are on their way to the places of `meant`, whose order
+    /// is the same: pictures are wanted at that size.
+    pub fn arrange(&mut self, people: &[PersonView], seats: &[(usize, Rect)], meant: &[(usize, Rect)]) {
         let seated = || seats.iter().filter_map(|(i, rect)| Some((people.get(*i)?, *rect)));
         let sits = |(t, (p, rect)): (&Tile, (&PersonView, Rect))| {
             t.key == p.key && t.rect == rect && Arc::ptr_eq(&t.slot, &p.picture)
@@ -125,6 +126,9 @@ impl Stage {
         }
         if self.stale {
             self.seat(seated());
+        }
+        for (tile, (_, rect)) in self.tiles.iter().zip(meant) {
+            tile.slot.want(rect.width, rect.height);
         }
         for (tile, (person, _)) in self.tiles.iter_mut().zip(seated()) {
             tile.mirrored = person.me;
@@ -155,7 +159,6 @@ impl Stage {
             };
             (tile.rect, tile.drawn) = (rect, None);
             tile.slot.wake_on_publish(&self.waker);
-            tile.slot.want(rect.width, rect.height);
             self.tiles.push(tile);
         }
         for gone in before {

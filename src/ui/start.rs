@@ -37,6 +37,8 @@ use crate::ui::words::{Language, fill};
 const TWO_COLUMNS: f32 = 680.0;
 /// Width of the column with the own picture.
 const OWN_WIDTH: f32 = 320.0;
+/// Height of a conference in the list, in points.
+const LISTING: f32 = 40.0;
 /// The quietest level that is shown, in dBFS.
 const QUIETEST_DBFS: f32 = -60.0;
 
@@ -181,7 +183,7 @@ impl Start {
         let places = Places::new(self.size(), scale);
         let me = own_tile(view, &self.form.name);
         let seats: Vec<(usize, grid::Rect)> = places.picture_pixels.map(|rect| (0, rect)).into_iter().collect();
-        self.stage.arrange(std::slice::from_ref(&me), &seats);
+        self.stage.arrange(std::slice::from_ref(&me), &seats, &seats);
         self.stage.compose();
         let digest = digest(view, &self.form, self.size(), scale, self.lists.version());
         if self.interface.must_run(&input, digest, now) {
@@ -233,6 +235,18 @@ fn own_tile(view: &LobbyView, name: &str) -> PersonView {
         picture: Arc::clone(&view.picture),
         figures: Default::default(),
     }
+}
+
+/// Width of a button of this name, and of the space before it.
+fn button_width(ui: &Ui, name: &str) -> f32 {
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let text = ui.painter().layout_no_wrap(name.to_owned(), font, egui::Color32::PLACEHOLDER).size().x;
+    text + 2.0 * ui.spacing().button_padding.x + ui.spacing().item_spacing.x
+}
+
+/// What a button of this name leaves of the row for a field, whose margin is beside its width.
+fn beside(ui: &Ui, name: &str) -> f32 {
+    (ui.available_width() - button_width(ui, name)).max(120.0)
 }
 
 fn level(dbfs: f32) -> f32 {
@@ -326,7 +340,6 @@ impl Screen<'_> {
         let mut right = ui.new_child(UiBuilder::new().max_rect(below).id_salt("own"));
         right.spacing_mut().item_spacing.y = 6.0;
         ScrollArea::vertical().id_salt("own").auto_shrink([false, false]).show(&mut right, |ui| {
-            ui.set_max_width(own.width() - 12.0);
             self.own(ui, look);
             focus::follow(ui);
         });
@@ -355,7 +368,7 @@ impl Screen<'_> {
                 ui.horizontal(|ui| ui.label(RichText::new(busy).strong()));
             });
         } else if let Some(error) = &self.form.error {
-            ui.add(Label::new(RichText::new(format!("! {error}")).color(c.warning)).wrap());
+            ui.add(Label::new(RichText::new(format!("! {}", w.report(error))).color(c.warning)).wrap());
         }
         ui.label(RichText::new(w.on_this_network).heading());
     }
@@ -363,7 +376,7 @@ impl Screen<'_> {
     fn conferences(&mut self, ui: &mut Ui, look: Look) {
         let (c, w) = (look.colours, look.words);
         if let Some(trouble) = &self.view.trouble {
-            ui.add(Label::new(RichText::new(format!("! {trouble}")).color(c.warning)).wrap());
+            ui.add(Label::new(RichText::new(format!("! {}", w.report(trouble))).color(c.warning)).wrap());
         } else if self.view.found.is_empty() {
             let text = match self.view.looked {
                 false => w.looking.to_owned(),
@@ -386,19 +399,18 @@ impl Screen<'_> {
         frame.inner_margin(Margin::symmetric(14, 9)).show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.push_id(&key, |ui| {
-                ui.horizontal(|ui| {
-                    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                        let join = ui.add_enabled(idle, accented(w.join, look));
-                        let name = format!("{} {}", w.join, visible(&found.title));
-                        join.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, idle, &name));
-                        if join.clicked() {
-                            self.pressed_join(found, &key);
-                        }
-                        ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                            ui.spacing_mut().item_spacing.y = 1.0;
-                            ui.add(Label::new(RichText::new(visible(&found.title)).strong().size(15.0)).truncate());
-                            self.kind(ui, found, look);
-                        });
+                let row = vec2(ui.available_width(), LISTING);
+                ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
+                    let join = ui.add_enabled(idle, accented(w.join, look));
+                    let name = format!("{} {}", w.join, visible(&found.title));
+                    join.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, idle, &name));
+                    if join.clicked() {
+                        self.pressed_join(found, &key);
+                    }
+                    ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                        ui.spacing_mut().item_spacing.y = 1.0;
+                        ui.add(Label::new(RichText::new(visible(&found.title)).strong().size(15.0)).truncate());
+                        self.kind(ui, found, look);
                     });
                 });
                 if asks {
@@ -468,8 +480,8 @@ impl Screen<'_> {
         ui.horizontal(|ui| {
             let hint = RichText::new("roundtable:…").color(look.colours.text_weak);
             let field = TextEdit::singleline(&mut invite).hint_text(hint).password(true).char_limit(INVITE_BYTES_MAX);
-            let field =
-                ui.add(field.margin(Margin::symmetric(8, 5)).desired_width((ui.available_width() - 170.0).max(120.0)));
+            let room = beside(ui, w.join) - button_width(ui, w.cancel);
+            let field = ui.add(field.margin(Margin::symmetric(8, 5)).desired_width(room.max(80.0)));
             if new && ui.memory(|m| m.focused().is_none()) {
                 field.request_focus();
             }
@@ -491,10 +503,10 @@ impl Screen<'_> {
         ui.label(RichText::new(w.start_one).heading());
         let mut goes = false;
         ui.horizontal(|ui| {
+            let room = beside(ui, w.start);
             let hint = RichText::new(w.title_hint).color(c.text_weak);
             let field = TextEdit::singleline(&mut self.form.title).hint_text(hint).char_limit(TITLE_BYTES_MAX);
-            let field =
-                ui.add(field.margin(Margin::symmetric(8, 5)).desired_width((ui.available_width() - 110.0).max(120.0)));
+            let field = ui.add(field.margin(Margin::symmetric(8, 5)).desired_width(room));
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let idle = self.form.busy.is_none();
             goes |= ui.add_enabled(idle, accented(w.start, look)).clicked();
@@ -527,13 +539,13 @@ impl Screen<'_> {
     fn own(&mut self, ui: &mut Ui, look: Look) {
         let (c, w) = (look.colours, look.words);
         let label = ui.label(w.level);
-        let (place, bar) = ui.allocate_exact_size(vec2(ui.available_width() - 6.0, 10.0), Sense::hover());
+        let (place, bar) = ui.allocate_exact_size(vec2(ui.available_width(), 10.0), Sense::hover());
         bar.labelled_by(label.id);
         ui.painter().rect_filled(place, 4, c.control);
         let full = Rect::from_min_size(place.min, vec2(place.width() * level(self.view.level_dbfs), place.height()));
         ui.painter().rect_filled(full, 4, c.talking);
         if let Some(why) = &self.view.microphone_failed {
-            ui.add(Label::new(RichText::new(format!("! {why}")).size(12.5).color(c.warning)).wrap());
+            ui.add(Label::new(RichText::new(format!("! {}", w.report(why))).size(12.5).color(c.warning)).wrap());
         }
         let label = ui.label(w.your_name);
         let field = TextEdit::singleline(&mut self.form.name)

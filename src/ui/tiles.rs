@@ -169,7 +169,9 @@ fn sign(camera: &CameraView, has_picture: bool, look: Look) -> Option<Sign> {
         CameraView::Frozen(seconds) => {
             Some(Sign { text: Some(fill(look.words.no_picture_for, &[seconds])), warning: true, initials })
         }
-        CameraView::Failed(why) => Some(Sign { text: Some(why.clone()), warning: true, initials: true }),
+        CameraView::Failed(why) => {
+            Some(Sign { text: Some(look.words.report(why).into_owned()), warning: true, initials: true })
+        }
     }
 }
 

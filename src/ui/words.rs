@@ -1,6 +1,9 @@
 //! Every word the window itself says, in each of its languages: one table. `{}` stands for what is put in.
 //!
-//! Names, chat and what the conference reports (notices) come from elsewhere and are shown as they are.
+//! Names and chat are shown as they are. What the conference reports comes in English, for the terminal and for programs
+//! too; [`Words::report`] finds the other language's words for it in a table of its own.
+
+use std::borrow::Cow;
 
 /// The languages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,14 +62,61 @@ pub fn fill(text: &str, values: &[&dyn std::fmt::Display]) -> String {
     out
 }
 
+impl Words {
+    /// What the conference reported, in this language; as it is where no words are known for it.
+    pub fn report<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.spoken == Language::English { text.into() } else { translated(text, NESTED_MAX) }
+    }
+}
+
+/// Reports within reports are translated as deep as this: "camera: (..: unplugged)".
+const NESTED_MAX: usize = 3;
+
+/// The translation by the pattern of [`REPORTS`] that leaves the least to be put in; what is put in is translated as well.
+fn translated(text: &str, nested_max: usize) -> Cow<'_, str> {
+    let literal = |pattern: &str| pattern.len() - 2 * pattern.matches("{}").count();
+    let fits = |(english, chinese): &(&str, &'static str)| {
+        taken_apart(english, text).map(|values| (literal(english), *chinese, values))
+    };
+    let best = REPORTS.iter().filter_map(fits).max_by_key(|(literal, ..)| *literal);
+    let Some((_, chinese, values)) = best.filter(|_| nested_max > 0) else { return text.into() };
+    let values: Vec<Cow<'_, str>> = values.into_iter().map(|value| translated(value, nested_max - 1)).collect();
+    let shown: Vec<&dyn std::fmt::Display> = values.iter().map(|value| value as _).collect();
+    fill(chinese, &shown).into()
+}
+
+/// What stands in `text` where the pattern has `{}`; `None` when the rest differs.
+fn taken_apart<'a>(pattern: &str, text: &'a str) -> Option<Vec<&'a str>> {
+    let (first, rest) = pattern.split_once("{}").unwrap_or((pattern, ""));
+    let mut left = text.strip_prefix(first)?;
+    if first.len() == pattern.len() {
+        return left.is_empty().then(Vec::new);
+    }
+    let mut values = Vec::new();
+    let mut parts = rest.split("{}").peekable();
+    while let Some(part) = parts.next() {
+        // The last part ends the text; before it, the first place counts.
+        let at = if parts.peek().is_none() { left.len().checked_sub(part.len())? } else { left.find(part)? };
+        let (value, after) = (left.get(..at)?, left.get(at..)?.strip_prefix(part)?);
+        if value.is_empty() {
+            return None;
+        }
+        values.push(value);
+        left = after;
+    }
+    Some(values)
+}
+
 macro_rules! words {
     ($($name:ident: $english:literal, $chinese:literal;)*) => {
         /// What the window says, in one language.
         pub struct Words {
+            /// Which language it is.
+            pub spoken: Language,
             $(#[doc = $english] pub $name: &'static str,)*
         }
-        static ENGLISH: Words = Words { $($name: $english,)* };
-        static CHINESE: Words = Words { $($name: $chinese,)* };
+        static ENGLISH: Words = Words { spoken: Language::English, $($name: $english,)* };
+        static CHINESE: Words = Words { spoken: Language::Chinese, $($name: $chinese,)* };
         #[cfg(test)]
         const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $chinese),)*];
     };
@@ -279,6 +329,7 @@ words! {
     text_size: "Text size", "文字大小";
     follows_screen: "As the screen", "跟随屏幕";
     crop: "Fill tiles (cut the edges of pictures)", "填满画面(裁去边缘)";
+    still: "Reduce motion (tiles jump to their places)", "减少动画(画面直接就位)";
     saved_in: "Kept in {}", "保存在 {}";
     not_saved: "Not kept: {}", "未保存:{}";
     devices: "Devices", "设备";
@@ -331,6 +382,8 @@ words! {
     send_file: "Send the file", "发送文件";
     send_file_tip: "Send a file", "发送文件";
     path_hint: "Path of a file or folder", "文件或文件夹的路径";
+    drops: "Files can be dropped anywhere on this window as well.", "也可以把文件拖放到此窗口的任意位置。";
+    drop_here: "Let go to send it: {}", "松开鼠标即发送:{}";
     no_drop: "Files cannot be dropped on this window: paste their path.", "无法拖放文件:请粘贴路径。";
     no_files: "Nothing was offered yet.", "还没有文件。";
     file_gone: "A file that was offered long ago", "很久以前提供的文件";
@@ -361,6 +414,96 @@ words! {
     try_again: "Try again", "重试";
 }
 
+/// What the conference reports, and the same in Chinese. `{}` stands for a name, a number, or another report.
+#[rustfmt::skip]
+const REPORTS: &[(&str, &str)] = &[
+    ("{} joined", "{} 已加入"),
+    ("{} left", "{} 已离开"),
+    ("{} is not heard of any more", "{} 已失去联系"),
+    ("{} was removed by {}", "{} 被移出,操作者:{}"),
+    ("{} raises a hand", "{} 举手"),
+    ("{} is away", "{} 暂离"),
+    ("{} is back", "{} 回来了"),
+    ("{} speaks with priority", "{} 正在优先发言"),
+    ("you are muted: nobody hears what you say", "您已静音:没有人听到您说话"),
+    ("no camera was found: you take part without one", "未找到摄像头:您将不带画面参加"),
+    ("no microphone was found: others do not hear you", "未找到麦克风:其他人听不到您"),
+    ("no speaker was found: you do not hear the others", "未找到扬声器:您听不到其他人"),
+    ("camera: {}", "摄像头:{}"),
+    ("camera {} stopped: {}", "摄像头 {} 已停止:{}"),
+    ("{} ({})", "{}({})"),
+    ("the camera stopped sending pictures", "摄像头不再提供画面"),
+    ("the camera is taking very long to open", "摄像头迟迟未能打开"),
+    ("the camera was unplugged; plug it in again", "摄像头已拔出,请重新插上"),
+    ("another program uses the camera; close it", "摄像头被其他程序占用,请关闭该程序"),
+    ("there is no camera of that number; see roundtable devices", "没有此编号的摄像头,参见 roundtable devices"),
+    ("unplug the camera and plug it in again, or choose another one", "请重新插拔摄像头,或另选一个"),
+    ("{}; trying again", "{};正在重试"),
+    ("microphone: {}", "麦克风:{}"),
+    ("speaker: {}", "扬声器:{}"),
+    ("{}: it has gone", "{}:设备已断开"),
+    ("{}: it is not there", "{}:设备不存在"),
+    ("{}: something else uses it", "{}:被其他程序占用"),
+    ("{}: no permission to use it", "{}:没有使用权限"),
+    ("{}: the sound system has gone", "{}:声音系统已停止"),
+    ("{}: the sound system ended its stream", "{}:声音系统结束了音频流"),
+    ("{}: its driver failed", "{}:驱动程序出错"),
+    ("the network is down: {}", "网络已断开:{}"),
+    ("{} is gone or has no address", "{} 已消失或没有地址"),
+    ("{} has no link", "{} 没有连接"),
+    ("{} has no address", "{} 没有地址"),
+    ("the network is back ({})", "网络已恢复({})"),
+    ("the network is back: you are now at {} ({})", "网络已恢复:您现在的地址是 {}({})"),
+    ("multicast reaches you again", "组播已恢复"),
+    ("multicast does not reach you: the others send you copies of what they send", "组播无法到达您这里:其他人会向您发送副本"),
+    ("this network does not carry the groups of streams: all streams share one group from now on", "此网络不传送各组播流:今后所有流共用一个组播组"),
+    ("this network forgets who listens, so pictures and voices stopped; they are asked for again from now on. Your switch has IGMP snooping but no querier: whoever minds it can switch one on", "此网络会忘记谁在接收,画面和声音因此中断;今后会重新请求。您的交换机启用了 IGMP snooping 但没有查询器:请管理员启用查询器"),
+    ("the network loses nearly all pictures: none are sent for a while, sound goes on", "网络几乎丢失所有画面:暂停发送画面,声音继续"),
+    ("124 people send already: you are not seen or heard until one stops", "已有 124 人在发送:有人停止之前,其他人看不到也听不到您"),
+    ("this name's identity joined from another place; others follow that one", "您的身份已在别处加入;其他人会跟随那一处"),
+    ("receiving has stopped: leave and join again to see and hear the others", "接收已停止:请离开后重新加入"),
+    ("the control thread ended; leaving", "控制线程已结束,正在离开"),
+    ("{} events were not read in time and are lost", "有 {} 个事件未及时读取而丢失"),
+    ("the conference is locked: waiting for somebody to let you in", "会议已锁定:正在等待有人允许您加入"),
+    ("the conference was locked by {}: newcomers have to knock", "{} 锁定了会议:新成员须敲门"),
+    ("the conference was locked: newcomers have to knock", "会议已锁定:新成员须敲门"),
+    ("the conference was unlocked by {}: whoever has the passphrase may come in", "{} 解锁了会议:知道口令者可以加入"),
+    ("the conference was unlocked: whoever has the passphrase may come in", "会议已解锁:知道口令者可以加入"),
+    ("{}, and the one who was removed can see and hear it again", "{};被移出的那一位又能看到和听到会议"),
+    ("{}, and the {} who were removed can see and hear it again", "{};被移出的 {} 位又能看到和听到会议"),
+    ("{} asks to be let in: /admit {} or /refuse {}", "{} 请求加入:/admit {} 或 /refuse {}"),
+    ("{}, who was removed before, asks to be let in: /admit {} or /refuse {}", "曾被移出的 {} 请求加入:/admit {} 或 /refuse {}"),
+    ("{} does not wait at the door any more", "{} 不再等候加入"),
+    ("{} owns the conference", "{} 是主持人"),
+    ("{} owns the conference; {} is moderator", "{} 是主持人;{} 是管理员"),
+    ("{} owns the conference; {} are moderators", "{} 是主持人;{} 是管理员"),
+    ("you have no right to do that: the owner and moderators may, and only the owner decides about moderators", "您无权这样做:只有主持人和管理员可以,且只有主持人能决定管理员"),
+    ("nobody of that name is at the door", "门外没有叫这个名字的人"),
+    ("too much is asked at once", "请求过多"),
+    ("the doctor cannot work: {}", "诊断无法进行:{}"),
+    ("the doctor ended without a word", "诊断意外结束"),
+    ("nobody here is called {}", "这里没有叫 {} 的人"),
+    ("{}: nobody is called that here", "{}:这里没有叫这个名字的人"),
+    ("{}: nobody is called that at the door", "{}:门外没有叫这个名字的人"),
+    ("only the owner, moderators and whom they favour speak with priority, and nobody in an open conference", "只有主持人、管理员和他们指定的人可以优先发言,开放会议中没有人可以"),
+    ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
+    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:该权限已被收回"),
+    ("you let {} people speak with priority already", "您已让 {} 人优先发言"),
+    ("what is said here is kept on disk again", "聊天记录已恢复保存到磁盘"),
+    ("what is said here is not kept on disk: {}", "聊天记录未保存到磁盘:{}"),
+    ("the history of this conference was damaged; it is now {}", "此会议的聊天记录已损坏,已移至 {}"),
+    ("nobody could tell what was said here before", "没有人能提供之前的聊天记录"),
+    ("{} of the lines of {} cannot be had from anybody", "有 {} 条消息无法从任何人处获得,作者:{}"),
+    ("your identity is not kept, so others will not know you again next time: {}", "您的身份未能保存,其他人下次将认不出您:{}"),
+    ("there is another conference \"{}\", announced by {}: people have to tell them apart", "另有会议“{}”,由 {} 发布:请注意区分"),
+    ("not said ({}): {}", "未发出({}):{}"),
+    ("no files can be sent or received: {}", "无法收发文件:{}"),
+    ("whom you always accept from is not kept: {}", "总是接收的名单未能保存:{}"),
+    ("the voice message is saved as {}", "语音消息已保存为 {}"),
+    ("no voice message is being recorded", "没有正在录制的语音消息"),
+    ("the microphone gives nothing", "麦克风没有声音"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,5 +533,62 @@ mod tests {
             assert_eq!(Language::of_locale(locale), language);
         }
         assert!(Language::ALL.iter().all(|l| !l.own_name().is_empty() && l.code().len() == 2));
+    }
+
+    #[test]
+    fn reports_are_taken_apart_and_put_together_again() {
+        let chinese = Language::Chinese.words();
+        for (english, expected) in [
+            ("Ada joined", "Ada 已加入"),
+            ("the network is down: eth0 has no link", "网络已断开:eth0 没有连接"),
+            ("microphone: USB: it has gone; trying again", "麦克风:USB:设备已断开;正在重试"),
+            ("Ada owns the conference; Bob, Carol are moderators", "Ada 是主持人;Bob, Carol 是管理员"),
+            ("something nobody has words for", "something nobody has words for"),
+            (" joined", " joined"),
+            ("", ""),
+        ] {
+            assert_eq!(chinese.report(english), expected, "{english}");
+        }
+        assert_eq!(Language::English.words().report("Ada joined"), "Ada joined");
+        for (english, chinese) in REPORTS {
+            assert_eq!(english.matches("{}").count(), chinese.matches("{}").count(), "{english}");
+            let values: Vec<&dyn std::fmt::Display> = vec![&"x"; 4];
+            assert_eq!(translated(&fill(english, &values), 1), fill(chinese, &values), "{english}");
+        }
+    }
+
+    /// The text of a literal in source, with `{}` for whatever is put in.
+    fn plain(literal: &str) -> String {
+        let mut out = String::new();
+        let mut parts = literal.split('{');
+        out.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            out.push_str("{}");
+            out.push_str(part.split_once('}').map_or("", |(_, after)| after));
+        }
+        out
+    }
+
+    #[test]
+    fn whatever_the_conference_says_in_one_place_has_a_translation() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conference");
+        let mut found = 0;
+        for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|p| p.is_file()) {
+            let source = std::fs::read_to_string(&file).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+            for said in source.split(".say(").skip(1) {
+                let head = said.split(");").next().unwrap_or_default();
+                let Some((_, text)) = head.split_once('"') else { continue };
+                let Some((text, _)) = text.split_once('"') else { continue };
+                let text = plain(text);
+                // Of such the words come from elsewhere.
+                if text.chars().filter(|c| c.is_alphabetic()).count() < 4 {
+                    continue;
+                }
+                found += 1;
+                assert!(REPORTS.iter().any(|(english, _)| *english == text), "{}: {text:?}", file.display());
+            }
+        }
+        assert!(found > 20, "{found} reports found in the source");
     }
 }

@@ -5,6 +5,7 @@ use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, pos2};
 use roundtable::conference::view::{CameraView, Command, View};
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, FrameOutput, Options};
+use roundtable::ui::look::Preferences;
 
 use crate::scene::view;
 
@@ -16,7 +17,13 @@ pub struct User {
 
 impl User {
     pub fn new(view: View) -> Self {
-        let mut app = App::new((1280, 720), Options::default());
+        let preferences = Preferences { still: true, ..Preferences::default() };
+        Self::with(view, Options { preferences, ..Options::default() })
+    }
+
+    /// With everything that moves, for instance.
+    pub fn with(view: View, options: Options) -> Self {
+        let mut app = App::new((1280, 720), options);
         app.enable_accessibility();
         let mut user = Self { app, view, now: 1000 };
         user.does(vec![]);

@@ -8,4 +8,5 @@ mod panels;
 mod rests;
 mod scene;
 mod screens;
+mod start;
 mod voices;

@@ -353,3 +353,44 @@ fn an_emoji_for_everybody_is_a_line_that_stands_on_the_tile() {
     assert_ne!(user.app.pixels(), plain);
     user.view.talk = Default::default();
 }
+
+#[test]
+fn tiles_move_to_their_places_and_pictures_are_wanted_as_they_will_be() {
+    use roundtable::ui::app::Options;
+    let mut user = User::with(view(4), Options::default());
+    let wanted = |user: &User| user.view.people.iter().map(|p| p.picture.wanted().0).collect::<Vec<_>>();
+    let tile = |user: &User| {
+        let place = |name| user.finds(Role::Button, name);
+        place("Bob").or_else(|| place("Bob, pinned")).expect("his tile")
+    };
+    // At rest nothing is asked for but what is.
+    (0..20).for_each(|_| drop(user.does(vec![])));
+    let (start, alike) = (tile(&user), wanted(&user));
+    user.clicks("Bob");
+    let pinned = wanted(&user);
+    assert!(pinned[1] > alike[1] && pinned[0] < alike[0], "the final size at once: {pinned:?}");
+    let mut places = vec![tile(&user)];
+    for _ in 0..12 {
+        let output = user.does(vec![]);
+        assert_eq!(wanted(&user), pinned, "and no other on the way");
+        if output.repaint_after.is_none_or(|after| after.as_millis() > 20) {
+            break;
+        }
+        places.push(tile(&user));
+    }
+    assert!(places.len() > 4 && places.len() < 12, "a fifth of a second: {places:?}");
+    assert!(places.windows(2).all(|two| two[0] != two[1]), "each step is one: {places:?}");
+    let end = tile(&user);
+    assert!(start.distance(places[0]) < start.distance(end), "it does not jump: {start} {places:?} {end}");
+    assert!(!user.does(vec![]).changed, "at rest again");
+    // Who wants no motion has none.
+    let mut still = User::new(view(4));
+    still.clicks("Bob");
+    assert_eq!(tile(&still), end);
+    // A window that is resized takes its tiles along.
+    user.app.resize((900, 600));
+    user.does(vec![]);
+    let resized = tile(&user);
+    user.does(vec![]);
+    assert_eq!(tile(&user), resized);
+}

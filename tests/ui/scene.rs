@@ -66,6 +66,7 @@ pub fn person(key: u64, name: &str) -> PersonView {
             layer: "full",
             size: (1280, 720),
             frames_per_s: 29.9,
+            due_per_s: 29.9,
             kbit_per_s: 24_310.0 + key as f32,
             loss_percent: 0.1 * key as f32,
             latency_ms: (key != 0).then_some(3.2),

@@ -167,7 +167,8 @@ fn after(keys: &[Key], size: (usize, usize), scale: f32, preferences: Preference
     app
 }
 
-const DARK: Preferences = Preferences { light: false, language: Language::English, crop: false, text_percent: None };
+const DARK: Preferences =
+    Preferences { light: false, language: Language::English, crop: false, still: false, text_percent: None };
 const LIGHT: Preferences = Preferences { light: true, ..DARK };
 
 /// Four people of whom one owns the conference, and somebody at the door.

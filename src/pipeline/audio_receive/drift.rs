@@ -76,6 +76,7 @@ fn day(ppm: i64) -> Day {
                 ssrc: 1,
                 sequence: sent as u16,
                 timestamp: sent.wrapping_mul(960) as u32,
+                marker: false,
                 samples: 960,
                 payload: &[1, 2, 3],
             };

@@ -283,8 +283,9 @@ impl Talker {
             self.rejected += 1;
             return;
         };
-        let rtp::Header { ssrc, sequence, timestamp, .. } = packet.header;
-        let incoming = Incoming { ssrc, sequence, timestamp, samples: samples as u32, payload: packet.payload };
+        let rtp::Header { ssrc, sequence, timestamp, marker, .. } = packet.header;
+        let samples = samples as u32;
+        let incoming = Incoming { ssrc, sequence, timestamp, marker, samples, payload: packet.payload };
         self.claim.packet(arrived, packet.audio_level().map(|(_, minus_dbov)| minus_dbov));
         if self.jitter.insert(arrived, incoming) == Arrival::Restarted {
             // Another encoder: its packets do not continue what was decoded.

@@ -8,7 +8,7 @@ const MS: u64 = 1_000_000;
 const WAIT: u64 = (20 + JITTER_MARGIN_MS as u64) * MS;
 
 fn packet(sequence: u16, timestamp: u32) -> Incoming<'static> {
-    Incoming { ssrc: 7, sequence, timestamp, samples: 960, payload: &[1, 2, 3] }
+    Incoming { ssrc: 7, sequence, timestamp, marker: false, samples: 960, payload: &[1, 2, 3] }
 }
 
 fn nth(n: u32) -> Incoming<'static> {
@@ -249,8 +249,8 @@ proptest::proptest! {
         let mut now = 0u64;
         for (kind, sequence, timestamp, samples) in steps {
             match kind {
-                0 => { b.insert(Timestamp(now), Incoming { ssrc: u32::from(sequence >> 14), sequence, timestamp, samples, payload: &[0] }); }
-                1 => { b.insert(Timestamp(now), Incoming { ssrc: 1, sequence: sequence % 64, timestamp: timestamp % 100_000, samples, payload: &[0] }); }
+                0 => { b.insert(Timestamp(now), Incoming { ssrc: u32::from(sequence >> 14), sequence, timestamp, marker: sequence % 5 == 0, samples, payload: &[0] }); }
+                1 => { b.insert(Timestamp(now), Incoming { ssrc: 1, sequence: sequence % 64, timestamp: timestamp % 100_000, marker: false, samples, payload: &[0] }); }
                 _ => {
                     now += u64::from(timestamp % 50_000_000);
                     if let Verdict::Conceal { samples } | Verdict::Fec { samples, .. } | Verdict::Noise { samples } =

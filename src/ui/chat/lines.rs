@@ -281,7 +281,7 @@ fn one(
         Content::Note { text, warning, .. } => {
             let colour = if *warning { c.warning } else { c.text_weak };
             let sign = if *warning { "! " } else { "" };
-            let text = format!("{time}  {sign}{}", visible(text));
+            let text = format!("{time}  {sign}{}", visible(&look.words.report(text)));
             child.add(Label::new(RichText::new(text).size(13.0).color(colour)).wrap());
         }
         Content::Voice(spoken) => voice::line(&mut child, spoken, &time, view, look, asked),

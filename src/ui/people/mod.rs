@@ -84,7 +84,10 @@ impl Panel {
         let ui = &mut child;
         asked.closes = self.header(ui, inner.width(), view, look, commands);
         if self.invite.is_open() {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| self.invite.show(ui, view, look));
+            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                self.invite.show(ui, view, look);
+                focus::follow(ui);
+            });
             return asked;
         }
         knocks(ui, &view.knocks, view.rank, look, commands);
@@ -150,7 +153,7 @@ impl Panel {
             let width = ui.max_rect().width() - 12.0;
             for (n, person) in people.iter().enumerate() {
                 // One more on either side: the Tab key leads only to what is there.
-                if top(n + 1) + ROW < seen.top() || top(n) > seen.bottom() + ROW {
+                if top(n + 2) < seen.top() || top(n) > seen.bottom() + ROW {
                     continue;
                 }
                 let place = Rect::from_min_size(origin + vec2(0.0, top(n)), vec2(width, ROW));
