@@ -13,7 +13,7 @@
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 events.rs = what is told, chat.rs = lines as people see them, history.rs = lines on disk;
 //!                 tap.rs = streams for other programs;
-//!                 files.rs = files as people see them; voice.rs = voice messages, made and heard;
+//!                 files/ = files as people see them; voice.rs = voice messages, made and heard;
 //!                 network.rs = the network goes, comes back and forgets;
 //!                 devices.rs = the own camera and microphone; sending.rs = the layers of the own picture, adjusting.rs =
 //!                 how they are sent; watching.rs, follow.rs = which of others' streams are received;

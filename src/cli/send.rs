@@ -48,7 +48,7 @@ pub struct Options {
     /// How long people may take to answer
     #[arg(long, value_name = "SECONDS", value_parser = super::seconds, default_value = "120")]
     wait: f64,
-    /// Never faster than so many Mb/s
+    /// Never faster than so many Mb/s of what is in the files
     #[arg(long, value_name = "MBIT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Option<u32>,
     /// Your name as others see it

@@ -243,7 +243,7 @@ pub struct Config {
     pub accept_files: AcceptRule,
     /// Where files go.
     pub download: PathBuf,
-    /// Files are never sent faster than so many Mb/s.
+    /// Files are never sent faster than so many Mb/s of what is in them.
     pub file_rate_mbit: Option<u32>,
     /// Whose picture is kept wanted, in which layer, though it is not received here.
     pub keep: Option<(String, crate::wire::Layer)>,

@@ -220,6 +220,11 @@ impl Peer {
         kilobytes * 1_024
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, `TERM` or `KILL` for instance.
     pub fn signal(&self, signal: &str) {
         super::sandbox::sh(&format!("kill -{signal} {}", self.child.id()));

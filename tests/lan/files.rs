@@ -58,7 +58,7 @@ pub fn meeting_at(lan: &Lan, people: usize, folder: &Path, accept: &str, mbit: u
 
 fn program(lan: &Lan, host: usize, mbit: u32) -> std::process::Command {
     let mut command = lan.command(host, PROGRAM);
-    command.env("ROUNDTABLE_FILE_RATE", mbit.to_string());
+    command.env("ROUNDTABLE_FILE_RATE", mbit.to_string()).env("ROUNDTABLE_LOG", "warn");
     command
 }
 
@@ -74,7 +74,7 @@ pub fn send(peer: &mut Peer, path: &Path) {
 
 /// Waits until the file called `name` is there, and returns where.
 #[track_caller]
-fn await_file(peer: &mut Peer, name: &str) -> PathBuf {
+pub fn await_file(peer: &mut Peer, name: &str) -> PathBuf {
     let (_, event) = peer.await_event(DELIVERY, |e| e["event"] == "file" && e["name"] == name);
     PathBuf::from(event["path"].as_str().expect("a path"))
 }
@@ -86,7 +86,7 @@ pub fn assert_same(path: &Path, content: &[u8]) {
 }
 
 /// Names of what is in a folder; empty when there is none.
-fn listed(folder: &Path) -> Vec<String> {
+pub fn listed(folder: &Path) -> Vec<String> {
     let Ok(all) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut all: Vec<String> = all.map(|e| e.expect("readable").file_name().to_string_lossy().into_owned()).collect();
     all.sort();
@@ -176,6 +176,9 @@ fn people_decide_what_they_take_and_nothing_is_overwritten() {
         assert_eq!(offer["private"], true);
         peers[1].tell(&json!({"do": "accept", "offer": offer["offer"], "always": true}));
         assert_same(&await_file(&mut peers[1], "secret.txt"), b"between us");
+        // To her it is shown for whom it is, and that he has it.
+        let (_, own) = peers[0].await_event(SOON, |e| e["event"] == "offer" && e["name"] == "secret.txt");
+        assert_eq!((&own["own"], &own["private"], &own["to"]), (&json!(true), &json!(true), &json!(["Bob"])));
         // From now on everything of hers is taken.
         let more = write(folder.path(), "more.txt", b"more");
         send(&mut peers[0], &more);
@@ -372,18 +375,22 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
         for peer in &mut peers {
             peer.await_person(SOON, "Eve", "joined");
         }
+        let (before, _) = goes_on(&peers, 5);
         let path = write(folder.path(), "a.bin", &content);
         send(&mut eve, &path);
         let under_way = |e: &Value| e["event"] == "progress" && e["bits_per_s"].as_f64() > Some(0.0);
         let (_, first) = eve.await_event(SOON, under_way);
         assert!(first["bits_per_s"].as_f64() < Some(20e6), "it starts as where there is nothing to disturb: {first}");
         peers[1].await_event(SOON, |e| e["event"] == "progress");
-        let good = (0..WATCHED / 5).any(|_| goes_on(&peers));
+        let (shown, gaps) = goes_on(&peers, WATCHED);
+        println!("{:.1} % of all frames beside the file, {:.1} % before it", 100.0 * shown, 100.0 * before);
         for peer in &mut peers {
             let there = peer.drain_events().iter().any(|e| e["event"] == "file");
             assert!(!there, "{} had the file before the end of what was watched", peer.name);
         }
-        assert!(good, "a file disturbs voices or pictures");
+        // Of what this machine shows without it.
+        assert!(shown >= 0.95 * before.min(1.0), "a file disturbs pictures: {shown}, {before} before");
+        assert_eq!(gaps, 0.0, "a file disturbs voices");
         for peer in &mut peers {
             assert_same(&await_file(peer, "a.bin"), &content);
         }
@@ -394,19 +401,18 @@ fn voice_and_video_go_on_while_a_file_is_sent() {
 const BESIDE_MBIT: u32 = 40;
 const WATCHED: usize = 20;
 
-/// Whether over five seconds no voice has a gap, and at least 95 % of all frames are shown, everywhere.
-fn goes_on(peers: &[Peer]) -> bool {
-    let during = peer::windows(&peers.iter().collect::<Vec<_>>(), 5.0);
-    let mut good = true;
+/// Share of all frames that all show of each other over so many seconds, and gaps in the voices.
+fn goes_on(peers: &[Peer], seconds: usize) -> (f64, f64) {
+    let during = peer::windows(&peers.iter().collect::<Vec<_>>(), seconds as f64);
+    let (mut shown, mut gaps, mut pairs) = (0.0, 0.0, 0.0);
     for (n, window) in during.iter().enumerate() {
         for (other, name) in NAMES[..4].iter().enumerate().filter(|(other, _)| *other != n) {
-            let shown = window.shown_share(name, &during[other], peer::CAMERA_FPS);
-            let gaps = window.gaps(name);
-            println!("{} sees {:.1} % of {name}'s frames, {gaps} gaps in the voice", NAMES[n], 100.0 * shown);
-            good &= shown >= 0.95 && gaps == 0.0;
+            let share = window.shown_share(name, &during[other], peer::CAMERA_FPS);
+            println!("{} sees {:.1} % of {name}'s, {} gaps in the voice", NAMES[n], 100.0 * share, window.gaps(name));
+            (shown, gaps, pairs) = (shown + share, gaps + window.gaps(name), pairs + 1.0);
         }
     }
-    good
+    (shown / pairs, gaps)
 }
 
 #[test]

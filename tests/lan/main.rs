@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod amiss;
 mod chat;
 mod command_line;
 mod conference;

@@ -88,19 +88,25 @@ fn by_uftp(lan: &Lan, folder: &Path, path: &Path, receivers: usize, mbit: u32, c
 
 fn by_us(lan: &Lan, peers: &mut [Peer], path: &Path, content: &[u8]) -> Outcome {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    let (mut began, mut offered, mut last) = (None, None, None);
     let outcome = measured(lan, || {
+        began = Some(Instant::now());
         send(&mut peers[0], path);
+        offered = Some(peers[0].await_event(PATIENCE, |e| e["event"] == "offer" && e["name"] == name.as_str()).0);
         let (_, sent) = peers[0].await_event(PATIENCE, |e| e["event"] == "sent" && e["name"] == name.as_str());
         assert!(sent["people"].as_array().expect("people").iter().all(|p| p["state"] == "has it"), "{sent}");
     });
     let root = blake3::hash(content).to_hex().to_string();
     for peer in &mut peers[1..] {
-        let (_, event) = peer.await_event(PATIENCE, |e| e["event"] == "file" && e["name"] == name.as_str());
+        let (at, event) = peer.await_event(PATIENCE, |e| e["event"] == "file" && e["name"] == name.as_str());
+        last = last.max(Some(at));
         assert_eq!(event["blake3"], root.as_str(), "{}", peer.name);
         let there = PathBuf::from(event["path"].as_str().expect("a path"));
         assert_same(&there, content);
         std::fs::remove_file(&there).expect("removed");
     }
+    let after = |at: Option<Instant>| at.zip(began).map_or(0.0, |(at, began)| (at - began).as_secs_f64());
+    println!("  ours: offered after {:.2} s, the last one has it after {:.2} s", after(offered), after(last));
     outcome
 }
 

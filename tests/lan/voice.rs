@@ -1,7 +1,9 @@
 //! Voice messages: recorded on one host, heard on another, beside a conference that goes on.
 
+use crate::amiss::Inside;
 use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON};
+use crate::common::poll;
 use crate::common::sandbox::sandboxed;
 use roundtable::media::voice_message::Playback;
 use serde_json::{Value, json};
@@ -153,6 +155,62 @@ fn what_one_says_is_heard_by_all_or_by_one_alone() {
         // One message of three seconds, without a gap: the one to him alone was not played.
         assert!((2.9..3.1).contains(&seconds), "{seconds} s");
         assert!(share > 0.9 && (0.02..0.05).contains(&mean_power(&heard)), "{share}, {}", mean_power(&heard));
+    });
+}
+
+/// Seconds of sound in what a speaker has written so far, while it goes on writing.
+fn seconds_heard(speaker: &Path) -> f64 {
+    const HEADER_BYTES: usize = 44;
+    let bytes = std::fs::read(speaker).unwrap_or_default();
+    let (samples, _) = bytes.get(HEADER_BYTES..).unwrap_or_default().as_chunks::<2>();
+    let loud = samples.iter().filter(|s| f32::from(i16::from_le_bytes(**s)).abs() / 32_768.0 > HEARD);
+    loud.count() as f64 / RATE
+}
+
+#[test]
+fn a_message_is_heard_while_the_rest_of_it_still_comes() {
+    sandboxed("voice::a_message_is_heard_while_the_rest_of_it_still_comes", || {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(2);
+        let heard = folder.path().join("heard.wav");
+        let microphone = tone(folder.path());
+        let options = ["--microphone", &microphone, "--camera", "none"];
+        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &options);
+        ada.tell(&json!({"do": "mute", "on": true}));
+        let speaker = heard.to_string_lossy().into_owned();
+        let options = ["--microphone", "none", "--speaker", &speaker, "--camera", "none"];
+        let mut bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &options);
+        bob.await_joined();
+        ada.await_person(SOON, "Bob", "joined");
+        bob.await_event(SOON, |e| e["event"] == "person" && e["name"] == "Ada" && e["muted"] == true);
+        ada.tell(&json!({"do": "voice"}));
+        ada.await_event(SOON, |e| e["event"] == "recording" && e["ms"].as_u64() >= Some(6_000));
+        ada.tell(&json!({"do": "voice", "on": false}));
+        let (_, recorded) = ada.await_event(SOON, |e| e["event"] == "recorded");
+        let seconds = recorded["ms"].as_f64().expect("a length") / 1_000.0;
+        let bytes = std::fs::metadata(recorded["path"].as_str().expect("a path")).expect("what was recorded").len();
+        // Of its pieces only so many reach Bob, counted one by one; whatever he asks for does not.
+        lan.ip(1, "link set eth0 gso_max_segs 1");
+        let group = Inside::new().group;
+        let (to, port) = (group.ip(), group.port());
+        lan.drop_incoming(2, &[&format!("ip daddr {to} udp dport {port} quota over {} bytes", 2 * bytes / 3)]);
+        ada.tell(&json!({"do": "voice_send"}));
+        bob.await_event(SOON, |e| e["event"] == "offer" && e["voice_ms"].is_number());
+        bob.tell(&json!({"do": "play"}));
+        bob.await_event(SOON, |e| e["event"] == "playing");
+        let early = poll(SOON, || (seconds_heard(&heard) > 1.0).then_some(()));
+        assert!(early.is_some(), "{:.2} s of what has come were heard", seconds_heard(&heard));
+        let came = bob.drain_events();
+        assert!(!came.iter().any(|e| e["event"] == "file" || e["event"] == "played"), "{came:?}");
+        lan.accept_incoming(2);
+        bob.await_event(SOON, |e| e["event"] == "file");
+        let (_, played) = bob.await_event(SOON, |e| e["event"] == "played");
+        assert_eq!(played["whole"], true, "{played}");
+        bob.tell(&json!({"do": "leave"}));
+        bob.await_end(SOON);
+        let all = seconds_heard(&heard);
+        println!("{bytes} bytes, {seconds:.1} s, of which {all:.1} s were heard");
+        assert!(all > 0.85 * seconds && all < 1.02 * seconds, "{all} s of {seconds} s");
     });
 }
 

@@ -11,7 +11,8 @@
 //! is added, however late they are. Of who does not say so, a **round** is assumed: it lasts from the first request until
 //! its parity has gone out and could have arrived.
 //!
-//! Who loses much more than the others for two blocks fetches alone. Until that is certain their requests wait while there is
+//! Who loses much more than the others for two blocks fetches alone, and so does who asks for several times the whole: nobody keeps
+//! the others waiting by asking. Until that is certain their requests wait while there is
 //! something new to send, so that nobody is held up.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,11 @@ use std::time::Duration;
 
 use super::bits::Bits;
 use super::manifest::Layout;
-use super::rate::{Rate, Reporter};
+use super::rate::{Rate, Reporter, WIRE};
 use crate::limits::{OBJECT_ASKS_MAX, OBJECT_BLOCK_SYMBOLS, OBJECT_PARITY_SYMBOLS, OBJECT_SYMBOL_BYTES};
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::object::{END, MANIFEST, ObjectNack, Reason, SYMBOL_HEADER_BYTES};
+use crate::wire::object::{END, MANIFEST, ObjectNack, Reason, SYMBOL_HEADER_BYTES, Want};
 use crate::wire::sealed;
 
 /// How long the others may take to answer once somebody has accepted.
@@ -44,6 +45,9 @@ const OFFER_QUIET: Duration = Duration::from_secs(20);
 const STRAGGLE: f64 = 0.10;
 /// Packets for which that must hold: two blocks.
 const STRAGGLE_PACKETS: u32 = 2 * OBJECT_BLOCK_SYMBOLS as u32;
+
+/// Whose requests cost so many times the whole is no better served by them, and fetches; nobody answers twice as many.
+const ASKED: u64 = 2;
 
 /// A datagram with a symbol, with IP and UDP headers.
 pub const SYMBOL_WIRE_BYTES: usize =
@@ -78,11 +82,21 @@ pub struct Member {
     reporter: Reporter,
     /// Packets since its loss is above the others'.
     straggling: u32,
+    /// Symbols sent on its request.
+    asked: u64,
 }
 
 impl Default for Member {
     fn default() -> Self {
-        Self { answer: Answer::Asked, blocks: 0, loss: 0.0, alone: false, reporter: Reporter::default(), straggling: 0 }
+        Self {
+            answer: Answer::Asked,
+            blocks: 0,
+            loss: 0.0,
+            alone: false,
+            reporter: Reporter::default(),
+            straggling: 0,
+            asked: 0,
+        }
     }
 }
 
@@ -158,7 +172,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Offered to `members` from `now` on; never faster than `limit_mbit`.
+    /// Offered to `members` from `now` on; never faster than `limit_mbit`, of what is in the file.
     pub fn new(
         now: Timestamp,
         layout: Layout,
@@ -217,9 +231,9 @@ impl Outgoing {
         self.sent
     }
 
-    /// Bits per second at present.
+    /// Bits per second at present, of what is in the file.
     pub fn bits_per_s(&self) -> f64 {
-        self.rate.bits_per_s()
+        self.rate.bits_per_s() / WIRE
     }
 
     /// Whether somebody receives it at present.
@@ -326,8 +340,19 @@ impl Outgoing {
             }
         }
         if self.may_be_served(id) {
-            nack.wants.iter().for_each(|want| self.want(now, want.block, want.deficit as usize, nack.seen));
+            let owed = |want: &Want| self.want(now, want.block, want.deficit as usize, nack.seen);
+            let owed: u64 = nack.wants.iter().map(owed).sum();
+            let most = self.asked_max();
+            if let Some(member) = self.members.get_mut(id) {
+                member.asked += owed;
+                member.alone |= member.asked > most;
+            }
         }
+    }
+
+    /// Symbols beyond which somebody's requests are no sign of loss any more.
+    fn asked_max(&self) -> u64 {
+        OBJECT_BLOCK_SYMBOLS as u64 + ASKED * self.layout.all_symbols()
     }
 
     /// Who fetches alone is served once nobody else waits; who may turn out to, once nothing new is left to send.
@@ -335,6 +360,9 @@ impl Outgoing {
         let Some(member) = self.members.get(id) else {
             return false;
         };
+        if member.asked > 2 * self.asked_max() {
+            return false;
+        }
         let waits = |m: &Member| m.answer == Answer::Accepted && !m.alone && m.straggling == 0;
         let patient = member.alone || (member.straggling > 0 && !self.to_send.is_empty());
         !patient || !self.members.values().any(waits)
@@ -354,17 +382,20 @@ impl Outgoing {
         }
     }
 
-    fn want(&mut self, now: Timestamp, block: u32, deficit: usize, seen: u64) {
+    /// Takes a request for a block; how many symbols more are to be sent for it.
+    fn want(&mut self, now: Timestamp, block: u32, deficit: usize, seen: u64) -> u64 {
         let symbols = self.layout.symbols(block);
         let underway = match block {
             MANIFEST => self.manifest_next.is_some(),
             _ => self.to_send.has(block),
         };
         if symbols == 0 || underway {
-            return;
+            return 0;
         }
         let deficit = deficit.min(symbols) as u16;
         let repair = self.repairs.entry(block).or_default();
+        let owed = repair.owed;
+        let mut more = 0;
         let left = OBJECT_PARITY_SYMBOLS as u16 - repair.next - repair.owed;
         let under_way = repair.under_way(seen);
         if seen > 0 && under_way > 0 {
@@ -376,6 +407,7 @@ impl Outgoing {
         } else if deficit > left {
             // Used up: the source once more, and then the parity from the beginning.
             self.repairs.remove(&block);
+            more = symbols as u64;
             match block {
                 MANIFEST => self.manifest_next = Some(0),
                 _ => {
@@ -385,10 +417,12 @@ impl Outgoing {
         } else {
             (repair.owed, repair.served) = (deficit, deficit);
         }
-        if self.repairs.get(&block).is_some_and(|repair| repair.owed > 0) {
+        if let Some(repair) = self.repairs.get(&block).filter(|repair| repair.owed > 0) {
+            more = u64::from(repair.owed.saturating_sub(owed));
             self.owing.insert(block);
         }
         (self.ends, self.end_at) = (0, now);
+        more
     }
 
     /// The next symbol, if one may be sent now.
@@ -399,12 +433,19 @@ impl Outgoing {
                 return None;
             }
         }
-        if !self.is_active() || self.rate.budget(now) < SYMBOL_WIRE_BYTES {
+        if !self.is_active() {
+            self.rate.rest();
             return None;
         }
-        let piece = self.choose(now)?;
-        self.rate.take(SYMBOL_WIRE_BYTES);
-        Some(piece)
+        if self.rate.budget(now) < SYMBOL_WIRE_BYTES {
+            return None;
+        }
+        let piece = self.choose(now);
+        match piece {
+            Some(_) => self.rate.take(SYMBOL_WIRE_BYTES),
+            None => self.rate.rest(),
+        }
+        piece
     }
 
     fn choose(&mut self, now: Timestamp) -> Option<Piece> {

@@ -11,7 +11,7 @@ use crate::limits::{OBJECT_BLOCKS_IN_ASSEMBLY_MAX, OBJECT_SYMBOL_BYTES};
 use crate::protocol::keys::Random;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
-use crate::wire::object::{END, MANIFEST, ObjectNack, Reason, Symbol};
+use crate::wire::object::{END, MANIFEST, ObjectNack, Reason, Symbol, Want};
 
 pub fn member(n: u8) -> ParticipantId {
     ParticipantId([n; 16])
@@ -409,6 +409,44 @@ fn offers_ask_those_who_have_not_answered_and_crowds_by_turns() {
     assert_eq!(sender.members().filter(|(_, m)| m.answer == Answer::Gone).count(), 1);
     sender.came(now, member(99));
     assert!(!sender.is_settled());
+}
+
+#[test]
+fn who_asks_for_everything_again_and_again_keeps_nobody_waiting_for_long() {
+    let layout = Object::new(6 * BLOCK_BYTES).layout;
+    let all = layout.all_symbols();
+    let start = Timestamp::from_millis(1_000);
+    let mut sender = Outgoing::new(start, layout, (0..3).map(member), None);
+    (0..3).for_each(|n| sender.accepted(start, member(n), &[]));
+    let wants: Vec<Want> = (0..6).map(|block| Want { block, deficit: 1_024 }).collect();
+    let nack = ObjectNack { wants, seen: u64::MAX, ..ObjectNack::default() };
+    let mut now = start;
+    let mut run = |sender: &mut Outgoing, ms: u64, asks: bool| {
+        for _ in 0..ms {
+            now = now + Duration::from_millis(1);
+            if asks {
+                sender.nack(now, &member(2), &nack);
+            }
+            while sender.next(now).is_some() {}
+        }
+    };
+    for n in 0_u64.. {
+        if !sender.has_new() && n > 10 {
+            break;
+        }
+        assert!(n < 200, "the others wait");
+        run(&mut sender, 100, true);
+    }
+    assert!(sender.sent().packets() <= 4 * all + 3 * 1_024, "{:?}", sender.sent());
+    run(&mut sender, 1_000, true);
+    assert_eq!(sender.alone(), [2, 2], "it is told to fetch");
+    assert!(sender.is_active(), "those two are asked whether they have it");
+    (0..2).for_each(|n| sender.done(start, member(n)));
+    run(&mut sender, 20_000, true);
+    let sent = sender.sent();
+    assert!(sent.source + sent.parity <= 6 * all + 6 * 1_024, "nothing is sent for ever: {sent:?}");
+    run(&mut sender, 1_000, true);
+    assert_eq!(sender.sent().parity, sent.parity);
 }
 
 #[test]

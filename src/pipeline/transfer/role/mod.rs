@@ -38,7 +38,7 @@ use crate::protocol::keys::{EpochKeys, Random, order_hash};
 use crate::protocol::rate::Rate;
 use crate::protocol::seal::Opener;
 use crate::protocol::transfer::manifest::Manifest;
-use crate::protocol::transfer::rate::fastest;
+use crate::protocol::transfer::rate::{WIRE, fastest};
 use crate::protocol::transfer::sender::Answer;
 use crate::time::Timestamp;
 use crate::wire::message::ParticipantId;
@@ -185,7 +185,7 @@ impl Role {
             listener: None,
             listening: false,
             served: Arc::default(),
-            pace: Arc::new(Pace::new(fastest(false, config.limit_mbit))),
+            pace: Arc::new(Pace::new(fastest(false, config.limit_mbit) / WIRE)),
             serving: Arc::default(),
             serving_to: Arc::default(),
             to_prepare: VecDeque::new(),
@@ -232,13 +232,16 @@ impl Role {
             Command::Heard(from, packet) => self.heard(now, from, packet),
             Command::Here(id, sid, address) => self.here(now, id, sid, address),
             Command::Gone(id) => self.gone(now, &id),
-            Command::Accept(object, folder, name) => {
-                if let Some(known) = self.known.get_mut(&object)
-                    && matches!(known.mine, Mine::Undecided | Mine::Declined(_))
-                {
+            Command::Accept(object, folder, name) => match self.known.get_mut(&object) {
+                Some(known) if matches!(known.mine, Mine::Undecided | Mine::Declined(_)) => {
                     known.mine = Mine::Waiting(folder, name);
                 }
-            }
+                Some(_) => {}
+                None => {
+                    let why = "it is not offered any more".to_owned();
+                    self.tell(Event::Failed { object, why, resumes: false });
+                }
+            },
             Command::Decline(object, reason) => self.decline(now, &object, reason),
             Command::Cancel(object) => self.cancel(&object, "it was taken back"),
             Command::Media(on) => {

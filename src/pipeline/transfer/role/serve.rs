@@ -12,7 +12,7 @@ use super::super::fetch;
 use super::{LISTENER, Role};
 use crate::device::net::scoped;
 use crate::limits::{OBJECT_FETCHES_MAX, OBJECT_FETCHES_PER_PEER_MAX};
-use crate::protocol::transfer::rate::fastest;
+use crate::protocol::transfer::rate::{WIRE, fastest};
 use crate::wire::object::ObjectId;
 
 /// Of what files may take: to those who fetch while others get something new, and when nobody does.
@@ -30,7 +30,8 @@ impl Role {
             giving.out.set_share(sent / active.max(1) as f64);
         }
         let learned: f64 = self.giving.values().filter(|g| g.out.is_active()).map(|g| g.out.bits_per_s()).sum();
-        let all = if active == 0 { fastest(self.media, self.config.limit_mbit) } else { learned / sent.max(0.5) };
+        let fastest = fastest(self.media, self.config.limit_mbit) / WIRE;
+        let all = if active == 0 { fastest } else { learned / sent.max(0.5) };
         self.pace.set(all * fetched);
     }
 

@@ -393,20 +393,20 @@ fn all_that_is_sent_shares_one_limit() {
     for name in ["b", "c", "d", "e"] {
         bench.give(&given, name);
     }
-    let rates = |bench: &Bench| bench.role.giving.values().map(|g| g.out.bits_per_s()).collect::<Vec<_>>();
+    let rates = |bench: &Bench| bench.role.giving.values().map(|g| g.out.bits_per_s().round()).collect::<Vec<_>>();
     bench.role.share_out();
     assert_eq!(rates(&bench), [4e6; 4]);
     // Somebody fetches: that is part of it, and a small one while there is something new for the others.
     let over = bench.role.may_serve(GIVER).then(|| bench.role.over(GIVER));
     bench.role.share_out();
     assert_eq!(rates(&bench), [3.75e6; 4]);
-    assert_eq!(bench.role.pace.bits_per_s(), 1e6);
+    assert_eq!(bench.role.pace.bits_per_s().round(), 1e6);
     drop(over);
     for giving in bench.role.giving.values_mut() {
         giving.out.done(now, member(1));
     }
     bench.role.share_out();
-    assert_eq!(bench.role.pace.bits_per_s(), 16e6, "all of it for those who fetch");
+    assert_eq!(bench.role.pace.bits_per_s().round(), 16e6, "all of it for those who fetch");
 }
 
 #[test]
@@ -447,6 +447,30 @@ fn files_are_read_a_few_at_a_time_and_all_are_offered() {
         assert!(bench.role.preparing <= OBJECTS_PREPARED_MAX, "{n}");
     }
     assert_eq!((bench.role.preparing, bench.role.giving.len()), (0, 7));
+}
+
+#[test]
+fn whoever_offers_a_file_is_told_for_whom_it_is() {
+    let mut bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.txt");
+    std::fs::write(&path, "a").unwrap();
+    for (ticket, to) in [(1, vec![member(1)]), (2, Vec::new())] {
+        bench.role.command(Command::Send(ticket, path.clone(), to.clone(), None));
+        let told = bench.await_told(|event| matches!(event, Event::Offering { .. }));
+        let Event::Offering { ticket: of, audience, name, .. } = told else { panic!("another event") };
+        assert_eq!((of, audience, name.as_str()), (ticket, to, "a.txt"));
+    }
+}
+
+#[test]
+fn what_is_not_offered_any_more_cannot_be_taken() {
+    let mut bench = Bench::new();
+    let object = bench.offer(1, 0);
+    bench.role.command(Command::Accept(ObjectId([5; 16]), "/nowhere".into(), None));
+    let told = bench.await_told(|event| matches!(event, Event::Failed { .. }));
+    assert!(matches!(told, Event::Failed { object, resumes: false, .. } if object == ObjectId([5; 16])));
+    assert!(matches!(bench.role.known[&object].mine, Mine::Undecided));
 }
 
 #[test]
