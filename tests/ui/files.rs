@@ -66,6 +66,25 @@ fn how_far_a_file_is_and_who_has_it_is_told() {
 }
 
 #[test]
+fn a_path_that_is_pasted_becomes_an_offer() {
+    let mut user = opened(view(3), Key::T);
+    let field = user.finds(Role::TextInput, "").expect("a field for the path");
+    user.presses_at(field);
+    user.does(vec![Event::Paste("/home/ada/my plan.pdf\n".into())]);
+    assert_eq!(user.presses(Key::Enter, NONE), [Command::Send("/home/ada/my plan.pdf".into(), vec![])]);
+}
+
+#[test]
+fn a_file_that_waits_for_its_sender_says_so_and_can_be_stopped() {
+    let mut file = files().remove(1);
+    file.state = FileState::Waiting("whoever sends it left".into());
+    let offer = file.offer.clone();
+    let mut user = opened(with(vec![file]), Key::T);
+    assert!(shows(&user, "whoever sends it left") && shows(&user, "30 MB of 120 MB"), "{:?}", labels(&user));
+    assert_eq!(user.clicks("Stop"), [Command::Decline(offer)]);
+}
+
+#[test]
 fn a_path_is_typed_and_sent_to_everybody_or_to_those_of_the_chat() {
     let mut user = opened(view(3), Key::T);
     let field = user.finds(Role::TextInput, "").expect("a field for the path");
