@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use roundtable::device::clock::{Clock, processor_seconds};
-use roundtable::device::sound::SpeakerSpec;
+use roundtable::device::sound::{Buffers, SpeakerSpec};
 use roundtable::media::opus::{Encoder, Settings};
 use roundtable::media::test_voice::{TestVoice, pitch_for};
 use roundtable::pipeline::audio_receive::{AudioQueue, AudioReceive, TALKERS};
@@ -31,7 +31,8 @@ fn main() {
 fn receive(talkers: usize, heard: usize, seconds: u64) -> f64 {
     let clock = Clock::manual(Timestamp::from_millis(1_000));
     let queue = AudioQueue::default();
-    let mut mixer = AudioReceive::new(&SpeakerSpec::None, queue.clone(), &clock).expect("no speaker at all");
+    let mut mixer =
+        AudioReceive::new(&SpeakerSpec::None, Buffers::Usual, queue.clone(), &clock).expect("no speaker at all");
     mixer.set_talkers(heard);
     let mut voices: Vec<_> = (0..talkers as u64)
         .map(|n| {

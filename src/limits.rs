@@ -41,7 +41,7 @@ pub const REPAIR_WORK_PER_S_MAX: u32 = 8_000;
 /// Packets of a voice that its sender keeps to send them again.
 pub const VOICE_PACKETS_KEPT_MAX: usize = 16;
 /// Packets of a voice asked for in one request, and missed at a time.
-pub const VOICE_ASKED_AT_ONCE_MAX: usize = 8;
+pub const VOICE_ASKED_AT_ONCE_MAX: usize = 12;
 /// Packets of a voice sent again per second on request.
 pub const VOICE_REPEATS_PER_S_MAX: u32 = 50;
 /// Receivers who report loss above which parity is sent before it is asked for.

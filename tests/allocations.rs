@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use roundtable::device::clock::Clock;
 use roundtable::device::net::{Dscp, Interface, UdpSocket};
-use roundtable::device::sound::{MicrophoneSpec, SpeakerSpec};
+use roundtable::device::sound::{Buffers, MicrophoneSpec, SpeakerSpec};
 use roundtable::media::opus;
 use roundtable::media::picture::{Picture, Yuv};
 use roundtable::media::test_card::TestCard;
@@ -179,7 +179,8 @@ fn voices() -> u64 {
     let (source, ssrc) = (Some(egress.socket.local_addr()), Some(9));
     let clock = Clock::manual(Timestamp::from_millis(1_000));
     let queue = AudioQueue::default();
-    let mut mixer = AudioReceive::new(&SpeakerSpec::None, queue.clone(), &clock).expect("no speaker at all");
+    let mut mixer =
+        AudioReceive::new(&SpeakerSpec::None, Buffers::Usual, queue.clone(), &clock).expect("no speaker at all");
     let talker = mixer.add(1).expect("a talker");
     let receiver = Receiver::start(&interface, &clock, 1, Box::new(queue)).expect("a thread");
     let offset = ClockOffset::unknown();

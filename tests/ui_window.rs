@@ -1,6 +1,9 @@
 //! The window on a real display: Xvfb, a window manager, and a user made of xdotool. Skipped with a message where these
 //! programs are missing.
 
+#[path = "common/drag.rs"]
+mod drag;
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -218,6 +221,16 @@ fn a_user_clicks_types_resizes_and_closes() {
         user.sees("wanted 800 500", PATIENCE / 10)
     });
     assert!(fills, "no double click is seen: {:?}", user.seen);
+    user.does(&["search", "--name", TITLE, "key", "Escape"]);
+    user.expects("wanted");
+    // From a file manager: a text is not wanted, files are sent, and the panel shows them.
+    let manager = drag::FileManager::on(&user.display);
+    assert!(manager.is_refused());
+    assert!(manager.drops("file:///tmp/a%20b.txt\r\nfile:///tmp/c\r\n"));
+    user.expects("Send(\"/tmp/a b.txt\", [])");
+    user.expects("Send(\"/tmp/c\", [])");
+    user.expects("wanted");
+    assert!(!manager.drops("https://example.org/"), "nothing is here to be sent");
     user.does(&["search", "--name", TITLE, "key", "Escape"]);
     user.expects("wanted");
     user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);

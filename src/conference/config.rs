@@ -12,7 +12,7 @@ use super::files::AcceptRule;
 use super::taking::{Improvement, Taking};
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
-use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
+use crate::device::sound::{Buffers, MicrophoneSpec, SpeakerSpec};
 use crate::limits;
 use crate::protocol::roster::names;
 use crate::wire::address::Scope;
@@ -270,6 +270,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// How much sound waits in the devices' buffers.
+    pub fn buffers(&self) -> Buffers {
+        if self.low_delay { Buffers::Least } else { Buffers::Usual }
+    }
+
     /// Lays `flags` over the environment, over the user's file, over the defaults, and checks the result.
     pub fn load(flags: Layer) -> Result<Self, Error> {
         let environment = Layer::from_environment(

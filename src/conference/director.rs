@@ -122,7 +122,7 @@ impl Director {
         telling: Sender<Event>,
     ) -> Result<Self, Error> {
         let clock = shared.clock.clone();
-        let voices = AudioReceiver::start(&config.speaker, clock.clone()).map_err(Error::Speaker)?;
+        let voices = AudioReceiver::start(&config.speaker, config.buffers(), clock.clone()).map_err(Error::Speaker)?;
         voices.set_talkers(config.talkers);
         let decoders = std::thread::available_parallelism().map_or(1, |n| n.get().min(DECODERS_MAX));
         let receiver = receive::Receiver::start(&ready.interface, &clock, decoders, Box::new(voices.sink()))?;

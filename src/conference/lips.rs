@@ -7,12 +7,13 @@ use crate::time::NtpTime;
 use crate::wire::StreamKind;
 
 impl Director {
-    /// Lets the sound wait for the pictures that take longer.
+    /// Lets the sound wait for the pictures that take longer; where a low delay is asked for it waits for nothing.
     pub(super) fn keep_lips(&self) {
+        let waits = !self.config.low_delay;
         let wall = self.shared.clock.wall();
         let mut state = self.shared.state();
         for other in state.people.present_mut() {
-            if let Some(least_ms) = other.keep_lips(wall) {
+            if let Some(least_ms) = other.keep_lips(wall).filter(|_| waits) {
                 self.voices.set_least_delay(stream_key(other.key, StreamKind::Audio), least_ms);
             }
         }

@@ -2,6 +2,11 @@
 //!
 //! One frame a packet. Must never trust a packet's length: [`packet_samples`] says what a packet holds, or that it is
 //! none, before anything is decoded.
+//!
+//! With the feature `deep-plc` what is lost is made up by libopus's neural networks.
+
+#[cfg(feature = "deep-plc")]
+mod deep;
 
 use crate::limits::{OPUS_PACKET_BYTES_MAX, OPUS_PACKET_MS_MAX};
 
@@ -104,14 +109,20 @@ pub fn packet_samples(packet: &[u8]) -> Option<usize> {
 
 /// A decoder of one voice. Its output buffer is its own and is reused.
 pub struct Decoder {
+    #[cfg(not(feature = "deep-plc"))]
     inner: opus::Decoder,
+    #[cfg(feature = "deep-plc")]
+    inner: deep::Decoder,
     samples: Vec<f32>,
 }
 
 impl Decoder {
     /// A decoder with no history.
     pub fn new() -> Result<Self, Error> {
+        #[cfg(not(feature = "deep-plc"))]
         let inner = opus::Decoder::new(RATE, opus::Channels::Mono)?;
+        #[cfg(feature = "deep-plc")]
+        let inner = deep::Decoder::new(RATE)?;
         Ok(Self { inner, samples: vec![0.0; PACKET_SAMPLES_MAX] })
     }
 

@@ -31,7 +31,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::device::clock::Clock;
 use crate::device::priority;
-use crate::device::sound::{SoundEvent, Speaker, SpeakerSpec};
+use crate::device::sound::{Buffers, SoundEvent, Speaker, SpeakerSpec};
 use crate::limits::SLOTS_MAX;
 use crate::media::mix::{Ducker, Limiter};
 use crate::media::{opus, resample, wav};
@@ -144,13 +144,13 @@ impl AudioReceive {
     ///
     /// # Errors
     /// [`Error::File`]; a device that does not work is no error but an [`event`](Self::event).
-    pub fn new(speaker: &SpeakerSpec, queue: AudioQueue, clock: &Clock) -> Result<Self, Error> {
+    pub fn new(speaker: &SpeakerSpec, sizes: Buffers, queue: AudioQueue, clock: &Clock) -> Result<Self, Error> {
         Ok(Self {
             queue,
             batch: Batch::default(),
             talkers: Vec::with_capacity(SLOTS_MAX),
             played: None,
-            speaker: Speaker::open(speaker, clock)?,
+            speaker: Speaker::open(speaker, sizes, clock)?,
             places: TALKERS,
             ducker: Ducker::default(),
             limiter: Limiter::default(),
@@ -272,6 +272,7 @@ pub struct AudioReceiver {
     events: Receiver<SoundEvent>,
     queue: AudioQueue,
     stats: Arc<MixerStats>,
+    sizes: Buffers,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -280,16 +281,16 @@ impl AudioReceiver {
     ///
     /// # Errors
     /// See [`AudioReceive::new`], and when the system gives no thread.
-    pub fn start(speaker: &SpeakerSpec, clock: Clock) -> Result<Self, Error> {
+    pub fn start(speaker: &SpeakerSpec, sizes: Buffers, clock: Clock) -> Result<Self, Error> {
         let queue = AudioQueue::default();
-        let role = AudioReceive::new(speaker, queue.clone(), &clock)?;
+        let role = AudioReceive::new(speaker, sizes, queue.clone(), &clock)?;
         let (commands, receiver) = bounded(COMMANDS);
         let (events_in, events) = bounded(EVENTS);
         let stats = role.stats();
         let thread = std::thread::Builder::new()
             .name("audio-receive".into())
             .spawn(move || run(role, &clock, &receiver, &events_in))?;
-        Ok(Self { commands, events, queue, stats, thread: Some(thread) })
+        Ok(Self { commands, events, queue, stats, sizes, thread: Some(thread) })
     }
 
     /// Where the receiving thread puts packets.
@@ -342,7 +343,7 @@ impl AudioReceiver {
     /// # Errors
     /// [`Error::File`], [`Error::Ended`].
     pub fn set_speaker(&self, speaker: &SpeakerSpec, clock: &Clock) -> Result<(), Error> {
-        let speaker = Speaker::open(speaker, clock)?;
+        let speaker = Speaker::open(speaker, self.sizes, clock)?;
         if self.command(Command::Speaker(Box::new(speaker))) { Ok(()) } else { Err(Error::Ended) }
     }
 

@@ -30,7 +30,7 @@ use activation::Activation;
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
 use crate::device::priority;
-use crate::device::sound::{Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
+use crate::device::sound::{Buffers, Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
 use crate::limits::{OPUS_PACKET_BYTES_MAX, RTP_PACKET_BYTES_MAX};
 use crate::media::activity::Activity;
 use crate::media::mix::{Meter, SILENCE_DBFS, level_dbfs};
@@ -207,11 +207,12 @@ impl AudioSend {
             return Err(Error::Frame(config.frame_ms));
         }
         let frame = samples(config.frame_ms);
+        let sizes = if config.opus.low_delay { Buffers::Least } else { Buffers::Usual };
         // There is no block of 10 ms in one of 5.
         let processor = Processor::new(if short { voice::Settings::NONE } else { config.voice });
         config.position.store(config.first_sequence.into(), Ordering::Relaxed);
         Ok(Self {
-            microphone: Microphone::open(&config.microphone, config.pitch_hz, &clock)?,
+            microphone: Microphone::open_with(&config.microphone, sizes, config.pitch_hz, &clock)?,
             encoder: Encoder::new(config.opus)?,
             packetizer: AudioPacketizer::new(config.ssrc, config.first_sequence),
             egress,

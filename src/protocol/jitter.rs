@@ -20,19 +20,24 @@
 //! Must never read a clock, decode, or hold more than [`JITTER_PACKETS_MAX`] packets.
 
 mod delay;
+mod early;
 mod figures;
 mod packets;
 mod regulator;
+#[cfg(test)]
+mod repaired;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod tests;
 
 use crate::limits::{
-    CONCEAL_MS_MAX, JITTER_DELAY_MS_MAX, JITTER_PACKETS_MAX, OPUS_PACKET_BYTES_MAX, OPUS_PACKET_MS_MAX,
+    CONCEAL_MS_MAX, JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS, JITTER_PACKETS_MAX, OPUS_PACKET_BYTES_MAX,
+    OPUS_PACKET_MS_MAX,
 };
 use crate::time::{SequenceExtender, Timestamp, TimestampExtender};
 use delay::{DelayTracker, PER_MS};
+use early::Early;
 pub use packets::{Arrival, Counters, Incoming, Verdict};
 use regulator::Regulator;
 pub use regulator::Wish;
@@ -47,6 +52,10 @@ const CLOCK_JUMP: i64 = 2_000 * PER_MS;
 const PACKET_BYTES_USUAL: usize = 256;
 /// Frame length assumed before the first packet is known.
 const FRAME: i64 = 20 * PER_MS;
+/// Packets so short are those of a low delay, with so much margin to what they may need at most.
+const SHORT_FRAME: i64 = 5 * PER_MS;
+/// See [`SHORT_FRAME`].
+const SHORT_MARGIN: i64 = PER_MS;
 /// Delay above the target at which packets are left out.
 const SKIP: i64 = 250 * PER_MS;
 /// A delay that differs by this much from the mean is a jump, and followed at once.
@@ -59,10 +68,6 @@ const NOISE: usize = 120;
 const SILENT_PACKET_BYTES: usize = 2;
 /// Packets of a silent talker come every 400 ms; two of them may be lost.
 const SILENT_MAX: i64 = 1_300 * PER_MS;
-/// Most that is added to the target because audio is asked for before its time.
-const BURST_MAX: f64 = (30 * PER_MS) as f64;
-/// It grows by this much for each packet asked for earlier still.
-const BURST_STEP: f64 = (PER_MS * 3 / 2) as f64;
 /// Loss above which the delay makes room for the packet that carries the lost one's redundancy, and below which not.
 const FEC_LOSS_ON: f32 = 0.02;
 /// See [`FEC_LOSS_ON`].
@@ -122,8 +127,8 @@ pub struct JitterBuffer {
     least: i64,
     /// Smoothed delay of the packets when they were needed.
     delay: f64,
-    /// How much earlier than at its time a packet may be asked for: the mixer works in steps.
-    burst: f64,
+    /// How much earlier than at their time packets are asked for.
+    early: Early,
     loss: f32,
     fec_room: bool,
     received_here: u64,
@@ -162,7 +167,7 @@ impl JitterBuffer {
             regulator: Regulator::default(),
             least: 0,
             delay: 0.0,
-            burst: 0.0,
+            early: Early::new(),
             loss: 0.0,
             fec_room: false,
             received_here: 0,
@@ -224,7 +229,7 @@ impl JitterBuffer {
         self.received_here += 1;
         self.counters.received += 1;
         let timestamp = self.timestamps.extend(packet.timestamp) as i64;
-        self.measure(arrived, timestamp);
+        self.measure(arrived, timestamp, sequence < highest);
         self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
         if sequence < self.next || sequence + JITTER_PACKETS_MAX as u64 <= highest {
             self.counters.late += 1;
@@ -258,7 +263,7 @@ impl JitterBuffer {
         new
     }
 
-    fn measure(&mut self, arrived: i64, timestamp: i64) {
+    fn measure(&mut self, arrived: i64, timestamp: i64, behind: bool) {
         let transit = arrived - timestamp;
         if self.delays.base().is_some_and(|base| (transit - base).abs() > CLOCK_JUMP) {
             // The sender's media clock jumped: what was known of its timing means nothing any more.
@@ -268,7 +273,7 @@ impl JitterBuffer {
             (self.last_end, self.bridged) = (None, i64::MIN);
         }
         let before = self.delays.base();
-        self.delays.record(arrived, transit);
+        self.delays.record(arrived, transit, behind);
         // The delay counts from the base: it moves as far.
         if let (Some(before), Some(after)) = (before, self.delays.base()) {
             self.delay -= (after - before) as f64;
@@ -337,7 +342,7 @@ impl JitterBuffer {
             self.delay = measured;
         } else {
             self.delay += step / 16.0;
-            self.observe_burst(self.delay - (delay - ahead) as f64);
+            self.early.observe(self.delay - (delay - ahead) as f64, samples);
         }
         let error = self.delay - self.target() as f64;
         let spare = self.delay - self.needed() as f64;
@@ -354,25 +359,23 @@ impl JitterBuffer {
         self.last_end = None;
     }
 
-    fn observe_burst(&mut self, earlier: f64) {
-        let step = earlier - self.burst;
-        // Up in small steps, so that a single hold-up of the machine is no lasting delay; down over minutes.
-        self.burst += if step > 0.0 { step.min(BURST_STEP) } else { step / 32_768.0 };
-        self.burst = self.burst.clamp(0.0, BURST_MAX);
-    }
-
     fn target(&self) -> i64 {
-        (self.delays.target() + self.room()).max(self.least).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+        (self.delays.target(self.margin()) + self.room()).max(self.least).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
     }
 
     /// What the packets of the last moment needed.
     fn needed(&self) -> i64 {
-        self.delays.needed() + self.room()
+        self.delays.needed(self.margin()) + self.room()
+    }
+
+    /// Whoever sends short packets is in a hurry.
+    fn margin(&self) -> i64 {
+        if self.frame <= SHORT_FRAME { SHORT_MARGIN } else { JITTER_MARGIN_MS as i64 * PER_MS }
     }
 
     /// Delay for anything but jitter.
     fn room(&self) -> i64 {
-        self.burst as i64 + if self.fec_room { self.frame } else { 0 }
+        self.early.room() + if self.fec_room { self.frame } else { 0 }
     }
 
     fn delay_of(&self, now: i64, played: i64) -> i64 {
@@ -447,9 +450,7 @@ impl JitterBuffer {
         }
         if self.pending == 0 {
             // It was asked for too early, or came too late: the former is not to happen again and again.
-            for _ in 0..3 {
-                self.observe_burst(self.delay - self.delay_of(now, self.position) as f64);
-            }
+            self.early.observe(self.delay - self.delay_of(now, self.position) as f64, 0);
         }
         self.pending += MAKE_UP;
         self.position += MAKE_UP;

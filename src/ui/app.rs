@@ -153,7 +153,13 @@ impl App {
         self.panels.settings.kept(outcome);
     }
 
-    /// One frame. Only `events`, `modifiers` and `focused` of `input` are looked at; places are in points.
+    /// Files can be dropped on the window.
+    pub fn set_drops(&mut self) {
+        self.panels.files.set_drops();
+    }
+
+    /// One frame. Only `events`, `modifiers`, `focused` and files dragged and dropped of `input` are looked at; places are in
+    /// points.
     pub fn frame(&mut self, view: &View, input: RawInput, now: Timestamp) -> FrameOutput {
         let mut output = FrameOutput::default();
         self.prepare(view, now);
@@ -168,6 +174,7 @@ impl App {
         self.stage.compose();
         output.shown.extend_from_slice(self.stage.shown());
 
+        self.state.dragged = !input.hovered_files.is_empty();
         let digest = self.digest_of(view);
         if self.interface.must_run(&input, digest, now) {
             self.run(view, input, now, &places, &mut output);
@@ -355,6 +362,7 @@ impl Drawn<'_> {
         }
         let over = if places.stage.width() > 100.0 { places.stage } else { places.panel.unwrap_or(places.stage) };
         panels.doctor.show(context, over, view, look);
+        drops(ui, over, state, panels, commands);
         overlay::notices(context, over, view, &self.notices, look);
     }
 
@@ -441,6 +449,28 @@ impl Panels {
             self.doctor.close();
         }
         closes
+    }
+}
+
+/// Sends what is dropped on the window: to those of the chat that is open, to those chosen for files, or to everybody.
+fn drops(ui: &Ui, over: egui::Rect, state: &mut State, panels: &Panels, commands: &mut Vec<Command>) {
+    let look = state.preferences.look();
+    let to = match state.panel {
+        Some(Panel::Chat) => panels.chat.with(),
+        Some(Panel::Files) => panels.files.recipients(),
+        Some(Panel::People | Panel::Settings) | None => &[],
+    };
+    if state.dragged {
+        let names = if to.is_empty() { look.words.everybody.to_owned() } else { to.join(", ") };
+        overlay::drop_hint(ui.ctx(), over, &visible(&names), look);
+    }
+    let dropped = ui.input(|i| i.raw.dropped_files.clone());
+    let any = !dropped.is_empty();
+    commands.extend(dropped.into_iter().filter_map(|file| Some(Command::Send(file.path?, to.to_vec()))));
+    if any && state.panel != Some(Panel::Chat) {
+        // There it can be taken back.
+        (state.panel, state.full) = (Some(Panel::Files), None);
+        ui.ctx().request_repaint();
     }
 }
 

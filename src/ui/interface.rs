@@ -199,7 +199,7 @@ impl Interface {
     /// Whether egui has to run: something it shows may differ (`digest`), something happened, or it asked for it.
     pub fn must_run(&mut self, input: &RawInput, digest: u64, now: Timestamp) -> bool {
         let due = self.run_again_at.is_some_and(|at| now >= at);
-        let runs = !input.events.is_empty() || self.digest != Some(digest) || due;
+        let runs = !input.events.is_empty() || !input.dropped_files.is_empty() || self.digest != Some(digest) || due;
         self.digest = Some(digest);
         runs
     }

@@ -24,6 +24,7 @@ mod damage;
 pub mod devices;
 mod dialogs;
 mod doctor;
+mod drop;
 mod files;
 mod focus;
 pub mod fonts;

@@ -77,6 +77,17 @@ pub fn notices(context: &Context, stage: Rect, view: &View, own: &[String], look
     }
 }
 
+/// What comes of letting go of what is dragged over the window.
+pub fn drop_hint(context: &Context, stage: Rect, to: &str, look: Look) {
+    let area = Area::new(Id::new("drop")).order(Order::Foreground).interactable(false);
+    area.pivot(Align2::CENTER_CENTER).fixed_pos(stage.center()).show(context, |ui| {
+        panel(look).stroke(Stroke::new(2.0, look.colours.focus)).show(ui, |ui| {
+            ui.set_max_width(stage.width() - 60.0);
+            ui.label(RichText::new(fill(look.words.drop_here, &[&to])).size(18.0).strong());
+        });
+    });
+}
+
 /// Height kept free below a lone tile for [`hint`], in points.
 pub const HINT: f32 = 64.0;
 

@@ -45,6 +45,8 @@ pub struct State {
     pub held: bool,
     /// A text field had the keyboard in the run before: at Escape egui takes it away before anybody is asked.
     pub typed: bool,
+    /// Files are dragged over the window.
+    pub dragged: bool,
     /// Whose tile was clicked last: the second click of two may fall on another one that has moved there.
     pub clicked: Option<u64>,
     /// What the user chose.

@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 use crate::ui::app::{self, App, FrameOutput};
 use crate::ui::clipboard::Clipboard;
 use crate::ui::devices::Lists;
+use crate::ui::drop::{Dragged, Drops};
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::keeper::Keeper;
@@ -42,6 +43,8 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// The same while the window is new: what is drawn before it is on the screen is lost.
 const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
+/// Whoever drags files tells of each movement; a program that ended meanwhile of none.
+const DRAGGED: Duration = Duration::from_secs(2);
 /// What is asked of a conference that is stuck, at most.
 const UNSENT_MAX: usize = 64;
 
@@ -125,7 +128,7 @@ impl Display {
             }
             shell.size = shell.window.get_size();
             start.resize(shell.size);
-            let mut output = start.frame(&feed(), shell.take_input(), now);
+            let mut output = start.frame(&feed(), shell.take_input(now), now);
             shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
             shell.hand_over(
                 output.changed,
@@ -166,6 +169,10 @@ impl Display {
         let mut shell = self.0;
         shell.window.set_title(&options.title);
         let mut app = shell.app(options);
+        shell.drops = Drops::of(&shell.window, Arc::clone(&shell.waker));
+        if shell.drops.is_some() {
+            app.set_drops();
+        }
         let mut viewed = clock.now();
         let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
         let mut view = feed();
@@ -247,6 +254,9 @@ struct Shell {
     waker: Arc<Waker>,
     clipboard: Clipboard,
     keeper: Keeper,
+    drops: Option<Drops>,
+    /// Files were seen over the window.
+    dragged: Option<Timestamp>,
     opened: Timestamp,
     looked: Timestamp,
     shown: Timestamp,
@@ -271,6 +281,8 @@ impl Shell {
             keeper: Keeper::new(Arc::clone(&waker)),
             clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
+            drops: None,
+            dragged: None,
             opened: now,
             looked: now,
             shown: now,
@@ -294,19 +306,31 @@ impl Shell {
         app
     }
 
-    fn take_input(&mut self) -> egui::RawInput {
-        egui::RawInput {
+    fn take_input(&mut self, now: Timestamp) -> egui::RawInput {
+        let mut input = egui::RawInput {
             events: std::mem::take(&mut self.events),
             modifiers: self.input.modifiers(),
             focused: self.input.focused(),
             ..Default::default()
+        };
+        while let Some(dragged) = self.drops.as_ref().and_then(Drops::next) {
+            self.dragged = (dragged == Dragged::Over).then_some(now);
+            if let Dragged::Here(paths) = dragged {
+                let file = |path| egui::DroppedFile { path: Some(path), ..Default::default() };
+                input.dropped_files.extend(paths.into_iter().map(file));
+            }
         }
+        if self.dragged.is_some_and(|at| now.since(at) < DRAGGED) {
+            input.hovered_files.push(egui::HoveredFile::default());
+        }
+        input
     }
 
     fn frame(&mut self, app: &mut App, view: &View, now: Timestamp) -> FrameOutput {
         self.size = self.window.get_size();
         app.resize(self.size);
-        let mut output = app.frame(view, self.take_input(), now);
+        let input = self.take_input(now);
+        let mut output = app.frame(view, input, now);
         let outcome = self.serve(output.copied.take(), output.opened.take(), std::mem::take(&mut output.settings));
         if let Some(outcome) = outcome {
             app.kept(outcome);

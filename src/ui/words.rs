@@ -386,6 +386,8 @@ words! {
     send_file: "Send the file", "发送文件";
     send_file_tip: "Send a file", "发送文件";
     path_hint: "Path of a file or folder", "文件或文件夹的路径";
+    drops: "Files can be dropped anywhere on this window as well.", "也可以把文件拖放到此窗口的任意位置。";
+    drop_here: "Let go to send it: {}", "松开鼠标即发送:{}";
     no_drop: "Files cannot be dropped on this window: paste their path.", "无法拖放文件:请粘贴路径。";
     no_files: "Nothing was offered yet.", "还没有文件。";
     file_gone: "A file that was offered long ago", "很久以前提供的文件";
@@ -489,8 +491,8 @@ const REPORTS: &[(&str, &str)] = &[
     ("{}: nobody is called that at the door", "{}:门外没有叫这个名字的人"),
     ("only the owner, moderators and whom they favour speak with priority, and nobody in an open conference", "只有主持人、管理员和他们指定的人可以优先发言,开放会议中没有人可以"),
     ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
+    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:该权限已被收回"),
     ("you let {} people speak with priority already", "您已让 {} 人优先发言"),
-    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:权限已收回"),
     ("what is said here is kept on disk again", "聊天记录已恢复保存到磁盘"),
     ("what is said here is not kept on disk: {}", "聊天记录未保存到磁盘:{}"),
     ("the history of this conference was damaged; it is now {}", "此会议的聊天记录已损坏,已移至 {}"),

@@ -11,6 +11,8 @@
 mod common;
 
 mod devices;
+mod lips;
+mod mouth;
 mod pulse;
 mod room;
 mod tone;
@@ -25,6 +27,11 @@ const AS_IT_IS: [&str; 3] = ["--no-echo", "--no-noise", "--no-gain"];
 /// Sound recorded before the tone begins and after it ends, so that both edges are there.
 const MARGIN_S: f64 = 1.0;
 
+/// How long is listened.
+fn seconds() -> f64 {
+    std::env::var("SOUND_TEST_SECONDS").map_or(12.0, |s| s.parse().expect("a number of seconds"))
+}
+
 #[test]
 fn a_tone_at_a_microphone_is_heard_at_the_other_speaker() {
     if let Err(why) = pulse::installed() {
@@ -32,7 +39,7 @@ fn a_tone_at_a_microphone_is_heard_at_the_other_speaker() {
         return;
     }
     sandboxed("a_tone_at_a_microphone_is_heard_at_the_other_speaker", || {
-        let seconds = std::env::var("SOUND_TEST_SECONDS").map_or(12.0, |s| s.parse().expect("a number of seconds"));
+        let seconds = seconds();
         let pulse = Pulse::start(&["ada", "bob"]);
         let mut options =
             vec!["--interface", "127.0.0.1", "--camera", "none", "--microphone", "auto", "--speaker", "auto"];

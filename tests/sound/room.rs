@@ -37,7 +37,8 @@ fn heard(samples: &[f32]) -> (f32, f32) {
     (level, near.iter().sum::<f32>() / power.iter().sum::<f32>().max(f32::MIN_POSITIVE))
 }
 
-fn speech(folder: &std::path::Path) -> Option<Vec<f32>> {
+/// What is said, or a message why not.
+pub fn speech(folder: &std::path::Path) -> Option<Vec<f32>> {
     let path = folder.join("said.wav");
     let said = Command::new("espeak-ng").args(["-v", "en", "-w"]).arg(&path).arg(WORDS).status();
     if !said.is_ok_and(|s| s.success()) {

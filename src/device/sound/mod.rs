@@ -166,6 +166,16 @@ pub struct SoundCounters {
     pub opened: u64,
 }
 
+/// How much sound waits in the buffers of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Buffers {
+    /// As much as a busy machine copes with.
+    #[default]
+    Usual,
+    /// As little as can be asked for.
+    Least,
+}
+
 /// A source of voice.
 pub struct Microphone(Source);
 
@@ -186,19 +196,24 @@ impl Microphone {
     /// Opens what `spec` says. `pitch_hz` is the pitch of the simulated voice. Only a file can fail here; a device
     /// that does not work says so by [`event`](Self::event) and is tried again.
     pub fn open(spec: &MicrophoneSpec, pitch_hz: f32, clock: &Clock) -> Result<Self, wav::Error> {
+        Self::open_with(spec, Buffers::Usual, pitch_hz, clock)
+    }
+
+    /// As [`open`](Self::open), with so much sound in the device's buffers.
+    pub fn open_with(spec: &MicrophoneSpec, sizes: Buffers, pitch_hz: f32, clock: &Clock) -> Result<Self, wav::Error> {
         let source = match spec {
             MicrophoneSpec::None => Source::None,
             MicrophoneSpec::Test => Source::Paced(PacedSource::voice(pitch_hz, clock.now())),
             MicrophoneSpec::File(path) => Source::Paced(PacedSource::file(path, clock.now())?),
-            MicrophoneSpec::Auto => Self::native(None, clock),
-            MicrophoneSpec::Name(name) => Self::native(Some(name.clone()), clock),
+            MicrophoneSpec::Auto => Self::native(None, sizes, clock),
+            MicrophoneSpec::Name(name) => Self::native(Some(name.clone()), sizes, clock),
         };
         Ok(Self(source))
     }
 
-    fn native(name: Option<String>, clock: &Clock) -> Source {
+    fn native(name: Option<String>, sizes: Buffers, clock: &Clock) -> Source {
         let keeper = Keeper::start("microphone", clock.clone(), move |too_short| {
-            native::open_microphone(name.as_deref(), too_short)
+            native::open_microphone(name.as_deref(), sizes, too_short)
         });
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
@@ -277,11 +292,11 @@ struct NativeSpeaker {
 impl Speaker {
     /// Opens what `spec` says. Only a file can fail here; a device that does not work says so by
     /// [`event`](Self::event) and is tried again.
-    pub fn open(spec: &SpeakerSpec, clock: &Clock) -> Result<Self, wav::Error> {
+    pub fn open(spec: &SpeakerSpec, sizes: Buffers, clock: &Clock) -> Result<Self, wav::Error> {
         let now = clock.now();
         let native = |name: Option<String>| {
             let keeper = Keeper::start("speaker", clock.clone(), move |too_short| {
-                native::open_speaker(name.as_deref(), too_short)
+                native::open_speaker(name.as_deref(), sizes, too_short)
             });
             Some(NativeSpeaker { keeper, writer: None, before: SoundCounters::default() })
         };
@@ -376,7 +391,7 @@ mod tests {
     fn files_that_cannot_be_used_fail_at_once() {
         let clock = Clock::manual(Timestamp::default());
         assert!(Microphone::open(&MicrophoneSpec::File("/nowhere/x.wav".into()), 0.0, &clock).is_err());
-        assert!(Speaker::open(&SpeakerSpec::File("/nowhere/x.wav".into()), &clock).is_err());
+        assert!(Speaker::open(&SpeakerSpec::File("/nowhere/x.wav".into()), Buffers::Usual, &clock).is_err());
     }
 
     #[test]

@@ -13,9 +13,9 @@ use cpal::{
     SupportedBufferSize, SupportedStreamConfigRange, U24,
 };
 
-use super::SoundDevice;
 use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
+use super::{Buffers, SoundDevice};
 use crate::device::priority;
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
@@ -24,9 +24,8 @@ const PULSE: &str = "PulseAudio";
 const ALSA: &str = "ALSA";
 /// A hung sound server is given up after this.
 const OPEN_MAX: Duration = Duration::from_secs(3);
-/// Buffer lengths tried in turn, in milliseconds.
-const CAPTURE_MS: [u32; 4] = [5, 10, 20, 40];
-const PLAYBACK_MS: [u32; 4] = [5, 10, 20, 40];
+/// Buffer lengths tried in turn, in microseconds; the first only where the least delay is asked for.
+const PERIODS_US: [u32; 5] = [2_500, 5_000, 10_000, 20_000, 40_000];
 /// Assumed of a speaker that chooses its own, until it has been measured.
 const PERIOD_GUESS_MS: u32 = 20;
 
@@ -219,10 +218,10 @@ fn choose(ranges: impl Iterator<Item = SupportedStreamConfigRange>, channels_wan
 /// The buffer sizes to ask for, in frames; `None` is what the device likes best. That comes last, and only where all
 /// others were refused as such: ALSA's mixer takes one size and does not tell which, while the choice of a sound server
 /// may be seconds.
-fn buffers(choice: &Choice, lengths_ms: &[u32]) -> impl Iterator<Item = Option<u32>> {
-    let mut sizes: Vec<u32> = lengths_ms
+fn buffers(choice: &Choice, lengths_us: &[u32]) -> impl Iterator<Item = Option<u32>> {
+    let mut sizes: Vec<u32> = lengths_us
         .iter()
-        .map(|ms| choice.rate * ms / 1_000)
+        .map(|us| (u64::from(choice.rate) * u64::from(*us) / 1_000_000) as u32)
         .map(|frames| match choice.buffer {
             SupportedBufferSize::Range { min, max } => frames.clamp(min, max.max(min)),
             SupportedBufferSize::Unknown => frames,
@@ -233,15 +232,19 @@ fn buffers(choice: &Choice, lengths_ms: &[u32]) -> impl Iterator<Item = Option<u
 }
 
 /// Opens a microphone, by name or the default; `too_short` is how often its buffer has proved too short.
-pub(super) fn open_microphone(wanted: Option<&str>, too_short: usize) -> Result<Opened<CaptureReader>, NotOpened> {
+pub(super) fn open_microphone(
+    wanted: Option<&str>,
+    sizes: Buffers,
+    too_short: usize,
+) -> Result<Opened<CaptureReader>, NotOpened> {
     let device = find(wanted, true)?;
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
     let (mut error, mut refused) = (failed("no usable buffer length"), true);
-    let shortest = too_short.min(CAPTURE_MS.len() - 1);
-    for frames in buffers(&choice, &CAPTURE_MS[shortest..]) {
+    let shortest = shortest(sizes, too_short);
+    for frames in buffers(&choice, &PERIODS_US[shortest..]) {
         if frames.is_none() && !refused {
             break;
         }
@@ -249,7 +252,7 @@ pub(super) fn open_microphone(wanted: Option<&str>, too_short: usize) -> Result<
         let (callback, end, gauge) = made;
         match build_input(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => {
-                let short = frames.is_some() && shortest + 1 < CAPTURE_MS.len();
+                let short = frames.is_some() && shortest + 1 < PERIODS_US.len();
                 return Ok(Opened {
                     stream: Box::new(stream),
                     end,
@@ -270,25 +273,29 @@ pub(super) fn open_microphone(wanted: Option<&str>, too_short: usize) -> Result<
 }
 
 /// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
-pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Opened<PlaybackWriter>, NotOpened> {
+pub(super) fn open_speaker(
+    wanted: Option<&str>,
+    sizes: Buffers,
+    too_short: usize,
+) -> Result<Opened<PlaybackWriter>, NotOpened> {
     let device = find(wanted, false)?;
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
     let (mut error, mut refused) = (failed("no usable buffer length"), true);
-    let shortest = too_short.min(PLAYBACK_MS.len() - 1);
+    let shortest = shortest(sizes, too_short);
     let paced = Some(choice.rate);
-    for frames in buffers(&choice, &PLAYBACK_MS[shortest..]) {
+    for frames in buffers(&choice, &PERIODS_US[shortest..]) {
         if frames.is_none() && !refused {
             break;
         }
         let period = frames.unwrap_or(choice.rate * PERIOD_GUESS_MS / 1_000);
-        let made = ring::playback(choice.rate, choice.channels, period).map_err(|e| failed(&e.to_string()))?;
+        let made = ring::playback(choice.rate, choice.channels, period, sizes).map_err(|e| failed(&e.to_string()))?;
         let (callback, end, gauge) = made;
         match build_output(&device, &choice, frames, callback, &gauge).and_then(started) {
             Ok(stream) => {
-                let short = frames.is_some() && shortest + 1 < PLAYBACK_MS.len();
+                let short = frames.is_some() && shortest + 1 < PERIODS_US.len();
                 return Ok(Opened {
                     stream: Box::new(stream),
                     end,
@@ -306,6 +313,11 @@ pub(super) fn open_speaker(wanted: Option<&str>, too_short: usize) -> Result<Ope
         }
     }
     Err(error)
+}
+
+/// Where to begin in [`PERIODS_US`].
+fn shortest(sizes: Buffers, too_short: usize) -> usize {
+    (usize::from(sizes == Buffers::Usual) + too_short).min(PERIODS_US.len() - 1)
 }
 
 fn started(stream: cpal::Stream) -> Result<cpal::Stream, cpal::Error> {
@@ -462,8 +474,13 @@ mod tests {
             (SupportedBufferSize::Range { min: 600, max: 1_000 }, vec![600, 960, 1_000]),
         ] {
             let expected: Vec<_> = expected.into_iter().map(Some).chain([None]).collect();
-            assert_eq!(buffers(&choice(buffer), &PLAYBACK_MS).collect::<Vec<_>>(), expected);
+            let usual = shortest(Buffers::Usual, 0);
+            assert_eq!(buffers(&choice(buffer), &PERIODS_US[usual..]).collect::<Vec<_>>(), expected);
         }
+        let choice = choice(SupportedBufferSize::Unknown);
+        assert_eq!(buffers(&choice, &PERIODS_US[shortest(Buffers::Least, 0)..]).next(), Some(Some(120)));
+        assert_eq!(shortest(Buffers::Least, 1), shortest(Buffers::Usual, 0));
+        assert_eq!(shortest(Buffers::Usual, 9), PERIODS_US.len() - 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use super::SoundCounters;
+use super::{Buffers, SoundCounters};
 use crate::media::opus::RATE;
 use crate::media::resample::{Converter, Error};
 
@@ -23,9 +23,14 @@ const RING_MS: u32 = 400;
 const CAPTURE_MS_MAX: usize = 80;
 /// Time the writer is given to wake up after a callback, at least.
 const WAKE_UP_MS: u32 = 4;
+/// The same where the least delay is asked for.
+const WAKE_UP_LEAST_MS: u32 = 1;
 /// What the fill of a speaker's ring grows by after a glitch, and where that ends.
 const EXTRA_MS: u32 = 3;
 const EXTRA_MS_MAX: u32 = 40;
+/// It is a millisecond less after so much sound without a glitch; if that was too little, twice as much is waited for.
+const CALM_S: u64 = 20;
+const CALM_S_MAX: u64 = 640;
 /// The period is the mean of so much sound.
 const PERIOD_WINDOW_MS: u64 = 2_000;
 
@@ -234,7 +239,12 @@ pub(super) struct PlaybackWriter {
     period: u32,
     period_at: (u64, u64),
     glitches_seen: u64,
+    wake_up_ms: u32,
     extra_ms: u32,
+    /// Frames at which that changed, sound without a glitch until it is less, and whether it has been made less.
+    extra_at: u64,
+    calm_s: u64,
+    lowered: bool,
 }
 
 /// A ring for a speaker of `rate` Hz and `channels` channels, whose callbacks are expected to ask for `period` frames.
@@ -242,6 +252,7 @@ pub(super) fn playback(
     rate: u32,
     channels: u16,
     period: u32,
+    sizes: Buffers,
 ) -> Result<(PlaybackCallback, PlaybackWriter, Arc<Gauge>), Error> {
     let converter = Converter::new(RATE, rate)?;
     let (producer, consumer) = HeapRb::new((rate * RING_MS / 1_000) as usize).split();
@@ -256,7 +267,11 @@ pub(super) fn playback(
         period,
         period_at: (0, 0),
         glitches_seen: 0,
+        wake_up_ms: if sizes == Buffers::Least { WAKE_UP_LEAST_MS } else { WAKE_UP_MS },
         extra_ms: 0,
+        extra_at: 0,
+        calm_s: CALM_S,
+        lowered: false,
     };
     Ok((callback, writer, gauge))
 }
@@ -268,7 +283,7 @@ impl PlaybackWriter {
 
     /// Frames of the device that should wait in the ring: one period to be taken next, and time to wake up in.
     fn fill(&self) -> u32 {
-        let wake_up = (self.period / 2).max(self.rate * WAKE_UP_MS / 1_000);
+        let wake_up = (self.period / 2).max(self.rate * self.wake_up_ms / 1_000);
         (self.period + wake_up + self.extra_ms * self.rate / 1_000).min(self.rate * RING_MS / 2_000)
     }
 
@@ -313,8 +328,13 @@ impl PlaybackWriter {
         }
         let glitches = self.gauge.glitches.load(Ordering::Relaxed);
         if glitches > self.glitches_seen {
-            self.glitches_seen = glitches;
+            (self.glitches_seen, self.extra_at) = (glitches, now.1);
             self.extra_ms = (self.extra_ms + EXTRA_MS).min(EXTRA_MS_MAX);
+            if std::mem::take(&mut self.lowered) {
+                self.calm_s = (2 * self.calm_s).min(CALM_S_MAX);
+            }
+        } else if self.extra_ms > 0 && now.1 - self.extra_at >= self.calm_s * u64::from(self.rate) {
+            (self.extra_ms, self.extra_at, self.lowered) = (self.extra_ms - 1, now.1, true);
         }
     }
 }
@@ -364,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_speaker_gets_every_channel_and_silence_when_nothing_is_there() {
-        let (mut callback, mut writer, _) = playback(48_000, 2, 480).expect("a ring");
+        let (mut callback, mut writer, _) = playback(48_000, 2, 480, Buffers::Usual).expect("a ring");
         assert_eq!((writer.target(), writer.wanted()), (720, 720));
         writer.write(&[0.5; 3]);
         let mut buffer = [9i16; 8];
@@ -374,7 +394,7 @@ mod tests {
 
     #[test]
     fn silence_before_the_first_fill_is_no_glitch_and_after_it_is_one() {
-        let (mut callback, mut writer, gauge) = playback(48_000, 1, 100).expect("a ring");
+        let (mut callback, mut writer, gauge) = playback(48_000, 1, 100, Buffers::Usual).expect("a ring");
         let count = |gauge: &Gauge| {
             let mut c = SoundCounters::default();
             gauge.add_to(&mut c);
@@ -394,8 +414,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_glitch_costs_is_tried_without_after_a_while_and_later_when_that_fails() {
+        let (mut callback, mut writer, gauge) = playback(48_000, 1, 240, Buffers::Least).expect("a ring");
+        let least = writer.target();
+        assert_eq!(least, 240 + 120, "half a period, more than the least");
+        let mut buffer = [0.0f32; 240];
+        // Plays until the fill is another one; after how many seconds.
+        let mut play = |writer: &mut PlaybackWriter, glitches: u64| {
+            let before = writer.target();
+            gauge.glitches.fetch_add(glitches, Ordering::Relaxed);
+            for calls in 1..200_000 {
+                let wanted = writer.wanted();
+                writer.write(&vec![0.1; wanted]);
+                callback.play(&mut buffer, |s| s);
+                if writer.target() != before {
+                    return (calls / 200, writer.target() as i64 - before as i64);
+                }
+            }
+            panic!("the fill stays as it is");
+        };
+        assert_eq!(play(&mut writer, 1), (0, 3 * 48));
+        assert_eq!([play(&mut writer, 0), play(&mut writer, 0)], [(20, -48); 2]);
+        assert_eq!(play(&mut writer, 1).1, 3 * 48);
+        assert_eq!(play(&mut writer, 0), (40, -48), "it was needed");
+    }
+
+    #[test]
     fn the_fill_follows_the_period_of_the_device() {
-        let (mut callback, mut writer, _) = playback(24_000, 1, 240).expect("a ring");
+        let (mut callback, mut writer, _) = playback(24_000, 1, 240, Buffers::Usual).expect("a ring");
         assert_eq!(writer.target(), 2 * (240 + 120));
         let mut buffer = [0.0f32; 600];
         for _ in 0..4 * 40 {

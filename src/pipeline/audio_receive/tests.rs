@@ -46,7 +46,7 @@ impl Room {
         let clock = Clock::manual(Timestamp::from_millis(1_000));
         let queue = AudioQueue::default();
         let spec = SpeakerSpec::File(path.clone());
-        let mut mixer = AudioReceive::new(&spec, queue.clone(), &clock).expect("a file");
+        let mut mixer = AudioReceive::new(&spec, Buffers::Usual, queue.clone(), &clock).expect("a file");
         let voices = seeds
             .iter()
             .map(|&seed| Voice {
@@ -312,7 +312,8 @@ fn what_is_no_voice_costs_a_counter() {
 #[test]
 fn a_conference_has_a_bounded_number_of_voices() {
     let clock = Clock::manual(Timestamp::default());
-    let mut mixer = AudioReceive::new(&SpeakerSpec::None, AudioQueue::default(), &clock).expect("no speaker");
+    let mut mixer =
+        AudioReceive::new(&SpeakerSpec::None, Buffers::Usual, AudioQueue::default(), &clock).expect("no speaker");
     for stream in 0..SLOTS_MAX as u64 {
         mixer.add(stream).expect("room");
     }
@@ -323,7 +324,8 @@ fn a_conference_has_a_bounded_number_of_voices() {
 #[test]
 fn with_nobody_to_hear_and_nothing_to_hear_on_the_mixer_sleeps() {
     let clock = Clock::manual(Timestamp::from_millis(1_000));
-    let mut mixer = AudioReceive::new(&SpeakerSpec::None, AudioQueue::default(), &clock).expect("no speaker");
+    let mut mixer =
+        AudioReceive::new(&SpeakerSpec::None, Buffers::Usual, AudioQueue::default(), &clock).expect("no speaker");
     for _ in 0..100 {
         assert_eq!(mixer.step(clock.now()), IDLE);
         clock.advance(IDLE);
@@ -337,7 +339,7 @@ fn with_nobody_to_hear_and_nothing_to_hear_on_the_mixer_sleeps() {
 #[test]
 fn the_thread_plays_what_it_is_given_until_it_is_dropped() {
     let clock = Clock::system();
-    let receiver = AudioReceiver::start(&SpeakerSpec::None, clock.clone()).expect("a thread");
+    let receiver = AudioReceiver::start(&SpeakerSpec::None, Buffers::Usual, clock.clone()).expect("a thread");
     let stats = receiver.add(1).expect("a talker");
     let mut sink = receiver.sink();
     let mut encoder = Encoder::new(opus::Settings::default()).expect("an encoder");
@@ -375,7 +377,7 @@ fn a_voice_crosses_real_sound_devices() {
     destination.set(Some(media.local_addr()));
     let socket = Arc::new(UdpSocket::unicast(&lo, 1).expect("a socket"));
     let speaker = named("ROUNDTABLE_SPEAKER").parse().expect("a speaker");
-    let receiver = AudioReceiver::start(&speaker, clock.clone()).expect("a thread");
+    let receiver = AudioReceiver::start(&speaker, Buffers::Usual, clock.clone()).expect("a thread");
     let talker = receiver.add(1).expect("a talker");
     let config = Config {
         microphone: named("ROUNDTABLE_MICROPHONE").parse().expect("a microphone"),

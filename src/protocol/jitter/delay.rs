@@ -5,22 +5,24 @@
 //! base     = lowest transit of the last 1..2 s
 //! relative = transit - base
 //! worst    = largest relative delay of each half second   -> histogram, older ones forgotten
-//! target   = 95 % quantile, but no more than the worst of the last 3 s, + margin
+//! target   = 95 % quantile, but no more than the worst of the last 3 s, + a margin
+//!            while lost packets come again:  99 %, 15 s
 //! ```
 //! So one half second in twenty may hold a packet that is too late: a single burst is not worth waiting for, one that comes
-//! again and again is; and once a bad spell is over, the delay returns within seconds. The base is a minimum over a
+//! again and again is; and once a bad spell is over, the delay returns within seconds. Where packets come behind later ones again and
+//! again they were lost and are repaired, and whoever is not waited for leaves a gap in a word: there it is waited longer. The base is a minimum over a
 //! sliding window, so it follows a sender's drifting clock. When it rises at once, the path or the sender's capture has
 //! shifted: that is no jitter, and what was measured meanwhile is forgotten. All values are samples of the 48 kHz media
 //! clock. Must never look at a clock or at packet contents.
 
-use crate::limits::{JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS};
+use crate::limits::JITTER_DELAY_MS_MAX;
 
 /// Samples in a millisecond of the Opus clock (RFC 7587 section 4.1).
 pub(super) const PER_MS: i64 = 48;
 
-/// A bucket is 2 ms wide: finer than any device period, coarse enough to stay small.
-const BUCKET: i64 = 2 * PER_MS;
-const BUCKETS: usize = JITTER_DELAY_MS_MAX / 2;
+/// A bucket is 1 ms wide: the target is a multiple of it.
+const BUCKET: i64 = PER_MS;
+const BUCKETS: usize = JITTER_DELAY_MS_MAX;
 /// Time of which the worst counts.
 const INTERVAL: i64 = 500 * PER_MS;
 /// Weight kept per interval: one counts half after 20 s.
@@ -29,6 +31,12 @@ const KEEP: f32 = 0.983;
 const QUANTILE: f32 = 0.95;
 /// Intervals whose worst bounds the target.
 const RECENT: usize = 6;
+/// The share and the intervals while lost packets come again.
+const QUANTILE_PATIENT: f32 = 0.99;
+const RECENT_PATIENT: usize = 30;
+/// That is so while this many of that many intervals saw it.
+const REPAIRED: usize = 2;
+const REPAIRED_OF: usize = 8;
 /// What is assumed of a talker of whom nothing is known yet.
 const FIRST_GUESS: i64 = 20 * PER_MS;
 /// The base is the minimum over this window and the one before it.
@@ -39,8 +47,6 @@ const SHIFT: i64 = 20 * PER_MS;
 const FAR_SHIFT: i64 = 60 * PER_MS;
 /// See [`FAR_SHIFT`]; after a stall, all come at the same time, and prove nothing.
 const SETTLED: i64 = 200 * PER_MS;
-/// Margin to what packets may need at most.
-const MARGIN: i64 = JITTER_MARGIN_MS as i64 * PER_MS;
 
 /// Relative delay of one talker's packets.
 #[derive(Debug)]
@@ -53,9 +59,12 @@ pub(super) struct DelayTracker {
     interval_start: i64,
     /// Largest relative delay of this interval.
     worst: i64,
+    /// Whether packets came behind later ones in this interval.
+    behind: bool,
     /// The same of those before, newest first.
-    recent: [i64; RECENT],
-    quantile: i64,
+    recent: [(i64, bool); RECENT_PATIENT],
+    /// What the usual share of intervals needs, and the larger one.
+    quantiles: [i64; 2],
     /// Since when all packets are far later than the base, and the fastest of them.
     far: Option<(i64, i64)>,
 }
@@ -70,8 +79,9 @@ impl DelayTracker {
             lowest_before: None,
             interval_start: 0,
             worst: 0,
-            recent: [FIRST_GUESS; RECENT],
-            quantile: FIRST_GUESS,
+            behind: false,
+            recent: [(FIRST_GUESS, false); RECENT_PATIENT],
+            quantiles: [FIRST_GUESS; 2],
             far: None,
         }
     }
@@ -84,8 +94,9 @@ impl DelayTracker {
         }
     }
 
-    /// Takes one packet into account: `arrival` and `transit` in samples. Returns its delay relative to the base.
-    pub(super) fn record(&mut self, arrival: i64, transit: i64) -> i64 {
+    /// Takes one packet into account: `arrival` and `transit` in samples, and whether it came behind later ones. Returns its
+    /// delay relative to the base.
+    pub(super) fn record(&mut self, arrival: i64, transit: i64, behind: bool) -> i64 {
         self.slide(arrival);
         self.lowest = Some(self.lowest.map_or(transit, |l| l.min(transit)));
         self.shift_far(arrival, transit);
@@ -95,18 +106,26 @@ impl DelayTracker {
             self.interval_start = arrival;
         }
         self.worst = self.worst.max(relative);
+        self.behind |= behind;
         relative
     }
 
-    /// How long the audio of the fastest packet should wait before it is needed.
-    pub(super) fn target(&self) -> i64 {
-        let recent = self.recent.iter().fold(self.worst, |a, b| a.max(*b));
-        (self.quantile.min(recent) + MARGIN).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+    /// Whether lost packets come again.
+    fn is_patient(&self) -> bool {
+        let seen = self.recent[..REPAIRED_OF].iter().filter(|(_, behind)| *behind).count();
+        seen + usize::from(self.behind) >= REPAIRED
     }
 
-    /// What the packets of the last half second to second needed.
-    pub(super) fn needed(&self) -> i64 {
-        self.worst.max(self.recent[0]) + MARGIN
+    /// How long the audio of the fastest packet should wait before it is needed, with this margin.
+    pub(super) fn target(&self, margin: i64) -> i64 {
+        let (span, quantile) = if self.is_patient() { (RECENT_PATIENT, 1) } else { (RECENT, 0) };
+        let recent = self.recent[..span].iter().fold(self.worst, |a, b| a.max(b.0));
+        (self.quantiles[quantile].min(recent) + margin).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+    }
+
+    /// What the packets of the last half second to second needed, and this margin.
+    pub(super) fn needed(&self, margin: i64) -> i64 {
+        self.worst.max(self.recent[0].0) + margin
     }
 
     fn slide(&mut self, arrival: i64) {
@@ -144,8 +163,8 @@ impl DelayTracker {
 
     /// What was measured tells nothing of what comes.
     fn forget(&mut self) {
-        (self.share, self.seen, self.quantile) = (first_guess(), 0, FIRST_GUESS);
-        (self.worst, self.recent) = (0, [FIRST_GUESS; RECENT]);
+        (self.share, self.seen, self.quantiles) = (first_guess(), 0, [FIRST_GUESS; 2]);
+        (self.worst, self.behind, self.recent) = (0, false, [(FIRST_GUESS, false); RECENT_PATIENT]);
     }
 
     /// An interval is over.
@@ -157,19 +176,19 @@ impl DelayTracker {
             *share *= keep;
         }
         self.share[bucket_of(self.worst)] += 1.0 - keep;
-        self.quantile = self.measure();
+        self.quantiles = [QUANTILE, QUANTILE_PATIENT].map(|quantile| self.measure(quantile));
         self.recent.rotate_right(1);
-        self.recent[0] = self.worst;
-        self.worst = 0;
+        self.recent[0] = (self.worst, self.behind);
+        (self.worst, self.behind) = (0, false);
     }
 
-    fn measure(&self) -> i64 {
+    fn measure(&self, quantile: f32) -> i64 {
         // Packets in the lowest bucket count as not delayed at all.
         let mut sum = 0.0;
         let total: f32 = self.share.iter().sum();
         for (index, share) in self.share.iter().enumerate() {
             sum += share;
-            if sum >= QUANTILE * total {
+            if sum >= quantile * total {
                 return if index == 0 { 0 } else { (index as i64 + 1) * BUCKET };
             }
         }
@@ -195,16 +214,16 @@ mod tests {
         let mut t = DelayTracker::new();
         for (i, delay) in delays_ms.enumerate() {
             let sent = i as i64 * 20 * PER_MS;
-            t.record(sent + delay * PER_MS, 1_000_000 + delay * PER_MS);
+            t.record(sent + delay * PER_MS, 1_000_000 + delay * PER_MS, false);
         }
         t
     }
 
-    const MARGIN_MS: i64 = JITTER_MARGIN_MS as i64;
+    const MARGIN_MS: i64 = 3;
 
     #[test]
     fn the_target_follows_the_high_quantile() {
-        let target_ms = |t: &DelayTracker| t.target() / PER_MS;
+        let target_ms = |t: &DelayTracker| t.target(MARGIN_MS * PER_MS) / PER_MS;
         assert_eq!(target_ms(&DelayTracker::new()), 20 + MARGIN_MS, "a guess before the first packet");
         assert_eq!(target_ms(&fed((0..2_000).map(|_| 0))), MARGIN_MS, "no jitter");
         assert_eq!(target_ms(&fed((0..2_000).map(|i| i % 10))), 9 + MARGIN_MS, "even jitter of 0..9 ms");
@@ -219,19 +238,40 @@ mod tests {
         // 20 s in which every half second is bad, then none.
         let after = |ms: i64| fed((0..1_000 + ms / 20).map(|i| if i < 1_000 && i % 10 == 1 { 150 } else { 0 }));
         for (ms, expected) in [(0, 150), (2_500, 150), (3_600, 0)] {
-            assert_eq!(after(ms).target() / PER_MS, expected + MARGIN_MS, "{ms} ms after");
+            assert_eq!(after(ms).target(MARGIN_MS * PER_MS) / PER_MS, expected + MARGIN_MS, "{ms} ms after");
         }
+    }
+
+    #[test]
+    fn while_lost_packets_come_again_it_is_waited_longer() {
+        // Each half second something is 60 ms late, and once in 12 s something 160 ms, behind later packets or not.
+        let fed = |behind: bool, calm: i64| {
+            let mut t = DelayTracker::new();
+            for n in 0..3_000 + calm {
+                let late = match n {
+                    _ if n >= 3_000 => 0,
+                    _ if n % 600 == 20 => 160,
+                    _ if n % 25 == 20 => 60,
+                    _ => 0,
+                };
+                let at = n * 20 * PER_MS + late * PER_MS;
+                t.record(at, 1_000_000 + late * PER_MS, behind && late > 0);
+            }
+            t.target(0) / PER_MS
+        };
+        assert_eq!([fed(false, 0), fed(true, 0)], [60, 160]);
+        assert_eq!(fed(true, 230), 0, "and no longer than 4 s after the last");
     }
 
     #[test]
     fn the_base_forgets_a_lower_transit_after_two_windows() {
         let mut t = DelayTracker::new();
-        t.record(0, 0);
+        t.record(0, 0, false);
         let mut at = 0;
         let mut relative = 0;
         while at < 2 * WINDOW + 20 * PER_MS {
             at += 20 * PER_MS;
-            relative = t.record(at, 480);
+            relative = t.record(at, 480, false);
         }
         assert_eq!((relative, t.base()), (0, Some(480)));
     }
@@ -241,14 +281,14 @@ mod tests {
         let mut t = fed((0..100).map(|_| 0));
         let (start, step) = (100 * 20 * PER_MS, 20 * PER_MS);
         let shifted =
-            |t: &mut DelayTracker, n: i64| t.record(start + n * step + 100 * PER_MS, 1_000_000 + 100 * PER_MS);
+            |t: &mut DelayTracker, n: i64| t.record(start + n * step + 100 * PER_MS, 1_000_000 + 100 * PER_MS, false);
         for n in 0..10 {
             assert_eq!(shifted(&mut t, n), 100 * PER_MS, "packet {n}");
         }
         assert_eq!(shifted(&mut t, 10), 0);
         let mut t = fed((0..100).map(|_| 0));
         for n in 0..10 {
-            t.record(start + 10 * step, 1_000_000 + (10 - n) * step);
+            t.record(start + 10 * step, 1_000_000 + (10 - n) * step, false);
         }
         assert_eq!(t.base(), Some(1_000_000));
     }
@@ -256,10 +296,10 @@ mod tests {
     #[test]
     fn a_long_silence_starts_a_new_base() {
         let mut t = DelayTracker::new();
-        t.record(0, 0);
-        assert_eq!(t.record(2 * WINDOW - 1, 480), 480);
+        t.record(0, 0, false);
+        assert_eq!(t.record(2 * WINDOW - 1, 480, false), 480);
         let mut t = DelayTracker::new();
-        t.record(0, 0);
-        assert_eq!(t.record(2 * WINDOW, 480), 0);
+        t.record(0, 0, false);
+        assert_eq!(t.record(2 * WINDOW, 480, false), 0);
     }
 }

@@ -6,7 +6,8 @@
 //!   beyond           -> a wish to shorten or to lengthen, until the error is nearly gone
 //! ```
 //! Once the drift is known, the speed changes by a few parts in 100,000 a second, so that a tone stays one. Both act on the same delay of the same
-//! buffer; an error that is cut away teaches no drift. All values are samples at 48 kHz. Must never look at a clock.
+//! buffer; an error that is cut away teaches no drift, nor does the one with which a talk spurt begins: it would be learnt
+//! again with each. All values are samples at 48 kHz. Must never look at a clock.
 
 use super::delay::PER_MS;
 
@@ -64,6 +65,11 @@ struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Regulator {
     error: f64,
+    /// What would be left of the error playing began with, if there were no drift; and the same, smoothed.
+    first: f64,
+    first_answered: f64,
+    /// The error beyond that, smoothed: what drift leaves.
+    unexplained: f64,
     drift: f64,
     /// What was played.
     age: f64,
@@ -88,13 +94,17 @@ impl Regulator {
             turn.rest += samples;
             self.wanted = if turn.shorten { shorten } else { -lengthen };
         }
-        self.error += (error.clamp(-ERROR_MAX, ERROR_MAX) - self.error) * (passed / SMOOTH).min(1.0);
+        let smooth = (passed / SMOOTH).min(1.0);
+        self.error += (error.clamp(-ERROR_MAX, ERROR_MAX) - self.error) * smooth;
+        self.first_answered += (self.first.clamp(-ERROR_MAX, ERROR_MAX) - self.first_answered) * smooth;
+        self.first -= self.first_answered * passed / self.regulation();
+        self.unexplained += ((error - self.first).clamp(-ERROR_MAX, ERROR_MAX) - self.unexplained) * smooth;
         // Damped just so that it does not swing: a quarter of the square of the other factor.
         self.age += passed;
         if self.turn.is_some_and(|turn| turn.waited < STUCK) {
             return;
         }
-        self.drift += self.error / self.regulation() * passed / self.regulation() / 4.0;
+        self.drift += self.unexplained / self.regulation() * passed / self.regulation() / 4.0;
         self.drift = self.drift.clamp(-DRIFT_MAX, DRIFT_MAX);
     }
 
@@ -117,7 +127,7 @@ impl Regulator {
 
     /// Playing begins with this error. What is known of the drift stays: the clocks go on.
     pub(super) fn start(&mut self, error: f64) {
-        self.error = 0.0;
+        (self.error, self.unexplained, self.first, self.first_answered) = (0.0, 0.0, error, 0.0);
         // Nobody asked at the right moment; the beginning of a word is the best place to catch up.
         self.turn = (error > FASTER_OFF).then_some(Turn { shorten: true, waited: 0, rest: PACE });
     }
@@ -166,6 +176,22 @@ mod tests {
             let worst = errors.iter().fold(0.0f64, |worst, e| worst.max(e.abs()));
             assert!(worst < 4.0, "{ppm}: {worst} ms");
             assert!(errors[599].abs() < 0.1 && (r.drift_ppm() - ppm).abs() < 5.0, "{ppm}: {}", r.drift_ppm());
+        }
+    }
+
+    #[test]
+    fn short_talk_spurts_that_all_begin_late_teach_no_drift_but_what_there_is() {
+        for (ppm, first_ms) in [(0.0, 6.0), (0.0, -5.0), (0.0, 2.0), (200.0, 6.0), (-200.0, 6.0)] {
+            let mut r = Regulator::default();
+            for _ in 0..1_000 {
+                let mut error = first_ms * PER_MS as f64;
+                r.start(error);
+                for _ in 0..100 {
+                    error += PACKET as f64 * (1.0 + ppm / 1e6 - r.speed());
+                    r.observe(error, 0.0, PACKET);
+                }
+            }
+            assert!((r.drift_ppm() - ppm).abs() < 60.0, "{ppm} from {first_ms} ms: {}", r.drift_ppm());
         }
     }
 

@@ -8,12 +8,16 @@ use super::*;
 const MS: u64 = 1_000_000;
 const START: u64 = 1_000 * MS;
 /// What a cut takes away or puts in: a voice at 150 Hz.
-const PERIOD: usize = 320;
+pub(super) const PERIOD: usize = 320;
 
 pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
@@ -392,11 +396,11 @@ fn rows() -> Vec<Row> {
         },
         // NetEQ: discontinuous transmission with comfort noise; the gap is no loss.
         Row {
-            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0,
+            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0 && o.drift_ppm.abs() < 60.0,
             ..row("silence that is not sent", Network { sent: dtx, ..network() })
         },
         Row {
-            also: |o| o.counters.lost == 0 && o.noise_ms == 0,
+            also: |o| o.counters.lost == 0 && o.noise_ms == 0 && o.drift_ppm.abs() < 60.0,
             ..row("mutes", Network { sent: pauses, ..network() })
         },
         // NetEQ: clock drift, both ways. GStreamer: skew over many packets.

@@ -30,8 +30,10 @@ const WINDOW: u32 = 250;
 const REPEAT_FOR: Duration = Duration::from_secs(5);
 /// A packet that went out again so shortly before answers a request too.
 const JUST_NOW: Duration = Duration::from_millis(3);
-/// A packet is asked for no later than this: then it is made up already.
+/// A packet is asked for until so long after it is known to be missing: then it is made up already.
 const USEFUL: Duration = Duration::from_millis(60);
+/// Older packets are not sent again; receivers wait longer for late packets the more of them there are.
+const OLD: Duration = Duration::from_millis(240);
 
 /// Counts events among so many packets, and gives their share.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,7 +147,7 @@ impl VoiceKeeper {
         for kept in self.packets.iter_mut().take(self.count) {
             let wanted = usize::from(kept.sequence.wrapping_sub(base)) < count;
             let again = kept.again.is_some_and(|at| now.since(at) <= JUST_NOW);
-            if !wanted || again || now.since(kept.sent) > USEFUL + USEFUL {
+            if !wanted || again || now.since(kept.sent) > OLD {
                 continue;
             }
             // Once for each packet: many receivers that lose the same one have not lost more.
@@ -367,7 +369,7 @@ mod tests {
         assert!(keeper.ask(at(185), &request(7, 1), &mut out));
         assert_eq!(unpack(&out), [packet(7)]);
         assert!(!keeper.ask(at(181), &request(20, 1), &mut out), "never sent");
-        assert!(!keeper.ask(at(181), &request(0, 1), &mut out), "too old");
+        assert!(!keeper.ask(at(241), &request(0, 1), &mut out), "too old");
         let refused = keeper.refused();
         let bad = [
             RepairRequest { ssrc: 8, ..request(7, 1) },

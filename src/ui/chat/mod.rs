@@ -109,7 +109,12 @@ impl Panel {
 
     /// To whom a file is to be sent, once, when that was asked for; nobody named means everybody.
     pub fn take_file_wish(&mut self) -> Option<Vec<String>> {
-        std::mem::take(&mut self.sends_file).then(|| self.tabs[self.current].with.clone())
+        std::mem::take(&mut self.sends_file).then(|| self.with().to_vec())
+    }
+
+    /// With whom the conversation is that is open; nobody named means everybody.
+    pub fn with(&self) -> &[String] {
+        &self.tabs[self.current].with
     }
 
     /// Closes what lies over the panel; whether anything did.

@@ -36,6 +36,7 @@ pub struct Panel {
     /// Nobody named means everybody.
     to: Vec<String>,
     wants_focus: bool,
+    drops: bool,
     /// What cards remember, here and in the chat.
     pub cards: Cards,
 }
@@ -49,6 +50,16 @@ impl Panel {
     /// The next file goes to these people.
     pub fn send_to(&mut self, names: Vec<String>) {
         (self.to, self.wants_focus) = (names, true);
+    }
+
+    /// To whom files go now; nobody named means everybody.
+    pub fn recipients(&self) -> &[String] {
+        &self.to
+    }
+
+    /// Files can be dropped on the window.
+    pub fn set_drops(&mut self) {
+        self.drops = true;
     }
 
     /// Draws the panel in `place`; whether it is to be closed.
@@ -100,7 +111,10 @@ impl Panel {
                 pressed = ui.add_enabled(!self.path.trim().is_empty(), button).clicked();
             });
         });
-        ui.add(Label::new(RichText::new(w.no_drop).size(12.0).color(c.text_weak)).wrap());
+        ui.add(
+            Label::new(RichText::new(if self.drops { w.drops } else { w.no_drop }).size(12.0).color(c.text_weak))
+                .wrap(),
+        );
         let path = self.path.trim();
         if (pressed || entered) && !path.is_empty() {
             commands.push(Command::Send(path.into(), self.to.clone()));
