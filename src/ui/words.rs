@@ -493,7 +493,6 @@ const REPORTS: &[(&str, &str)] = &[
     ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
     ("you speak with priority no more: it is no longer given to you", "您不再优先发言:该权限已被收回"),
     ("you let {} people speak with priority already", "您已让 {} 人优先发言"),
-    ("you speak with priority no more: it is no longer given to you", "您不再优先发言:权限已收回"),
     ("what is said here is kept on disk again", "聊天记录已恢复保存到磁盘"),
     ("what is said here is not kept on disk: {}", "聊天记录未保存到磁盘:{}"),
     ("the history of this conference was damaged; it is now {}", "此会议的聊天记录已损坏,已移至 {}"),
