@@ -170,6 +170,17 @@ impl Peer {
         self.await_event(for_at_most, wanted).0
     }
 
+    /// Waits until this participant has seen all of these come, in whatever order they do.
+    #[track_caller]
+    pub fn await_people(&mut self, for_at_most: Duration, names: &[&str]) {
+        let mut missing = names.to_vec();
+        while !missing.is_empty() {
+            let comes = |e: &Value, name: &&str| e["event"] == "person" && e["state"] == "joined" && e["name"] == *name;
+            let (_, event) = self.await_event(for_at_most, |e| missing.iter().any(|name| comes(e, name)));
+            missing.retain(|name| !comes(&event, name));
+        }
+    }
+
     /// Gives the program one line.
     pub fn tell(&mut self, line: &Value) {
         self.write_line(&line.to_string());

@@ -36,9 +36,7 @@ fn meeting(lan: &Lan, people: usize) -> Vec<Peer> {
         peers.push(peer);
     }
     // The first one sees all others when the last one does.
-    for name in &NAMES[1..people] {
-        peers[0].await_person(SOON, name, "joined");
-    }
+    peers[0].await_people(SOON, &NAMES[1..people]);
     peers
 }
 

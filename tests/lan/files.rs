@@ -50,9 +50,7 @@ pub fn meeting_at(lan: &Lan, people: usize, folder: &Path, accept: &str, mbit: u
         peer.await_joined();
         peers.push(peer);
     }
-    for name in &NAMES[1..people] {
-        peers[0].await_person(SOON, name, "joined");
-    }
+    peers[0].await_people(SOON, &NAMES[1..people]);
     peers
 }
 

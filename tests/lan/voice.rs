@@ -94,9 +94,7 @@ fn what_one_says_is_heard_by_all_or_by_one_alone() {
         let mut cyd = Peer::chat(lan.command(3, PROGRAM), "Cyd", "Standup");
         bob.await_joined();
         cyd.await_joined();
-        for name in ["Bob", "Cyd"] {
-            ada.await_person(SOON, name, "joined");
-        }
+        ada.await_people(SOON, &["Bob", "Cyd"]);
         bob.await_event(SOON, |e| e["event"] == "person" && e["name"] == "Ada" && e["muted"] == true);
 
         ada.tell(&json!({"do": "voice", "seconds": 3}));

@@ -283,6 +283,67 @@ fn chinese_is_shown_with_a_font_of_the_system_or_missed_in_words() {
     }
 }
 
+/// The font the pictures are made with, where Debian's fonts-noto-cjk has it, and its length in bytes: another edition draws
+/// other signs.
+const NOTO: (&str, u64) = ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", 19_484_784);
+
+/// Runs frames until all fonts that are wanted have come.
+fn settles(waker: &Waker, mut frame: impl FnMut(u64)) {
+    let mut at = 0;
+    let mut some = |frame: &mut dyn FnMut(u64)| {
+        (0..6).for_each(|_| {
+            at += 1;
+            frame(at);
+        });
+    };
+    some(&mut frame);
+    let mut patience = std::time::Duration::from_secs(60);
+    while waker.wait(patience) {
+        some(&mut frame);
+        patience = std::time::Duration::from_secs(1);
+    }
+}
+
+#[test]
+fn the_main_screens_in_chinese() {
+    if !std::fs::metadata(NOTO.0).is_ok_and(|font| font.len() == NOTO.1) {
+        eprintln!("skipped: the pictures are made with a certain edition of Noto Sans CJK");
+        return;
+    }
+    let zh = |light| Preferences { language: Language::Chinese, light, ..DARK };
+    let (large, small, twice) = (((1280, 720), 1.0), ((800, 500), 1.0), ((1600, 1000), 2.0));
+    let rows = [
+        ("people-4-zh", None, large, false, view(4)),
+        ("chat-zh", Some(Key::C), large, true, owned()),
+        ("people-zh", Some(Key::P), small, false, owned()),
+        ("settings-zh", Some(Key::O), large, true, owned()),
+        ("files-zh", Some(Key::T), large, false, View { files: files(), ..view(4) }),
+        ("chat-zh-2x", Some(Key::C), twice, false, owned()),
+    ];
+    for (name, pressed, (size, scale), light, view) in rows {
+        let waker = Arc::<Waker>::default();
+        let options = Options { scale, preferences: zh(light), system_fonts: true, waker: waker.clone() };
+        let mut app = App::new(size, options);
+        settles(&waker, |at| {
+            let events = pressed.filter(|_| at == 2).map(key).into_iter().collect();
+            let input = RawInput { events, focused: true, ..Default::default() };
+            app.frame(&view, input, Timestamp::from_millis(1000 + 200 * at));
+        });
+        check(name, &app);
+    }
+    for (name, (size, scale), light) in [("start-zh", large, true), ("start-zh-2x", twice, false)] {
+        let waker = Arc::<Waker>::default();
+        let options = Options { scale, preferences: zh(light), system_fonts: true, waker: waker.clone() };
+        let mut start = Start::new(size, options, "Ada");
+        let view = LobbyView { found: found(), ..lobby() };
+        settles(&waker, |at| {
+            let input = RawInput { focused: true, ..Default::default() };
+            start.frame(&view, input, Timestamp::from_millis(1000 + 200 * at));
+        });
+        check_pixels(name, start.pixels(), start.size());
+    }
+}
+
 fn lobby() -> LobbyView {
     let names = DevicesView { camera: "auto".into(), microphone: "auto".into(), speaker: "auto".into() };
     let me = crate::scene::person(0, "Ada");
