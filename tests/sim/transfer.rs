@@ -175,6 +175,15 @@ fn two_hundred_who_lose_a_twentieth_cost_less_than_a_seventh_more() {
 }
 
 #[test]
+fn thirty_take_hardly_longer_than_one() {
+    for percent in [0, 1, 5] {
+        let [one, thirty] = [1, 30].map(|receivers| Crowd::new(receivers, 8).run(percent));
+        println!("{percent} % lost: {one:?} for one, {thirty:?} for thirty");
+        assert!(thirty.as_secs_f64() <= 1.15 * one.as_secs_f64(), "{percent} %: {one:?} {thirty:?}");
+    }
+}
+
+#[test]
 fn eight_who_lose_little_cost_little() {
     for (percent, most) in [(0, 1.005), (1, 1.03), (5, 1.10)] {
         let mut crowd = Crowd::new(8, 8);
