@@ -14,8 +14,9 @@ use crate::shadow::Shadow;
 use crate::walks::{TITLE, WORDS, moves, tabs_to};
 
 const SIZE: (usize, usize) = (1280, 720);
-/// An idle window may take so much of a core. The aim is 0.03; a build without all its optimisation gets some slack.
-const IDLE_SHARE_MAX: f64 = 0.06;
+/// An idle window may take so much of a core. The aim is 0.03, and what it was is printed; a slow machine and a build without
+/// all its optimisation get some slack. A window that is drawn again and again takes more than this.
+const IDLE_SHARE_MAX: f64 = 0.12;
 /// Longest stall, milliseconds. The aim is 50, and what it was is printed; a machine that does other things as well adds a
 /// quarter of a second. A window that waited for a device, a file or the network would stand still for longer than this.
 const STALL_MS_MAX: f64 = 1_000.0;
