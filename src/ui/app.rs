@@ -64,6 +64,8 @@ pub struct App {
     motion: Motion,
     talkers: Talkers,
     shows: Shows,
+    /// The chat, and the fonts, when characters of its lines were looked after last.
+    seen: Option<(u64, u64)>,
 }
 
 fn hash_of(value: impl Hash) -> u64 {
@@ -97,6 +99,7 @@ impl App {
             motion: Motion::default(),
             talkers: Talkers::default(),
             shows: Shows::default(),
+            seen: None,
         }
     }
 
@@ -213,6 +216,7 @@ impl App {
 
     fn run(&mut self, view: &View, input: RawInput, now: Timestamp, places: &Places, output: &mut FrameOutput) {
         let (mut state, mut panels) = (self.state, std::mem::take(&mut self.panels));
+        let seen = &mut self.seen;
         let before = state.preferences;
         let drawn =
             Drawn { stage: &self.stage, talkers: &self.talkers, shows: &self.shows, notices: self.interface.notices() };
@@ -222,7 +226,7 @@ impl App {
             let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
             let free = !closed && !panels.chat.has_keys();
             keys(ui, view, &mut state, commands, free);
-            see(fonts, ui.ctx(), view, &state);
+            see(fonts, ui.ctx(), view, &state, seen);
             drawn.draw(ui, places, view, &mut state, &mut panels, Wanted { commands, settings });
             state.typed = ui.ctx().text_edit_focused();
         });
@@ -474,14 +478,16 @@ fn drops(ui: &Ui, over: egui::Rect, state: &mut State, panels: &Panels, commands
     }
 }
 
-/// Looks for fonts for what others write.
-fn see(fonts: &mut Fonts, context: &egui::Context, view: &View, state: &State) {
+/// Looks for fonts for what others write; lines of the chat only when there may be others than were `seen`.
+fn see(fonts: &mut Fonts, context: &egui::Context, view: &View, state: &State, seen: &mut Option<(u64, u64)>) {
     fonts.see(context, state.preferences.language.own_name());
     fonts.see(context, &view.title);
     view.people.iter().for_each(|p| fonts.see(context, &p.name));
     view.knocks.iter().for_each(|k| fonts.see(context, &k.name));
     overlay::current(view).for_each(|n| fonts.see(context, &n.text));
-    if state.panel == Some(Panel::Chat) {
+    let lines = Some((view.talk.version(), fonts.generation()));
+    if state.panel == Some(Panel::Chat) && lines != *seen {
+        *seen = lines;
         for line in view.talk.entries().iter().rev().take(200).filter_map(|entry| entry.line()) {
             fonts.see(context, &line.message.text);
             fonts.see(context, &line.message.from);

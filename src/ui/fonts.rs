@@ -6,7 +6,7 @@
 //! ```
 //! Nothing is looked for until something needs it. The window goes on meanwhile, with boxes for those characters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -22,6 +22,8 @@ const OWN: char = '\u{0530}';
 const BLOCKS_ASKED: usize = 40;
 /// So often may be looked for a font with a character of one script: a rare one may be in none but the second.
 const TIMES_ASKED: u8 = 4;
+/// Characters that need no second look, at most: there are more only where somebody sends all there are.
+const SETTLED_MAX: usize = 50_000;
 /// As many questions as there can be at once.
 const QUESTIONS: usize = SCRIPTS.len() + BLOCKS_ASKED;
 
@@ -99,6 +101,10 @@ pub struct Fonts {
     worker: Option<Worker>,
     waker: Option<Arc<Waker>>,
     asked: BTreeMap<Script, Asked>,
+    /// Characters that are shown, or never will be.
+    settled: HashSet<char>,
+    /// Texts seen before may have to be seen again when this has changed.
+    generation: u64,
     definitions: FontDefinitions,
     typed: String,
     missing: Vec<Option<&'static str>>,
@@ -115,6 +121,8 @@ impl Fonts {
             worker: None,
             waker,
             asked: BTreeMap::new(),
+            settled: HashSet::new(),
+            generation: 0,
             definitions,
             typed: String::new(),
             missing: Vec::new(),
@@ -129,18 +137,36 @@ impl Fonts {
             return;
         }
         for c in visible(text).chars().filter(|c| *c >= OWN && !is_private(*c)) {
-            let script = script_of(c);
-            self.meet(script);
-            let known = self.asked.get(&script).copied();
-            if known.map_or_else(|| !self.has_room(script), |asked| asked.waits || asked.times >= TIMES_ASKED) {
-                continue;
-            }
-            if !is_shown(context, c) {
-                let asked = self.asked.entry(script).or_default();
-                (asked.times, asked.waits) = (asked.times + 1, true);
-                self.ask(script, c);
+            if !self.settled.contains(&c) && self.settles(context, c) {
+                if self.settled.len() == SETTLED_MAX {
+                    self.settled.clear();
+                }
+                self.settled.insert(c);
             }
         }
+    }
+
+    /// Looks after one character; whether it need not be looked at again, because it is shown or never will be.
+    fn settles(&mut self, context: &Context, c: char) -> bool {
+        let script = script_of(c);
+        self.meet(script);
+        let known = self.asked.get(&script).copied();
+        if known.is_some_and(|asked| asked.waits) {
+            return false;
+        }
+        let done = known.map_or_else(|| !self.has_room(script), |asked| asked.times >= TIMES_ASKED);
+        if done || is_shown(context, c) {
+            return true;
+        }
+        let asked = self.asked.entry(script).or_default();
+        (asked.times, asked.waits) = (asked.times + 1, true);
+        self.ask(script, c);
+        false
+    }
+
+    /// Changes whenever an answer has come: what was seen before may need another font now.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn meet(&mut self, script: Script) {
@@ -201,6 +227,7 @@ impl Fonts {
         if news {
             context.set_fonts(self.definitions.clone());
         }
+        self.generation += u64::from(any);
         any
     }
 

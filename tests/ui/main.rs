@@ -2,6 +2,8 @@
 //! nothing happens.
 
 mod acts;
+mod controls;
+mod every_control;
 mod files;
 mod habits;
 mod panels;

@@ -172,7 +172,7 @@ const DARK: Preferences =
 const LIGHT: Preferences = Preferences { light: true, ..DARK };
 
 /// Four people of whom one owns the conference, and somebody at the door.
-fn owned() -> View {
+pub fn owned() -> View {
     let mut view = view(4);
     view.talk = conversation();
     (view.open, view.locked, view.rank) = (false, true, Rank::Owner);
