@@ -115,7 +115,7 @@ impl App {
         self.interface.size()
     }
 
-    /// Pixels per point of the interface, the user's zoom included: input is in points.
+    /// Pixels per point of the interface: input is in points.
     pub fn pixels_per_point(&self) -> f32 {
         self.interface.pixels_per_point()
     }
@@ -198,6 +198,8 @@ impl App {
         let here = |key: &u64| view.people.iter().any(|p| p.key == *key);
         self.state.pinned = self.state.pinned.filter(here);
         self.state.full = self.state.full.filter(here);
+        // Somebody came meanwhile: the conference would go on.
+        self.state.leaving &= state::is_last(view);
     }
 
     /// How people are shown.
@@ -221,6 +223,7 @@ impl App {
             let escape = ui.ctx().input(|i| i.key_pressed(egui::Key::Escape));
             let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
             let free = !closed && !panels.chat.has_keys();
+            settings::zoom(ui.ctx(), &mut state.preferences, places.pixels_per_point);
             keys(ui, view, &mut state, commands, free);
             see(fonts, ui.ctx(), view, &state);
             drawn.draw(ui, places, view, &mut state, &mut panels, Wanted { commands, settings });
@@ -252,7 +255,7 @@ impl App {
             }
         }
         for file in &view.files {
-            (&file.offer, std::mem::discriminant(&file.state), file.bytes, file.bits_per_s.to_bits()).hash(&mut h);
+            (&file.offer, &file.state, file.bytes, file.bits_per_s.to_bits(), file.thumbnail.len()).hash(&mut h);
             file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
         }
         for tile in self.stage.tiles() {

@@ -52,6 +52,7 @@ mod text;
 pub mod theme;
 mod tiles;
 mod toolbar;
+mod unsent;
 pub mod window;
 pub mod words;
 

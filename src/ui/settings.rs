@@ -1,6 +1,8 @@
 //! The settings panel: devices, network, looks. What is chosen holds at once where it can, and is kept for next time.
 
-use egui::{Align, Button, Checkbox, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
+use egui::{
+    Align, Button, Checkbox, ComboBox, Context, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2,
+};
 
 use crate::conference::taking::{Improvement, TalkMode};
 use crate::conference::view::{Command, Rank, View};
@@ -43,6 +45,24 @@ pub fn changed(before: Preferences, now: Preferences) -> Vec<Setting> {
     let scale = now.text_percent.map_or("0.0".to_owned(), |percent| format!("{:.2}", f32::from(percent) / 100.0));
     add(before.text_percent != now.text_percent, "scale", &scale);
     all
+}
+
+/// The keys that make text larger or smaller, or as the screen has it, from what it is now.
+pub fn zoom(context: &Context, preferences: &mut Preferences, pixels_per_point: f32) {
+    use egui::gui_zoom::kb_shortcuts::{ZOOM_IN, ZOOM_IN_SECONDARY, ZOOM_OUT, ZOOM_RESET};
+    let percent = (pixels_per_point * 100.0).round() as u16;
+    let pressed = |shortcut| context.input_mut(|i| i.consume_shortcut(shortcut));
+    let before = preferences.text_percent;
+    if pressed(&ZOOM_RESET) {
+        preferences.text_percent = None;
+    } else if pressed(&ZOOM_IN) || pressed(&ZOOM_IN_SECONDARY) {
+        preferences.text_percent = SIZES.into_iter().find(|size| *size > percent).or(before);
+    } else if pressed(&ZOOM_OUT) {
+        preferences.text_percent = SIZES.into_iter().rev().find(|size| *size < percent).or(before);
+    }
+    if preferences.text_percent != before {
+        context.request_repaint();
+    }
 }
 
 impl Panel {
@@ -155,8 +175,7 @@ impl Panel {
 
     fn next_time(&mut self, ui: &mut Ui, look: Look, settings: &mut Vec<Setting>) {
         let w = look.words;
-        let mut interfaces = vec![Choice { value: String::new(), label: w.automatic.to_owned() }];
-        interfaces.extend(self.lists.known().map(|known| known.interfaces.clone()).unwrap_or_default());
+        let interfaces = interfaces(self.lists.known(), look);
         let current = self.interface.clone().unwrap_or_default();
         if let Some(value) = choose(ui, "interface", w.interface, &current, &interfaces) {
             settings.push(("interface", value.clone()));
@@ -217,6 +236,13 @@ pub fn choices(test: Option<&str>, devices: &[Choice], look: Look) -> Vec<Choice
     let mut all = vec![choice("auto", look.words.automatic), choice("none", look.words.none)];
     all.extend(test.map(|label| choice("test", label)));
     all.extend(devices.iter().cloned());
+    all
+}
+
+/// The interfaces of the machine, the best one first.
+pub fn interfaces(known: Option<&Devices>, look: Look) -> Vec<Choice> {
+    let mut all = vec![Choice { value: String::new(), label: look.words.automatic.to_owned() }];
+    all.extend(known.map(|known| known.interfaces.clone()).unwrap_or_default());
     all
 }
 

@@ -27,7 +27,7 @@ use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::interface::{Interface, Options};
 use crate::ui::look::{Look, Preferences};
-use crate::ui::settings::{Setting, accented, changed, choices, choose};
+use crate::ui::settings::{Setting, accented, changed, choices, choose, interfaces, zoom};
 use crate::ui::stage::Stage;
 use crate::ui::text::visible;
 use crate::ui::tiles::{self, TileView};
@@ -57,6 +57,8 @@ pub enum Wish {
     Microphone(String),
     /// Another speaker.
     Speaker(String),
+    /// Look on another network interface, by name or address; empty means the best one.
+    Interface(String),
 }
 
 /// What a frame brought.
@@ -66,6 +68,8 @@ pub struct StartOutput {
     pub changed: bool,
     /// What was asked for.
     pub wishes: Vec<Wish>,
+    /// What is under way is not wanted any more.
+    pub cancels: bool,
     /// Settings to be kept.
     pub settings: Vec<Setting>,
     /// To be put on the clipboard.
@@ -130,6 +134,12 @@ impl Start {
     /// What is under way, in words, or nothing any more; and why it failed.
     pub fn set_busy(&mut self, busy: Option<String>, error: Option<String>) {
         (self.form.busy, self.form.error) = (busy, error);
+    }
+
+    /// Settings could not be kept: tells why.
+    pub fn not_kept(&mut self, now: Timestamp, why: &str) {
+        let words = self.form.preferences.look().words;
+        self.interface.tell(now, fill(words.not_saved, &[&why]));
     }
 
     /// The name as it stands there.
@@ -204,9 +214,11 @@ impl Start {
                     has_picture,
                     form,
                     wishes: &mut output.wishes,
+                    cancels: &mut output.cancels,
                     settings: &mut output.settings,
                 };
                 screen.draw(ui, &places);
+                zoom(ui.ctx(), &mut screen.form.preferences, scale);
             });
             output.copied = asked.copied;
             output.settings.extend(changed(before.0, self.form.preferences));
@@ -257,7 +269,8 @@ fn level(dbfs: f32) -> f32 {
 fn digest(view: &LobbyView, form: &Form, size: (usize, usize), scale: f32, lists: u64) -> u64 {
     let mut h = DefaultHasher::new();
     (size, scale.to_bits(), lists, form.preferences, &form.busy, &form.error).hash(&mut h);
-    (view.looked, &view.interface, &view.trouble, &view.devices, &view.microphone_failed).hash(&mut h);
+    (view.looked, &view.interface, &view.wanted_interface, &view.trouble, &view.devices, &view.microphone_failed)
+        .hash(&mut h);
     // As fine as the bar is drawn.
     ((level(view.level_dbfs) * 60.0) as u32).hash(&mut h);
     format!("{:?}", view.camera).hash(&mut h);
@@ -304,6 +317,7 @@ struct Screen<'a> {
     has_picture: bool,
     form: &'a mut Form,
     wishes: &'a mut Vec<Wish>,
+    cancels: &'a mut bool,
     settings: &'a mut Vec<Setting>,
 }
 
@@ -365,7 +379,13 @@ impl Screen<'_> {
         if let Some(busy) = &self.form.busy {
             let frame = Frame::new().fill(c.own).corner_radius(6).inner_margin(Margin::symmetric(12, 8));
             frame.show(ui, |ui| {
-                ui.horizontal(|ui| ui.label(RichText::new(busy).strong()));
+                ui.set_width(ui.available_width());
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    *self.cancels = ui.button(w.cancel).clicked();
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        ui.add(Label::new(RichText::new(busy).strong()).truncate());
+                    });
+                });
             });
         } else if let Some(error) = &self.form.error {
             ui.add(Label::new(RichText::new(format!("! {}", w.report(error))).color(c.warning)).wrap());
@@ -388,6 +408,16 @@ impl Screen<'_> {
             self.conference(ui, found, look);
         }
         self.by_invite(ui, look);
+        self.interface(ui, look);
+    }
+
+    /// Where conferences are looked for: the first thing to try another of where none is found.
+    fn interface(&mut self, ui: &mut Ui, look: Look) {
+        let interfaces = interfaces(Some(self.known), look);
+        if let Some(value) = choose(ui, "interface", look.words.interface, &self.view.wanted_interface, &interfaces) {
+            self.settings.push(("interface", value.clone()));
+            self.wishes.push(Wish::Interface(value));
+        }
     }
 
     fn conference(&mut self, ui: &mut Ui, found: &Listing, look: Look) {

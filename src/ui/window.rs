@@ -8,11 +8,10 @@
 //! The display gets pixels only when they changed, and once a second besides: minifb does not tell when another window
 //! has uncovered this one.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use minifb::{CursorStyle, ScaleMode, WindowOptions};
 
 use crate::conference::lobby::LobbyView;
@@ -27,10 +26,12 @@ use crate::ui::drop::{Dragged, Drops};
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::keeper::Keeper;
+use crate::ui::look::Preferences;
 use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
 use crate::ui::settings::Setting;
 use crate::ui::start::{Start, Wish};
+use crate::ui::unsent::Unsent;
 use crate::ui::words::Words;
 use crate::ui::{Error, Options, browser, locale};
 
@@ -45,8 +46,6 @@ const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
 /// Whoever drags files tells of each movement; a program that ended meanwhile of none.
 const DRAGGED: Duration = Duration::from_secs(2);
-/// What is asked of a conference that is stuck, at most.
-const UNSENT_MAX: usize = 64;
 
 /// Tells at once where no window can be opened at all, before anything that it is to show is begun.
 ///
@@ -118,7 +117,7 @@ impl Display {
         let mut entering: Option<Receiver<Entered<T>>> = None;
         loop {
             let now = clock.now();
-            if let Some(outcome) = entering.as_ref().and_then(|coming| coming.try_recv().ok()) {
+            if let Some(outcome) = entering.as_ref().and_then(|coming| outcome(coming, start.preferences())) {
                 options.preferences = start.preferences();
                 match outcome {
                     Ok(entered) => return Ok(Some(entered)),
@@ -129,7 +128,10 @@ impl Display {
             shell.size = shell.window.get_size();
             start.resize(shell.size);
             let mut output = start.frame(&feed(), shell.take_input(now), now);
-            shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
+            let kept = shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
+            if let Some(Err(why)) = kept {
+                start.not_kept(now, &why);
+            }
             shell.hand_over(
                 output.changed,
                 output.cursor,
@@ -138,6 +140,11 @@ impl Display {
                 now,
                 clock,
             )?;
+            if output.cancels {
+                // Whoever enters meanwhile finds nobody waiting, and leaves again.
+                entering = None;
+                start.set_busy(None, None);
+            }
             for wish in output.wishes {
                 let name = start.name().to_owned();
                 if let Some((busy, coming)) = enter(wish, &name, start.preferences().look().words) {
@@ -177,7 +184,7 @@ impl Display {
         let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
         let mut view = feed();
         let mut picture_came = false;
-        let mut unsent = VecDeque::new();
+        let mut unsent = Unsent::default();
         loop {
             let now = clock.now();
             if view.ended {
@@ -200,9 +207,8 @@ impl Display {
                     viewed = now - VIEW_EVERY;
                 }
                 unsent.extend(output.commands);
-                unsent.truncate(UNSENT_MAX);
                 if leaves {
-                    send(&mut unsent, &commands);
+                    unsent.send(&commands);
                     break;
                 }
                 if let Some(shots) = &mut shots {
@@ -210,7 +216,7 @@ impl Display {
                 }
                 wait = output.repaint_after.map_or(wait, |after| wait.min(after));
             }
-            send(&mut unsent, &commands);
+            unsent.send(&commands);
             wait = wait.min(shell.look(now, app.pixels_per_point()));
             if !shell.window.is_open() {
                 let _ = commands.try_send(Command::Leave);
@@ -223,13 +229,12 @@ impl Display {
     }
 }
 
-/// Hands on what was asked for. Never waits: while the channel is full the conference is stuck, and a microphone that was
-/// switched off must be off when it goes on.
-fn send(unsent: &mut VecDeque<Command>, commands: &Sender<Command>) {
-    while let Some(command) = unsent.pop_front() {
-        if let Err(TrySendError::Full(command)) = commands.try_send(command) {
-            return unsent.push_front(command);
-        }
+/// What came of entering; whoever was to enter and is gone without a word has failed.
+fn outcome<T>(coming: &Receiver<Entered<T>>, preferences: Preferences) -> Option<Entered<T>> {
+    match coming.try_recv() {
+        Ok(outcome) => Some(outcome),
+        Err(TryRecvError::Empty) => None,
+        Err(TryRecvError::Disconnected) => Some(Err(preferences.look().words.not_entered.to_owned())),
     }
 }
 
@@ -432,4 +437,21 @@ fn desktop_scale() -> f32 {
         .filter_map(|name| std::env::var(name).ok()?.parse::<f32>().ok())
         .find(|scale| (0.5..=8.0).contains(scale))
         .unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_enters_and_is_gone_without_a_word_has_failed() {
+        let (tell, coming) = crossbeam_channel::bounded::<Entered<u8>>(1);
+        assert_eq!(outcome(&coming, Preferences::default()), None, "it may still come");
+        drop(tell);
+        assert!(matches!(outcome(&coming, Preferences::default()), Some(Err(why)) if !why.is_empty()));
+        let (tell, coming) = crossbeam_channel::bounded::<Entered<u8>>(1);
+        tell.send(Ok(7)).expect("there is room");
+        drop(tell);
+        assert_eq!(outcome(&coming, Preferences::default()), Some(Ok(7)));
+    }
 }

@@ -376,6 +376,7 @@ words! {
     bad_title: "A title is needed.", "请输入标题。";
     bad_words: "Those are not the words of this conference.", "口令不正确。";
     no_answer: "The conference of the invite, {}, does not answer.", "邀请中的会议 {} 没有响应。";
+    not_entered: "Entering ended without a word. Try again.", "加入过程意外结束，请重试。";
     gone: "{} has ended, or is out of reach.", "{} 已结束或无法访问。";
     column_layer: "layer", "层";
     column_size: "size", "大小";
