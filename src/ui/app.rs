@@ -105,6 +105,11 @@ impl App {
         self.panels.settings.set_devices(lists);
     }
 
+    /// Fonts that were found before.
+    pub fn set_fonts(&mut self, fonts: Fonts) {
+        self.interface.set_fonts(fonts);
+    }
+
     /// Composed pixels, rows top down, `0x00RRGGBB`.
     pub fn pixels(&self) -> &[u32] {
         self.interface.pixels()

@@ -115,6 +115,18 @@ impl Interface {
         }
     }
 
+    /// The fonts found so far, for another interface.
+    pub fn into_fonts(self) -> Fonts {
+        self.fonts
+    }
+
+    /// Takes over fonts that were found before, so that nobody looks for them again.
+    pub fn set_fonts(&mut self, fonts: Fonts) {
+        fonts.install(&self.context);
+        self.fonts = fonts;
+        self.digest = None;
+    }
+
     /// Composed pixels, rows top down, `0x00RRGGBB`.
     pub fn pixels(&self) -> &[u32] {
         &self.frame

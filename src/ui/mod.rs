@@ -41,6 +41,7 @@ pub mod pace;
 mod people;
 mod places;
 mod quality;
+mod reports;
 pub mod screenshot;
 pub mod settings;
 mod shows;

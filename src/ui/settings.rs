@@ -8,6 +8,7 @@ use crate::conference::taking::{Improvement, TalkMode};
 use crate::conference::view::{Command, Rank, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::focus;
+use crate::ui::fonts::is_shown;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::{Look, Preferences};
 use crate::ui::state::State;
@@ -182,9 +183,9 @@ impl Panel {
             self.interface = Some(value);
         }
         let mut quality = self.quality.unwrap_or(65);
-        ui.label(w.quality);
+        let label = ui.label(w.quality);
         ui.spacing_mut().slider_width = 180.0;
-        let slider = ui.add(Slider::new(&mut quality, 20..=95));
+        let slider = ui.add(Slider::new(&mut quality, 20..=95)).labelled_by(label.id);
         self.quality = Some(quality);
         // A drag is kept once, when it ends.
         if slider.drag_stopped() || (slider.changed() && !slider.dragged()) {
@@ -305,7 +306,7 @@ fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
     ui.label(w.language);
     ui.horizontal(|ui| {
         for language in Language::ALL {
-            if ui.radio(preferences.language == language, language.own_name()).clicked() {
+            if ui.radio(preferences.language == language, language_name(ui, language)).clicked() {
                 preferences.language = language;
             }
         }
@@ -321,9 +322,18 @@ fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
     ui.checkbox(&mut preferences.still, w.still);
 }
 
-/// A button that asks to be pressed.
-pub fn accented(text: &str, look: Look) -> Button<'_> {
-    Button::new(RichText::new(text).color(look.colours.on_accent)).fill(look.colours.accent)
+/// What a language calls itself, or what it is called in English while there is no font for that.
+pub fn language_name(ui: &Ui, language: Language) -> &'static str {
+    let name = language.own_name();
+    if name.chars().all(|c| is_shown(ui.ctx(), c)) { name } else { language.english_name() }
+}
+
+/// A button that asks to be pressed, as long as it can be.
+pub fn accented(text: &str, enabled: bool, look: Look) -> Button<'_> {
+    match enabled {
+        true => Button::new(RichText::new(text).color(look.colours.on_accent)).fill(look.colours.accent),
+        false => Button::new(text),
+    }
 }
 
 #[cfg(test)]

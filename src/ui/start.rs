@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use egui::{Align, UiBuilder, pos2, vec2};
-use egui::{Frame, Key, Label, Layout, Margin, RawInput, Rect, RichText, ScrollArea, Sense, Stroke, TextEdit, Ui};
+use egui::{
+    Frame, Key, Label, Layout, Margin, RawInput, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui,
+};
 
 use crate::conference::lobby::{Listing, LobbyView};
 use crate::conference::view::{CameraView, PersonView};
@@ -24,10 +26,11 @@ use crate::media::grid::{self, TILE_ASPECT};
 use crate::time::Timestamp;
 use crate::ui::devices::{Devices, Lists};
 use crate::ui::focus;
+use crate::ui::fonts::Fonts;
 use crate::ui::icons::{self, Icon};
 use crate::ui::interface::{Interface, Options};
 use crate::ui::look::{Look, Preferences};
-use crate::ui::settings::{Setting, accented, changed, choices, choose, interfaces, zoom};
+use crate::ui::settings::{Setting, accented, changed, choices, choose, interfaces, language_name, zoom};
 use crate::ui::stage::Stage;
 use crate::ui::text::visible;
 use crate::ui::tiles::{self, TileView};
@@ -150,6 +153,11 @@ impl Start {
     /// What the user chose of looks and language.
     pub fn preferences(&self) -> Preferences {
         self.form.preferences
+    }
+
+    /// The fonts found so far, for the window of the conference.
+    pub fn into_fonts(self) -> Fonts {
+        self.interface.into_fonts()
     }
 
     /// Composed pixels, rows top down, `0x00RRGGBB`.
@@ -369,7 +377,7 @@ impl Screen<'_> {
                 }
                 let other =
                     Language::ALL.into_iter().find(|l| *l != self.form.preferences.language).unwrap_or_default();
-                if ui.button(other.own_name()).clicked() {
+                if ui.button(language_name(ui, other)).clicked() {
                     self.form.preferences.language = other;
                 }
             });
@@ -431,7 +439,7 @@ impl Screen<'_> {
             ui.push_id(&key, |ui| {
                 let row = vec2(ui.available_width(), LISTING);
                 ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
-                    let join = ui.add_enabled(idle, accented(w.join, look));
+                    let join = ui.add_enabled(idle, accented(w.join, idle, look));
                     let name = format!("{} {}", w.join, visible(&found.title));
                     join.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, idle, &name));
                     if join.clicked() {
@@ -517,7 +525,7 @@ impl Screen<'_> {
             }
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let possible = self.form.busy.is_none() && !invite.trim().is_empty();
-            goes |= ui.add_enabled(possible, accented(w.join, look)).clicked();
+            goes |= ui.add_enabled(possible, accented(w.join, possible, look)).clicked();
             if !ui.button(w.cancel).clicked() {
                 self.form.invite = Some(invite.clone());
             }
@@ -539,7 +547,7 @@ impl Screen<'_> {
             let field = ui.add(field.margin(Margin::symmetric(8, 5)).desired_width(room));
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let idle = self.form.busy.is_none();
-            goes |= ui.add_enabled(idle, accented(w.start, look)).clicked();
+            goes |= ui.add_enabled(idle, accented(w.start, idle, look)).clicked();
         });
         ui.radio_value(&mut self.form.open, false, w.start_protected);
         ui.radio_value(&mut self.form.open, true, w.start_open);
@@ -574,6 +582,7 @@ impl Screen<'_> {
         ui.painter().rect_filled(place, 4, c.control);
         let full = Rect::from_min_size(place.min, vec2(place.width() * level(self.view.level_dbfs), place.height()));
         ui.painter().rect_filled(full, 4, c.talking);
+        ui.painter().rect_stroke(place, 4, Stroke::new(1.0, c.text_weak), StrokeKind::Inside);
         if let Some(why) = &self.view.microphone_failed {
             ui.add(Label::new(RichText::new(format!("! {}", w.report(why))).size(12.5).color(c.warning)).wrap());
         }

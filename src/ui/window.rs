@@ -23,6 +23,7 @@ use crate::ui::app::{self, App, FrameOutput};
 use crate::ui::clipboard::Clipboard;
 use crate::ui::devices::Lists;
 use crate::ui::drop::{Dragged, Drops};
+use crate::ui::fonts::Fonts;
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::keeper::Keeper;
@@ -120,7 +121,10 @@ impl Display {
             if let Some(outcome) = entering.as_ref().and_then(|coming| outcome(coming, start.preferences())) {
                 options.preferences = start.preferences();
                 match outcome {
-                    Ok(entered) => return Ok(Some(entered)),
+                    Ok(entered) => {
+                        shell.fonts = Some(start.into_fonts());
+                        return Ok(Some(entered));
+                    }
                     Err(why) => start.set_busy(None, Some(why)),
                 }
                 entering = None;
@@ -260,6 +264,8 @@ struct Shell {
     clipboard: Clipboard,
     keeper: Keeper,
     drops: Option<Drops>,
+    /// Those the start screen found.
+    fonts: Option<Fonts>,
     /// Files were seen over the window.
     dragged: Option<Timestamp>,
     opened: Timestamp,
@@ -287,6 +293,7 @@ impl Shell {
             clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
             drops: None,
+            fonts: None,
             dragged: None,
             opened: now,
             looked: now,
@@ -301,8 +308,11 @@ impl Shell {
         app::Options { scale, waker: Arc::clone(&self.waker), preferences: options.preferences, system_fonts: true }
     }
 
-    fn app(&self, options: &Options) -> App {
+    fn app(&mut self, options: &Options) -> App {
         let mut app = App::new(self.window.get_size(), self.setup(options));
+        if let Some(fonts) = self.fonts.take() {
+            app.set_fonts(fonts);
+        }
         app.set_devices(Lists::of_system(Arc::clone(&self.waker)));
         app.set_next(options.next.0, &options.next.1);
         if options.invite {
