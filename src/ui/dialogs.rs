@@ -43,24 +43,26 @@ pub fn react(
         context,
         |ui| {
             panel(look).inner_margin(6).show(ui, |ui| {
+                ui.spacing_mut().item_spacing = vec2(2.0, 2.0);
                 // In narrow windows in two rows.
-                ui.set_max_width(QUICK_WIDTH.min(toolbar.width() - 30.0));
-                ui.horizontal_wrapped(|ui| {
-                    ui.spacing_mut().item_spacing = vec2(2.0, 2.0);
-                    for (i, emoji) in QUICK.into_iter().enumerate() {
-                        let text = RichText::new(visible(emoji)).size(QUICK_SIZE);
-                        let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
-                        let response = ui.add_sized(QUICK_CELL, button);
-                        if i == 0 && opens {
-                            response.request_focus();
+                let columns = if toolbar.width() < QUICK_WIDTH + 30.0 { QUICK.len() / 2 } else { QUICK.len() };
+                for (row, some) in QUICK.chunks(columns).enumerate() {
+                    ui.horizontal(|ui| {
+                        for (i, emoji) in some.iter().enumerate() {
+                            let text = RichText::new(visible(emoji)).size(QUICK_SIZE);
+                            let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
+                            let response = ui.add_sized(QUICK_CELL, button);
+                            if row + i == 0 && opens {
+                                response.request_focus();
+                            }
+                            let name = emojis::get(emoji).map_or(*emoji, |e| e.name());
+                            if response.on_hover_text(name).clicked() {
+                                commands.push(Command::Say((*emoji).to_owned()));
+                                state.react = false;
+                            }
                         }
-                        let name = emojis::get(emoji).map_or(emoji, |e| e.name());
-                        if response.on_hover_text(name).clicked() {
-                            commands.push(Command::Say(emoji.to_owned()));
-                            state.react = false;
-                        }
-                    }
-                });
+                    });
+                }
             });
         },
     );

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! +-----------------------------+----------------+
-//! | Conferences on this network |  own picture   |   a narrow window has one column, without the picture
+//! | Conferences on this network |  own picture   |   a narrow window has one column, the picture below it
 //! |  Standup   4 people  [Join] |  level  ====   |
 //! |  Lab       protected [Join] |  name, devices |
 //! | Start a conference          |                |
 //! +-----------------------------+----------------+
 //! ```
 //! As [`App`](crate::ui::app::App) it is a value: a view and input go in, pixels and wishes come out.
+
+mod places;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -20,9 +22,9 @@ use egui::{
 };
 
 use crate::conference::lobby::{Listing, LobbyView};
-use crate::conference::view::{CameraView, PersonView};
+use crate::conference::view::{CameraView, PersonView, View};
 use crate::limits::{INVITE_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
-use crate::media::grid::{self, TILE_ASPECT};
+use crate::media::grid;
 use crate::time::Timestamp;
 use crate::ui::devices::{Devices, Lists};
 use crate::ui::focus;
@@ -30,16 +32,14 @@ use crate::ui::fonts::Fonts;
 use crate::ui::icons::{self, Icon};
 use crate::ui::interface::{Interface, Options};
 use crate::ui::look::{Look, Preferences};
+use crate::ui::overlay;
 use crate::ui::settings::{Setting, accented, changed, choices, choose, interfaces, language_name, zoom};
 use crate::ui::stage::Stage;
 use crate::ui::text::visible;
 use crate::ui::tiles::{self, TileView};
 use crate::ui::words::{Language, fill};
+use places::Places;
 
-/// Windows narrower than this, in points, have one column.
-const TWO_COLUMNS: f32 = 680.0;
-/// Width of the column with the own picture.
-const OWN_WIDTH: f32 = 320.0;
 /// Height of a conference in the list, in points.
 const LISTING: f32 = 40.0;
 /// The quietest level that is shown, in dBFS.
@@ -142,7 +142,7 @@ impl Start {
     /// Settings could not be kept: tells why.
     pub fn not_kept(&mut self, now: Timestamp, why: &str) {
         let words = self.form.preferences.look().words;
-        self.interface.tell(now, fill(words.not_saved, &[&why]));
+        self.interface.tell(now, fill(words.not_saved, &[&words.report(why)]));
     }
 
     /// The name as it stands there.
@@ -207,6 +207,7 @@ impl Start {
         if self.interface.must_run(&input, digest, now) {
             let before = (self.form.preferences, self.form.name.clone());
             let has_picture = self.stage.tiles().first().is_some_and(|tile| tile.has_picture());
+            let told = self.interface.notices();
             let Self { interface, lists, form, .. } = self;
             let none = Devices::default();
             let known = lists.known().unwrap_or(&none);
@@ -226,6 +227,8 @@ impl Start {
                     settings: &mut output.settings,
                 };
                 screen.draw(ui, &places);
+                let (look, nobody) = (screen.form.preferences.look(), View::default());
+                overlay::notices(ui, ui.max_rect(), &overlay::told(&nobody, &told, look), &[], look);
                 zoom(ui.ctx(), &mut screen.form.preferences, scale);
             });
             output.copied = asked.copied;
@@ -288,35 +291,6 @@ fn digest(view: &LobbyView, form: &Form, size: (usize, usize), scale: f32, lists
     h.finish()
 }
 
-/// Where things stand.
-struct Places {
-    list: Rect,
-    own: Option<Rect>,
-    picture: Option<Rect>,
-    picture_pixels: Option<grid::Rect>,
-}
-
-impl Places {
-    fn new(size: (usize, usize), scale: f32) -> Self {
-        let points = vec2(size.0 as f32, size.1 as f32) / scale;
-        let margin = if points.x < TWO_COLUMNS { 12.0 } else { 24.0 };
-        let whole = Rect::from_min_max(pos2(margin, margin.min(16.0)), pos2(points.x - margin, points.y - 12.0));
-        if points.x < TWO_COLUMNS {
-            return Self { list: whole, own: None, picture: None, picture_pixels: None };
-        }
-        let left = whole.right() - OWN_WIDTH;
-        let own = Rect::from_min_max(pos2(left, whole.top()), whole.max);
-        let list = Rect::from_min_max(whole.min, pos2(left - 28.0, whole.bottom()));
-        let top = ((own.top() + 40.0) * scale).round() as usize;
-        let (x, width) = ((own.left() * scale).round() as usize, (own.width() * scale).round() as usize);
-        let height = width * TILE_ASPECT.1 / TILE_ASPECT.0;
-        let pixels = grid::Rect::new(x, top, width, height).clipped(size);
-        let min = pos2(x as f32, top as f32) / scale;
-        let picture = Rect::from_min_size(min, vec2(pixels.width as f32, pixels.height as f32) / scale);
-        Self { list, own: Some(own), picture: Some(picture), picture_pixels: Some(pixels) }
-    }
-}
-
 /// One run of the interface.
 struct Screen<'a> {
     view: &'a LobbyView,
@@ -344,10 +318,15 @@ impl Screen<'_> {
             }
             focus::follow(ui);
         });
-        let (Some(own), Some(picture)) = (places.own, places.picture) else { return };
-        let title = Rect::from_min_size(own.min, vec2(own.width(), 32.0));
+        let Some(picture) = places.picture else { return };
+        let title = match places.own {
+            Some(own) => Rect::from_min_size(own.min, vec2(own.width(), 32.0)),
+            None => {
+                Rect::from_min_max(picture.right_top() + vec2(12.0, 0.0), pos2(places.list.right(), picture.bottom()))
+            }
+        };
         let mut head = ui.new_child(UiBuilder::new().max_rect(title).layout(Layout::left_to_right(Align::Center)));
-        head.label(RichText::new(look.words.preview).color(look.colours.text_weak));
+        head.add(Label::new(RichText::new(look.words.preview).color(look.colours.text_weak)).wrap());
         let tile = TileView {
             rect: picture,
             person: self.me,
@@ -358,6 +337,7 @@ impl Screen<'_> {
             full: false,
         };
         tiles::show_plain(ui, &tile, look);
+        let Some(own) = places.own else { return };
         let below = Rect::from_min_max(pos2(own.left(), picture.bottom() + 10.0), own.max);
         let mut right = ui.new_child(UiBuilder::new().max_rect(below).id_salt("own"));
         right.spacing_mut().item_spacing.y = 6.0;
@@ -415,8 +395,15 @@ impl Screen<'_> {
         for found in &self.view.found {
             self.conference(ui, found, look);
         }
-        self.by_invite(ui, look);
-        self.interface(ui, look);
+        if self.form.invite.is_some() {
+            self.by_invite(ui, look);
+        }
+        ui.horizontal(|ui| {
+            if self.form.invite.is_none() && ui.button(look.words.paste_invite).clicked() {
+                self.form.invite = Some(String::new());
+            }
+            self.interface(ui, look);
+        });
     }
 
     /// Where conferences are looked for: the first thing to try another of where none is found.
@@ -507,12 +494,7 @@ impl Screen<'_> {
 
     fn by_invite(&mut self, ui: &mut Ui, look: Look) {
         let w = look.words;
-        let Some(mut invite) = self.form.invite.take() else {
-            if ui.button(w.paste_invite).clicked() {
-                self.form.invite = Some(String::new());
-            }
-            return;
-        };
+        let Some(mut invite) = self.form.invite.take() else { return };
         let mut goes = false;
         let new = invite.is_empty();
         ui.horizontal(|ui| {

@@ -223,6 +223,10 @@ impl Display {
             unsent.send(&commands);
             wait = wait.min(shell.look(now, app.pixels_per_point()));
             if !shell.window.is_open() {
+                // What was closed stays closed: to ask, there must be another one.
+                if app.closes(&view) && shell.reopen(&app, options).is_ok() {
+                    continue;
+                }
                 let _ = commands.try_send(Command::Leave);
                 break;
             }
@@ -303,6 +307,20 @@ impl Shell {
         })
     }
 
+    /// Another window in place of one that was closed.
+    fn reopen(&mut self, app: &App, options: &Options) -> Result<(), Error> {
+        // It listens to the window that is gone.
+        self.drops = None;
+        let mut window = open_window(&Options { size: app.size(), ..options.clone() })?;
+        window.set_target_fps(0);
+        self.input = Input::new(&mut window);
+        self.window = window;
+        self.drops = Drops::of(&self.window, Arc::clone(&self.waker));
+        self.events.clear();
+        (self.cursor, self.opened) = (egui::CursorIcon::Default, self.looked);
+        Ok(())
+    }
+
     fn setup(&self, options: &Options) -> app::Options {
         let scale = options.scale.unwrap_or_else(desktop_scale);
         app::Options { scale, waker: Arc::clone(&self.waker), preferences: options.preferences, system_fonts: true }
@@ -348,7 +366,7 @@ impl Shell {
         let mut output = app.frame(view, input, now);
         let outcome = self.serve(output.copied.take(), output.opened.take(), std::mem::take(&mut output.settings));
         if let Some(outcome) = outcome {
-            app.kept(outcome);
+            app.kept(now, outcome);
         }
         output
     }

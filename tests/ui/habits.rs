@@ -297,3 +297,19 @@ fn why_a_file_waits_is_told_anew_when_that_changes() {
     user.does(vec![]);
     assert!(user.says("the disk is full"));
 }
+
+#[test]
+fn the_last_one_is_asked_when_the_window_is_closed_by_its_frame() {
+    let mut user = User::new(view(1));
+    let alone = user.view.clone();
+    assert!(user.app.closes(&alone), "once");
+    (0..3).for_each(|_| drop(user.does(vec![])));
+    assert!(user.says("You are the last one here."));
+    assert!(!user.app.closes(&alone), "to close it again is the answer");
+    assert_eq!(user.clicks("Stay"), []);
+    user.does(vec![]);
+    assert!(!user.says("You are the last one here.") && user.app.closes(&alone), "and another time once more");
+    let mut others = User::new(view(2));
+    let both = others.view.clone();
+    assert!(!others.app.closes(&both), "where others stay nobody is asked");
+}

@@ -199,7 +199,8 @@ fn devices_theme_and_language_are_chosen_by_keyboard_alone() {
     assert!(ada.wishes.len() == 1 && !ada.says("Test picture"), "nothing was chosen");
     ada.goes_to("Light");
     ada.presses(Key::Enter);
-    ada.goes_to("中文");
+    // No font here shows what it calls itself.
+    ada.goes_to("Chinese");
     ada.presses(Key::Enter);
     let expected =
         Preferences { light: true, language: roundtable::ui::words::Language::Chinese, ..Default::default() };
@@ -224,4 +225,23 @@ fn where_to_look_is_chosen_below_the_list_by_keyboard_alone() {
     ada.presses(Key::ArrowUp);
     ada.presses(Key::Enter);
     assert!(matches!(ada.wishes.last(), Some(Wish::Interface(value)) if value.is_empty()), "{:?}", ada.wishes);
+}
+
+#[test]
+fn settings_that_are_not_kept_are_told() {
+    let mut ada = Newcomer::new((800, 500), lobby());
+    ada.start.not_kept(Timestamp::from_millis(ada.now), "the disk is full");
+    (0..2).for_each(|_| drop(ada.does(vec![])));
+    assert!(ada.says("Not kept: the disk is full"));
+    ada.now += 20_000;
+    (0..2).for_each(|_| drop(ada.does(vec![])));
+    assert!(!ada.says("Not kept"));
+}
+
+#[test]
+fn one_sees_oneself_in_a_narrow_window_that_has_the_room() {
+    let wanted = |size| Newcomer::new(size, lobby()).view.picture.wanted();
+    assert_eq!(wanted((400, 500)), (0, 0));
+    let (width, height) = wanted((400, 640));
+    assert!(width > 150 && (width * 9).abs_diff(height * 16) <= 16, "{width}x{height}");
 }
