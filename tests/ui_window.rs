@@ -61,6 +61,8 @@ fn view() -> View {
         has_microphone: true,
         has_camera: true,
         camera_on: true,
+        // Long enough for whoever closes the window to be asked.
+        elapsed_s: 1,
         ..Default::default()
     }
 }
@@ -146,6 +148,20 @@ impl User {
                 return;
             }
             assert!(Instant::now() < until, "xdotool {arguments:?}");
+        }
+    }
+
+    /// The window under test, once it is there and another one than `before`.
+    fn window_after(&self, before: Option<&str>) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut search = Command::new("xdotool");
+            search.args(["search", "--onlyvisible", "--name", TITLE]).env("DISPLAY", &self.display);
+            let found = search.output().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
+            match found {
+                Ok(found) if !found.is_empty() && !found.contains('\n') && before != Some(&found) => return found,
+                _ => assert!(Instant::now() < until, "no window but {before:?}"),
+            }
         }
     }
 
@@ -236,6 +252,12 @@ fn a_user_clicks_types_resizes_and_closes() {
     user.does(&["search", "--name", TITLE, "windowsize", "1000", "700"]);
     user.expects("wanted 956 538");
     // Without a window named it is a real key press, which the window manager sees.
+    let window = user.window_after(None);
+    user.does(&["key", "alt+F4"]);
+    // Nobody else is here: the window comes back with the question. To close it once more is the answer.
+    let asking = user.window_after(Some(&window));
+    user.does_when_ready(&["windowactivate", "--sync", &asking]);
+    assert!(!user.sees("Leave", Duration::ZERO), "nobody left yet");
     user.does(&["key", "alt+F4"]);
     user.expects("Leave");
     let status = child.0.wait().expect("ends");

@@ -1,6 +1,8 @@
 //! Bare `roundtable` with a display: the start screen, and then the conference in the same window.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -54,21 +56,24 @@ pub fn run(options: &ParticipantOptions) -> Result<(), Failure> {
     let mut setup = participate::window_options(&config, options);
     let mut display = Display::open(&clock, &setup).map_err(participate::no_picture)?;
     let lobby = RefCell::new(Lobby::start(&config, &clock)?);
-    let enter = |wish: Wish, name: &str, words| enter(wish, name, &mut lobby.borrow_mut(), &config, words);
+    let turn = Arc::<AtomicU64>::default();
+    let enter = |wish: Wish, name: &str, words| enter(wish, name, &mut lobby.borrow_mut(), &config, words, &turn);
     let entered = display.start(|| lobby.borrow().view(), enter, &clock, &mut setup, &config.name);
+    setup.next.1 = lobby.borrow().interface().unwrap_or_default().to_owned();
     drop(lobby);
     let Some((conference, is_new)) = entered.map_err(participate::no_picture)? else { return Ok(()) };
     setup.invite = is_new;
     participate::stay_in(conference, options, setup, Some(display), || {}).map(drop)
 }
 
-/// Begins what is wished for, on a thread of its own.
+/// Begins what is wished for, on a thread of its own. `turn` counts what was begun.
 fn enter(
     wish: Wish,
     name: &str,
     lobby: &mut Lobby,
     config: &Config,
     words: &'static Words,
+    turn: &Arc<AtomicU64>,
 ) -> Option<(String, Receiver<Outcome>)> {
     let (busy, target) = match wish {
         Wish::Camera(text) => {
@@ -83,6 +88,10 @@ fn enter(
             lobby.use_speaker(&text);
             return None;
         }
+        Wish::Interface(text) => {
+            lobby.use_interface(&text);
+            return None;
+        }
         Wish::Join(listing, typed) => {
             let Some(found) = lobby.found(&listing) else {
                 let (tell, coming) = bounded(1);
@@ -95,8 +104,19 @@ fn enter(
         Wish::Start(title, open) => (fill(words.starting, &[&title]), Target::Start(title, open)),
     };
     let plan = Plan { config: chosen(config, name, lobby), target, devices: lobby.own_devices() };
-    let (tell, coming) = bounded(1);
-    let work = move || drop(tell.send(plan.run(words)));
+    // Handed over or refused, with nothing between: what nobody waits for any more must be left again.
+    let (tell, coming) = bounded(0);
+    let (mine, turn) = (turn.fetch_add(1, Ordering::SeqCst) + 1, Arc::clone(turn));
+    let work = move || {
+        let (config, devices) = (plan.config.clone(), plan.devices.clone());
+        let Err(unwanted) = tell.send(plan.run(words)) else { return };
+        let entered = unwanted.0.is_ok();
+        drop(unwanted);
+        // Whoever cancelled sees themselves again, unless they are on their way into another one.
+        if entered && turn.load(Ordering::SeqCst) == mine {
+            devices.open(&config);
+        }
+    };
     std::thread::Builder::new().name("enter".into()).spawn(work).ok()?;
     Some((busy, coming))
 }
@@ -118,6 +138,7 @@ fn chosen(config: &Config, name: &str, lobby: &Lobby) -> Config {
     if let Ok(speaker) = devices.speaker.parse() {
         config.speaker = speaker;
     }
+    config.interface = lobby.interface().map(str::to_owned);
     config
 }
 

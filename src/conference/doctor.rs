@@ -1,4 +1,5 @@
-//! "Why can I not see Bob?": an examination from inside the conference, asked for or because somebody's pictures stopped.
+//! "Why can I not see Bob?": an examination from inside the conference, asked for or because somebody's pictures stopped
+//! or lose much for long.
 //!
 //! It runs beside everything else in a thread of its own; one at a time.
 
@@ -23,6 +24,19 @@ use crate::time::Timestamp;
 /// Time between examinations nobody asked for.
 const SELDOM: Duration = Duration::from_secs(60);
 
+/// The same where much is lost: it has nothing new to tell for longer, and the network is loaded as it is.
+const SELDOM_LOSSY: Duration = Duration::from_secs(300);
+
+/// Why an examination was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    Asked,
+    /// Somebody's pictures stopped.
+    Stopped,
+    /// Much of somebody's pictures is lost for long.
+    Lossy,
+}
+
 /// The examination that runs, if any.
 #[derive(Default)]
 pub(super) struct Examination {
@@ -33,7 +47,7 @@ pub(super) struct Examination {
 
 struct Running {
     about: Option<String>,
-    asked: bool,
+    occasion: Occasion,
     stop: Arc<AtomicBool>,
     ended: Receiver<Result<Report, Error>>,
     thread: Option<JoinHandle<()>>,
@@ -50,7 +64,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(task: Task, clock: Clock, about: Option<String>, asked: bool) -> std::io::Result<Self> {
+    fn start(task: Task, clock: Clock, about: Option<String>, occasion: Occasion) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (telling, ended) = bounded(1);
         let stopped = Arc::clone(&stop);
@@ -59,7 +73,7 @@ impl Running {
             // Nobody waits for it any more when the conference is over.
             let _ = telling.send(report);
         })?;
-        Ok(Self { about, asked, stop, ended, thread: Some(thread) })
+        Ok(Self { about, occasion, stop, ended, thread: Some(thread) })
     }
 }
 
@@ -71,13 +85,13 @@ impl Director {
             return self.not_examined(format!("nobody here is called {name}"));
         }
         if let Some(running) = &mut self.examination.running {
-            (running.asked, running.about) = (true, about);
+            (running.occasion, running.about) = (Occasion::Asked, about);
             return;
         }
-        self.begin_examination(about, true);
+        self.begin_examination(about, Occasion::Asked);
     }
 
-    fn begin_examination(&mut self, about: Option<String>, asked: bool) {
+    fn begin_examination(&mut self, about: Option<String>, occasion: Occasion) {
         let state = self.shared.state();
         let now = self.now();
         let targets: Vec<Target> = state
@@ -108,7 +122,7 @@ impl Director {
             microphone: MicrophoneSpec::None,
             speaker: SpeakerSpec::None,
         };
-        match Running::start(task, self.shared.clock.clone(), about, asked) {
+        match Running::start(task, self.shared.clock.clone(), about, occasion) {
             Ok(running) => self.examination.running = Some(running),
             Err(error) => self.not_examined(format!("the doctor cannot work: {error}")),
         }
@@ -122,10 +136,10 @@ impl Director {
             Err(TryRecvError::Disconnected) => None,
             Ok(ended) => Some(ended),
         };
-        let (about, asked) = (running.about.clone(), running.asked);
+        let (about, occasion) = (running.about.clone(), running.occasion);
         self.examination.running = None;
         match ended {
-            Some(Ok(report)) => self.tell_examined(about, asked, report),
+            Some(Ok(report)) => self.tell_examined(about, occasion, report),
             Some(Err(error)) => self.not_examined(format!("the doctor cannot work: {error}")),
             None => self.not_examined("the doctor ended without a word".into()),
         }
@@ -139,8 +153,8 @@ impl Director {
         self.shared.state().examined = Some(Arc::new(Report { facts: Facts::default(), findings: vec![finding] }));
     }
 
-    fn tell_examined(&mut self, about: Option<String>, asked: bool, report: Report) {
-        let text = first_line(&report.findings, about.as_deref(), asked);
+    fn tell_examined(&mut self, about: Option<String>, occasion: Occasion, report: Report) {
+        let text = first_line(&report.findings, about.as_deref(), occasion);
         let (now, report) = (self.now(), Arc::new(report));
         let mut state = self.shared.state();
         state.examined = Some(Arc::clone(&report));
@@ -151,39 +165,46 @@ impl Director {
         self.tell_event(Event::Doctor { about, report });
     }
 
-    /// Begins an examination when somebody's pictures have stopped; each second.
+    /// Begins an examination when somebody's pictures have stopped, or lose much for long; each second.
     pub(super) fn suspect(&mut self, now: Timestamp) {
-        let lately = self.examination.unasked.is_some_and(|at| now.since(at) < SELDOM);
-        if lately || self.examination.running.is_some() {
+        let lately = |within| self.examination.unasked.is_some_and(|at| now.since(at) < within);
+        if lately(SELDOM) || self.examination.running.is_some() {
             return;
         }
         let state = self.shared.state();
-        let name = state.people.here().find(|o| o.is_frozen(now)).map(|o| o.person.name.clone());
+        let frozen = state.people.here().find(|o| o.is_frozen(now)).map(|o| (o, Occasion::Stopped));
+        let lossy =
+            || state.people.here().find(|o| o.is_lossy() && !lately(SELDOM_LOSSY)).map(|o| (o, Occasion::Lossy));
+        let found = frozen.or_else(lossy).map(|(other, occasion)| (other.person.name.clone(), occasion));
         drop(state);
-        if name.is_some() {
+        if let Some((name, occasion)) = found {
             self.examination.unasked = Some(now);
-            self.begin_examination(name, false);
+            self.begin_examination(Some(name), occasion);
         }
     }
 }
 
 /// What the window says: the first fault that concerns `about`, by whose it is. Nothing when nobody asked and nothing is
 /// wrong.
-fn first_line(findings: &[Finding], about: Option<&str>, asked: bool) -> Option<String> {
+fn first_line(findings: &[Finding], about: Option<&str>, occasion: Occasion) -> Option<String> {
     let concerns = |f: &&Finding| match (&f.place, about) {
         (Where::Peer(who), Some(name)) => who.split(", ").any(|w| w == name),
         _ => true,
     };
     let fault = findings.iter().filter(concerns).find(|f| f.severity == Severity::Fault);
-    let stopped = |name: &str| format!("{name}'s pictures have stopped: ");
+    let cause = |name: &str| match occasion {
+        Occasion::Asked => String::new(),
+        Occasion::Stopped => format!("{name}'s pictures have stopped: "),
+        Occasion::Lossy => format!("much of {name}'s pictures is lost: "),
+    };
     match fault {
         Some(fault) => {
             let whose = if fault.place == Where::Here { "it is you: " } else { "" };
             let mend = fault.mend.as_ref().map_or(String::new(), |mend| format!(" ({mend})"));
-            let before = about.filter(|_| !asked).map_or(String::new(), stopped);
+            let before = about.map_or(String::new(), cause);
             Some(format!("{before}{whose}{}{mend}", fault.text))
         }
-        None => asked.then(|| "the doctor found no fault".to_owned()),
+        None => (occasion == Occasion::Asked).then(|| "the doctor found no fault".to_owned()),
     }
 }
 
@@ -200,15 +221,16 @@ mod tests {
         let bob = finding(Severity::Fault, Where::Peer("Bob".into()), "b");
         let here = finding(Severity::Fault, Where::Here, "h");
         let warning = finding(Severity::Warning, Where::Here, "w");
-        for (findings, about, asked, expected) in [
-            (vec![bob.clone(), here.clone()], Some("Bob"), true, Some("b (do)")),
-            (vec![bob.clone(), here.clone()], Some("Cyd"), true, Some("it is you: h (do)")),
-            (vec![bob.clone()], Some("Cyd"), true, Some("the doctor found no fault")),
-            (vec![bob], Some("Bob"), false, Some("Bob's pictures have stopped: b (do)")),
-            (vec![here], None, true, Some("it is you: h (do)")),
-            (vec![warning], Some("Bob"), false, None),
+        for (findings, about, occasion, expected) in [
+            (vec![bob.clone(), here.clone()], Some("Bob"), Occasion::Asked, Some("b (do)")),
+            (vec![bob.clone(), here.clone()], Some("Cyd"), Occasion::Asked, Some("it is you: h (do)")),
+            (vec![bob.clone()], Some("Cyd"), Occasion::Asked, Some("the doctor found no fault")),
+            (vec![bob.clone()], Some("Bob"), Occasion::Stopped, Some("Bob's pictures have stopped: b (do)")),
+            (vec![bob], Some("Bob"), Occasion::Lossy, Some("much of Bob's pictures is lost: b (do)")),
+            (vec![here], None, Occasion::Asked, Some("it is you: h (do)")),
+            (vec![warning], Some("Bob"), Occasion::Lossy, None),
         ] {
-            assert_eq!(first_line(&findings, about, asked).as_deref(), expected);
+            assert_eq!(first_line(&findings, about, occasion).as_deref(), expected);
         }
     }
 }

@@ -7,7 +7,6 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -75,6 +74,8 @@ pub struct LobbyView {
     pub looked: bool,
     /// Name of the interface they are on.
     pub interface: String,
+    /// The interface asked for, as settings name it; empty means the best one.
+    pub wanted_interface: String,
     /// Why none can be looked for.
     pub trouble: Option<String>,
     /// The own picture.
@@ -129,8 +130,31 @@ pub struct Lobby {
     seen: Arc<Mutex<Seen>>,
     own: Devices,
     devices: DevicesView,
-    stop: Option<Sender<()>>,
-    browser: Option<JoinHandle<()>>,
+    config: Config,
+    browser: Browser,
+}
+
+/// A thread that looks for conferences, until this is dropped.
+struct Browser {
+    _stop: Sender<()>,
+}
+
+impl Browser {
+    fn start(config: &Config, clock: &Clock, seen: &Arc<Mutex<Seen>>) -> std::io::Result<Self> {
+        let (stop, stopped) = bounded::<()>(0);
+        let (config, clock, seen) = (config.clone(), clock.clone(), Arc::clone(seen));
+        let browse = move || {
+            loop {
+                look(&config, &clock, &seen);
+                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        };
+        // It ends with its round of questions, and holds nothing that anybody waits for.
+        std::thread::Builder::new().name("browse".into()).spawn(browse)?;
+        Ok(Self { _stop: stop })
+    }
 }
 
 impl Lobby {
@@ -140,17 +164,7 @@ impl Lobby {
     /// When the system gives no threads. A network or device that does not work is told in the view.
     pub fn start(config: &Config, clock: &Clock) -> std::io::Result<Self> {
         let seen = Arc::<Mutex<Seen>>::default();
-        let (stop, stopped) = bounded::<()>(0);
-        let (shared, browse_clock, config_then) = (Arc::clone(&seen), clock.clone(), config.clone());
-        let browse = move || {
-            loop {
-                look(&config_then, &browse_clock, &shared);
-                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
-            }
-        };
-        let browser = std::thread::Builder::new().name("browse".into()).spawn(browse)?;
+        let browser = Browser::start(config, clock, &seen)?;
         let own = Devices { preview: Arc::default(), clock: clock.clone() };
         own.open(config);
         let devices = DevicesView {
@@ -158,7 +172,7 @@ impl Lobby {
             microphone: config.microphone.to_string(),
             speaker: config.speaker.to_string(),
         };
-        Ok(Self { seen, own, devices, stop: Some(stop), browser: Some(browser) })
+        Ok(Self { seen, own, devices, config: config.clone(), browser })
     }
 
     /// Everything as it is now.
@@ -179,6 +193,7 @@ impl Lobby {
             found: seen.found.iter().map(|(_, found)| found.into()).collect(),
             looked: seen.looked,
             interface: seen.interface.clone(),
+            wanted_interface: self.config.interface.clone().unwrap_or_default(),
             trouble: seen.trouble.clone(),
             picture,
             camera,
@@ -216,6 +231,22 @@ impl Lobby {
         self.devices.speaker = text.to_owned();
     }
 
+    /// Another network interface, by name or address, or the best one when that is empty: looks for conferences there.
+    pub fn use_interface(&mut self, text: &str) {
+        self.config.interface = Some(text.to_owned()).filter(|text| !text.is_empty());
+        // What is still answered on the other interface goes where nobody looks.
+        self.seen = Arc::default();
+        match Browser::start(&self.config, &self.own.clock, &self.seen) {
+            Ok(browser) => self.browser = browser,
+            Err(error) => self.seen.lock().unwrap_or_else(PoisonError::into_inner).trouble = Some(error.to_string()),
+        }
+    }
+
+    /// The interface asked for; none means the best one.
+    pub fn interface(&self) -> Option<&str> {
+        self.config.interface.as_deref()
+    }
+
     /// Camera and microphone, for whoever is to close them.
     pub fn own_devices(&self) -> Devices {
         self.own.clone()
@@ -230,9 +261,6 @@ impl Lobby {
 impl Drop for Lobby {
     fn drop(&mut self) {
         self.own.close();
-        self.stop = None;
-        // It ends with its round of questions, and holds nothing that anybody waits for.
-        drop(self.browser.take());
     }
 }
 

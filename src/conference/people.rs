@@ -32,6 +32,9 @@ const FROZEN_AFTER_NS: u64 = 2_000_000_000;
 
 /// Seconds of stopped pictures after which the cause is looked for.
 const FROZEN_S: u64 = 4;
+/// So much loss, in percent (one bar of four in the window), for so many seconds, and its cause is looked for as well.
+const LOSSY_PERCENT: f32 = 8.0;
+const LOSSY_S: u32 = 10;
 
 /// A stream that is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,6 +220,8 @@ pub struct Other {
     pings: OffsetFilter,
     /// Figures of the last second.
     figures: PersonFigures,
+    /// For so many seconds on end much of the pictures' packets was lost.
+    lossy_s: u32,
     before: Totals,
 }
 
@@ -251,6 +256,7 @@ impl Other {
             lips: LipSync::default(),
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
+            lossy_s: 0,
             before: Totals::default(),
         }
     }
@@ -302,7 +308,14 @@ impl Other {
             audio_buffer_ms: self.talking.newest().map_or(0.0, |t| t.buffer_ms()),
             transport: self.person.reach.word(),
         };
+        let lossy = self.figures.loss_percent >= LOSSY_PERCENT;
+        self.lossy_s = if lossy { self.lossy_s.saturating_add(1) } else { 0 };
         self.before = now;
+    }
+
+    /// Whether much of their pictures has been lost for long.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy_s >= LOSSY_S
     }
 
     fn camera(&self, now: Timestamp) -> CameraView {

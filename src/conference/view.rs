@@ -307,7 +307,7 @@ pub enum VoiceAsk {
 }
 
 /// How far a file is, for oneself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FileState {
     /// Somebody offers it: to be accepted or declined.
     Offered,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use egui::{RawInput, Ui, pos2, vec2};
 
 use crate::conference::view::{CameraView, Command, View};
+use crate::media::grid;
 use crate::pipeline::slot::PictureInfo;
 use crate::time::Timestamp;
 use crate::ui::arrangement::{How, seats};
@@ -33,6 +34,9 @@ use crate::ui::text::visible;
 use crate::ui::tiles::TileView;
 use crate::ui::words::fill;
 use crate::ui::{chat, dialogs, doctor, files, overlay, people, settings, tiles, toolbar};
+
+/// Height of a panel's head, in points.
+const PANEL_HEAD: f32 = 46.0;
 
 /// What a frame brought.
 #[derive(Debug, Default)]
@@ -108,6 +112,11 @@ impl App {
         self.panels.settings.set_devices(lists);
     }
 
+    /// Fonts that were found before.
+    pub fn set_fonts(&mut self, fonts: Fonts) {
+        self.interface.set_fonts(fonts);
+    }
+
     /// Composed pixels, rows top down, `0x00RRGGBB`.
     pub fn pixels(&self) -> &[u32] {
         self.interface.pixels()
@@ -118,7 +127,7 @@ impl App {
         self.interface.size()
     }
 
-    /// Pixels per point of the interface, the user's zoom included: input is in points.
+    /// Pixels per point of the interface: input is in points.
     pub fn pixels_per_point(&self) -> f32 {
         self.interface.pixels_per_point()
     }
@@ -152,8 +161,24 @@ impl App {
     }
 
     /// Where settings are kept from now on, or why they are not.
-    pub fn kept(&mut self, outcome: Result<String, String>) {
+    pub fn kept(&mut self, now: Timestamp, outcome: Result<String, String>) {
+        if let Err(why) = &outcome
+            && self.state.panel != Some(Panel::Settings)
+        {
+            let words = self.state.preferences.look().words;
+            self.interface.tell(now, fill(words.not_saved, &[&words.report(why)]));
+        }
         self.panels.settings.kept(outcome);
+    }
+
+    /// The window was closed by its frame. Whether whoever did so is to be asked first, as everybody is whose leaving ends the
+    /// conference; to close it once more is the answer.
+    pub fn closes(&mut self, view: &View) -> bool {
+        let asks = state::is_last(view) && !self.state.leaving;
+        if asks {
+            (self.state.leaving, self.state.full) = (true, None);
+        }
+        asks
     }
 
     /// Files can be dropped on the window.
@@ -201,6 +226,8 @@ impl App {
         let here = |key: &u64| view.people.iter().any(|p| p.key == *key);
         self.state.pinned = self.state.pinned.filter(here);
         self.state.full = self.state.full.filter(here);
+        // Somebody came meanwhile: the conference would go on.
+        self.state.leaving &= state::is_last(view);
     }
 
     /// How people are shown.
@@ -225,6 +252,7 @@ impl App {
             let escape = ui.ctx().input(|i| i.key_pressed(egui::Key::Escape));
             let closed = escape && (panels.chat.close_popup() || panels.close_card(&state));
             let free = !closed && !panels.chat.has_keys();
+            settings::zoom(ui.ctx(), &mut state.preferences, places.pixels_per_point);
             keys(ui, view, &mut state, commands, free);
             see(fonts, ui.ctx(), view, &state, seen);
             drawn.draw(ui, places, view, &mut state, &mut panels, Wanted { commands, settings });
@@ -241,7 +269,8 @@ impl App {
         (self.size(), self.pixels_per_point().to_bits(), self.state).hash(&mut h);
         (&view.title, view.open, view.locked, view.waiting, view.rank, view.elapsed_s, view.people.len()).hash(&mut h);
         (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
-        (&view.knocks, &view.favoured, &view.devices, view.taking, view.talk.version()).hash(&mut h);
+        (view.invite.is_some(), &view.knocks, &view.favoured, &view.devices, view.taking, view.talk.version())
+            .hash(&mut h);
         chat::voice::digest(view, &mut h);
         for person in &view.people {
             (person.key, &person.name, person.me, person.muted, person.has_microphone).hash(&mut h);
@@ -256,7 +285,7 @@ impl App {
             }
         }
         for file in &view.files {
-            (&file.offer, std::mem::discriminant(&file.state), file.bytes, file.bits_per_s.to_bits()).hash(&mut h);
+            (&file.offer, &file.state, file.bytes, file.bits_per_s.to_bits(), file.thumbnail.len()).hash(&mut h);
             file.recipients.iter().for_each(|r| (r.state, r.part.to_bits()).hash(&mut h));
         }
         for tile in self.stage.tiles() {
@@ -348,8 +377,10 @@ impl Drawn<'_> {
             }
         }
         self.people(ui, places, view, state, (&mut panels.doctor, &mut *commands));
-        if let Some(place) = places.hint {
-            overlay::hint(ui, place, view, look);
+        if places.hint.is_some_and(|place| overlay::hint(ui, place, view, look)) {
+            state.panel = Some(Panel::People);
+            panels.people.open_invite();
+            ui.ctx().request_repaint();
         }
         let context = ui.ctx();
         if state.statistics {
@@ -367,7 +398,11 @@ impl Drawn<'_> {
         let over = if places.stage.width() > 100.0 { places.stage } else { places.panel.unwrap_or(places.stage) };
         panels.doctor.show(context, over, view, look);
         drops(ui, over, state, panels, commands);
-        overlay::notices(context, over, view, &self.notices, look);
+        // Where the panel takes it all, its head stays free.
+        let free = if over == places.stage { over } else { over.with_min_y(over.top() + PANEL_HEAD) };
+        let scale = places.pixels_per_point;
+        let tiles: Vec<_> = self.stage.tiles().iter().map(|tile| points(tile.rect, scale)).collect();
+        overlay::notices(ui, free, &overlay::told(view, &self.notices, look), &tiles, look);
     }
 
     /// What is written on the tiles, and what is done to them.
@@ -397,9 +432,7 @@ impl Drawn<'_> {
         let mut enters = !state.help && ui.memory(|m| m.focused().is_none()) && ui.input(arrow);
         for tile in self.stage.tiles() {
             let Some(person) = view.people.iter().find(|p| p.key == tile.key) else { continue };
-            let r = tile.rect;
-            let min = pos2(r.x as f32, r.y as f32) / scale;
-            let rect = egui::Rect::from_min_size(min, vec2(r.width as f32, r.height as f32) / scale);
+            let rect = points(tile.rect, scale);
             let key = person.key;
             let shown = TileView {
                 rect,
@@ -442,6 +475,11 @@ impl Drawn<'_> {
             ui.ctx().request_repaint();
         }
     }
+}
+
+/// A place of the stage in points.
+fn points(r: grid::Rect, scale: f32) -> egui::Rect {
+    egui::Rect::from_min_size(pos2(r.x as f32, r.y as f32) / scale, vec2(r.width as f32, r.height as f32) / scale)
 }
 
 impl Panels {

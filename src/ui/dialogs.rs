@@ -11,6 +11,11 @@ use crate::ui::state::State;
 use crate::ui::text::visible;
 use crate::ui::theme;
 
+/// Emoji are of one colour here: smaller than this faces cannot be told apart.
+const QUICK_SIZE: f32 = 30.0;
+const QUICK_CELL: egui::Vec2 = vec2(46.0, 46.0);
+const QUICK_WIDTH: f32 = QUICK.len() as f32 * (QUICK_CELL.x + 2.0);
+
 /// Where something of about `width` opens above a control without leaving the window.
 fn above(control: Option<Rect>, toolbar: Rect, width: f32) -> egui::Pos2 {
     let centre = control.map_or(toolbar.center().x, |rect| rect.center().x);
@@ -32,28 +37,32 @@ pub fn react(
     look: Look,
     commands: &mut Vec<Command>,
 ) {
-    let at = above(control, toolbar, 360.0);
+    let at = above(control, toolbar, QUICK_WIDTH + 14.0);
     let opens = opens(context, "react");
     Area::new(Id::new("react")).order(Order::Foreground).pivot(Align2::CENTER_BOTTOM).fixed_pos(at).show(
         context,
         |ui| {
             panel(look).inner_margin(6).show(ui, |ui| {
-                ui.horizontal(|ui| {
-                    ui.spacing_mut().item_spacing.x = 2.0;
-                    for (i, emoji) in QUICK.into_iter().enumerate() {
-                        let text = RichText::new(visible(emoji)).size(22.0);
-                        let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
-                        let response = ui.add_sized(vec2(40.0, 38.0), button);
-                        if i == 0 && opens {
-                            response.request_focus();
+                ui.spacing_mut().item_spacing = vec2(2.0, 2.0);
+                // In narrow windows in two rows.
+                let columns = if toolbar.width() < QUICK_WIDTH + 30.0 { QUICK.len() / 2 } else { QUICK.len() };
+                for (row, some) in QUICK.chunks(columns).enumerate() {
+                    ui.horizontal(|ui| {
+                        for (i, emoji) in some.iter().enumerate() {
+                            let text = RichText::new(visible(emoji)).size(QUICK_SIZE);
+                            let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
+                            let response = ui.add_sized(QUICK_CELL, button);
+                            if row + i == 0 && opens {
+                                response.request_focus();
+                            }
+                            let name = emojis::get(emoji).map_or(*emoji, |e| e.name());
+                            if response.on_hover_text(name).clicked() {
+                                commands.push(Command::Say((*emoji).to_owned()));
+                                state.react = false;
+                            }
                         }
-                        let name = emojis::get(emoji).map_or(emoji, |e| e.name());
-                        if response.on_hover_text(name).clicked() {
-                            commands.push(Command::Say(emoji.to_owned()));
-                            state.react = false;
-                        }
-                    }
-                });
+                    });
+                }
             });
         },
     );

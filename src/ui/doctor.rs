@@ -101,11 +101,14 @@ impl Card {
                     for finding in found {
                         let own = finding.place == Where::Here && finding.code != "not_examined";
                         let whose = if own { w.it_is_you } else { "" };
-                        let text = RichText::new(format!("{whose}{}", visible(&finding.text)));
+                        let text = RichText::new(format!("{whose}{}", visible(&w.report(&finding.text))));
                         let fault = finding.severity == Severity::Fault;
                         ui.add(Label::new(text.color(if fault { c.warning } else { c.text })).wrap());
                         if let Some(mend) = &finding.mend {
-                            ui.add(Label::new(RichText::new(visible(mend)).monospace().color(c.text_weak)).wrap());
+                            ui.add(
+                                Label::new(RichText::new(visible(&w.report(mend))).monospace().color(c.text_weak))
+                                    .wrap(),
+                            );
                         }
                         ui.add_space(6.0);
                     }

@@ -225,10 +225,15 @@ impl Fonts {
             news |= self.keep(answer);
         }
         if news {
-            context.set_fonts(self.definitions.clone());
+            self.install(context);
         }
         self.generation += u64::from(any);
         any
+    }
+
+    /// Lets a context write with all fonts there are.
+    pub fn install(&self, context: &Context) {
+        context.set_fonts(self.definitions.clone());
     }
 
     /// Takes over one answer; whether there is a font that was not there before.

@@ -16,7 +16,8 @@ enum Heard {
     Char(char),
 }
 
-/// Events heard and not fetched yet at most: a stuck window must not collect a keyboard's auto-repeat for ever.
+/// Events heard and not fetched yet at most: a stuck window must not collect a keyboard's auto-repeat for ever. Releases come
+/// beyond it, one for each key: a key that is never let go of would keep a microphone on.
 const HEARD_MAX: usize = 256;
 
 struct Listener(Rc<RefCell<Vec<Heard>>>);
@@ -24,7 +25,8 @@ struct Listener(Rc<RefCell<Vec<Heard>>>);
 impl Listener {
     fn push(&mut self, heard: Heard) {
         let mut all = self.0.borrow_mut();
-        if all.len() < HEARD_MAX {
+        let release = matches!(heard, Heard::Key(_, false));
+        if all.len() < HEARD_MAX || (release && !all[HEARD_MAX..].contains(&heard)) {
             all.push(heard);
         }
     }
@@ -42,6 +44,48 @@ impl InputCallback for Listener {
     }
 }
 
+/// Keys that change what others mean, of which a keyboard has two each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    shift: [bool; 2],
+    ctrl: [bool; 2],
+    alt: [bool; 2],
+    /// The key of the desktop, Command on a Mac.
+    system: [bool; 2],
+}
+
+impl Held {
+    fn note(&mut self, key: Key, pressed: bool) {
+        let held = match key {
+            Key::LeftShift => &mut self.shift[0],
+            Key::RightShift => &mut self.shift[1],
+            Key::LeftCtrl => &mut self.ctrl[0],
+            Key::RightCtrl => &mut self.ctrl[1],
+            Key::LeftAlt => &mut self.alt[0],
+            Key::RightAlt => &mut self.alt[1],
+            Key::LeftSuper => &mut self.system[0],
+            Key::RightSuper => &mut self.system[1],
+            _ => return,
+        };
+        *held = pressed;
+    }
+
+    /// As egui knows them. Ctrl and Alt together are AltGr, which makes characters: nothing else is meant by them.
+    fn modifiers(self, mac: bool) -> Modifiers {
+        let any = |keys: [bool; 2]| keys.contains(&true);
+        let (alt, mac_cmd) = (any(self.alt), mac && any(self.system));
+        let ctrl = any(self.ctrl) && (mac || !alt);
+        Modifiers { alt, ctrl, shift: any(self.shift), mac_cmd, command: if mac { mac_cmd } else { ctrl } }
+    }
+
+    /// Whether keys are for the desktop now.
+    fn is_of_desktop(self, mac: bool) -> bool {
+        !mac && self.system.contains(&true)
+    }
+}
+
+const MAC: bool = cfg!(target_os = "macos");
+
 const BUTTONS: [(MouseButton, PointerButton); 3] = [
     (MouseButton::Left, PointerButton::Primary),
     (MouseButton::Right, PointerButton::Secondary),
@@ -51,6 +95,7 @@ const BUTTONS: [(MouseButton, PointerButton); 3] = [
 /// Turns what minifb tells into events.
 pub struct Input {
     heard: Rc<RefCell<Vec<Heard>>>,
+    held: Held,
     modifiers: Modifiers,
     mouse: Option<Pos2>,
     down: [bool; BUTTONS.len()],
@@ -65,6 +110,7 @@ impl Input {
         window.set_input_callback(Box::new(Listener(heard.clone())));
         Self {
             heard,
+            held: Held::default(),
             modifiers: Modifiers::NONE,
             mouse: None,
             down: [false; BUTTONS.len()],
@@ -94,19 +140,13 @@ impl Input {
         if focused != self.focused {
             self.focused = focused;
             // Releases go to whoever has the keyboard then.
-            self.modifiers = Modifiers::NONE;
+            (self.held, self.modifiers) = (Held::default(), Modifiers::NONE);
             events.push(Event::WindowFocused(focused));
         }
         for heard in self.heard.borrow_mut().drain(..) {
-            match heard {
-                Heard::Key(key, pressed) => {
-                    key_event(key, pressed, &mut self.modifiers, events);
-                    self.pastes |= pressed && edits(key, self.modifiers, events);
-                }
-                Heard::Char(c) if !self.modifiers.ctrl => events.push(Event::Text(c.to_string())),
-                Heard::Char(_) => {}
-            }
+            self.pastes |= told(heard, &mut self.held, MAC, events);
         }
+        self.modifiers = self.held.modifiers(MAC);
         self.mouse(window, pixels_per_point, events);
     }
 
@@ -138,31 +178,41 @@ impl Input {
     }
 }
 
+/// What was heard becomes events; whether it was the keys for pasting.
+fn told(heard: Heard, held: &mut Held, mac: bool, events: &mut Vec<Event>) -> bool {
+    match heard {
+        Heard::Key(key, pressed) => {
+            held.note(key, pressed);
+            let modifiers = held.modifiers(mac);
+            // A key that was let go of is told whoever it was for.
+            if pressed && held.is_of_desktop(mac) {
+                return false;
+            }
+            if let Some(key) = translate(key) {
+                events.push(Event::Key { key, physical_key: None, pressed, repeat: false, modifiers });
+            }
+            pressed && edits(key, modifiers, events)
+        }
+        Heard::Char(c) => {
+            let modifiers = held.modifiers(mac);
+            if !modifiers.command && !modifiers.ctrl && !held.is_of_desktop(mac) {
+                events.push(Event::Text(c.to_string()));
+            }
+            false
+        }
+    }
+}
+
 /// The keys for copying and cutting become events; whether it is those for pasting.
 fn edits(key: Key, modifiers: Modifiers, events: &mut Vec<Event>) -> bool {
     match key {
-        Key::C if modifiers.ctrl => events.push(Event::Copy),
-        Key::X if modifiers.ctrl => events.push(Event::Cut),
-        Key::V if modifiers.ctrl => return true,
+        Key::C if modifiers.command => events.push(Event::Copy),
+        Key::X if modifiers.command => events.push(Event::Cut),
+        Key::V if modifiers.command => return true,
         Key::Insert if modifiers.shift => return true,
         _ => {}
     }
     false
-}
-
-fn key_event(key: Key, pressed: bool, modifiers: &mut Modifiers, events: &mut Vec<Event>) {
-    match key {
-        Key::LeftShift | Key::RightShift => modifiers.shift = pressed,
-        Key::LeftAlt | Key::RightAlt => modifiers.alt = pressed,
-        Key::LeftCtrl | Key::RightCtrl => {
-            modifiers.ctrl = pressed;
-            modifiers.command = pressed;
-        }
-        _ => {}
-    }
-    if let Some(key) = translate(key) {
-        events.push(Event::Key { key, physical_key: None, pressed, repeat: false, modifiers: *modifiers });
-    }
 }
 
 fn translate(key: Key) -> Option<egui::Key> {
@@ -258,26 +308,58 @@ mod tests {
         assert_eq!(*heard.borrow(), [Heard::Key(Key::M, true), Heard::Char('m'), Heard::Key(Key::M, false)]);
     }
 
+    fn all(heard: &[Heard], mac: bool) -> Vec<Event> {
+        let (mut held, mut events) = (Held::default(), Vec::new());
+        for one in heard {
+            told(*one, &mut held, mac, &mut events);
+        }
+        events
+    }
+
+    fn key(key: egui::Key, pressed: bool, modifiers: Modifiers) -> Event {
+        Event::Key { key, physical_key: None, pressed, repeat: false, modifiers }
+    }
+
+    const CTRL: Modifiers = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
+
     #[test]
     fn modifiers_follow_both_of_their_keys() {
-        let (mut modifiers, mut events) = (Modifiers::NONE, Vec::new());
-        key_event(Key::RightCtrl, true, &mut modifiers, &mut events);
-        key_event(Key::Q, true, &mut modifiers, &mut events);
-        key_event(Key::RightCtrl, false, &mut modifiers, &mut events);
-        assert!(modifiers.is_none());
-        let held = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
-        let pressed =
-            Event::Key { key: egui::Key::Q, physical_key: None, pressed: true, repeat: false, modifiers: held };
-        assert_eq!(events, [pressed]);
+        use Heard::Key as K;
+        let keys = [K(Key::RightCtrl, true), K(Key::LeftCtrl, true), K(Key::RightCtrl, false), K(Key::Q, true)];
+        assert_eq!(all(&keys, false), [key(egui::Key::Q, true, CTRL)], "one of the two is still held");
+        let keys = [K(Key::RightCtrl, true), K(Key::RightCtrl, false), K(Key::Q, true)];
+        assert_eq!(all(&keys, false), [key(egui::Key::Q, true, Modifiers::NONE)]);
+    }
+
+    #[test]
+    fn what_altgr_makes_is_typed_and_asks_for_nothing() {
+        use Heard::{Char, Key as K};
+        // Q with AltGr, which Windows tells as Ctrl and Alt, is @ on a German keyboard; V with it must not paste.
+        let held = [K(Key::LeftCtrl, true), K(Key::RightAlt, true)];
+        let events = all(&[&held[..], &[K(Key::Q, true), Char('@'), K(Key::V, true)]].concat(), false);
+        let alt = Modifiers { alt: true, ..Modifiers::NONE };
+        let typed = Event::Text("@".into());
+        assert_eq!(events, [key(egui::Key::Q, true, alt), typed, key(egui::Key::V, true, alt)]);
+        assert_eq!(all(&[held[0], Char('q')], false), [], "with Ctrl alone nothing is typed");
+    }
+
+    #[test]
+    fn the_key_of_the_desktop_is_for_the_desktop_and_on_a_mac_for_commands() {
+        use Heard::{Char, Key as K};
+        let heard = [K(Key::LeftSuper, true), K(Key::M, true), Char('m'), K(Key::M, false)];
+        assert_eq!(all(&heard, false), [key(egui::Key::M, false, Modifiers::NONE)], "letting go is told");
+        let command = Modifiers { mac_cmd: true, command: true, ..Modifiers::NONE };
+        assert_eq!(all(&heard, true), [key(egui::Key::M, true, command), key(egui::Key::M, false, command)]);
+        let copied = all(&[K(Key::RightSuper, true), K(Key::C, true)], true);
+        assert_eq!(copied, [key(egui::Key::C, true, command), Event::Copy]);
     }
 
     #[test]
     fn the_usual_keys_copy_cut_and_paste() {
-        let ctrl = Modifiers { ctrl: true, command: true, ..Modifiers::NONE };
         let mut events = Vec::new();
         let mut does = |key, modifiers| edits(key, modifiers, &mut events);
         assert!(
-            !does(Key::C, ctrl) && !does(Key::X, ctrl) && does(Key::V, ctrl) && does(Key::Insert, Modifiers::SHIFT)
+            !does(Key::C, CTRL) && !does(Key::X, CTRL) && does(Key::V, CTRL) && does(Key::Insert, Modifiers::SHIFT)
         );
         assert!(!does(Key::V, Modifiers::NONE) && !does(Key::C, Modifiers::NONE));
         assert_eq!(events, [Event::Copy, Event::Cut]);
@@ -296,5 +378,10 @@ mod tests {
         let (mut listener, heard) = listener();
         (0..10_000).for_each(|_| listener.set_key_state(Key::A, true));
         assert_eq!(heard.borrow().len(), HEARD_MAX);
+        for _ in 0..100 {
+            [Key::A, Key::Space].into_iter().for_each(|key| listener.set_key_state(key, false));
+        }
+        let beyond: Vec<Heard> = heard.borrow()[HEARD_MAX..].to_vec();
+        assert_eq!(beyond, [Heard::Key(Key::A, false), Heard::Key(Key::Space, false)], "letting go is never lost");
     }
 }

@@ -90,7 +90,11 @@ impl Interface {
         let context = egui::Context::default();
         let look = options.preferences.look();
         theme::apply(&context, look.colours);
-        context.options_mut(|o| o.input_options.max_double_click_delay = DOUBLE_CLICK_S);
+        context.options_mut(|o| {
+            o.input_options.max_double_click_delay = DOUBLE_CLICK_S;
+            // What the keys make of the size of text is a setting, and kept.
+            o.zoom_with_keyboard = false;
+        });
         let size = bounded(size);
         Self {
             context,
@@ -111,6 +115,18 @@ impl Interface {
         }
     }
 
+    /// The fonts found so far, for another interface.
+    pub fn into_fonts(self) -> Fonts {
+        self.fonts
+    }
+
+    /// Takes over fonts that were found before, so that nobody looks for them again.
+    pub fn set_fonts(&mut self, fonts: Fonts) {
+        fonts.install(&self.context);
+        self.fonts = fonts;
+        self.digest = None;
+    }
+
     /// Composed pixels, rows top down, `0x00RRGGBB`.
     pub fn pixels(&self) -> &[u32] {
         &self.frame
@@ -121,12 +137,8 @@ impl Interface {
         self.size
     }
 
-    /// Pixels per point of the interface, the user's zoom included: input is in points.
+    /// Pixels per point of the interface, as the user chose it or the screen has it: input is in points.
     pub fn pixels_per_point(&self) -> f32 {
-        self.base_scale() * self.context.zoom_factor()
-    }
-
-    fn base_scale(&self) -> f32 {
         self.preferences.text_percent.map_or(self.scale, |percent| (f32::from(percent) / 100.0).clamp(0.5, 4.0))
     }
 
@@ -210,7 +222,7 @@ impl Interface {
         let size = vec2(self.size.0 as f32, self.size.1 as f32) / pixels_per_point;
         input.screen_rect = Some(egui::Rect::from_min_size(pos2(0.0, 0.0), size));
         input.time = Some(now.0 as f64 / 1e9);
-        input.viewports.entry(input.viewport_id).or_default().native_pixels_per_point = Some(self.base_scale());
+        input.viewports.entry(input.viewport_id).or_default().native_pixels_per_point = Some(pixels_per_point);
 
         let context = self.context.clone();
         let run = context.run_ui(input, |ui| draw(ui, &mut self.fonts));

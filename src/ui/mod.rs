@@ -41,6 +41,7 @@ pub mod pace;
 mod people;
 mod places;
 mod quality;
+mod reports;
 pub mod screenshot;
 pub mod settings;
 mod shows;
@@ -52,6 +53,7 @@ mod text;
 pub mod theme;
 mod tiles;
 mod toolbar;
+mod unsent;
 pub mod window;
 pub mod words;
 

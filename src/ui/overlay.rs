@@ -3,10 +3,11 @@
 use egui::{
     Align2, Area, Context, FontId, Frame, Grid, Id, Key, LayerId, Margin, Order, Rect, RichText, ScrollArea, Ui,
 };
-use egui::{Stroke, pos2, vec2};
+use egui::{Sense, Stroke, UiBuilder, WidgetInfo, WidgetType, pos2, vec2};
 
 use crate::conference::view::{NoticeKind, PersonView, View};
 use crate::ui::look::Look;
+use crate::ui::settings::accented;
 use crate::ui::text::{visible, wrapped};
 use crate::ui::words::{Words, fill};
 
@@ -49,32 +50,77 @@ pub fn current(view: &View) -> impl Iterator<Item = &crate::conference::view::No
     fresh.skip(skipped)
 }
 
-/// Notices at the top right of the stage, newest below.
-pub fn notices(context: &Context, stage: Rect, view: &View, own: &[String], look: Look) {
+/// A notice as it is shown.
+pub struct Told<'a> {
+    /// Another number for another notice.
+    pub number: u64,
+    /// How it is meant.
+    pub kind: NoticeKind,
+    /// What it says.
+    pub text: std::borrow::Cow<'a, str>,
+}
+
+/// What the conference and the window itself tell now, oldest first, in the window's language.
+pub fn told<'a>(view: &'a View, own: &'a [String], look: Look) -> Vec<Told<'a>> {
+    let of_view = current(view).map(|n| Told { number: n.number, kind: n.kind, text: look.words.report(&n.text) });
+    let own = own.iter().map(|text| Told { number: hash_of(text), kind: NoticeKind::Warning, text: text.into() });
+    of_view.chain(own).collect()
+}
+
+fn hash_of(text: &str) -> u64 {
+    // Beyond the numbers of the conference's own.
+    Id::new(text).value() | 1 << 63
+}
+
+/// Notices at the top of the stage, newest below: at its right, or in the middle where they hide less of the faces and
+/// names of `tiles`.
+pub fn notices(ui: &Ui, stage: Rect, all: &[Told<'_>], tiles: &[Rect], look: Look) {
     let c = look.colours;
-    let painter = context.layer_painter(LayerId::new(Order::Foreground, Id::new("notices")));
+    let painter = ui.ctx().layer_painter(LayerId::new(Order::Foreground, Id::new("notices")));
+    let width = (stage.width() - 60.0).clamp(80.0, 330.0);
+    let mut boxes = Vec::new();
     let mut y = stage.top() + 8.0;
-    let of_view = current(view).map(|notice| (notice.kind, look.words.report(&notice.text)));
-    for (kind, text) in of_view.chain(own.iter().map(|text| (NoticeKind::Warning, text.as_str().into()))) {
-        let (colour, line) = match kind {
-            NoticeKind::Info => (c.text, c.line),
-            NoticeKind::Warning => (c.warning, c.warning),
-        };
-        let width = (stage.width() - 60.0).clamp(80.0, 330.0);
-        let mut job =
-            egui::text::LayoutJob::simple(visible(&text).into_owned(), FontId::proportional(14.0), colour, width);
+    for told in all {
+        let colour = if told.kind == NoticeKind::Info { c.text } else { c.warning };
+        let text = visible(&told.text).into_owned();
+        let mut job = egui::text::LayoutJob::simple(text, FontId::proportional(14.0), colour, width);
         job.wrap.max_rows = 4;
         let galley = painter.layout_job(job);
         let size = galley.size() + vec2(28.0, 18.0);
-        let place = Rect::from_min_size(pos2(stage.right() - 8.0 - size.x, y), size);
-        if place.bottom() > stage.bottom() {
+        if y + size.y > stage.bottom() {
             break;
         }
+        boxes.push((told, galley, colour, Rect::from_min_size(pos2(stage.right() - 8.0 - size.x, y), size)));
+        y += size.y + 8.0;
+    }
+    let centred = |place: Rect| place.translate(vec2(stage.center().x - place.center().x, 0.0));
+    let cost = |way: &dyn Fn(Rect) -> Rect| boxes.iter().map(|(.., place)| hidden(way(*place), tiles)).sum::<f32>();
+    let in_the_middle = cost(&centred) < cost(&|place| place);
+    for (told, galley, colour, place) in boxes {
+        let place = if in_the_middle { centred(place) } else { place };
+        let line = if told.kind == NoticeKind::Info { c.line } else { c.warning };
         painter.rect_filled(place, 7, c.panel);
         painter.rect_stroke(place, 7, Stroke::new(1.0, line), egui::StrokeKind::Inside);
         painter.galley(place.min + vec2(14.0, 9.0), galley, colour);
-        y = place.bottom() + 8.0;
+        let response = ui.interact(place, Id::new(("notice", told.number)), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, &told.text));
+        // Read out when it comes, without taking anybody's focus.
+        ui.ctx().accesskit_node_builder(response.id, |node| node.set_live(egui::accesskit::Live::Polite));
     }
+}
+
+/// How much of faces and names a place would hide, in points squared: where those are on most tiles.
+fn hidden(place: Rect, tiles: &[Rect]) -> f32 {
+    let on = |tile: &Rect| {
+        let face = Rect::from_center_size(tile.center(), tile.size() * vec2(0.34, 0.72));
+        let name = Rect::from_min_max(pos2(tile.left(), tile.bottom() - 30.0), pos2(tile.center().x, tile.bottom()));
+        // A raised hand, "away" and a pin.
+        let signs = tile.with_max_y(tile.top() + 40.0_f32.min(tile.height() / 3.0));
+        let (left, right) = (signs.with_max_x(tile.left() + 40.0), signs.with_min_x(tile.right() - 80.0));
+        let parts = [face, name, left, right].into_iter().map(|part| part.intersect(place));
+        parts.filter(|part| part.is_positive()).map(|part| part.area()).sum::<f32>()
+    };
+    tiles.iter().map(on).sum()
 }
 
 /// What comes of letting go of what is dragged over the window.
@@ -91,22 +137,37 @@ pub fn drop_hint(context: &Context, stage: Rect, to: &str, look: Look) {
 /// Height kept free below a lone tile for [`hint`], in points.
 pub const HINT: f32 = 64.0;
 
-/// What to do while nobody else is there. `place` is the free strip, or the whole stage when nobody is on it.
-pub fn hint(ui: &Ui, place: Rect, view: &View, look: Look) {
+/// What to do while nobody else is there; whether others are to be invited. `place` is the free strip, or the whole stage
+/// when nobody is on it.
+pub fn hint(ui: &mut Ui, place: Rect, view: &View, look: Look) -> bool {
     let (c, w) = (look.colours, look.words);
     let waiting = if view.people.is_empty() { w.nobody_yet } else { w.waiting_others };
     let waiting = if view.waiting { w.waiting_door } else { waiting };
-    let how = if view.waiting { String::new() } else { fill(w.they_type, &[&view.title]) };
-    let painter = ui.painter();
     let width = place.width() - 24.0;
-    let first = wrapped(painter, waiting, 18.0, c.text, width, 1);
-    let second = wrapped(painter, &how, 14.0, c.text_weak, width, 2);
-    let total = first.size().y + 6.0 + second.size().y;
-    let (x, y) = (place.center().x, place.center().y - total / 2.0);
-    let below = y + first.size().y + 6.0;
-    painter.galley(pos2(x, y), first, c.text);
-    painter.galley(pos2(x, below), second, c.text_weak);
+    let first = wrapped(ui.painter(), waiting, 18.0, c.text, width, 1);
+    // Whoever has no invite can say what others type.
+    let invites = view.invite.is_some() && !view.waiting;
+    let how = if view.waiting || invites { String::new() } else { fill(w.they_type, &[&view.title]) };
+    let second = wrapped(ui.painter(), &how, 14.0, c.text_weak, width, 2);
+    let below = if invites { BUTTON } else { second.size().y };
+    let (x, y) = (place.center().x, place.center().y - (first.size().y + 4.0 + below) / 2.0);
+    let below = y + first.size().y + 4.0;
+    ui.painter().galley(pos2(x, y), first, c.text);
+    if !invites {
+        ui.painter().galley(pos2(x, below), second, c.text_weak);
+        return false;
+    }
+    let centre = Rect::from_min_size(pos2(place.left(), below), vec2(place.width(), BUTTON));
+    let layout = egui::Layout::centered_and_justified(egui::Direction::LeftToRight);
+    let mut child = ui.new_child(UiBuilder::new().max_rect(centre).layout(layout).id_salt("hint"));
+    child.set_max_width(place.width());
+    let text = child.painter().layout_no_wrap(w.invite_title.to_owned(), FontId::proportional(14.0), c.text);
+    let size = vec2(text.size().x + 32.0, BUTTON);
+    child.put(Rect::from_center_size(centre.center(), size), accented(w.invite_title, true, look)).clicked()
 }
+
+/// Height of a button that stands by itself.
+const BUTTON: f32 = 28.0;
 
 /// What lies over the stage.
 pub fn panel(look: Look) -> Frame {

@@ -1,11 +1,14 @@
 //! The settings panel: devices, network, looks. What is chosen holds at once where it can, and is kept for next time.
 
-use egui::{Align, Button, Checkbox, ComboBox, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2};
+use egui::{
+    Align, Button, Checkbox, ComboBox, Context, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2,
+};
 
 use crate::conference::taking::{Improvement, TalkMode};
 use crate::conference::view::{Command, Rank, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::focus;
+use crate::ui::fonts::is_shown;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::{Look, Preferences};
 use crate::ui::state::State;
@@ -43,6 +46,24 @@ pub fn changed(before: Preferences, now: Preferences) -> Vec<Setting> {
     let scale = now.text_percent.map_or("0.0".to_owned(), |percent| format!("{:.2}", f32::from(percent) / 100.0));
     add(before.text_percent != now.text_percent, "scale", &scale);
     all
+}
+
+/// The keys that make text larger or smaller, or as the screen has it, from what it is now.
+pub fn zoom(context: &Context, preferences: &mut Preferences, pixels_per_point: f32) {
+    use egui::gui_zoom::kb_shortcuts::{ZOOM_IN, ZOOM_IN_SECONDARY, ZOOM_OUT, ZOOM_RESET};
+    let percent = (pixels_per_point * 100.0).round() as u16;
+    let pressed = |shortcut| context.input_mut(|i| i.consume_shortcut(shortcut));
+    let before = preferences.text_percent;
+    if pressed(&ZOOM_RESET) {
+        preferences.text_percent = None;
+    } else if pressed(&ZOOM_IN) || pressed(&ZOOM_IN_SECONDARY) {
+        preferences.text_percent = SIZES.into_iter().find(|size| *size > percent).or(before);
+    } else if pressed(&ZOOM_OUT) {
+        preferences.text_percent = SIZES.into_iter().rev().find(|size| *size < percent).or(before);
+    }
+    if preferences.text_percent != before {
+        context.request_repaint();
+    }
 }
 
 impl Panel {
@@ -155,17 +176,16 @@ impl Panel {
 
     fn next_time(&mut self, ui: &mut Ui, look: Look, settings: &mut Vec<Setting>) {
         let w = look.words;
-        let mut interfaces = vec![Choice { value: String::new(), label: w.automatic.to_owned() }];
-        interfaces.extend(self.lists.known().map(|known| known.interfaces.clone()).unwrap_or_default());
+        let interfaces = interfaces(self.lists.known(), look);
         let current = self.interface.clone().unwrap_or_default();
         if let Some(value) = choose(ui, "interface", w.interface, &current, &interfaces) {
             settings.push(("interface", value.clone()));
             self.interface = Some(value);
         }
         let mut quality = self.quality.unwrap_or(65);
-        ui.label(w.quality);
+        let label = ui.label(w.quality);
         ui.spacing_mut().slider_width = 180.0;
-        let slider = ui.add(Slider::new(&mut quality, 20..=95));
+        let slider = ui.add(Slider::new(&mut quality, 20..=95)).labelled_by(label.id);
         self.quality = Some(quality);
         // A drag is kept once, when it ends.
         if slider.drag_stopped() || (slider.changed() && !slider.dragged()) {
@@ -217,6 +237,13 @@ pub fn choices(test: Option<&str>, devices: &[Choice], look: Look) -> Vec<Choice
     let mut all = vec![choice("auto", look.words.automatic), choice("none", look.words.none)];
     all.extend(test.map(|label| choice("test", label)));
     all.extend(devices.iter().cloned());
+    all
+}
+
+/// The interfaces of the machine, the best one first.
+pub fn interfaces(known: Option<&Devices>, look: Look) -> Vec<Choice> {
+    let mut all = vec![Choice { value: String::new(), label: look.words.automatic.to_owned() }];
+    all.extend(known.map(|known| known.interfaces.clone()).unwrap_or_default());
     all
 }
 
@@ -279,7 +306,7 @@ fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
     ui.label(w.language);
     ui.horizontal(|ui| {
         for language in Language::ALL {
-            if ui.radio(preferences.language == language, language.own_name()).clicked() {
+            if ui.radio(preferences.language == language, language_name(ui, language)).clicked() {
                 preferences.language = language;
             }
         }
@@ -295,9 +322,18 @@ fn appearance(ui: &mut Ui, preferences: &mut Preferences, look: Look) {
     ui.checkbox(&mut preferences.still, w.still);
 }
 
-/// A button that asks to be pressed.
-pub fn accented(text: &str, look: Look) -> Button<'_> {
-    Button::new(RichText::new(text).color(look.colours.on_accent)).fill(look.colours.accent)
+/// What a language calls itself, or what it is called in English while there is no font for that.
+pub fn language_name(ui: &Ui, language: Language) -> &'static str {
+    let name = language.own_name();
+    if name.chars().all(|c| is_shown(ui.ctx(), c)) { name } else { language.english_name() }
+}
+
+/// A button that asks to be pressed, as long as it can be.
+pub fn accented(text: &str, enabled: bool, look: Look) -> Button<'_> {
+    match enabled {
+        true => Button::new(RichText::new(text).color(look.colours.on_accent)).fill(look.colours.accent),
+        false => Button::new(text),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! +-----------------------------+----------------+
-//! | Conferences on this network |  own picture   |   a narrow window has one column, without the picture
+//! | Conferences on this network |  own picture   |   a narrow window has one column, the picture below it
 //! |  Standup   4 people  [Join] |  level  ====   |
 //! |  Lab       protected [Join] |  name, devices |
 //! | Start a conference          |                |
@@ -10,33 +10,36 @@
 //! ```
 //! As [`App`](crate::ui::app::App) it is a value: a view and input go in, pixels and wishes come out.
 
+mod places;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use egui::{Align, UiBuilder, pos2, vec2};
-use egui::{Frame, Key, Label, Layout, Margin, RawInput, Rect, RichText, ScrollArea, Sense, Stroke, TextEdit, Ui};
+use egui::{
+    Frame, Key, Label, Layout, Margin, RawInput, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextEdit, Ui,
+};
 
 use crate::conference::lobby::{Listing, LobbyView};
-use crate::conference::view::{CameraView, PersonView};
+use crate::conference::view::{CameraView, PersonView, View};
 use crate::limits::{INVITE_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
-use crate::media::grid::{self, TILE_ASPECT};
+use crate::media::grid;
 use crate::time::Timestamp;
 use crate::ui::devices::{Devices, Lists};
 use crate::ui::focus;
+use crate::ui::fonts::Fonts;
 use crate::ui::icons::{self, Icon};
 use crate::ui::interface::{Interface, Options};
 use crate::ui::look::{Look, Preferences};
-use crate::ui::settings::{Setting, accented, changed, choices, choose};
+use crate::ui::overlay;
+use crate::ui::settings::{Setting, accented, changed, choices, choose, interfaces, language_name, zoom};
 use crate::ui::stage::Stage;
 use crate::ui::text::visible;
 use crate::ui::tiles::{self, TileView};
 use crate::ui::words::{Language, fill};
+use places::Places;
 
-/// Windows narrower than this, in points, have one column.
-const TWO_COLUMNS: f32 = 680.0;
-/// Width of the column with the own picture.
-const OWN_WIDTH: f32 = 320.0;
 /// Height of a conference in the list, in points.
 const LISTING: f32 = 40.0;
 /// The quietest level that is shown, in dBFS.
@@ -57,6 +60,8 @@ pub enum Wish {
     Microphone(String),
     /// Another speaker.
     Speaker(String),
+    /// Look on another network interface, by name or address; empty means the best one.
+    Interface(String),
 }
 
 /// What a frame brought.
@@ -66,6 +71,8 @@ pub struct StartOutput {
     pub changed: bool,
     /// What was asked for.
     pub wishes: Vec<Wish>,
+    /// What is under way is not wanted any more.
+    pub cancels: bool,
     /// Settings to be kept.
     pub settings: Vec<Setting>,
     /// To be put on the clipboard.
@@ -132,6 +139,12 @@ impl Start {
         (self.form.busy, self.form.error) = (busy, error);
     }
 
+    /// Settings could not be kept: tells why.
+    pub fn not_kept(&mut self, now: Timestamp, why: &str) {
+        let words = self.form.preferences.look().words;
+        self.interface.tell(now, fill(words.not_saved, &[&words.report(why)]));
+    }
+
     /// The name as it stands there.
     pub fn name(&self) -> &str {
         self.form.name.trim()
@@ -140,6 +153,11 @@ impl Start {
     /// What the user chose of looks and language.
     pub fn preferences(&self) -> Preferences {
         self.form.preferences
+    }
+
+    /// The fonts found so far, for the window of the conference.
+    pub fn into_fonts(self) -> Fonts {
+        self.interface.into_fonts()
     }
 
     /// Composed pixels, rows top down, `0x00RRGGBB`.
@@ -189,6 +207,7 @@ impl Start {
         if self.interface.must_run(&input, digest, now) {
             let before = (self.form.preferences, self.form.name.clone());
             let has_picture = self.stage.tiles().first().is_some_and(|tile| tile.has_picture());
+            let told = self.interface.notices();
             let Self { interface, lists, form, .. } = self;
             let none = Devices::default();
             let known = lists.known().unwrap_or(&none);
@@ -204,9 +223,13 @@ impl Start {
                     has_picture,
                     form,
                     wishes: &mut output.wishes,
+                    cancels: &mut output.cancels,
                     settings: &mut output.settings,
                 };
                 screen.draw(ui, &places);
+                let (look, nobody) = (screen.form.preferences.look(), View::default());
+                overlay::notices(ui, ui.max_rect(), &overlay::told(&nobody, &told, look), &[], look);
+                zoom(ui.ctx(), &mut screen.form.preferences, scale);
             });
             output.copied = asked.copied;
             output.settings.extend(changed(before.0, self.form.preferences));
@@ -257,7 +280,8 @@ fn level(dbfs: f32) -> f32 {
 fn digest(view: &LobbyView, form: &Form, size: (usize, usize), scale: f32, lists: u64) -> u64 {
     let mut h = DefaultHasher::new();
     (size, scale.to_bits(), lists, form.preferences, &form.busy, &form.error).hash(&mut h);
-    (view.looked, &view.interface, &view.trouble, &view.devices, &view.microphone_failed).hash(&mut h);
+    (view.looked, &view.interface, &view.wanted_interface, &view.trouble, &view.devices, &view.microphone_failed)
+        .hash(&mut h);
     // As fine as the bar is drawn.
     ((level(view.level_dbfs) * 60.0) as u32).hash(&mut h);
     format!("{:?}", view.camera).hash(&mut h);
@@ -265,35 +289,6 @@ fn digest(view: &LobbyView, form: &Form, size: (usize, usize), scale: f32, lists
         found.hash(&mut h);
     }
     h.finish()
-}
-
-/// Where things stand.
-struct Places {
-    list: Rect,
-    own: Option<Rect>,
-    picture: Option<Rect>,
-    picture_pixels: Option<grid::Rect>,
-}
-
-impl Places {
-    fn new(size: (usize, usize), scale: f32) -> Self {
-        let points = vec2(size.0 as f32, size.1 as f32) / scale;
-        let margin = if points.x < TWO_COLUMNS { 12.0 } else { 24.0 };
-        let whole = Rect::from_min_max(pos2(margin, margin.min(16.0)), pos2(points.x - margin, points.y - 12.0));
-        if points.x < TWO_COLUMNS {
-            return Self { list: whole, own: None, picture: None, picture_pixels: None };
-        }
-        let left = whole.right() - OWN_WIDTH;
-        let own = Rect::from_min_max(pos2(left, whole.top()), whole.max);
-        let list = Rect::from_min_max(whole.min, pos2(left - 28.0, whole.bottom()));
-        let top = ((own.top() + 40.0) * scale).round() as usize;
-        let (x, width) = ((own.left() * scale).round() as usize, (own.width() * scale).round() as usize);
-        let height = width * TILE_ASPECT.1 / TILE_ASPECT.0;
-        let pixels = grid::Rect::new(x, top, width, height).clipped(size);
-        let min = pos2(x as f32, top as f32) / scale;
-        let picture = Rect::from_min_size(min, vec2(pixels.width as f32, pixels.height as f32) / scale);
-        Self { list, own: Some(own), picture: Some(picture), picture_pixels: Some(pixels) }
-    }
 }
 
 /// One run of the interface.
@@ -304,6 +299,7 @@ struct Screen<'a> {
     has_picture: bool,
     form: &'a mut Form,
     wishes: &'a mut Vec<Wish>,
+    cancels: &'a mut bool,
     settings: &'a mut Vec<Setting>,
 }
 
@@ -322,10 +318,15 @@ impl Screen<'_> {
             }
             focus::follow(ui);
         });
-        let (Some(own), Some(picture)) = (places.own, places.picture) else { return };
-        let title = Rect::from_min_size(own.min, vec2(own.width(), 32.0));
+        let Some(picture) = places.picture else { return };
+        let title = match places.own {
+            Some(own) => Rect::from_min_size(own.min, vec2(own.width(), 32.0)),
+            None => {
+                Rect::from_min_max(picture.right_top() + vec2(12.0, 0.0), pos2(places.list.right(), picture.bottom()))
+            }
+        };
         let mut head = ui.new_child(UiBuilder::new().max_rect(title).layout(Layout::left_to_right(Align::Center)));
-        head.label(RichText::new(look.words.preview).color(look.colours.text_weak));
+        head.add(Label::new(RichText::new(look.words.preview).color(look.colours.text_weak)).wrap());
         let tile = TileView {
             rect: picture,
             person: self.me,
@@ -336,6 +337,7 @@ impl Screen<'_> {
             full: false,
         };
         tiles::show_plain(ui, &tile, look);
+        let Some(own) = places.own else { return };
         let below = Rect::from_min_max(pos2(own.left(), picture.bottom() + 10.0), own.max);
         let mut right = ui.new_child(UiBuilder::new().max_rect(below).id_salt("own"));
         right.spacing_mut().item_spacing.y = 6.0;
@@ -355,7 +357,7 @@ impl Screen<'_> {
                 }
                 let other =
                     Language::ALL.into_iter().find(|l| *l != self.form.preferences.language).unwrap_or_default();
-                if ui.button(other.own_name()).clicked() {
+                if ui.button(language_name(ui, other)).clicked() {
                     self.form.preferences.language = other;
                 }
             });
@@ -365,7 +367,13 @@ impl Screen<'_> {
         if let Some(busy) = &self.form.busy {
             let frame = Frame::new().fill(c.own).corner_radius(6).inner_margin(Margin::symmetric(12, 8));
             frame.show(ui, |ui| {
-                ui.horizontal(|ui| ui.label(RichText::new(busy).strong()));
+                ui.set_width(ui.available_width());
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    *self.cancels = ui.button(w.cancel).clicked();
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        ui.add(Label::new(RichText::new(busy).strong()).truncate());
+                    });
+                });
             });
         } else if let Some(error) = &self.form.error {
             ui.add(Label::new(RichText::new(format!("! {}", w.report(error))).color(c.warning)).wrap());
@@ -387,7 +395,24 @@ impl Screen<'_> {
         for found in &self.view.found {
             self.conference(ui, found, look);
         }
-        self.by_invite(ui, look);
+        if self.form.invite.is_some() {
+            self.by_invite(ui, look);
+        }
+        ui.horizontal(|ui| {
+            if self.form.invite.is_none() && ui.button(look.words.paste_invite).clicked() {
+                self.form.invite = Some(String::new());
+            }
+            self.interface(ui, look);
+        });
+    }
+
+    /// Where conferences are looked for: the first thing to try another of where none is found.
+    fn interface(&mut self, ui: &mut Ui, look: Look) {
+        let interfaces = interfaces(Some(self.known), look);
+        if let Some(value) = choose(ui, "interface", look.words.interface, &self.view.wanted_interface, &interfaces) {
+            self.settings.push(("interface", value.clone()));
+            self.wishes.push(Wish::Interface(value));
+        }
     }
 
     fn conference(&mut self, ui: &mut Ui, found: &Listing, look: Look) {
@@ -401,7 +426,7 @@ impl Screen<'_> {
             ui.push_id(&key, |ui| {
                 let row = vec2(ui.available_width(), LISTING);
                 ui.allocate_ui_with_layout(row, Layout::right_to_left(Align::Center), |ui| {
-                    let join = ui.add_enabled(idle, accented(w.join, look));
+                    let join = ui.add_enabled(idle, accented(w.join, idle, look));
                     let name = format!("{} {}", w.join, visible(&found.title));
                     join.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Button, idle, &name));
                     if join.clicked() {
@@ -469,12 +494,7 @@ impl Screen<'_> {
 
     fn by_invite(&mut self, ui: &mut Ui, look: Look) {
         let w = look.words;
-        let Some(mut invite) = self.form.invite.take() else {
-            if ui.button(w.paste_invite).clicked() {
-                self.form.invite = Some(String::new());
-            }
-            return;
-        };
+        let Some(mut invite) = self.form.invite.take() else { return };
         let mut goes = false;
         let new = invite.is_empty();
         ui.horizontal(|ui| {
@@ -487,7 +507,7 @@ impl Screen<'_> {
             }
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let possible = self.form.busy.is_none() && !invite.trim().is_empty();
-            goes |= ui.add_enabled(possible, accented(w.join, look)).clicked();
+            goes |= ui.add_enabled(possible, accented(w.join, possible, look)).clicked();
             if !ui.button(w.cancel).clicked() {
                 self.form.invite = Some(invite.clone());
             }
@@ -509,7 +529,7 @@ impl Screen<'_> {
             let field = ui.add(field.margin(Margin::symmetric(8, 5)).desired_width(room));
             goes = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
             let idle = self.form.busy.is_none();
-            goes |= ui.add_enabled(idle, accented(w.start, look)).clicked();
+            goes |= ui.add_enabled(idle, accented(w.start, idle, look)).clicked();
         });
         ui.radio_value(&mut self.form.open, false, w.start_protected);
         ui.radio_value(&mut self.form.open, true, w.start_open);
@@ -544,6 +564,7 @@ impl Screen<'_> {
         ui.painter().rect_filled(place, 4, c.control);
         let full = Rect::from_min_size(place.min, vec2(place.width() * level(self.view.level_dbfs), place.height()));
         ui.painter().rect_filled(full, 4, c.talking);
+        ui.painter().rect_stroke(place, 4, Stroke::new(1.0, c.text_weak), StrokeKind::Inside);
         if let Some(why) = &self.view.microphone_failed {
             ui.add(Label::new(RichText::new(format!("! {}", w.report(why))).size(12.5).color(c.warning)).wrap());
         }

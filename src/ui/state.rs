@@ -1,6 +1,6 @@
 //! What the window itself remembers, and what its controls and keys ask for.
 
-use egui::{Event, Key, Modifiers, Popup, Ui};
+use egui::{Event, Id, Key, Modifiers, Popup, Ui};
 
 use crate::conference::view::{Command, View};
 use crate::ui::look::Preferences;
@@ -86,7 +86,7 @@ pub fn has_me(view: &View) -> bool {
 }
 
 /// Whether the conference ends when one leaves.
-fn is_last(view: &View) -> bool {
+pub fn is_last(view: &View) -> bool {
     view.people.len() == 1 && has_me(view) && view.elapsed_s > 0
 }
 
@@ -139,6 +139,11 @@ fn close(state: &mut State) -> bool {
     true
 }
 
+/// The tile of somebody, as what has the keyboard's focus is called.
+pub fn tile_id(ui: &Ui, key: u64) -> Id {
+    ui.id().with(("tile", key))
+}
+
 /// Keys that work wherever the focus is, and those that work unless one types. `free`: nothing else has taken them; to let
 /// go of a key counts all the same.
 pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>, free: bool) {
@@ -151,6 +156,12 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
         hold(false, view, state, commands);
     }
     let events = context.input(|i| i.events.clone());
+    // A tile takes Enter alone: whoever has pinned somebody talks with Space as before.
+    let on_tile =
+        context.memory(|m| m.focused()).is_some_and(|id| view.people.iter().any(|p| tile_id(ui, p.key) == id));
+    if on_tile {
+        context.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Space));
+    }
     for event in events {
         let action = match event {
             Event::WindowFocused(false) | Event::Key { key: Key::Space, pressed: false, .. } => {
@@ -159,7 +170,7 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
             }
             _ if !free => None,
             Event::Text(text) if text == "?" && !types => Some(Action::Help),
-            Event::Key { key: Key::Space, modifiers, .. } if modifiers.is_none() && !types && !focused => {
+            Event::Key { key: Key::Space, modifiers, .. } if modifiers.is_none() && !types && (!focused || on_tile) => {
                 hold(true, view, state, commands);
                 None
             }

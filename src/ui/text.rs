@@ -57,8 +57,9 @@ pub fn parts(text: &str) -> Vec<Part<'_>> {
         let scheme = ["https://", "http://"].into_iter().find(|scheme| rest.starts_with(scheme));
         let bounded = text[..begin].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        let link =
-            rest[..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '}', '>', '"', '\'', '。', ',', ')']);
+        let link = rest[..end].trim_end_matches([
+            '.', ',', ';', ':', '!', '?', ')', ']', '}', '>', '"', '\'', '。', '，', '）', '：', '；', '！', '？',
+        ]);
         if scheme.is_none_or(|scheme| link.len() <= scheme.len()) || !bounded {
             at = begin + 4;
             continue;

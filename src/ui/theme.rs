@@ -125,6 +125,10 @@ pub const BADGE: Color32 = colour(0x00f4_bf55);
 /// Text on a badge.
 pub const ON_BADGE: Color32 = Color32::from_gray(24);
 
+/// What cannot be used now is drawn with so much of its colour, and the rest of what is behind it: weaker, and still
+/// readable.
+const DISABLED: f32 = 0.75;
+
 /// Width of a panel beside the stage, in points.
 pub const PANEL_WIDTH: f32 = 340.0;
 /// Height of the bar above the stage, in points.
@@ -210,6 +214,8 @@ pub fn apply(context: &egui::Context, colours: &Colours) {
         style.interaction.selectable_labels = false;
         style.spacing.scroll = egui::style::ScrollStyle::solid();
         style.spacing.scroll.bar_width = 8.0;
+        // The colour of a control is hardly another than that of the ground.
+        style.spacing.scroll.foreground_color = true;
         style.spacing.interact_size.y = 24.0;
         style.spacing.button_padding = egui::vec2(10.0, 5.0);
         style.text_styles = [
@@ -258,6 +264,9 @@ fn visuals(c: &Colours) -> Visuals {
     }
     // What has the keyboard's focus is drawn as active.
     w.active.bg_stroke = Stroke::new(2.0, c.focus);
+    // Of this colour are the handles of what scrolls, at rest.
+    w.inactive.fg_stroke.color = c.text_weak;
+    v.disabled_alpha = DISABLED;
     v
 }
 
@@ -313,6 +322,34 @@ mod tests {
             }
             for (sign, ground) in [(c.talking, c.stage), (c.focus, c.panel), (c.focus, c.stage), (c.focus, c.control)] {
                 assert!(contrast(sign, ground) >= 3.0, "{sign:?} on {ground:?}: {:.2}", contrast(sign, ground));
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_now_is_readable_as_well() {
+        let mixed = |over: Color32, ground: Color32| {
+            let mix = |a: u8, b: u8| (f32::from(a) * DISABLED + f32::from(b) * (1.0 - DISABLED)).round() as u8;
+            Color32::from_rgb(mix(over.r(), ground.r()), mix(over.g(), ground.g()), mix(over.b(), ground.b()))
+        };
+        for c in [&DARK, &LIGHT] {
+            for ground in [c.panel, c.stage, c.card, c.own] {
+                let (control, bare) = (mixed(c.control, ground), mixed(c.text, ground));
+                let text = mixed(c.text, control);
+                assert!(contrast(text, control) >= 4.5, "{ground:?}: {:.2}", contrast(text, control));
+                assert!(contrast(bare, ground) >= 4.5, "{ground:?}: {:.2}", contrast(bare, ground));
+            }
+        }
+    }
+
+    #[test]
+    fn what_scrolls_and_how_loud_one_is_can_be_seen_on_every_ground() {
+        for c in [&DARK, &LIGHT] {
+            let handle = visuals(c).widgets.inactive.fg_stroke.color;
+            for ground in [c.field, c.panel, c.stage] {
+                assert!(contrast(handle, ground) >= 3.0, "{handle:?} on {ground:?}");
+                // The frame of the meter.
+                assert!(contrast(c.text_weak, ground) >= 3.0, "{ground:?}");
             }
         }
     }

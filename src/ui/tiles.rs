@@ -11,6 +11,7 @@ use crate::conference::view::{CameraView, PersonView};
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
 use crate::ui::quality::Quality;
+use crate::ui::state::tile_id;
 use crate::ui::text::{one_line, visible, wrapped};
 use crate::ui::theme;
 use crate::ui::words::{Words, fill};
@@ -103,7 +104,7 @@ fn whole(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> 
     ] {
         described.push_str(if is_so { text } else { "" });
     }
-    let response = ui.interact(tile.rect, ui.id().with(("tile", person.key)), Sense::click());
+    let response = ui.interact(tile.rect, tile_id(ui, person.key), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, true, described.clone()));
     let quality = quality.map(|q| format!("\n{}", fill(words.link_said, &[&q.bars, &q.words(words)])));
     let reached = reached(person, words).map_or(String::new(), |how| format!("\n{how}"));

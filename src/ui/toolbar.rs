@@ -1,6 +1,8 @@
 //! The two bars: what this is (above), and what one can do (below). Every control has a key and a tooltip that names it.
 
-use egui::{Align2, Color32, FontId, Painter, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
+use std::sync::Arc;
+
+use egui::{Align2, Color32, FontId, Galley, Painter, Rect, Response, Sense, Ui, WidgetInfo, WidgetType, pos2, vec2};
 
 use crate::conference::view::View;
 use crate::ui::files;
@@ -32,6 +34,8 @@ struct Control {
     count: usize,
     /// Its words stay when there is little room.
     dear: bool,
+    /// It never shows its words: what is seldom needed leaves the room to others.
+    bare: bool,
 }
 
 impl Control {
@@ -45,6 +49,7 @@ impl Control {
             enabled: true,
             count: 0,
             dear: false,
+            bare: false,
         }
     }
 
@@ -54,6 +59,10 @@ impl Control {
 
     fn enabled(self, enabled: bool) -> Self {
         Self { enabled, ..self }
+    }
+
+    fn bare(self) -> Self {
+        Self { bare: true, ..self }
     }
 
     fn kind(self, kind: Kind) -> Self {
@@ -109,11 +118,13 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
         all.push(Control::new(Action::Forward, Icon::Forward, "", w.page_on_tip).enabled(state.page + 1 < state.pages));
     }
     all.push(
-        Control::new(Action::Statistics, Icon::Statistics, w.statistics, w.statistics_tip).selected(state.statistics),
+        Control::new(Action::Statistics, Icon::Statistics, w.statistics, w.statistics_tip)
+            .selected(state.statistics)
+            .bare(),
     );
     let settings = Action::Panel(Panel::Settings);
-    all.push(Control::new(settings, Icon::Settings, w.settings, w.settings_tip).selected(open(Panel::Settings)));
-    all.push(Control::new(Action::Help, Icon::Help, w.keys, w.keys_tip).selected(state.help));
+    all.push(Control::new(settings, Icon::Settings, w.settings, w.settings_tip).selected(open(Panel::Settings)).bare());
+    all.push(Control::new(Action::Help, Icon::Help, w.keys, w.keys_tip).selected(state.help).bare());
     all.push(Control::new(Action::Leave, Icon::Leave, w.leave, w.leave_tip).kind(Kind::Leave));
     all
 }
@@ -150,14 +161,17 @@ pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State, unread: usize, loo
     let space = if bar.width() < 560.0 { 3.0 } else { 8.0 };
     // The way out stands apart from what is pressed often.
     let apart = if bar.width() < 560.0 { 4.0 } else { 14.0 };
-    let spaces = space * (controls.len() - 1) as f32 + apart;
+    // Between the two that turn pages it is told which one this is.
+    let page = (state.pages > 1).then(|| page_told(&painter, state, look));
+    let told = page.as_ref().map_or(0.0, |(galley, _)| galley.size().x + 2.0);
+    let spaces = space * (controls.len() - 1) as f32 + apart + told;
     let room = bar.width() - 24.0;
     let width_of = |shows: fn(&Control) -> bool| {
         let each = |c: &Control| ICON + if shows(c) { text_width(c.label) } else { 0.0 };
         controls.iter().map(each).sum::<f32>() + spaces
     };
     // All words, or those of what is off and of the way out, or none.
-    let ways: [fn(&Control) -> bool; 3] = [|_| true, |c| c.dear, |_| false];
+    let ways: [fn(&Control) -> bool; 3] = [|c| !c.bare, |c| c.dear, |_| false];
     let shows = ways.into_iter().find(|way| width_of(*way) <= room).unwrap_or(|_| false);
     let total = width_of(shows);
     let icon = if total > room { ((room - spaces) / controls.len() as f32).clamp(18.0, ICON) } else { ICON };
@@ -178,13 +192,23 @@ pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State, unread: usize, loo
             _ => {}
         }
         x += width + space;
-    }
-    if state.pages > 1 && bar.width() > total + 240.0 {
-        let text = fill(look.words.page_of, &[&(state.page + 1), &state.pages]);
-        let font = FontId::proportional(13.0);
-        painter.text(bar.right_center() - vec2(14.0, 0.0), Align2::RIGHT_CENTER, text, font, look.colours.text_weak);
+        if let (Action::Back, Some((galley, said))) = (control.action, &page) {
+            let place = Rect::from_center_size(pos2(x + (told - space) / 2.0, bar.center().y), galley.size());
+            painter.galley(place.min, Arc::clone(galley), look.colours.text_weak);
+            let response = ui.interact(place, ui.id().with("page"), Sense::hover());
+            response.widget_info(|| WidgetInfo::labeled(WidgetType::Label, true, said));
+            x += told;
+        }
     }
     pressed
+}
+
+/// The page as it stands between the controls, and as it is said.
+fn page_told(painter: &Painter, state: &State, look: Look) -> (Arc<Galley>, String) {
+    let (page, pages) = (state.page + 1, state.pages);
+    let font = FontId::proportional(13.0);
+    let galley = painter.layout_no_wrap(format!("{page} / {pages}"), font, look.colours.text_weak);
+    (galley, fill(look.words.page_of, &[&page, &pages]))
 }
 
 fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text: bool, look: Look) -> Response {
@@ -218,7 +242,7 @@ fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text:
         painter.text(at, Align2::LEFT_CENTER, control.label, FontId::proportional(14.0), colour);
     }
     if control.count > 0 {
-        badge(painter, pos2(centre.x + 11.0, rect.top() + 7.0), control.count);
+        badge(painter, rect.right_top() + vec2(-6.0, 6.0), control.count);
     }
     if response.has_focus() {
         icons::focus_ring(painter, rect, 8, c);

@@ -8,11 +8,10 @@
 //! The display gets pixels only when they changed, and once a second besides: minifb does not tell when another window
 //! has uncovered this one.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use minifb::{CursorStyle, ScaleMode, WindowOptions};
 
 use crate::conference::lobby::LobbyView;
@@ -24,13 +23,16 @@ use crate::ui::app::{self, App, FrameOutput};
 use crate::ui::clipboard::Clipboard;
 use crate::ui::devices::Lists;
 use crate::ui::drop::{Dragged, Drops};
+use crate::ui::fonts::Fonts;
 use crate::ui::headless::{VIEW_EVERY, look_due};
 use crate::ui::input::Input;
 use crate::ui::keeper::Keeper;
+use crate::ui::look::Preferences;
 use crate::ui::pace::Pace;
 use crate::ui::screenshot::Screenshots;
 use crate::ui::settings::Setting;
 use crate::ui::start::{Start, Wish};
+use crate::ui::unsent::Unsent;
 use crate::ui::words::Words;
 use crate::ui::{Error, Options, browser, locale};
 
@@ -45,8 +47,6 @@ const REFRESH_NEW: Duration = Duration::from_millis(100);
 const NEW: Duration = Duration::from_secs(2);
 /// Whoever drags files tells of each movement; a program that ended meanwhile of none.
 const DRAGGED: Duration = Duration::from_secs(2);
-/// What is asked of a conference that is stuck, at most.
-const UNSENT_MAX: usize = 64;
 
 /// Tells at once where no window can be opened at all, before anything that it is to show is begun.
 ///
@@ -118,10 +118,13 @@ impl Display {
         let mut entering: Option<Receiver<Entered<T>>> = None;
         loop {
             let now = clock.now();
-            if let Some(outcome) = entering.as_ref().and_then(|coming| coming.try_recv().ok()) {
+            if let Some(outcome) = entering.as_ref().and_then(|coming| outcome(coming, start.preferences())) {
                 options.preferences = start.preferences();
                 match outcome {
-                    Ok(entered) => return Ok(Some(entered)),
+                    Ok(entered) => {
+                        shell.fonts = Some(start.into_fonts());
+                        return Ok(Some(entered));
+                    }
                     Err(why) => start.set_busy(None, Some(why)),
                 }
                 entering = None;
@@ -129,7 +132,10 @@ impl Display {
             shell.size = shell.window.get_size();
             start.resize(shell.size);
             let mut output = start.frame(&feed(), shell.take_input(now), now);
-            shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
+            let kept = shell.serve(output.copied.take(), None, std::mem::take(&mut output.settings));
+            if let Some(Err(why)) = kept {
+                start.not_kept(now, &why);
+            }
             shell.hand_over(
                 output.changed,
                 output.cursor,
@@ -138,6 +144,11 @@ impl Display {
                 now,
                 clock,
             )?;
+            if output.cancels {
+                // Whoever enters meanwhile finds nobody waiting, and leaves again.
+                entering = None;
+                start.set_busy(None, None);
+            }
             for wish in output.wishes {
                 let name = start.name().to_owned();
                 if let Some((busy, coming)) = enter(wish, &name, start.preferences().look().words) {
@@ -177,7 +188,7 @@ impl Display {
         let mut shots = options.screenshot.as_deref().map(|path| Screenshots::new(path, viewed)).transpose()?;
         let mut view = feed();
         let mut picture_came = false;
-        let mut unsent = VecDeque::new();
+        let mut unsent = Unsent::default();
         loop {
             let now = clock.now();
             if view.ended {
@@ -200,9 +211,8 @@ impl Display {
                     viewed = now - VIEW_EVERY;
                 }
                 unsent.extend(output.commands);
-                unsent.truncate(UNSENT_MAX);
                 if leaves {
-                    send(&mut unsent, &commands);
+                    unsent.send(&commands);
                     break;
                 }
                 if let Some(shots) = &mut shots {
@@ -210,9 +220,13 @@ impl Display {
                 }
                 wait = output.repaint_after.map_or(wait, |after| wait.min(after));
             }
-            send(&mut unsent, &commands);
+            unsent.send(&commands);
             wait = wait.min(shell.look(now, app.pixels_per_point()));
             if !shell.window.is_open() {
+                // What was closed stays closed: to ask, there must be another one.
+                if app.closes(&view) && shell.reopen(&app, options).is_ok() {
+                    continue;
+                }
                 let _ = commands.try_send(Command::Leave);
                 break;
             }
@@ -223,13 +237,12 @@ impl Display {
     }
 }
 
-/// Hands on what was asked for. Never waits: while the channel is full the conference is stuck, and a microphone that was
-/// switched off must be off when it goes on.
-fn send(unsent: &mut VecDeque<Command>, commands: &Sender<Command>) {
-    while let Some(command) = unsent.pop_front() {
-        if let Err(TrySendError::Full(command)) = commands.try_send(command) {
-            return unsent.push_front(command);
-        }
+/// What came of entering; whoever was to enter and is gone without a word has failed.
+fn outcome<T>(coming: &Receiver<Entered<T>>, preferences: Preferences) -> Option<Entered<T>> {
+    match coming.try_recv() {
+        Ok(outcome) => Some(outcome),
+        Err(TryRecvError::Empty) => None,
+        Err(TryRecvError::Disconnected) => Some(Err(preferences.look().words.not_entered.to_owned())),
     }
 }
 
@@ -255,6 +268,8 @@ struct Shell {
     clipboard: Clipboard,
     keeper: Keeper,
     drops: Option<Drops>,
+    /// Those the start screen found.
+    fonts: Option<Fonts>,
     /// Files were seen over the window.
     dragged: Option<Timestamp>,
     opened: Timestamp,
@@ -282,6 +297,7 @@ impl Shell {
             clipboard: Clipboard::new(Arc::clone(&waker)),
             waker,
             drops: None,
+            fonts: None,
             dragged: None,
             opened: now,
             looked: now,
@@ -291,13 +307,30 @@ impl Shell {
         })
     }
 
+    /// Another window in place of one that was closed.
+    fn reopen(&mut self, app: &App, options: &Options) -> Result<(), Error> {
+        // It listens to the window that is gone.
+        self.drops = None;
+        let mut window = open_window(&Options { size: app.size(), ..options.clone() })?;
+        window.set_target_fps(0);
+        self.input = Input::new(&mut window);
+        self.window = window;
+        self.drops = Drops::of(&self.window, Arc::clone(&self.waker));
+        self.events.clear();
+        (self.cursor, self.opened) = (egui::CursorIcon::Default, self.looked);
+        Ok(())
+    }
+
     fn setup(&self, options: &Options) -> app::Options {
         let scale = options.scale.unwrap_or_else(desktop_scale);
         app::Options { scale, waker: Arc::clone(&self.waker), preferences: options.preferences, system_fonts: true }
     }
 
-    fn app(&self, options: &Options) -> App {
+    fn app(&mut self, options: &Options) -> App {
         let mut app = App::new(self.window.get_size(), self.setup(options));
+        if let Some(fonts) = self.fonts.take() {
+            app.set_fonts(fonts);
+        }
         app.set_devices(Lists::of_system(Arc::clone(&self.waker)));
         app.set_next(options.next.0, &options.next.1);
         if options.invite {
@@ -333,7 +366,7 @@ impl Shell {
         let mut output = app.frame(view, input, now);
         let outcome = self.serve(output.copied.take(), output.opened.take(), std::mem::take(&mut output.settings));
         if let Some(outcome) = outcome {
-            app.kept(outcome);
+            app.kept(now, outcome);
         }
         output
     }
@@ -432,4 +465,21 @@ fn desktop_scale() -> f32 {
         .filter_map(|name| std::env::var(name).ok()?.parse::<f32>().ok())
         .find(|scale| (0.5..=8.0).contains(scale))
         .unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_enters_and_is_gone_without_a_word_has_failed() {
+        let (tell, coming) = crossbeam_channel::bounded::<Entered<u8>>(1);
+        assert_eq!(outcome(&coming, Preferences::default()), None, "it may still come");
+        drop(tell);
+        assert!(matches!(outcome(&coming, Preferences::default()), Some(Err(why)) if !why.is_empty()));
+        let (tell, coming) = crossbeam_channel::bounded::<Entered<u8>>(1);
+        tell.send(Ok(7)).expect("there is room");
+        drop(tell);
+        assert_eq!(outcome(&coming, Preferences::default()), Some(Ok(7)));
+    }
 }

@@ -269,3 +269,68 @@ fn tiles_are_described_for_those_who_do_not_see_them() {
     assert!(user.finds(Role::Button, "Ada Lovelace (you)").is_some());
     assert!(user.finds(Role::Button, "Bob, microphone off").is_some());
 }
+
+#[test]
+fn alone_one_invites_with_one_press() {
+    use roundtable::conference::invite::Invite;
+    use roundtable::wire::message::ConferenceId;
+    let invite = Invite { title: "Standup".into(), id: ConferenceId([7; 16]), at: None, key: None };
+    let mut user = User::new(View { invite: Some(std::sync::Arc::new(invite)), ..view(1) });
+    assert!(!user.says("They type"), "no command is the first thing one reads");
+    user.clicks("Invite others");
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    assert!(user.finds(Role::Button, "Copy the invite").is_some());
+}
+
+#[test]
+fn notices_are_found_by_whoever_does_not_see_them() {
+    use roundtable::conference::view::NoticeKind;
+    let mut user = User::new(view(4));
+    let text = "Dana joined";
+    user.view.notices = vec![crate::scene::notice(7, NoticeKind::Info, text, 100)];
+    user.does(vec![]);
+    let place = user.finds(Role::Label, text).expect("it is in the tree");
+    assert!(place.x > 1100.0, "a short one is in nobody's way at the right: {place:?}");
+    let text = "The camera was unplugged. Everything else goes on; it is tried again.";
+    user.view.notices.push(crate::scene::notice(8, NoticeKind::Warning, text, 100));
+    user.does(vec![]);
+    let place = user.finds(Role::Label, text).expect("it is in the tree");
+    assert!((place.x - 640.0).abs() < 2.0, "between the faces of four people: {place:?}");
+    user.app.resize((360, 480));
+    user.presses(Key::P, Modifiers::NONE);
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    let close = user.button("Close");
+    let place = user.finds(Role::Label, "Dana joined").expect("it is there still");
+    assert!(place.y > close.y + 20.0, "{place:?} lies over the panel's head at {close:?}");
+}
+
+#[test]
+fn the_toolbar_has_room_for_two_more_controls() {
+    for (width, each) in [(1280.0, 95.0), (800.0, 50.0)] {
+        let mut user = User::new(view(4));
+        user.app.resize((width as usize, 500));
+        (0..2).for_each(|_| drop(user.does(vec![])));
+        let nodes = &user.app.accessibility().expect("a tree").nodes;
+        let buttons = nodes.iter().filter(|(_, n)| n.role() == Role::Button).filter_map(|(_, n)| n.bounds());
+        let bar: Vec<_> = buttons.filter(|b| b.y0 > 448.0).collect();
+        let left = bar.iter().map(|b| b.x0).fold(f64::INFINITY, f64::min);
+        let right = bar.iter().map(|b| b.x1).fold(0.0, f64::max);
+        assert!(bar.len() == 12 && width - (right - left) >= 24.0 + 2.0 * each, "{width}: {left} to {right}");
+    }
+}
+
+#[test]
+fn the_page_is_told_however_narrow_the_window_is() {
+    let mut user = User::new(view(60));
+    for width in [400, 800, 1280] {
+        user.app.resize((width, 500));
+        (0..2).for_each(|_| drop(user.does(vec![])));
+        let told = user.finds(Role::Label, "page 1 of 2").expect("it is told");
+        let nodes = &user.app.accessibility().expect("a tree").nodes;
+        let over = nodes.iter().filter(|(_, n)| n.role() == Role::Button).filter_map(|(_, n)| n.bounds());
+        let covers = |b: &egui::accesskit::Rect| {
+            b.x0 < f64::from(told.x) && f64::from(told.x) < b.x1 && b.y0 < f64::from(told.y) && f64::from(told.y) < b.y1
+        };
+        assert!(!over.into_iter().any(|b| covers(&b)), "{width}");
+    }
+}

@@ -212,3 +212,104 @@ fn an_own_file_for_one_stands_in_the_chat_with_them() {
     (0..2).for_each(|_| drop(user.does(vec![])));
     assert!(here(&user));
 }
+
+/// Ctrl and this key.
+const CTRL: Modifiers = Modifiers { ctrl: true, command: true, ..NONE };
+
+#[test]
+fn the_keys_work_while_people_for_a_private_chat_are_chosen() {
+    let told = vec![Told::Message(message("1", "Bob", "hi")), Told::Message(message("2", "Bob", "there"))];
+    let mut user = User::new(View { talk: talk(told), ..view(3) });
+    user.presses(Key::C, NONE);
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    user.presses(Key::ArrowUp, NONE);
+    user.does(vec![]);
+    assert_eq!(user.presses(Key::M, NONE), [], "a line has the keys");
+    user.clicks("A private chat with one or some");
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    // Out of the field in which one looks for people, to them.
+    user.presses(Key::Tab, NONE);
+    user.does(vec![]);
+    assert_eq!(user.presses(Key::M, NONE), [Command::Mute(true)]);
+    assert_eq!(user.presses(Key::V, NONE), [Command::Camera(false)]);
+}
+
+#[test]
+fn whoever_has_pinned_somebody_talks_with_space_as_before() {
+    let mut user = User::new(view(4));
+    user.view.muted = true;
+    user.presses(Key::ArrowRight, NONE);
+    user.does(vec![]);
+    user.presses(Key::Enter, NONE);
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    assert_eq!(user.does(vec![space(true, NONE)]).commands, [Command::Mute(false)]);
+    user.view.muted = false;
+    assert_eq!(user.does(vec![space(false, NONE)]).commands, [Command::Mute(true)]);
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    let widths: Vec<usize> = user.view.people.iter().map(|p| p.picture.wanted().0).collect();
+    assert!(widths[0] > 2 * widths[1], "still pinned: {widths:?}");
+}
+
+#[test]
+fn nobody_is_asked_whether_to_end_what_goes_on_because_somebody_came() {
+    let mut user = User::new(view(1));
+    assert_eq!(user.presses(Key::Q, CTRL), []);
+    user.does(vec![]);
+    assert!(user.says("You are the last one here."));
+    let alone = std::mem::replace(&mut user.view, view(2));
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    assert!(!user.says("You are the last one here."), "it is no longer true");
+    user.view = alone;
+    (0..2).for_each(|_| drop(user.does(vec![])));
+    assert!(!user.says("You are the last one here."), "nobody asked again");
+}
+
+#[test]
+fn the_size_of_text_chosen_with_keys_is_a_setting_and_kept() {
+    let mut user = User::new(view(2));
+    let key = |key| Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers: CTRL };
+    for (pressed, kept, scale) in [
+        (Key::Equals, "1.25", 1.25),
+        (Key::Plus, "1.50", 1.5),
+        (Key::Minus, "1.25", 1.25),
+        (Key::Num0, "0.0", 1.0),
+        (Key::Minus, "0.75", 0.75),
+    ] {
+        let settings = user.does(vec![key(pressed)]).settings;
+        assert_eq!(settings, [("scale", kept.to_owned())], "{pressed:?}");
+        user.does(vec![]);
+        assert!((user.app.pixels_per_point() - scale).abs() < 1e-3);
+    }
+    assert_eq!(user.does(vec![key(Key::Minus)]).settings, [], "there is nothing smaller");
+}
+
+#[test]
+fn why_a_file_waits_is_told_anew_when_that_changes() {
+    use roundtable::conference::view::FileState;
+    let mut waits = view(2);
+    waits.files = files();
+    waits.files[0].state = FileState::Waiting("Bob is away".into());
+    let mut user = User::new(waits);
+    user.presses(Key::T, NONE);
+    (0..3).for_each(|_| drop(user.does(vec![])));
+    assert!(user.says("Bob is away"));
+    user.view.files[0].state = FileState::Waiting("the disk is full".into());
+    user.does(vec![]);
+    assert!(user.says("the disk is full"));
+}
+
+#[test]
+fn the_last_one_is_asked_when_the_window_is_closed_by_its_frame() {
+    let mut user = User::new(view(1));
+    let alone = user.view.clone();
+    assert!(user.app.closes(&alone), "once");
+    (0..3).for_each(|_| drop(user.does(vec![])));
+    assert!(user.says("You are the last one here."));
+    assert!(!user.app.closes(&alone), "to close it again is the answer");
+    assert_eq!(user.clicks("Stay"), []);
+    user.does(vec![]);
+    assert!(!user.says("You are the last one here.") && user.app.closes(&alone), "and another time once more");
+    let mut others = User::new(view(2));
+    let both = others.view.clone();
+    assert!(!others.app.closes(&both), "where others stay nobody is asked");
+}

@@ -8,6 +8,8 @@ use roundtable::conference::{Event as Told, Message};
 use roundtable::ui::app::App;
 use roundtable::ui::devices::{Choice, Devices, Lists};
 
+use roundtable::time::Timestamp;
+
 use crate::acts::User;
 use crate::scene::{NAMES, conversation, message, talk, view};
 
@@ -250,7 +252,7 @@ fn settings_hold_at_once_and_are_kept() {
     assert_eq!(output.settings, [("theme", "light".to_owned())]);
     let differ = user.app.pixels().iter().zip(&dark).filter(|(a, b)| a != b).count();
     assert!(differ * 5 > dark.len(), "{differ} pixels differ");
-    let output = clicks(&mut user, Role::RadioButton, "中文");
+    let output = clicks(&mut user, Role::RadioButton, "Chinese");
     assert_eq!(output.settings, [("language", "zh".to_owned())]);
     assert!(user.finds(Role::Button, "离开").is_some());
     let output = clicks(&mut user, Role::RadioButton, "English");
@@ -268,7 +270,7 @@ fn settings_hold_at_once_and_are_kept() {
     let output = clicks(&mut user, Role::Button, "Door camera");
     assert_eq!(output.commands, [Command::UseCamera("1".into())]);
     assert_eq!(output.settings, [("camera", "1".to_owned())]);
-    user.app.kept(Ok("/home/ada/roundtable.toml".into()));
+    user.app.kept(Timestamp::from_millis(2_000), Ok("/home/ada/roundtable.toml".into()));
     user.does(vec![]);
     assert!(shows(&user, "Kept in /home/ada/roundtable.toml"));
 }

@@ -107,7 +107,9 @@ fn people_fill_the_window() {
 
 #[test]
 fn alone_one_is_told_how_others_come() {
-    check("alone", &composed((1280, 720), 1.0, &view(1), vec![]));
+    let invite = Invite { title: "Standup".into(), id: ConferenceId([7; 16]), at: None, key: None };
+    let alone = View { invite: Some(Arc::new(invite)), ..view(1) };
+    check("alone", &composed((1280, 720), 1.0, &alone, vec![]));
     let mut empty = view(0);
     empty.title = "Physics, 2nd year".into();
     check("nobody", &composed((800, 500), 1.0, &empty, vec![]));

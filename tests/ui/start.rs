@@ -20,6 +20,7 @@ struct Newcomer {
     view: LobbyView,
     now: u64,
     wishes: Vec<Wish>,
+    cancelled: bool,
     settings: Vec<(&'static str, String)>,
 }
 
@@ -27,9 +28,11 @@ impl Newcomer {
     fn new(size: (usize, usize), view: LobbyView) -> Self {
         let mut start = Start::new(size, Options::default(), "Ada");
         let choice = |value: &str| Choice { value: value.into(), label: format!("Camera {value}") };
-        start.set_devices(Lists::fixed(Devices { cameras: vec![choice("0"), choice("1")], ..Devices::default() }));
+        let wired = Choice { value: "eth1".into(), label: "eth1 (10.0.0.7)".into() };
+        let cameras = vec![choice("0"), choice("1")];
+        start.set_devices(Lists::fixed(Devices { cameras, interfaces: vec![wired], ..Devices::default() }));
         start.enable_accessibility();
-        let mut one = Self { start, view, now: 1_000, wishes: Vec::new(), settings: Vec::new() };
+        let mut one = Self { start, view, now: 1_000, wishes: Vec::new(), cancelled: false, settings: Vec::new() };
         (0..3).for_each(|_| drop(one.does(vec![])));
         one
     }
@@ -39,6 +42,7 @@ impl Newcomer {
         let input = RawInput { events, focused: true, ..Default::default() };
         let mut output = self.start.frame(&self.view, input, Timestamp::from_millis(self.now));
         self.wishes.append(&mut output.wishes);
+        self.cancelled |= output.cancels;
         self.settings.append(&mut output.settings);
         output
     }
@@ -138,6 +142,10 @@ fn an_open_one_is_entered_at_once_and_a_failure_is_told() {
     assert!(ada.says("Joining Fair…"));
     ada.presses(Key::Space);
     assert_eq!(ada.wishes.len(), 1, "nothing more is asked for meanwhile");
+    assert!(!ada.cancelled);
+    ada.goes_to("Cancel");
+    ada.presses(Key::Enter);
+    assert!(ada.cancelled, "whoever changes their mind need not wait");
     ada.start.set_busy(None, Some("it does not answer".into()));
     ada.does(vec![]);
     assert!(ada.says("it does not answer") && !ada.says("Joining Fair…"));
@@ -191,11 +199,49 @@ fn devices_theme_and_language_are_chosen_by_keyboard_alone() {
     assert!(ada.wishes.len() == 1 && !ada.says("Test picture"), "nothing was chosen");
     ada.goes_to("Light");
     ada.presses(Key::Enter);
-    ada.goes_to("中文");
+    // No font here shows what it calls itself.
+    ada.goes_to("Chinese");
     ada.presses(Key::Enter);
     let expected =
         Preferences { light: true, language: roundtable::ui::words::Language::Chinese, ..Default::default() };
     assert_eq!(ada.start.preferences(), expected);
     assert!(ada.settings.contains(&("theme", "light".into())) && ada.settings.contains(&("language", "zh".into())));
     assert!(ada.says("此网络上的会议"));
+}
+
+#[test]
+fn where_to_look_is_chosen_below_the_list_by_keyboard_alone() {
+    let mut ada = Newcomer::new((800, 500), LobbyView { found: Vec::new(), ..lobby() });
+    ada.goes_to("Network interface");
+    ada.presses(Key::Enter);
+    ada.goes_to("eth1 (10.0.0.7)");
+    ada.presses(Key::Enter);
+    assert!(matches!(&ada.wishes[..], [Wish::Interface(value)] if value == "eth1"), "{:?}", ada.wishes);
+    assert!(ada.settings.contains(&("interface", "eth1".into())));
+    ada.view.wanted_interface = "eth1".into();
+    ada.does(vec![]);
+    assert_eq!(ada.focus().1, "Network interface", "the focus comes back");
+    ada.presses(Key::Enter);
+    ada.presses(Key::ArrowUp);
+    ada.presses(Key::Enter);
+    assert!(matches!(ada.wishes.last(), Some(Wish::Interface(value)) if value.is_empty()), "{:?}", ada.wishes);
+}
+
+#[test]
+fn settings_that_are_not_kept_are_told() {
+    let mut ada = Newcomer::new((800, 500), lobby());
+    ada.start.not_kept(Timestamp::from_millis(ada.now), "the disk is full");
+    (0..2).for_each(|_| drop(ada.does(vec![])));
+    assert!(ada.says("Not kept: the disk is full"));
+    ada.now += 20_000;
+    (0..2).for_each(|_| drop(ada.does(vec![])));
+    assert!(!ada.says("Not kept"));
+}
+
+#[test]
+fn one_sees_oneself_in_a_narrow_window_that_has_the_room() {
+    let wanted = |size| Newcomer::new(size, lobby()).view.picture.wanted();
+    assert_eq!(wanted((400, 500)), (0, 0));
+    let (width, height) = wanted((400, 640));
+    assert!(width > 150 && (width * 9).abs_diff(height * 16) <= 16, "{width}x{height}");
 }

@@ -80,18 +80,28 @@ fn inscribed(width: usize, height: usize, (across, down): (usize, usize)) -> (us
     if width * down <= height * across { (width, width * down / across) } else { (height * across / down, height) }
 }
 
+/// So much larger, in a hundred, tiles must be for a last row that is not full.
+const FULL_ROWS_WORTH: usize = 8;
+
 /// Places `people` tiles of one size and the given aspect in `area`, as large as they can be, `gap` pixels apart, row by
 /// row, the whole and its last row centred; of shapes as good the wider. Tiles never overlap and never leave the area; an area too small for a pixel
 /// each gives empty tiles.
 pub fn layout(people: usize, area: Rect, aspect: (usize, usize), gap: usize) -> Vec<Rect> {
     let mut best: Option<(usize, usize, (usize, usize))> = None;
+    // So many places of the last row stay empty.
+    let empty = |columns: usize, rows: usize| columns * rows - people;
     for columns in 1..=people {
         let rows = people.div_ceil(columns);
         let cell_width = area.width.saturating_sub(gap * (columns - 1)) / columns;
         let cell_height = area.height.saturating_sub(gap * (rows - 1)) / rows;
         let tile = inscribed(cell_width, cell_height, aspect);
-        // Two in a hundred less is rounding: the wider shape then looks better.
-        if best.is_none_or(|(_, _, b)| tile.0 * tile.1 * 100 >= b.0 * b.1 * 98) {
+        let (area, full) = (tile.0 * tile.1 * 100, empty(columns, rows));
+        // Two in a hundred is rounding: the wider shape then looks better. For a last row that is full somewhat more may go.
+        if best.is_none_or(|(c, r, b)| match (empty(c, r), full) {
+            (0, 1..) => area > b.0 * b.1 * (100 + FULL_ROWS_WORTH),
+            (1.., 0) => area >= b.0 * b.1 * (100 - FULL_ROWS_WORTH),
+            _ => area >= b.0 * b.1 * 98,
+        }) {
             best = Some((columns, rows, tile));
         }
     }
@@ -220,6 +230,9 @@ mod tests {
             let first_row = tiles.iter().filter(|t| t.y == tiles[0].y).count();
             assert_eq!(first_row, columns, "{people} people");
         }
+        // As the window has it: eight in a row would leave one of 49 alone in the last.
+        let stage = layout(49, Rect::new(6, 40, 1268, 622), TILE_ASPECT, 6);
+        assert_eq!(stage.iter().filter(|t| t.y == stage[0].y).count(), 7);
         let tall = layout(3, Rect::new(0, 0, 400, 900), TILE_ASPECT, 0);
         assert!(tall[0].x == tall[1].x && tall[1].x == tall[2].x, "a tall window stacks");
     }

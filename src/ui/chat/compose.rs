@@ -123,8 +123,8 @@ pub struct Picker {
     /// The line it is for; none means what is being written.
     line: Option<String>,
     find: String,
-    /// Those that can be shown, of what is looked for.
-    found: Option<(String, Vec<&'static Emoji>)>,
+    /// Those that can be shown, of what is looked for, with so many fonts.
+    found: Option<((String, usize), Vec<&'static Emoji>)>,
     began: bool,
 }
 
@@ -135,8 +135,10 @@ impl Picker {
     }
 
     fn found(&mut self, ui: &Ui) -> &[&'static Emoji] {
+        // Another font shows more.
+        let fonts = ui.ctx().fonts(|fonts| fonts.definitions().font_data.len());
         let wanted = self.find.trim().to_lowercase();
-        if self.found.as_ref().is_none_or(|(of, _)| *of != wanted) {
+        if self.found.as_ref().is_none_or(|((of, with), _)| *of != wanted || *with != fonts) {
             let named = |e: &&Emoji| e.name().contains(&wanted) || e.shortcodes().any(|code| code.contains(&wanted));
             // What the fonts at hand show as one sign: no families, flags and skins.
             let single = |e: &&Emoji| {
@@ -145,7 +147,7 @@ impl Picker {
                 chars.next().is_some_and(|c| chars.next().is_none() && is_shown(ui.ctx(), c))
             };
             let all = emojis::iter().filter(named).filter(single).collect();
-            self.found = Some((wanted, all));
+            self.found = Some(((wanted, fonts), all));
         }
         self.found.as_ref().map_or(&[], |(_, all)| all)
     }

@@ -140,6 +140,8 @@ impl Panel {
         let below_top = (inner.bottom() - self.compose_height).max(bar.bottom() + 40.0);
         let log = Rect::from_min_max(pos2(inner.left(), bar.bottom() + 6.0), pos2(inner.right(), below_top - 6.0));
         if let Some(choosing) = &mut self.choosing {
+            // No line is there that could have the keys.
+            self.line_focused = false;
             if let Some(with) = tabs::choose(ui, log, choosing, view, look) {
                 self.choosing = None;
                 self.talk_to(&with);

@@ -174,6 +174,7 @@ pub fn bar(ui: &mut Ui, place: Rect, panel: &mut Panel, view: &View, look: Look)
 pub struct Choosing {
     find: String,
     chosen: BTreeSet<String>,
+    began: bool,
 }
 
 /// Asks for it; the names once they are chosen.
@@ -183,7 +184,11 @@ pub fn choose(ui: &mut Ui, place: Rect, choosing: &mut Choosing, view: &View, lo
     let mut child = ui.new_child(UiBuilder::new().max_rect(place).id_salt("choose"));
     let ui = &mut child;
     ui.label(RichText::new(words.choose_people).strong());
-    ui.add(TextEdit::singleline(&mut choosing.find).hint_text(words.find_people).desired_width(f32::INFINITY));
+    let field =
+        ui.add(TextEdit::singleline(&mut choosing.find).hint_text(words.find_people).desired_width(f32::INFINITY));
+    if !std::mem::replace(&mut choosing.began, true) {
+        field.request_focus();
+    }
     let wanted = choosing.find.to_lowercase();
     let found = |name: &str| name.to_lowercase().contains(&wanted);
     let others: Vec<&str> = view.people.iter().filter(|p| !p.me && found(&p.name)).map(|p| p.name.as_str()).collect();

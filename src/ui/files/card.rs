@@ -62,10 +62,13 @@ impl Cards {
                     }
                     FileState::Waiting(why) => {
                         progress(ui, file, look, commands);
-                        ui.add(Label::new(RichText::new(visible(why)).size(13.0).color(c.text_weak)).wrap());
+                        ui.add(
+                            Label::new(RichText::new(visible(&look.words.report(why))).size(13.0).color(c.text_weak))
+                                .wrap(),
+                        );
                     }
                     FileState::Failed(why) => {
-                        let text = format!("! {}", visible(why));
+                        let text = format!("! {}", visible(&look.words.report(why)));
                         ui.add(Label::new(RichText::new(text).size(13.0).color(c.warning)).wrap());
                     }
                 }

@@ -15,14 +15,13 @@
 mod card;
 mod pictures;
 
-use egui::{
-    Align, Button, ComboBox, Key, Label, Layout, Margin, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2,
-};
+use egui::{Align, ComboBox, Key, Label, Layout, Margin, Rect, RichText, ScrollArea, TextEdit, Ui, UiBuilder, vec2};
 
 use crate::conference::view::{Command, FileState, View};
 use crate::ui::focus;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
+use crate::ui::settings::accented;
 use crate::ui::text::visible;
 pub use card::Cards;
 
@@ -107,8 +106,8 @@ impl Panel {
                 }
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let button = Button::new(RichText::new(w.send_file).color(c.on_accent)).fill(c.accent);
-                pressed = ui.add_enabled(!self.path.trim().is_empty(), button).clicked();
+                let possible = !self.path.trim().is_empty();
+                pressed = ui.add_enabled(possible, accented(w.send_file, possible, look)).clicked();
             });
         });
         ui.add(

@@ -180,7 +180,7 @@ fn figures(ui: &mut Ui, person: &PersonView, look: Look) {
 
 fn volume(ui: &mut Ui, person: &PersonView, look: Look, commands: &mut Vec<Command>) {
     let (c, w, now) = (look.colours, look.words, person.hearing);
-    ui.label(RichText::new(w.volume_for_me).size(12.5).color(c.text_weak));
+    let label = ui.label(RichText::new(w.volume_for_me).size(12.5).color(c.text_weak));
     let mut next = now;
     ui.horizontal(|ui| {
         let (icon, tip) = if now.silenced { (Icon::SoundOff, w.hear_again) } else { (Icon::Sound, w.silence) };
@@ -190,7 +190,7 @@ fn volume(ui: &mut Ui, person: &PersonView, look: Look, commands: &mut Vec<Comma
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.spacing_mut().slider_width = (ui.available_width() - 70.0).clamp(60.0, 180.0);
             let slider = Slider::new(&mut next.volume, 0..=VOLUME_MAX).suffix(" %").step_by(5.0);
-            ui.add_enabled(!now.silenced, slider);
+            ui.add_enabled(!now.silenced, slider).labelled_by(label.id);
         });
     });
     if next != now {
