@@ -56,6 +56,8 @@ const FRAME: i64 = 20 * PER_MS;
 const SHORT_FRAME: i64 = 5 * PER_MS;
 /// See [`SHORT_FRAME`].
 const SHORT_MARGIN: i64 = PER_MS;
+/// A sender is believed that a talk spurt begins once in this time, and that it held packets back for no longer.
+const SPURT_MIN: i64 = 200 * PER_MS;
 /// Delay above the target at which packets are left out.
 const SKIP: i64 = 250 * PER_MS;
 /// A delay that differs by this much from the mean is a jump, and followed at once.
@@ -110,6 +112,8 @@ pub struct JitterBuffer {
     delays: DelayTracker,
     /// Transit time of the last packet, while those of before a talk spurt began come.
     held_back: Option<i64>,
+    /// When a talk spurt began last.
+    spurt: Option<i64>,
     state: State,
     /// Lowest sequence number still wanted.
     next: u64,
@@ -159,6 +163,7 @@ impl JitterBuffer {
             suspect: None,
             delays: DelayTracker::new(),
             held_back: None,
+            spurt: None,
             state: State::Idle,
             next: 0,
             position: 0,
@@ -232,7 +237,7 @@ impl JitterBuffer {
         self.received_here += 1;
         self.counters.received += 1;
         let timestamp = self.timestamps.extend(packet.timestamp) as i64;
-        if !self.is_held_back(arrived - timestamp, packet.marker, samples) {
+        if !self.is_held_back(arrived, arrived - timestamp, packet.marker, samples) {
             self.measure(arrived, timestamp, sequence < highest);
         }
         self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
@@ -269,10 +274,16 @@ impl JitterBuffer {
     }
 
     /// Whether a packet was held back until its talker was known to speak: the beginning of a word, sent at once, tells
-    /// nothing of the network. `transit` falls from each such packet to the next.
-    fn is_held_back(&mut self, transit: i64, marker: bool, samples: i64) -> bool {
-        let falls = self.held_back.is_some_and(|before| transit <= before - samples / 2);
-        let held_back = (marker || falls) && self.delays.base().is_some();
+    /// nothing of the network. `transit` falls from each such packet to the next. Whoever says so of every packet is not
+    /// believed, or nothing would ever be measured of it.
+    fn is_held_back(&mut self, arrived: i64, transit: i64, marker: bool, samples: i64) -> bool {
+        let young = self.spurt.is_some_and(|began| (arrived - began).abs() < SPURT_MIN);
+        let begins = marker && !young;
+        if begins {
+            self.spurt = Some(arrived);
+        }
+        let falls = young && self.held_back.is_some_and(|before| transit <= before - samples / 2);
+        let held_back = (begins || falls) && self.delays.base().is_some();
         self.held_back = held_back.then_some(transit);
         held_back
     }
@@ -280,8 +291,8 @@ impl JitterBuffer {
     fn measure(&mut self, arrived: i64, timestamp: i64, behind: bool) {
         let transit = arrived - timestamp;
         if self.delays.base().is_some_and(|base| (transit - base).abs() > CLOCK_JUMP) {
-            // The sender's media clock jumped: what was known of its timing means nothing any more.
-            self.delays = DelayTracker::new();
+            // The sender's media clock jumped, and nothing is known of when its packets come. The network is the same.
+            self.delays.rebase();
             self.clear_slots();
             self.state = State::Waiting;
             (self.last_end, self.bridged) = (None, i64::MIN);
@@ -483,9 +494,15 @@ impl JitterBuffer {
     fn bridge(&mut self, index: usize, gap: i64) -> Option<Bridge> {
         let slot = &self.slots[index];
         let (sequence, timestamp, samples) = (slot.sequence, slot.timestamp, slot.samples);
-        let paused = self.paused(sequence, timestamp);
+        let (paused, most) = (self.paused(sequence, timestamp), CONCEAL_MS_MAX as i64 * PER_MS);
+        if !paused && gap > most && self.pending < most {
+            // Too much to fill: it ends as it does when nothing comes.
+            self.pending += MAKE_UP;
+            self.position += MAKE_UP;
+            return Some(Bridge::Conceal { samples: MAKE_UP as usize });
+        }
         self.settle(sequence, timestamp, 0);
-        if paused || gap > CONCEAL_MS_MAX as i64 * PER_MS {
+        if paused || gap > most {
             if !paused {
                 self.counters.concealed_samples += gap.unsigned_abs();
             }
@@ -558,13 +575,14 @@ impl JitterBuffer {
         self.ssrc = Some(ssrc);
         self.sequences = SequenceExtender::default();
         self.timestamps = TimestampExtender::default();
-        self.delays = DelayTracker::new();
+        // The network and both clocks are most likely what they were.
+        self.delays.rebase();
+        (self.held_back, self.spurt) = (None, None);
         self.state = State::Idle;
         self.last_end = None;
         self.pending = 0;
         self.bridged = i64::MIN;
         self.silent = None;
-        self.regulator = Regulator::default();
         self.received_here = 0;
         self.lost_before = self.counters.lost;
     }

@@ -64,6 +64,13 @@ impl JitterBuffer {
         self.state == State::Playing
     }
 
+    /// Counts from nothing again; all else goes on.
+    pub fn count_anew(&mut self) {
+        self.counters = Counters::default();
+        (self.received_here, self.lost_before) = (0, 0);
+        self.first_sequence = self.sequences.highest().map_or(0, |highest| highest + 1);
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         self.counters
