@@ -16,6 +16,8 @@
 mod choice;
 #[cfg(test)]
 mod drift;
+#[cfg(test)]
+mod paths;
 mod queue;
 mod talker;
 #[cfg(test)]
