@@ -200,7 +200,7 @@ mod tests {
 
     /// The sum of sines of these frequencies and loudnesses.
     fn tones(all: &[(u32, f32)], samples: usize) -> Vec<f32> {
-        let turn = |hz: u32, i: usize| (std::f64::consts::TAU * (u64::from(hz) * i as u64 % 48_000) as f64 / 48_000.0);
+        let turn = |hz: u32, i: usize| std::f64::consts::TAU * (u64::from(hz) * i as u64 % 48_000) as f64 / 48_000.0;
         (0..samples).map(|i| all.iter().map(|(hz, loud)| loud * turn(*hz, i).sin() as f32).sum()).collect()
     }
 

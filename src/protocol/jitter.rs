@@ -62,6 +62,8 @@ const SPURT_MIN: i64 = 200 * PER_MS;
 const SKIP: i64 = 250 * PER_MS;
 /// A delay that differs by this much from the mean is a jump, and followed at once.
 const JUMP: f64 = (40 * PER_MS) as f64;
+/// Clocks drift apart by less than this within a second or two: it is the path that changed.
+const BASE_JUMP: f64 = (5 * PER_MS) as f64;
 /// What is made up at a time while it is not known what comes.
 const MAKE_UP: i64 = 10 * PER_MS;
 /// The same while the talker is silent, in samples: the least that decoders make up.
@@ -133,6 +135,8 @@ pub struct JitterBuffer {
     least: i64,
     /// Smoothed delay of the packets when they were needed.
     delay: f64,
+    /// The target as the regulator knows it.
+    aimed: i64,
     /// How much earlier than at their time packets are asked for.
     early: Early,
     loss: f32,
@@ -175,6 +179,7 @@ impl JitterBuffer {
             regulator: Regulator::default(),
             least: 0,
             delay: 0.0,
+            aimed: 0,
             early: Early::new(),
             loss: 0.0,
             fec_room: false,
@@ -301,7 +306,11 @@ impl JitterBuffer {
         self.delays.record(arrived, transit, behind);
         // The delay counts from the base: it moves as far.
         if let (Some(before), Some(after)) = (before, self.delays.base()) {
-            self.delay -= (after - before) as f64;
+            let moved = (after - before) as f64;
+            self.delay -= moved;
+            if moved.abs() > BASE_JUMP {
+                self.regulator.explain(-moved);
+            }
         }
     }
 
@@ -365,11 +374,15 @@ impl JitterBuffer {
         let (measured, step) = (delay as f64, delay as f64 - self.delay);
         if behind || step.abs() > JUMP {
             self.delay = measured;
+            self.regulator.explain(step);
         } else {
             self.delay += step / 16.0;
             self.early.observe(self.delay - (delay - ahead) as f64, samples);
         }
-        let error = self.delay - self.target() as f64;
+        let target = self.target();
+        self.regulator.explain((self.aimed - target) as f64);
+        self.aimed = target;
+        let error = self.delay - target as f64;
         let spare = self.delay - self.needed() as f64;
         self.regulator.observe(error, spare, samples);
     }
@@ -420,7 +433,8 @@ impl JitterBuffer {
         self.state = State::Playing;
         self.delay = delay as f64;
         self.pending = 0;
-        self.regulator.start((delay - self.target()) as f64);
+        self.aimed = self.target();
+        self.regulator.start((delay - self.aimed) as f64);
         self.play(index, now)
     }
 

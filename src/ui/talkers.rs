@@ -198,7 +198,7 @@ mod tests {
         // A street at an open window: it stands out now and then.
         let street = |at: u64| if at % 700 < 500 { -40.0 } else { -52.0 };
         let mut talkers = Talkers::default();
-        let mut look = |talkers: &mut Talkers, from: u64, to: u64, speech: f32| {
+        let look = |talkers: &mut Talkers, from: u64, to: u64, speech: f32| {
             for at in (from..to).step_by(50) {
                 let word = at % 900 < 700;
                 talkers.listen(&people(&[quiet, street(at), if word { speech } else { speech - 15.0 }]), MS(at));

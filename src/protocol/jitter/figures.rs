@@ -18,7 +18,7 @@ impl JitterBuffer {
     /// What was decoded was made shorter or longer by so many samples.
     pub fn cut(&mut self, shortened: bool, samples: usize) {
         let (length, count) = (samples as i64, samples as u64);
-        self.regulator.cut(length);
+        self.regulator.cut(shortened, length);
         if shortened {
             self.delay -= length as f64;
             self.counters.accelerated += 1;
