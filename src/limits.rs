@@ -60,10 +60,10 @@ pub const JITTER_MARGIN_MS: usize = 3;
 /// Longest stretch of audio made up in one go; then silence.
 pub const CONCEAL_MS_MAX: usize = 100;
 
-/// Audio packets that wait for the mixer: all publishers for a fifth of a second.
-pub const AUDIO_QUEUE_PACKETS_MAX: usize = 1_240;
+/// Packets of one talker that wait for the mixer: a second, or a fifth with the least delay.
+pub const AUDIO_QUEUE_PACKETS_MAX: usize = 50;
 /// Their bytes.
-pub const AUDIO_QUEUE_BYTES_MAX: usize = 1 << 20;
+pub const AUDIO_QUEUE_BYTES_MAX: usize = 16 << 10;
 
 /// Simultaneous publishers of a conference.
 pub const SLOTS_MAX: usize = 124;
@@ -322,7 +322,7 @@ const _: () = assert!(RTP_PACKET_BYTES_MAX < DATAGRAM_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX + 24 + 16 <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(JPEG_PACKETS_MAX * RTP_PACKET_BYTES_MAX < JPEG_FRAME_BYTES_MAX);
 const _: () = assert!(3 * (TITLE_BYTES_MAX + PASSPHRASE_BYTES_MAX) + 128 <= INVITE_BYTES_MAX);
-const _: () = assert!(AUDIO_QUEUE_PACKETS_MAX == SLOTS_MAX * 10);
+const _: () = assert!(DATAGRAM_BYTES_MAX < AUDIO_QUEUE_BYTES_MAX);
 const _: () = assert!(JPEG_SIDE_PIXELS_MAX == 255 * 8);
 const _: () = assert!(SLOTS_MAX * 16 + 64 == 2_048);
 const _: () = assert!(CHAT_CHUNK_BYTES_MAX < SEALED_BODY_BYTES_MAX);

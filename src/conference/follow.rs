@@ -130,8 +130,12 @@ impl Director {
         let voice = wanted(other, &state.plan, StreamKind::Audio).filter(|_| listens);
         let new_video = video.as_ref().is_some_and(|(layer, received, _)| !other.video.has(*layer, received));
         let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
-        if new_voice {
-            self.close_voice(other);
+        if new_voice && other.voice.take().is_some() {
+            // Played on as far as it has come: what follows is the same voice, with new keys or from elsewhere.
+            self.receiver.unsubscribe(stream_key(other.key, StreamKind::Audio));
+            if voice.is_none() {
+                self.voices.remove(stream_key(other.key, StreamKind::Audio));
+            }
         }
         if video.is_none() && voice.is_none() {
             self.follows.keys.remove(&other.key);
@@ -141,6 +145,9 @@ impl Director {
             return None;
         }
         if self.follows.is_full_for(other.key) || !other.may_be_followed(now) {
+            if voice.is_some() {
+                self.voices.remove(stream_key(other.key, StreamKind::Audio));
+            }
             self.again_after(now);
             return None;
         }
@@ -183,6 +190,7 @@ impl Director {
                 }
                 Ok(_) => self.voices.remove(key),
                 Err(error) => {
+                    self.voices.remove(key);
                     tracing::warn!(%error, "a voice cannot be played; trying again");
                     self.again_after(now);
                 }

@@ -187,6 +187,7 @@ impl Own {
             has_microphone: self.has_microphone,
             camera: self.camera.clone(),
             attention: self.attention,
+            commands: false,
             level_dbfs: self.audio.as_ref().map_or(-127.0, |a| a.level_dbfs()),
             picture: Arc::clone(&self.picture),
             figures: self.figures.clone(),

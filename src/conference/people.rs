@@ -352,6 +352,7 @@ impl Other {
             has_microphone: self.person.microphone != Microphone::None,
             camera: self.camera(now),
             attention: self.person.attention,
+            commands: self.voice.is_some() && self.talking.newest().is_some_and(|talker| talker.priority()),
             level_dbfs: match (&self.voice, self.talking.newest()) {
                 (Some(_), Some(talker)) => talker.level_dbfs(),
                 _ => -127.0,

@@ -98,6 +98,8 @@ pub struct PersonView {
     pub camera: CameraView,
     /// Hand raised, away.
     pub attention: Attention,
+    /// Speaks over all others, and may.
+    pub commands: bool,
     /// Voice level in dBFS, `-127` = silence.
     pub level_dbfs: f32,
     /// Newest picture; the window says at which size it wants it.
@@ -121,6 +123,7 @@ impl PersonView {
             has_microphone: true,
             camera: Default::default(),
             attention: Default::default(),
+            commands: false,
             level_dbfs,
             picture: Default::default(),
             figures: Default::default(),

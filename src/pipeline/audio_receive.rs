@@ -16,6 +16,8 @@
 mod choice;
 #[cfg(test)]
 mod drift;
+#[cfg(test)]
+mod paths;
 mod queue;
 mod talker;
 #[cfg(test)]
@@ -148,7 +150,7 @@ impl AudioReceive {
         Ok(Self {
             queue,
             batch: Batch::default(),
-            talkers: Vec::with_capacity(SLOTS_MAX),
+            talkers: Vec::with_capacity(2 * SLOTS_MAX),
             played: None,
             speaker: Speaker::open(speaker, sizes, clock)?,
             places: TALKERS,
@@ -171,11 +173,17 @@ impl AudioReceive {
     }
 
     fn place(&mut self, talker: Talker) -> Result<(), Error> {
-        let full = self.talkers.len() >= SLOTS_MAX;
+        let full = self.talkers.iter().filter(|t| !t.leaves()).count() >= SLOTS_MAX;
         match self.talkers.iter_mut().find(|t| t.stream == talker.stream) {
-            Some(old) => *old = talker,
+            // With new keys, say: the voice goes on as it is, and what is known of its network and clock stays known.
+            Some(old) => old.succeed(talker),
             None if full => return Err(Error::Full),
-            None => self.talkers.push(talker),
+            None => {
+                if self.talkers.len() == self.talkers.capacity() {
+                    self.talkers.retain(|t| !t.leaves());
+                }
+                self.talkers.push(talker);
+            }
         }
         Ok(())
     }
@@ -184,7 +192,10 @@ impl AudioReceive {
         match command {
             // A conference has no more publishers than there is room for.
             Command::Add(talker) => drop(self.place(*talker)),
-            Command::Remove(stream) => self.talkers.retain(|t| t.stream != stream),
+            Command::Remove(stream) => {
+                self.talker(stream).into_iter().for_each(|t| t.leave());
+                self.talkers.retain(|t| !t.has_left());
+            }
             Command::Goodbye(stream) => self.talker(stream).into_iter().for_each(|t| t.goodbye()),
             Command::Volume(stream, volume) => {
                 self.talker(stream).into_iter().for_each(|t| t.set_volume(volume));
@@ -246,7 +257,7 @@ impl AudioReceive {
                 let gain = if talker.claim.priority { 1.0 } else { under };
                 talker.mix_into(now, asked.saturating_sub(step * STEP), gain, &mut self.sum);
             }
-            if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum)) {
+            if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum, under)) {
                 self.played = None;
             }
             self.limiter.apply(&mut self.sum);
@@ -255,6 +266,7 @@ impl AudioReceive {
                 tap.push(now, &self.sum);
             }
         }
+        self.talkers.retain(|t| !t.has_left());
         self.publish(steps as u64);
         let idle = self.talkers.is_empty() && self.played.is_none() && !self.speaker.is_open();
         if idle { IDLE } else { self.speaker.wait(now) }

@@ -93,16 +93,20 @@ pub struct Played {
     frames: Receiver<Frame>,
     frame: Frame,
     at: usize,
+    /// What the last sample was multiplied by.
+    gain: f32,
     figures: Arc<PlayFigures>,
 }
 
 impl Played {
-    /// Adds what is heard next to `sum`; false when there is no more.
-    pub fn mix_into(&mut self, sum: &mut [f32]) -> bool {
+    /// Adds what is heard next to `sum`, `under` times as loud as it is to be; false when there is no more.
+    pub fn mix_into(&mut self, sum: &mut [f32], under: f32) -> bool {
         if self.figures.is_paused() {
             return true;
         }
-        let volume = f32::from_bits(self.figures.volume.load(Ordering::Relaxed));
+        let to = under * f32::from_bits(self.figures.volume.load(Ordering::Relaxed));
+        let from = std::mem::replace(&mut self.gain, to);
+        let step = (to - from) / sum.len().max(1) as f32;
         let mut heard = 0;
         while heard < sum.len() {
             let rest = &self.frame.samples()[self.at..];
@@ -118,7 +122,9 @@ impl Played {
                 continue;
             }
             let count = rest.len().min(sum.len() - heard);
-            sum[heard..].iter_mut().zip(rest).for_each(|(to, from)| *to += volume * from);
+            for ((i, to), sample) in sum.iter_mut().enumerate().skip(heard).zip(rest) {
+                *to += sample * (from + step * (i + 1) as f32);
+            }
             self.at += count;
             heard += count;
             self.figures.samples.fetch_add(count as u64, Ordering::Relaxed);
@@ -159,7 +165,7 @@ impl Player {
             }
         };
         std::thread::Builder::new().name("play".into()).spawn(run).map_err(Error::Thread)?;
-        let played = Played { frames, frame: Frame::new(&[]), at: 0, figures: Arc::clone(&figures) };
+        let played = Played { frames, frame: Frame::new(&[]), at: 0, gain: 0.0, figures: Arc::clone(&figures) };
         Ok((Self { feed, outcome, figures }, played))
     }
 
@@ -293,7 +299,7 @@ mod tests {
         while all.len() < enough {
             assert!(clock.now() < deadline, "{} of {enough} samples", all.len());
             let (before, mut sum) = (player.figures.samples.load(Ordering::Relaxed), [0.0; 120]);
-            let goes_on = played.mix_into(&mut sum);
+            let goes_on = played.mix_into(&mut sum, 1.0);
             let count = player.figures.samples.load(Ordering::Relaxed) - before;
             all.extend_from_slice(&sum[..count as usize]);
             if !goes_on {
@@ -348,11 +354,11 @@ mod tests {
         heard(&player, &mut played, 4_800);
         player.figures().pause(true);
         let mut sum = [0.0; 120];
-        assert!(played.mix_into(&mut sum) && sum == [0.0; 120] && player.figures().ms() == 100);
+        assert!(played.mix_into(&mut sum, 1.0) && sum == [0.0; 120] && player.figures().ms() == 100);
         player.figures().pause(false);
         let figures = Arc::clone(&player.figures);
         drop(player);
-        while played.mix_into(&mut [0.0; 120]) {}
+        while played.mix_into(&mut [0.0; 120], 1.0) {}
         assert!(figures.is_ended() && figures.ms() < 2_000);
         let (player, mut played) = Player::start(1.0).unwrap();
         player.feed(Feed::File(folder.path().join("none")));

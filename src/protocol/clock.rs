@@ -107,6 +107,12 @@ impl SenderClock {
         Some(self.sender_time(rtp_timestamp)?.offset(offset_nanos.saturating_neg()))
     }
 
+    /// The stream's clock is another one from now on.
+    pub fn forget(&mut self) {
+        self.reports.clear();
+        self.old = 0;
+    }
+
     fn restart(&mut self, ntp: NtpTime, rtp: u32) {
         self.reports.clear();
         self.reports.push_back(Anchor { ntp, rtp, media: 0 });

@@ -56,10 +56,14 @@ const FRAME: i64 = 20 * PER_MS;
 const SHORT_FRAME: i64 = 5 * PER_MS;
 /// See [`SHORT_FRAME`].
 const SHORT_MARGIN: i64 = PER_MS;
+/// A sender is believed that a talk spurt begins once in this time, and that it held packets back for no longer.
+const SPURT_MIN: i64 = 200 * PER_MS;
 /// Delay above the target at which packets are left out.
 const SKIP: i64 = 250 * PER_MS;
 /// A delay that differs by this much from the mean is a jump, and followed at once.
 const JUMP: f64 = (40 * PER_MS) as f64;
+/// Clocks drift apart by less than this within a second or two: it is the path that changed.
+const BASE_JUMP: f64 = (5 * PER_MS) as f64;
 /// What is made up at a time while it is not known what comes.
 const MAKE_UP: i64 = 10 * PER_MS;
 /// The same while the talker is silent, in samples: the least that decoders make up.
@@ -110,6 +114,8 @@ pub struct JitterBuffer {
     delays: DelayTracker,
     /// Transit time of the last packet, while those of before a talk spurt began come.
     held_back: Option<i64>,
+    /// When a talk spurt began last.
+    spurt: Option<i64>,
     state: State,
     /// Lowest sequence number still wanted.
     next: u64,
@@ -129,6 +135,8 @@ pub struct JitterBuffer {
     least: i64,
     /// Smoothed delay of the packets when they were needed.
     delay: f64,
+    /// The target as the regulator knows it.
+    aimed: i64,
     /// How much earlier than at their time packets are asked for.
     early: Early,
     loss: f32,
@@ -159,6 +167,7 @@ impl JitterBuffer {
             suspect: None,
             delays: DelayTracker::new(),
             held_back: None,
+            spurt: None,
             state: State::Idle,
             next: 0,
             position: 0,
@@ -170,6 +179,7 @@ impl JitterBuffer {
             regulator: Regulator::default(),
             least: 0,
             delay: 0.0,
+            aimed: 0,
             early: Early::new(),
             loss: 0.0,
             fec_room: false,
@@ -232,7 +242,7 @@ impl JitterBuffer {
         self.received_here += 1;
         self.counters.received += 1;
         let timestamp = self.timestamps.extend(packet.timestamp) as i64;
-        if !self.is_held_back(arrived - timestamp, packet.marker, samples) {
+        if !self.is_held_back(arrived, arrived - timestamp, packet.marker, samples) {
             self.measure(arrived, timestamp, sequence < highest);
         }
         self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
@@ -269,10 +279,16 @@ impl JitterBuffer {
     }
 
     /// Whether a packet was held back until its talker was known to speak: the beginning of a word, sent at once, tells
-    /// nothing of the network. `transit` falls from each such packet to the next.
-    fn is_held_back(&mut self, transit: i64, marker: bool, samples: i64) -> bool {
-        let falls = self.held_back.is_some_and(|before| transit <= before - samples / 2);
-        let held_back = (marker || falls) && self.delays.base().is_some();
+    /// nothing of the network. `transit` falls from each such packet to the next. Whoever says so of every packet is not
+    /// believed, or nothing would ever be measured of it.
+    fn is_held_back(&mut self, arrived: i64, transit: i64, marker: bool, samples: i64) -> bool {
+        let young = self.spurt.is_some_and(|began| (arrived - began).abs() < SPURT_MIN);
+        let begins = marker && !young;
+        if begins {
+            self.spurt = Some(arrived);
+        }
+        let falls = young && self.held_back.is_some_and(|before| transit <= before - samples / 2);
+        let held_back = (begins || falls) && self.delays.base().is_some();
         self.held_back = held_back.then_some(transit);
         held_back
     }
@@ -280,8 +296,8 @@ impl JitterBuffer {
     fn measure(&mut self, arrived: i64, timestamp: i64, behind: bool) {
         let transit = arrived - timestamp;
         if self.delays.base().is_some_and(|base| (transit - base).abs() > CLOCK_JUMP) {
-            // The sender's media clock jumped: what was known of its timing means nothing any more.
-            self.delays = DelayTracker::new();
+            // The sender's media clock jumped, and nothing is known of when its packets come. The network is the same.
+            self.delays.rebase();
             self.clear_slots();
             self.state = State::Waiting;
             (self.last_end, self.bridged) = (None, i64::MIN);
@@ -290,7 +306,11 @@ impl JitterBuffer {
         self.delays.record(arrived, transit, behind);
         // The delay counts from the base: it moves as far.
         if let (Some(before), Some(after)) = (before, self.delays.base()) {
-            self.delay -= (after - before) as f64;
+            let moved = (after - before) as f64;
+            self.delay -= moved;
+            if moved.abs() > BASE_JUMP {
+                self.regulator.explain(-moved);
+            }
         }
     }
 
@@ -354,11 +374,15 @@ impl JitterBuffer {
         let (measured, step) = (delay as f64, delay as f64 - self.delay);
         if behind || step.abs() > JUMP {
             self.delay = measured;
+            self.regulator.explain(step);
         } else {
             self.delay += step / 16.0;
             self.early.observe(self.delay - (delay - ahead) as f64, samples);
         }
-        let error = self.delay - self.target() as f64;
+        let target = self.target();
+        self.regulator.explain((self.aimed - target) as f64);
+        self.aimed = target;
+        let error = self.delay - target as f64;
         let spare = self.delay - self.needed() as f64;
         self.regulator.observe(error, spare, samples);
     }
@@ -409,7 +433,8 @@ impl JitterBuffer {
         self.state = State::Playing;
         self.delay = delay as f64;
         self.pending = 0;
-        self.regulator.start((delay - self.target()) as f64);
+        self.aimed = self.target();
+        self.regulator.start((delay - self.aimed) as f64);
         self.play(index, now)
     }
 
@@ -483,9 +508,15 @@ impl JitterBuffer {
     fn bridge(&mut self, index: usize, gap: i64) -> Option<Bridge> {
         let slot = &self.slots[index];
         let (sequence, timestamp, samples) = (slot.sequence, slot.timestamp, slot.samples);
-        let paused = self.paused(sequence, timestamp);
+        let (paused, most) = (self.paused(sequence, timestamp), CONCEAL_MS_MAX as i64 * PER_MS);
+        if !paused && gap > most && self.pending < most {
+            // Too much to fill: it ends as it does when nothing comes.
+            self.pending += MAKE_UP;
+            self.position += MAKE_UP;
+            return Some(Bridge::Conceal { samples: MAKE_UP as usize });
+        }
         self.settle(sequence, timestamp, 0);
-        if paused || gap > CONCEAL_MS_MAX as i64 * PER_MS {
+        if paused || gap > most {
             if !paused {
                 self.counters.concealed_samples += gap.unsigned_abs();
             }
@@ -558,13 +589,14 @@ impl JitterBuffer {
         self.ssrc = Some(ssrc);
         self.sequences = SequenceExtender::default();
         self.timestamps = TimestampExtender::default();
-        self.delays = DelayTracker::new();
+        // The network and both clocks are most likely what they were.
+        self.delays.rebase();
+        (self.held_back, self.spurt) = (None, None);
         self.state = State::Idle;
         self.last_end = None;
         self.pending = 0;
         self.bridged = i64::MIN;
         self.silent = None;
-        self.regulator = Regulator::default();
         self.received_here = 0;
         self.lost_before = self.counters.lost;
     }

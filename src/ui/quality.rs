@@ -100,6 +100,7 @@ mod tests {
             has_microphone: true,
             camera,
             attention: Default::default(),
+            commands: false,
             level_dbfs: -127.0,
             picture: Default::default(),
             figures,

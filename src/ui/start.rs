@@ -254,6 +254,7 @@ fn own_tile(view: &LobbyView, name: &str) -> PersonView {
         has_microphone: view.devices.microphone != "none",
         camera: view.camera.clone(),
         attention: Default::default(),
+        commands: false,
         level_dbfs: view.level_dbfs,
         picture: Arc::clone(&view.picture),
         figures: Default::default(),

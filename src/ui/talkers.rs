@@ -3,6 +3,8 @@
 //! ```text
 //! louder than a limit, and than in one's own pauses ---> talks, and so some time longer, between words
 //! somebody else talks, for long enough, while the one looked at is silent ---> is the one to look at
+//! somebody else talks 6 dB louder for a second and a half ---> likewise: a noisy microphone holds nobody's eyes
+//! somebody speaks over all others ---> likewise, at once
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,10 +23,21 @@ const LONG: Duration = Duration::from_millis(900);
 /// Nobody is looked at for less than this.
 const LOOK_MIN: Duration = Duration::from_millis(2_000);
 
+/// Louder by so many dB than the one looked at,
+const LOUDER_DB: f32 = 6.0;
+/// for so long: then it is looked there, although the other talks.
+const LOUDER_FOR: Duration = Duration::from_millis(1_500);
+/// Loudness is the mean of about so long, words and the breaths between them.
+const LOUDNESS: Duration = Duration::from_millis(1_000);
+
 struct Talker {
     key: u64,
     since: Timestamp,
     until: Timestamp,
+    /// Mean level while it talks, in dBFS.
+    loudness: f32,
+    /// Since when it is louder than the one looked at.
+    louder: Option<Timestamp>,
 }
 
 /// Who talks.
@@ -53,8 +66,16 @@ impl Talkers {
             let until = now + HOLD;
             match self.talking.iter_mut().find(|t| t.key == person.key) {
                 Some(talker) => talker.until = until,
-                None => self.talking.push(Talker { key: person.key, since: now, until }),
+                None => {
+                    let (key, loudness) = (person.key, person.level_dbfs);
+                    self.talking.push(Talker { key, since: now, until, loudness, louder: None });
+                }
             }
+        }
+        let follow = (since.as_secs_f32() / LOUDNESS.as_secs_f32()).min(1.0);
+        for talker in &mut self.talking {
+            let level = people.iter().find(|p| p.key == talker.key).map_or(talker.loudness, |p| p.level_dbfs);
+            talker.loudness += (level - talker.loudness) * follow;
         }
         self.look(people, now);
     }
@@ -62,6 +83,15 @@ impl Talkers {
     fn look(&mut self, people: &[PersonView], now: Timestamp) {
         let other = |key: u64| people.iter().any(|p| p.key == key && !p.me);
         self.looked_at = self.looked_at.filter(|(key, _)| other(*key));
+        if let Some(person) = people.iter().find(|p| p.commands && !p.me && self.talks(p.key)) {
+            let before = self.looked_at.filter(|(key, _)| *key == person.key);
+            self.looked_at = before.or(Some((person.key, now)));
+            return;
+        }
+        if let Some(louder) = self.louder(&other, now) {
+            self.looked_at = Some((louder, now));
+            return;
+        }
         let may_change = self.looked_at.is_none_or(|(key, since)| !self.talks(key) && now.since(since) >= LOOK_MIN);
         if !may_change {
             return;
@@ -74,6 +104,21 @@ impl Talkers {
             (None, None) => self.looked_at = people.iter().find(|p| !p.me).map(|p| (p.key, now)),
             (None, Some(_)) => {}
         }
+    }
+
+    /// Who has been much louder for long than the one looked at, who talks as well.
+    fn louder(&mut self, other: &impl Fn(u64) -> bool, now: Timestamp) -> Option<u64> {
+        let (looked_at, since) = self.looked_at?;
+        let least = self.talking.iter().find(|t| t.key == looked_at)?.loudness + LOUDER_DB;
+        for talker in &mut self.talking {
+            let louder = talker.loudness > least && other(talker.key);
+            talker.louder = louder.then(|| talker.louder.unwrap_or(now));
+        }
+        if now.since(since) < LOOK_MIN {
+            return None;
+        }
+        let long = |t: &&Talker| t.louder.is_some_and(|since| now.since(since) >= LOUDER_FOR);
+        self.talking.iter().filter(long).max_by(|a, b| a.loudness.total_cmp(&b.loudness)).map(|t| t.key)
     }
 
     /// Whether somebody talks.
@@ -120,6 +165,55 @@ mod tests {
         silenced[3].hearing.silenced = true;
         (14_050..30_000).step_by(50).for_each(|at| talkers.listen(&silenced, MS(at)));
         assert!(!talkers.talks(3) && talkers.looked_at() == Some(2));
+    }
+
+    #[test]
+    fn who_speaks_over_all_others_is_looked_at_at_once_and_as_long() {
+        let (quiet, loud) = (-127.0, -20.0);
+        let mut talkers = Talkers::default();
+        assert_eq!(run(&mut talkers, 0, 1_000, &[quiet, loud, quiet, quiet]), Some(1));
+        let mut all = people(&[quiet, loud, quiet, -30.0]);
+        all[2].commands = true;
+        talkers.listen(&all, MS(1_050));
+        assert_eq!(talkers.looked_at(), Some(1), "there is not a word yet");
+        all[2].level_dbfs = -40.0;
+        talkers.listen(&all, MS(1_100));
+        assert_eq!(talkers.looked_at(), Some(2));
+        (1_150..9_000).step_by(50).for_each(|at| {
+            // With breaths.
+            all[2].level_dbfs = if at % 1_000 < 800 { -40.0 } else { -60.0 };
+            talkers.listen(&all, MS(at));
+            assert_eq!(talkers.looked_at(), Some(2), "{at}: although others are louder");
+        });
+        assert_eq!(run(&mut talkers, 9_000, 12_000, &[quiet, loud, quiet, quiet]), Some(1));
+        let mut own = people(&[loud, quiet, quiet, quiet]);
+        own[0].commands = true;
+        talkers.listen(&own, MS(14_000));
+        assert_eq!(talkers.looked_at(), Some(1), "never oneself");
+    }
+
+    #[test]
+    fn a_noisy_microphone_gives_way_to_who_is_much_louder_for_long_and_to_nobody_else() {
+        let quiet = -127.0;
+        // A street at an open window: it stands out now and then.
+        let street = |at: u64| if at % 700 < 500 { -40.0 } else { -52.0 };
+        let mut talkers = Talkers::default();
+        let look = |talkers: &mut Talkers, from: u64, to: u64, speech: f32| {
+            for at in (from..to).step_by(50) {
+                let word = at % 900 < 700;
+                talkers.listen(&people(&[quiet, street(at), if word { speech } else { speech - 15.0 }]), MS(at));
+                if talkers.looked_at() != Some(1) {
+                    return at - from;
+                }
+            }
+            u64::MAX
+        };
+        assert_eq!(look(&mut talkers, 0, 6_000, quiet), u64::MAX);
+        assert_eq!(look(&mut talkers, 6_000, 12_000, -37.0), u64::MAX, "hardly louder");
+        assert_eq!(look(&mut talkers, 12_000, 13_000, -10.0), u64::MAX, "a shout");
+        assert_eq!(look(&mut talkers, 13_000, 19_000, quiet), u64::MAX);
+        let after = look(&mut talkers, 19_000, 30_000, -22.0);
+        assert!((1_500..4_000).contains(&after), "{after} ms");
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Voice messages: recorded on one host, heard on another, beside a conference that goes on.
+//! Voice messages: recorded on one host, heard on another, beside a conference that goes on. And voices with priority.
 
 use crate::amiss::Inside;
 use crate::common::lan::Lan;
 use crate::common::peer::{PROGRAM, Peer, SOON};
 use crate::common::poll;
 use crate::common::sandbox::sandboxed;
+use roundtable::media::test_voice::strength_at;
 use roundtable::media::voice_message::Playback;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,16 @@ const HEARD: f32 = 0.02;
 
 /// Two seconds of the tone at a quarter of full scale; a microphone repeats them.
 fn tone(folder: &Path) -> String {
-    let file = folder.join("tone.wav");
+    tone_of(folder, TONE_HZ)
+}
+
+fn tone_of(folder: &Path, hz: f64) -> String {
+    let file = folder.join(format!("tone-{hz}.wav"));
     let (bits_per_sample, sample_format) = (16, hound::SampleFormat::Int);
     let spec = hound::WavSpec { channels: 1, sample_rate: RATE as u32, bits_per_sample, sample_format };
     let mut out = hound::WavWriter::create(&file, spec).expect("WAV file");
     for n in 0..96_000 {
-        let phase = f64::from(n) * TONE_HZ * std::f64::consts::TAU / RATE;
+        let phase = f64::from(n) * hz * std::f64::consts::TAU / RATE;
         out.write_sample((phase.sin() * 8_192.0) as i16).expect("sample");
     }
     out.finalize().expect("WAV file");
@@ -261,5 +266,80 @@ fn a_message_is_kept_heard_thrown_away_and_never_sent_by_mistake() {
         assert!(heard.len().abs_diff(length) < 4_800 && share_of_tone(&heard) > 0.9);
         // Half as loud: a quarter of the power of a sine of a quarter of full scale.
         assert!((0.005..0.012).contains(&power), "{power}");
+    });
+}
+
+/// Strength of a tone in each tenth of a second of what a speaker has written so far.
+fn strengths(speaker: &Path, hz: f32) -> Vec<f32> {
+    const HEADER_BYTES: usize = 44;
+    let bytes = std::fs::read(speaker).unwrap_or_default();
+    let (samples, _) = bytes.get(HEADER_BYTES..).unwrap_or_default().as_chunks::<2>();
+    let all: Vec<f32> = samples.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32_768.0).collect();
+    all.chunks_exact(4_800).map(|piece| strength_at(piece, hz)).collect()
+}
+
+#[test]
+fn a_voice_with_priority_fades_the_others_at_everybodys_speaker_and_only_who_may_has_one() {
+    sandboxed("voice::a_voice_with_priority_fades_the_others_at_everybodys_speaker_and_only_who_may_has_one", || {
+        const BOB_HZ: f64 = 400.0;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let lan = Lan::up(3);
+        let (passphrase, speaker) = (folder.path().join("passphrase"), folder.path().join("heard.wav"));
+        std::fs::write(&passphrase, "one two three four five").expect("written");
+        let passphrase = passphrase.to_str().expect("a path");
+        let microphones = [TONE_HZ, BOB_HZ].map(|hz| tone_of(folder.path(), hz));
+        let with = |microphone: &str, speaker: &str, act: &dyn Fn(&[&str]) -> Peer| {
+            act(&[
+                "--passphrase-file",
+                passphrase,
+                "--camera",
+                "none",
+                "--microphone",
+                microphone,
+                "--speaker",
+                speaker,
+            ])
+        };
+        let mut ada = with(&microphones[0], "none", &|o| Peer::protect(lan.command(1, PROGRAM), "Ada", "Council", o));
+        ada.tell(&json!({"do": "mute", "on": true}));
+        let mut bob = with(&microphones[1], "none", &|o| Peer::join(lan.command(2, PROGRAM), "Bob", "Council", o));
+        let heard = speaker.to_str().expect("a path");
+        let mut cyd = with("none", heard, &|o| Peer::join(lan.command(3, PROGRAM), "Cyd", "Council", o));
+        let says =
+            |e: &Value, what: &str| e["event"] == "notice" && e["text"].as_str().is_some_and(|t| t.contains(what));
+        // The last whole seconds of what Cyd heard.
+        let lately = |hz: f64| strengths(&speaker, hz as f32).into_iter().rev().take(10).collect::<Vec<_>>();
+        let steady =
+            |all: &[f32], range: std::ops::Range<f32>| all.len() == 10 && all.iter().all(|s| range.contains(s));
+        let bob_alone = || poll(SOON, || steady(&lately(BOB_HZ), 0.2..0.3).then_some(()));
+        assert!(bob_alone().is_some(), "Bob is heard: {:?}", lately(BOB_HZ));
+
+        // Bob may not, and says so to no effect.
+        bob.tell(&json!({"do": "priority", "on": true}));
+        bob.await_event(SOON, |e| says(e, "only the owner, moderators and whom they favour"));
+
+        ada.tell(&json!({"do": "priority", "on": true}));
+        cyd.await_event(SOON, |e| says(e, "Ada speaks with priority"));
+        // 18 dB are 0.126 of a quarter of full scale.
+        let faded = || steady(&lately(TONE_HZ), 0.2..0.3) && steady(&lately(BOB_HZ), 0.022..0.042);
+        let over = poll(SOON, || faded().then_some(()));
+        assert!(over.is_some(), "Ada {:?}, Bob {:?}", lately(TONE_HZ), lately(BOB_HZ));
+        ada.tell(&json!({"do": "priority", "on": false}));
+        assert!(bob_alone().is_some(), "Bob is back: {:?}", lately(BOB_HZ));
+        assert!(lately(TONE_HZ).iter().all(|s| *s < 0.01), "Ada is muted as before: {:?}", lately(TONE_HZ));
+
+        // Whom the owner favours, may.
+        ada.tell(&json!({"do": "favour", "who": "Bob", "on": true}));
+        let favoured = poll(SOON, || {
+            bob.tell(&json!({"do": "priority", "on": true}));
+            cyd.drain_events().iter().any(|e| says(e, "Bob speaks with priority")).then_some(())
+        });
+        assert!(favoured.is_some(), "Bob speaks with priority");
+        assert!(bob_alone().is_some(), "and as loudly as ever: {:?}", lately(BOB_HZ));
+        let bob = strengths(&speaker, BOB_HZ as f32);
+        let first = bob.iter().position(|s| *s > 0.2).unwrap_or(0);
+        let softest = bob[first + 1..].iter().copied().fold(1.0, f32::min);
+        println!("{:.1} s heard; Bob at his softest {softest:.3} of 0.25", bob.len() as f64 / 10.0);
+        assert!(softest > 0.02, "he was never silent: {softest}");
     });
 }

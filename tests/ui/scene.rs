@@ -59,6 +59,7 @@ pub fn person(key: u64, name: &str) -> PersonView {
         muted: false,
         has_microphone: true,
         attention: Attention::default(),
+        commands: false,
         camera: CameraView::Live,
         level_dbfs: -127.0,
         picture: Arc::new(PictureSlot::default()),

@@ -31,6 +31,10 @@ const EXTRA_MS_MAX: u32 = 40;
 /// It is a millisecond less after so much sound without a glitch; if that was too little, twice as much is waited for.
 const CALM_S: u64 = 20;
 const CALM_S_MAX: u64 = 640;
+/// Time in which sound sinks to silence where there is no more, and rises from it.
+const EDGE_S: f32 = 0.001;
+/// As little as this of it is not heard: -100 dBFS.
+const INAUDIBLE: f32 = 1e-5;
 /// The period is the mean of so much sound.
 const PERIOD_WINDOW_MS: u64 = 2_000;
 
@@ -210,20 +214,37 @@ pub(super) struct PlaybackCallback {
     ring: HeapCons<f32>,
     channels: usize,
     gauge: Arc<Gauge>,
+    /// How much the gain grows in a frame, and what is left of the tail in the next one: about a millisecond each.
+    rise: f32,
+    decay: f32,
+    /// Below 1 for a moment after nothing was there.
+    gain: f32,
+    /// What is left of where the wave stood when nothing was there any more.
+    tail: f32,
+    /// What was played last.
+    last: f32,
 }
 
 impl PlaybackCallback {
-    /// Called for each buffer of the device: fills every channel of it.
+    /// Called for each buffer of the device: fills every channel of it. Where the ring is empty the wave sinks to silence
+    /// within a millisecond, and rises from it when there is something again.
     pub(super) fn play<T: Copy>(&mut self, buffer: &mut [T], from_f32: impl Fn(f32) -> T) {
         let frames = buffer.len() / self.channels;
         self.gauge.called(frames);
         if self.ring.occupied_len() < frames && self.gauge.primed.load(Ordering::Acquire) {
             self.gauge.glitches.fetch_add(1, Ordering::Relaxed);
         }
-        let silence = from_f32(0.0);
         let mut samples = self.ring.pop_iter();
         for frame in buffer.chunks_mut(self.channels) {
-            frame.fill(samples.next().map_or(silence, &from_f32));
+            self.tail = if self.tail.abs() > INAUDIBLE { self.tail * self.decay } else { 0.0 };
+            let sample = samples.next();
+            match sample {
+                Some(_) => self.gain = (self.gain + self.rise).min(1.0),
+                None if self.gain > 0.0 => (self.gain, self.tail) = (0.0, self.last * self.decay),
+                None => {}
+            }
+            self.last = sample.unwrap_or_default() * self.gain + self.tail;
+            frame.fill(from_f32(self.last));
         }
     }
 }
@@ -257,7 +278,18 @@ pub(super) fn playback(
     let converter = Converter::new(RATE, rate)?;
     let (producer, consumer) = HeapRb::new((rate * RING_MS / 1_000) as usize).split();
     let gauge = Arc::new(Gauge::default());
-    let callback = PlaybackCallback { ring: consumer, channels: usize::from(channels.max(1)), gauge: gauge.clone() };
+    let edge = (rate as f32 * EDGE_S).max(1.0);
+    let callback = PlaybackCallback {
+        ring: consumer,
+        channels: usize::from(channels.max(1)),
+        gauge: gauge.clone(),
+        rise: edge.recip(),
+        // A hundredth is left at the end of it.
+        decay: 0.01f32.powf(edge.recip()),
+        gain: 1.0,
+        tail: 0.0,
+        last: 0.0,
+    };
     let writer = PlaybackWriter {
         ring: producer,
         rate,
@@ -387,9 +419,33 @@ mod tests {
         let (mut callback, mut writer, _) = playback(48_000, 2, 480, Buffers::Usual).expect("a ring");
         assert_eq!((writer.target(), writer.wanted()), (720, 720));
         writer.write(&[0.5; 3]);
-        let mut buffer = [9i16; 8];
+        let mut buffer = [9i16; 600];
         callback.play(&mut buffer, |s| (s * 100.0) as i16);
-        assert_eq!(buffer, [50, 50, 50, 50, 50, 50, 0, 0]);
+        assert_eq!(buffer[..6], [50; 6]);
+        assert_eq!((buffer[6], buffer[7]), (45, 45), "it sinks");
+        assert_eq!(buffer[102..], [0; 498], "and is silent a millisecond after");
+    }
+
+    #[test]
+    fn a_ring_that_runs_dry_and_is_filled_again_does_not_click() {
+        // A sine of 440 Hz, out of which nothing comes for a while; at any place of the wave, for short and for long.
+        let wave = |i: usize| 0.8 * (i as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin();
+        let usual = (0..480).map(|i| (wave(i + 1) - wave(i)).abs()).fold(0.0, f32::max);
+        for (first, dry) in [(480, 480), (507, 1), (507, 7), (535, 20), (563, 47), (563, 90), (590, 4_000)] {
+            let (mut callback, mut writer, gauge) = playback(48_000, 1, 100, Buffers::Usual).expect("a ring");
+            let (mut before, mut after) = (vec![0.0f32; first + dry], vec![0.0f32; 960]);
+            writer.write(&(0..first).map(wave).collect::<Vec<_>>());
+            callback.play(&mut before, |s| s);
+            writer.write(&(first..first + 960).map(wave).collect::<Vec<_>>());
+            callback.play(&mut after, |s| s);
+            before.extend(&after);
+            let steepest = before.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < usual + 0.1, "dry for {dry} after {first}: {steepest}, usually {usual}");
+            let silent = &before[(first + 200).min(first + dry)..first + dry];
+            assert!(silent.iter().all(|s| *s == 0.0), "{dry}");
+            assert!((before[first + dry + 100] - wave(first + 100)).abs() < 1e-4, "and is what it was a moment later");
+            assert_eq!(gauge.glitches.load(Ordering::Relaxed), 1);
+        }
     }
 
     #[test]

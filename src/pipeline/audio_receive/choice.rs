@@ -8,6 +8,9 @@
 //! ```
 //! Who falls silent keeps the place until somebody needs it: a pause between words costs nothing. Packets without a level say
 //! nothing of the voice in them; they count as soft speech. Must never look at samples.
+//!
+//! A level is its sender's word only. Whoever is heard is measured as well: by how much the word was too loud all through a
+//! second is taken off what they say from then on, and forgiven by 1 dB a second.
 
 use std::time::Duration;
 
@@ -24,6 +27,12 @@ const SILENT: f32 = -127.0;
 const UNKNOWN: f32 = -45.0;
 /// Fall in dB a second.
 const FALL: f32 = 20.0;
+/// Measured over this time of being heard, a claim
+const MEASURED_FOR: Duration = Duration::from_secs(1);
+/// may be louder than the voice by so many dB: levels are taken before the codec, and over other times.
+const EXCESS: f32 = 10.0;
+/// What a claim was too loud by is forgiven by so many dB a second.
+const FORGIVEN: f32 = 1.0;
 /// Somebody else is to be louder by so many dB,
 const LOUDER: f32 = 6.0;
 /// for so long,
@@ -34,8 +43,18 @@ const KEPT_FOR: Duration = Duration::from_millis(500);
 /// One talker's claim to be heard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim {
-    loudness: f32,
+    /// As claimed, at a time.
+    claimed: f32,
     at: Timestamp,
+    /// As measured, likewise.
+    measured: f32,
+    measured_at: Timestamp,
+    /// The least by which the claim was too loud since this moment.
+    excess: f32,
+    excess_since: Timestamp,
+    /// What is taken off the claim, as of a time.
+    distrust: f32,
+    distrust_at: Timestamp,
     heard: bool,
     /// Since when `heard` is as it is.
     since: Timestamp,
@@ -50,7 +69,21 @@ pub(super) struct Claim {
 impl Default for Claim {
     fn default() -> Self {
         let at = Timestamp::default();
-        Self { loudness: SILENT, at, heard: false, since: at, louder: None, priority: false, silenced: false }
+        Self {
+            claimed: SILENT,
+            at,
+            measured: SILENT,
+            measured_at: at,
+            excess: f32::MAX,
+            excess_since: at,
+            distrust: 0.0,
+            distrust_at: at,
+            heard: false,
+            since: at,
+            louder: None,
+            priority: false,
+            silenced: false,
+        }
     }
 }
 
@@ -58,13 +91,29 @@ impl Claim {
     /// A packet came with this level in -dBov, 0 the loudest.
     pub(super) fn packet(&mut self, now: Timestamp, minus_dbov: Option<u8>) {
         let level = minus_dbov.map_or(UNKNOWN, |minus| -f32::from(minus));
-        self.loudness = self.loudness(now).max(level);
+        self.claimed = self.claimed(now).max(level);
         self.at = now;
     }
 
-    /// How loud it was in the last moments, dBov.
+    /// What was decoded is so loud.
+    pub(super) fn measured(&mut self, now: Timestamp, dbfs: f32) {
+        let before = fallen(self.measured, now, self.measured_at);
+        (self.measured, self.measured_at) = (before.max(dbfs), now);
+        self.excess = self.excess.min(self.claimed(now) - self.measured - EXCESS);
+        if now.since(self.excess_since) >= MEASURED_FOR {
+            (self.distrust, self.distrust_at) = (self.excess.max(0.0), now);
+            (self.excess, self.excess_since) = (f32::MAX, now);
+        }
+    }
+
+    fn claimed(&self, now: Timestamp) -> f32 {
+        fallen(self.claimed, now, self.at)
+    }
+
+    /// How loud it was in the last moments, dBov, as far as it is to be believed.
     pub(super) fn loudness(&self, now: Timestamp) -> f32 {
-        (self.loudness - FALL * now.since(self.at).as_secs_f32()).max(SILENT)
+        let distrust = (self.distrust - FORGIVEN * now.since(self.distrust_at).as_secs_f32()).max(0.0);
+        (self.claimed(now) - distrust).max(SILENT)
     }
 
     /// Whether it is to be decoded and mixed.
@@ -74,6 +123,7 @@ impl Claim {
 
     fn turn(&mut self, now: Timestamp, heard: bool) {
         (self.heard, self.since, self.louder) = (heard, now, None);
+        (self.excess, self.excess_since) = (f32::MAX, now);
     }
 
     /// Order in which places are lost, the first first.
@@ -84,6 +134,11 @@ impl Claim {
             (_, loudness) => loudness,
         }
     }
+}
+
+/// A loudness of before, now.
+fn fallen(loudness: f32, now: Timestamp, at: Timestamp) -> f32 {
+    (loudness - FALL * now.since(at).as_secs_f32()).max(SILENT)
 }
 
 /// Gives at most `places` of `claims` a place: `of` finds the claim in each.
@@ -260,6 +315,32 @@ mod tests {
         }
         room.run(1_000, levels);
         assert_eq!(room.heard().len(), 1);
+    }
+
+    #[test]
+    fn who_claims_to_shout_in_silence_keeps_no_place() {
+        let mut room = Room::new(2, 1);
+        // Talker 0 says 0 dBov of each packet, in which there is nothing; talker 1 speaks.
+        let mut had = 0;
+        for n in 0..3_000 {
+            room.run(20, |i, _| if i == 0 { Some(0) } else { (n >= 25).then_some(30) });
+            for i in room.heard() {
+                let now = room.now;
+                room.claims[i].measured(now, if i == 0 { SILENT } else { -30.0 });
+            }
+            had += u64::from(room.heard() == [0]);
+            assert!(n < 100 || room.heard() == [1] || n > 2_600, "packet {n}");
+        }
+        assert!((25..150).contains(&had), "{had} of 3000 packets");
+        // What is honest is believed, although it is heard later than it is claimed.
+        let mut claim = Claim { heard: true, ..Claim::default() };
+        for ms in (0..60_000u64).step_by(20) {
+            let level = |ms: u64| if ms % 4_000 < 2_500 { 25 + (ms / 20 % 8) as u8 } else { 70 };
+            let now = Timestamp::from_millis(10_000 + ms);
+            claim.packet(now, Some(level(ms)));
+            claim.measured(now, -f32::from(level(ms.saturating_sub(400))) - 4.0);
+            assert_eq!(claim.loudness(now), claim.claimed(now), "at {ms} ms");
+        }
     }
 
     #[test]

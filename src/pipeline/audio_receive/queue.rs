@@ -18,8 +18,17 @@ const PACKETS_USUAL: usize = 128;
 pub(super) struct Batch {
     entries: Vec<(u64, Timestamp, usize)>,
     bytes: Vec<u8>,
+    /// What waits of each stream.
+    shares: Vec<Share>,
     /// Stream, wall clock and RTP clock of its sender.
     reports: Vec<(u64, NtpTime, u32)>,
+}
+
+#[derive(Debug)]
+struct Share {
+    stream: u64,
+    packets: usize,
+    bytes: usize,
 }
 
 impl Default for Batch {
@@ -27,6 +36,7 @@ impl Default for Batch {
         Self {
             entries: Vec::with_capacity(PACKETS_USUAL),
             bytes: Vec::with_capacity(PACKETS_USUAL * 128),
+            shares: Vec::with_capacity(SLOTS_MAX),
             reports: Vec::with_capacity(SLOTS_MAX),
         }
     }
@@ -48,8 +58,55 @@ impl Batch {
         &self.reports
     }
 
+    /// Puts a packet behind the others; how many had to go for it, this one included if it did.
+    fn push(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]) -> u64 {
+        let mut dropped = 0;
+        let place = match self.shares.iter().position(|share| share.stream == stream) {
+            Some(place) => place,
+            // More streams than a conference has.
+            None if self.shares.len() >= SLOTS_MAX => return 1,
+            None => {
+                self.shares.push(Share { stream, packets: 0, bytes: 0 });
+                self.shares.len() - 1
+            }
+        };
+        let share = &self.shares[place];
+        if share.packets >= AUDIO_QUEUE_PACKETS_MAX || share.bytes + bytes.len() > AUDIO_QUEUE_BYTES_MAX {
+            dropped = share.packets as u64;
+            self.forget(stream);
+        }
+        let share = &mut self.shares[place];
+        share.packets += 1;
+        share.bytes += bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push((stream, arrived, self.bytes.len()));
+        dropped
+    }
+
+    /// Takes the packets of one stream out.
+    fn forget(&mut self, stream: u64) {
+        let (bytes, mut start, mut kept) = (&mut self.bytes, 0, 0);
+        self.entries.retain_mut(|(of, _, end)| {
+            let packet = start..*end;
+            start = *end;
+            if *of == stream {
+                return false;
+            }
+            let length = packet.len();
+            bytes.copy_within(packet, kept);
+            kept += length;
+            *end = kept;
+            true
+        });
+        bytes.truncate(kept);
+        for share in self.shares.iter_mut().filter(|share| share.stream == stream) {
+            (share.packets, share.bytes) = (0, 0);
+        }
+    }
+
     fn clear(&mut self) {
         self.reports.clear();
+        self.shares.clear();
         self.entries.clear();
         self.bytes.clear();
     }
@@ -88,23 +145,19 @@ impl AudioSink for AudioQueue {
             return;
         }
         let mut waiting = self.lock();
-        let full = waiting.batch.entries.len() >= AUDIO_QUEUE_PACKETS_MAX
-            || waiting.batch.bytes.len() + bytes.len() > AUDIO_QUEUE_BYTES_MAX;
-        if full {
-            // The mixer was held up for longer than anybody would wait for a voice: what is old is of no use.
-            waiting.dropped += waiting.batch.entries.len() as u64;
-            waiting.batch.clear();
-        }
-        waiting.batch.bytes.extend_from_slice(bytes);
-        let end = waiting.batch.bytes.len();
-        waiting.batch.entries.push((stream, arrived, end));
+        // Nobody would wait for a voice as long as this is: what is old of it is of no use, and the others' is left alone.
+        let dropped = waiting.batch.push(stream, arrived, bytes);
+        waiting.dropped += dropped;
     }
 
     fn report(&mut self, stream: u64, ntp: NtpTime, rtp_timestamp: u32) {
-        let mut waiting = self.lock();
-        // One of each talker; more say nothing new.
-        if waiting.batch.reports.len() < SLOTS_MAX {
-            waiting.batch.reports.push((stream, ntp, rtp_timestamp));
+        let reports = &mut self.lock().batch.reports;
+        // One of each talker, the newest; more say nothing new.
+        let place = reports.iter().position(|report| report.0 == stream);
+        match place {
+            Some(place) => reports[place] = (stream, ntp, rtp_timestamp),
+            None if reports.len() < SLOTS_MAX => reports.push((stream, ntp, rtp_timestamp)),
+            None => {}
         }
     }
 }
@@ -129,19 +182,50 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_nobody_empties_drops_the_oldest() {
+    fn a_queue_nobody_empties_drops_the_oldest_of_each_stream() {
         for (size, packets) in [(20, AUDIO_QUEUE_PACKETS_MAX), (1_024, AUDIO_QUEUE_BYTES_MAX / 1_024)] {
             let queue = AudioQueue::default();
             let mut sink = queue.clone();
-            for i in 0..packets {
-                sink.packet(i as u64, Timestamp(0), &vec![0; size]);
+            for n in 0..packets {
+                [1, 2].iter().for_each(|stream| sink.packet(*stream, Timestamp(n as u64), &vec![*stream as u8; size]));
             }
             assert_eq!(queue.dropped(), 0);
-            sink.packet(7_777, Timestamp(0), &vec![0; size]);
+            sink.packet(2, Timestamp(7_777), &vec![2; size]);
             assert_eq!(queue.dropped(), packets as u64);
             let mut batch = Batch::default();
             queue.exchange(&mut batch);
-            assert_eq!(batch.packets().map(|p| p.0).collect::<Vec<_>>(), [7_777], "the newest is kept");
+            let of = |stream: u64| batch.packets().filter(move |p| p.0 == stream).map(|p| p.1.0).collect::<Vec<_>>();
+            assert_eq!(of(1), (0..packets as u64).collect::<Vec<_>>(), "nothing of another one's");
+            assert_eq!(of(2), [7_777], "the newest is kept");
+            assert!(batch.packets().all(|(stream, _, bytes)| bytes == vec![stream as u8; size]));
         }
+    }
+
+    #[test]
+    fn who_floods_the_queue_costs_the_others_nothing_and_no_memory() {
+        let queue = AudioQueue::default();
+        let mut sink = queue.clone();
+        for n in 0..100_000u64 {
+            sink.packet(9, Timestamp(n), &[9; DATAGRAM_BYTES_MAX]);
+            sink.report(9, NtpTime(n), 0);
+            if n % 5_000 == 0 {
+                sink.packet(n % 4, Timestamp(n), &n.to_be_bytes());
+                sink.report(n % 4, NtpTime(n), 7);
+            }
+        }
+        let mut batch = Batch::default();
+        queue.exchange(&mut batch);
+        let others: Vec<_> = batch.packets().filter(|p| p.0 != 9).collect();
+        assert!(others.len() == 20 && others.iter().all(|p| p.2 == p.1.0.to_be_bytes()));
+        assert_eq!(batch.packets().filter(|p| p.0 == 9).last().map(|p| p.1.0), Some(99_999));
+        assert_eq!(batch.reports().iter().map(|r| (r.0, r.1.0)).collect::<Vec<_>>(), [(9, 99_999), (0, 95_000)]);
+        assert!(batch.bytes.capacity() <= 2 * (AUDIO_QUEUE_BYTES_MAX + 20 * 8), "{}", batch.bytes.capacity());
+        // As many streams as there can be, all of them flooding.
+        for n in 0..200 * SLOTS_MAX as u64 {
+            sink.packet(n % (2 * SLOTS_MAX as u64), Timestamp(n), &[0; 100]);
+        }
+        queue.exchange(&mut batch);
+        assert!(batch.packets().count() <= AUDIO_QUEUE_PACKETS_MAX * SLOTS_MAX);
+        assert!(batch.packets().all(|p| p.0 < SLOTS_MAX as u64));
     }
 }

@@ -23,8 +23,10 @@ use crate::wire::rtp;
 use super::choice::Claim;
 use super::{Error, STEP};
 
-/// A voice that begins or ends anywhere does so within 2.5 ms.
+/// A voice that begins anywhere does so within 2.5 ms.
 const EDGE: usize = STEP;
+/// A voice that ends anywhere goes on for 5 ms, made up and fading.
+const TAIL: usize = 240;
 /// Shorter audio is joined by the next packet before it is made shorter.
 const SHORTEN_FROM: usize = 720;
 /// The gain moves by this much in a step at most: from nothing to all in 20 ms.
@@ -204,6 +206,8 @@ pub(super) struct Talker {
     speaks: bool,
     /// Whether the meter shows silence already.
     silent: bool,
+    /// Is played no more, and gone once it has faded.
+    leaves: bool,
     rejected: u64,
     /// What was made up until the last packet that was decoded, and gaps of more than 60 ms.
     made_up: u64,
@@ -233,6 +237,7 @@ impl Talker {
             floor: Floor::default(),
             speaks: false,
             silent: true,
+            leaves: false,
             rejected: 0,
             made_up: 0,
             gaps: 0,
@@ -248,6 +253,29 @@ impl Talker {
     pub(super) fn set_volume(&mut self, volume: f32) {
         self.volume = if volume.is_finite() { volume.clamp(0.0, 4.0) } else { 1.0 };
         self.claim.silenced = self.volume == 0.0;
+    }
+
+    /// Goes on as `other`, whose figures begin anew: buffer, decoder, delay and drift stay, as another source of packets is
+    /// another beginning of the same voice.
+    pub(super) fn succeed(&mut self, other: Self) {
+        self.stats = other.stats;
+        self.jitter.count_anew();
+        (self.rejected, self.made_up, self.gaps, self.bytes) = (0, 0, 0, 0);
+        (self.leaves, self.claim.silenced) = (false, false);
+        (self.volume, self.claim.priority) = (1.0, false);
+    }
+
+    /// Fades out, and is gone then.
+    pub(super) fn leave(&mut self) {
+        (self.leaves, self.claim.silenced) = (true, true);
+    }
+
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.leaves && self.presence == 0.0
     }
 
     pub(super) fn set_priority(&mut self, on: bool) {
@@ -288,8 +316,10 @@ impl Talker {
         let incoming = Incoming { ssrc, sequence, timestamp, marker, samples, payload: packet.payload };
         self.claim.packet(arrived, packet.audio_level().map(|(_, minus_dbov)| minus_dbov));
         if self.jitter.insert(arrived, incoming) == Arrival::Restarted {
-            // Another encoder: its packets do not continue what was decoded.
+            // Another encoder: its packets do not continue what was decoded, which ends first.
+            self.end();
             let _ = self.decoder.reset();
+            self.clock.forget();
         }
     }
 
@@ -306,7 +336,7 @@ impl Talker {
             self.passed = self.tempo.waiting().len();
             self.tempo.clear();
             self.stretcher.reset();
-            self.gain = 0.0;
+            (self.gain, self.apart) = (0.0, true);
             return self.pass(now, asked as i64);
         }
         if std::mem::take(&mut self.stale) {
@@ -321,6 +351,7 @@ impl Talker {
         if self.tempo.waiting().is_empty() {
             if !self.silent {
                 let level = self.meter.feed(&[0.0; STEP]);
+                self.claim.measured(now, level);
                 self.silent = level <= SILENCE_DBFS;
                 self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
             }
@@ -333,6 +364,7 @@ impl Talker {
             Err(_) => self.tempo.clear(),
         }
         let level = self.meter.feed(&self.step);
+        self.claim.measured(now, level);
         self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
         add_fading(sum, &self.step, from, to);
     }
@@ -366,12 +398,10 @@ impl Talker {
             let Self { jitter, decoder, tempo, .. } = self;
             let mut heard = true;
             let samples = match jitter.pull(now, tempo.waiting().len() as i64 - asked) {
+                Verdict::Empty if self.apart => return,
                 Verdict::Empty => {
-                    if !self.apart {
-                        fade(tempo.waiting_mut().iter_mut().rev());
-                        self.apart = true;
-                    }
-                    return;
+                    self.end();
+                    continue;
                 }
                 Verdict::Packet(packet) => decoder.decode(packet),
                 Verdict::Fec { following, samples } => decoder.recover(following, samples),
@@ -398,6 +428,19 @@ impl Talker {
                 self.cut(now);
             }
         }
+    }
+
+    /// What is decoded ends here, wherever the wave stands: it goes on for a moment and fades.
+    fn end(&mut self) {
+        if std::mem::replace(&mut self.apart, true) {
+            return;
+        }
+        if let Ok(made_up) = self.decoder.conceal(TAIL) {
+            self.tempo.push(made_up);
+        }
+        let waiting = self.tempo.waiting_mut();
+        let fresh = waiting.len().saturating_sub(TAIL);
+        fade(waiting[fresh..].iter_mut().rev());
     }
 
     /// Makes what is decoded shorter or longer, if the buffer wishes so.

@@ -86,6 +86,12 @@ impl DelayTracker {
         }
     }
 
+    /// Arrivals and timestamps are of no common clock any more. How much packets of this network are late stays known.
+    pub(super) fn rebase(&mut self) {
+        (self.lowest, self.lowest_before, self.far) = (None, None, None);
+        (self.worst, self.behind) = (0, false);
+    }
+
     /// Transit time of the fastest recent packet; `None` before the first one.
     pub(super) fn base(&self) -> Option<i64> {
         match (self.lowest, self.lowest_before) {

@@ -18,7 +18,7 @@ impl JitterBuffer {
     /// What was decoded was made shorter or longer by so many samples.
     pub fn cut(&mut self, shortened: bool, samples: usize) {
         let (length, count) = (samples as i64, samples as u64);
-        self.regulator.cut(length);
+        self.regulator.cut(shortened, length);
         if shortened {
             self.delay -= length as f64;
             self.counters.accelerated += 1;
@@ -62,6 +62,13 @@ impl JitterBuffer {
     /// Whether audio is being played or made up.
     pub fn playing(&self) -> bool {
         self.state == State::Playing
+    }
+
+    /// Counts from nothing again; all else goes on.
+    pub fn count_anew(&mut self) {
+        self.counters = Counters::default();
+        (self.received_here, self.lost_before) = (0, 0);
+        self.first_sequence = self.sequences.highest().map_or(0, |highest| highest + 1);
     }
 
     /// What was counted so far.

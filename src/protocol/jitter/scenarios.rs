@@ -170,13 +170,15 @@ struct Row {
     worst_ms: f32,
     /// The same from this second on: 5 s after the last trouble.
     calm: (usize, f32),
+    /// By how much the drift found may be wrong.
+    ppm: f32,
     /// Packets received, beside those that counters say were lost, late or not believed.
     also: fn(&Outcome) -> bool,
 }
 
 fn row(name: &'static str, network: Network) -> Row {
     // What begins anew waits for the first guess, 39 ms, until it is known to be too long.
-    Row { name, network, concealed_ms: 0..=0, worst_ms: 40.0, calm: (25, 25.0), also: |_| true }
+    Row { name, network, concealed_ms: 0..=0, worst_ms: 40.0, calm: (25, 25.0), ppm: 25.0, also: |_| true }
 }
 
 /// Every 20 s, from the 20th on, nothing arrives for 200 ms, then everything at once.
@@ -255,6 +257,31 @@ fn rows() -> Vec<Row> {
                 },
             )
         },
+        // A sender that says of every packet that a talk spurt begins with it: its packets are measured nevertheless.
+        Row {
+            concealed_ms: 0..=700,
+            worst_ms: 70.0,
+            calm: (5, 70.0),
+            ppm: 120.0,
+            also: |o| o.mean(25) > 30.0,
+            ..row(
+                "every packet marked, even jitter of 40 ms",
+                Network { sent: |n| at_ms(n, |s, _| s.marker = true), delay_ms: |_, r| Some(r.below(40)), ..network() },
+            )
+        },
+        Row {
+            concealed_ms: 140..=300,
+            worst_ms: 180.0,
+            calm: (25, 30.0),
+            ..row(
+                "every packet marked, path longer by 140 ms",
+                Network {
+                    sent: |n| at_ms(n, |s, _| s.marker = true),
+                    delay_ms: |n, _| Some(if n < 1_000 { 1 } else { 141 }),
+                    ..network()
+                },
+            )
+        },
         // NetEQ: the target of a network without jitter is its least. GStreamer: packets pushed in order come out so.
         row("constant delay", network()),
         row("constant delay of 80 ms", Network { delay_ms: |_, _| Some(80), ..network() }),
@@ -263,6 +290,8 @@ fn rows() -> Vec<Row> {
             concealed_ms: 0..=600,
             worst_ms: 70.0,
             calm: (5, 70.0),
+            // It is learnt from the errors that jitter leaves, and takes minutes.
+            ppm: 120.0,
             ..row("even jitter of 40 ms", Network { delay_ms: |_, r| Some(r.below(40)), ..network() })
         },
         // NetEQ: expand, then merge, then accelerate after a gap of arrivals. GStreamer: late packets after a stall.
@@ -301,7 +330,7 @@ fn rows() -> Vec<Row> {
         },
         // The same in runs (Gilbert-Elliott): the last packet of a run can be rebuilt.
         Row {
-            concealed_ms: 1_000..=5_000,
+            concealed_ms: 1_000..=4_600,
             worst_ms: 70.0,
             calm: (10, 70.0),
             also: |o| o.counters.lost > 200 && o.counters.recovered * 5 > o.counters.lost,
@@ -427,20 +456,20 @@ fn rows() -> Vec<Row> {
         },
         // NetEQ: discontinuous transmission with comfort noise; the gap is no loss.
         Row {
-            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0 && o.drift_ppm.abs() < 60.0,
+            also: |o| o.noise_ms > 20_000 && o.counters.lost == 0,
             ..row("silence that is not sent", Network { sent: dtx, ..network() })
         },
         Row {
-            also: |o| o.counters.lost == 0 && o.noise_ms == 0 && o.drift_ppm.abs() < 60.0,
+            also: |o| o.counters.lost == 0 && o.noise_ms == 0,
             ..row("mutes", Network { sent: pauses, ..network() })
         },
         // NetEQ: clock drift, both ways. GStreamer: skew over many packets.
         Row {
-            also: |o| (o.drift_ppm - 300.0).abs() < 40.0 && o.counters.accelerated <= 3,
+            also: |o| o.counters.accelerated <= 3,
             ..row("a fast sender", Network { ppm: 300, seconds: 200, ..network() })
         },
         Row {
-            also: |o| (o.drift_ppm + 300.0).abs() < 40.0 && o.counters.expanded <= 1,
+            also: |o| o.counters.expanded <= 1,
             ..row("a slow sender", Network { ppm: -300, seconds: 200, ..network() })
         },
         // NetEQ: audio asked for in larger pieces than it comes in.
@@ -464,8 +493,10 @@ fn every_trouble_costs_no_more_than_it_must_and_is_over_within_five_seconds() {
             "{:38} concealed {:5} ms, silent {:5} ms, buffer {worst:5.1} ms, from {from:2} s on {after:5.1} ms; +{} -{} cuts; {:+.0} ppm",
             row.name, o.concealed_ms, o.silent_ms, o.counters.expanded, o.counters.accelerated, o.drift_ppm
         );
+        println!("{figures}");
         let kept =
             row.concealed_ms.contains(&o.concealed_ms) && worst <= row.worst_ms && after <= calm && (row.also)(&o);
+        let kept = kept && (o.drift_ppm - row.network.ppm as f32).abs() <= row.ppm;
         if !kept {
             wrong.push(format!("{figures}\n{:?}", o.counters));
         }
