@@ -218,6 +218,30 @@ impl Microphone {
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
 
+    /// One whose samples come from a test, as many a callback as it likes.
+    #[cfg(test)]
+    pub(crate) fn fed() -> (Self, impl FnMut(&[f32])) {
+        let (mut callback, reader, gauge) = ring::capture(48_000, 1).expect("a ring");
+        let mut once = Some(keeper::Opened {
+            stream: Box::new(()),
+            end: reader,
+            gauge,
+            device: "test".into(),
+            short: false,
+            paced: None,
+            stays: Box::new(|| true),
+        });
+        let keeper = Keeper::start("microphone", Clock::manual(Timestamp::default()), move |_| {
+            once.take().ok_or(keeper::NotOpened::Absent)
+        });
+        let mut native = NativeMicrophone { keeper, reader: None, before: SoundCounters::default() };
+        while native.reader.is_none() {
+            native.reader = native.keeper.take();
+            std::thread::yield_now();
+        }
+        (Self(Source::Native(Box::new(native))), move |samples| callback.capture(samples, |s| s))
+    }
+
     /// Whether there is one at all.
     pub fn exists(&self) -> bool {
         !matches!(self.0, Source::None)
@@ -239,6 +263,21 @@ impl Microphone {
                 reader.as_mut().is_some_and(|r| r.read(frame))
             }
         }
+    }
+
+    /// Samples that wait to be read.
+    pub fn waiting(&self, now: Timestamp) -> usize {
+        match &self.0 {
+            Source::None => 0,
+            Source::Paced(paced) => paced.waiting(now),
+            Source::Native(native) => native.reader.as_ref().map_or(0, CaptureReader::waiting),
+        }
+    }
+
+    /// Samples thrown away before those read next, since this was asked last: nobody came for them in time.
+    pub fn take_dropped(&mut self) -> u32 {
+        let Source::Native(native) = &mut self.0 else { return 0 };
+        native.reader.as_mut().map_or(0, CaptureReader::take_dropped)
     }
 
     /// Time after which a frame of `samples` may be there: at most 5 ms for a device, whose callbacks wake nobody.
