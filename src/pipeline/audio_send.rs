@@ -175,6 +175,8 @@ pub struct AudioSend {
     timestamp: u32,
     /// When the last frame was read.
     captured: Timestamp,
+    /// Samples that were captured then and not yet read.
+    left: usize,
     reported: Option<Timestamp>,
     shown: Option<Timestamp>,
     muted: bool,
@@ -230,6 +232,7 @@ impl AudioSend {
             position: config.position,
             repair: config.repair,
             timestamp: config.first_timestamp,
+            left: 0,
             reported: None,
             shown: None,
             muted: config.muted,
@@ -326,7 +329,8 @@ impl AudioSend {
     pub fn step(&mut self, now: Timestamp) -> Duration {
         while self.microphone.read(now, &mut self.frame[self.filled..self.filled + self.block]) {
             let quiet_for = now.since(std::mem::replace(&mut self.captured, now));
-            let missing = self.missing(now, quiet_for);
+            self.left = self.microphone.waiting(now);
+            let missing = self.missing(quiet_for);
             if missing > 0 {
                 self.timestamp = self.timestamp.wrapping_add(missing + self.filled as u32);
                 self.frame.copy_within(self.filled..self.filled + self.block, 0);
@@ -366,20 +370,21 @@ impl AudioSend {
 
     /// Samples between those captured before and the block that has just been read: thrown away because this thread was
     /// held up, or never captured because the microphone was away for some of the time without any.
-    fn missing(&mut self, now: Timestamp, quiet_for: Duration) -> u32 {
+    fn missing(&mut self, quiet_for: Duration) -> u32 {
         let dropped = self.microphone.take_dropped();
         if quiet_for <= AWAY {
             return dropped;
         }
-        let there = (self.microphone.waiting(now) + self.block) as u32 + dropped;
+        let there = (self.left + self.block) as u32 + dropped;
         let missed = media_units(quiet_for, RATE).saturating_sub(there);
         dropped + if missed > MISSED_MS * RATE / 1_000 { missed } else { 0 }
     }
 
     fn show_figures(&self) {
         let figures = self.processor.works().then(|| self.processor.figures());
-        let inside = Duration::from_secs(1) * (self.frame.len() + self.processor.delay()) as u32 / RATE;
-        self.stats.show(figures.as_ref(), self.microphone.delay() + inside);
+        let [packet, filters] =
+            [self.frame.len(), self.processor.delay()].map(|n| Duration::from_secs(1) * n as u32 / RATE);
+        self.stats.show(figures.as_ref(), self.processor.settings(), [self.microphone.delay(), packet, filters]);
     }
 
     /// A whole frame is there: it is sent, or held in case it is the beginning of a word, or neither.
@@ -496,8 +501,9 @@ impl AudioSend {
     }
 
     fn report(&mut self, now: Timestamp) {
-        // What is captured now will leave the filters under a later time.
-        let since = media_units(now.since(self.captured), RATE) + (self.filled + self.processor.delay()) as u32;
+        // What is captured now waits behind what the device and its callbacks hold, and leaves the filters under a later time.
+        let since = media_units(now.since(self.captured) + self.microphone.latency(), RATE)
+            + (self.left + self.filled + self.processor.delay()) as u32;
         let report = SenderReport {
             ssrc: self.packetizer.counters().ssrc,
             ntp: self.clock.wall(),

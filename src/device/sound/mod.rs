@@ -289,11 +289,17 @@ impl Microphone {
         }
     }
 
-    /// Time from the device's sample to [`read`](Self::read), as far as it lies in buffers of this program: the length of
-    /// its callbacks.
+    /// Time from the device's sample to [`read`](Self::read): the length of its callbacks, and what lies before those, as far
+    /// as the sound system tells.
     pub fn delay(&self) -> Duration {
         let Source::Native(native) = &self.0 else { return Duration::ZERO };
-        native.reader.as_ref().map_or(Duration::ZERO, CaptureReader::period)
+        native.reader.as_ref().map_or(Duration::ZERO, |reader| reader.period() + reader.gauge().latency())
+    }
+
+    /// Time from the device's newest sample to the callback that brings it, as far as the sound system tells.
+    pub fn latency(&self) -> Duration {
+        let Source::Native(native) = &self.0 else { return Duration::ZERO };
+        native.reader.as_ref().map_or(Duration::ZERO, |reader| reader.gauge().latency())
     }
 
     /// What happened since it was asked last.
@@ -393,9 +399,11 @@ impl Speaker {
         self.paced.event().or_else(|| self.native.as_mut()?.keeper.event())
     }
 
-    /// Samples kept waiting for the device, at 48 kHz.
+    /// Samples from the mix to the ear, at 48 kHz: those kept waiting here for the device, and those the sound system says it
+    /// holds.
     pub fn fill_target(&self) -> usize {
-        self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(paced::FILL, PlaybackWriter::target)
+        let Some(writer) = self.native.as_ref().and_then(|n| n.writer.as_ref()) else { return paced::FILL };
+        writer.target() + (writer.gauge().latency().as_micros() as usize * 48 / 1_000)
     }
 
     /// Counts since it was opened.

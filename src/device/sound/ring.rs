@@ -31,6 +31,8 @@ const EXTRA_MS_MAX: u32 = 40;
 /// It is a millisecond less after so much sound without a glitch; if that was too little, twice as much is waited for.
 const CALM_S: u64 = 20;
 const CALM_S_MAX: u64 = 640;
+/// Whoever says more does not know.
+const LATENCY_MAX: Duration = Duration::from_millis(500);
 /// The period is the mean of so much sound.
 const PERIOD_WINDOW_MS: u64 = 2_000;
 
@@ -45,6 +47,8 @@ pub(super) struct Gauge {
     /// Frames captured for which there was no room.
     overflown: AtomicU64,
     xruns: AtomicU64,
+    /// Microseconds between the device and the callback, as the sound system tells, smoothed.
+    latency_us: AtomicU64,
     /// 0, or why the stream is broken.
     fault: AtomicU8,
     /// Set once the speaker's ring was filled: before that, silence is no glitch.
@@ -81,6 +85,19 @@ impl Gauge {
 
     pub(super) fn count_xrun(&self) {
         self.xruns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes in how far the callback is from the device, as the sound system tells; called by the callback.
+    pub(super) fn lags_by(&self, latency: Duration) {
+        let told = latency.min(LATENCY_MAX).as_micros() as u64;
+        let before = self.latency_us.load(Ordering::Relaxed);
+        let after = if before == 0 { told } else { (15 * before + told) / 16 };
+        self.latency_us.store(after, Ordering::Relaxed);
+    }
+
+    /// Time between the device and the callback, as far as the sound system tells.
+    pub(super) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
     }
 
     pub(super) fn add_to(&self, counters: &mut SoundCounters) {
