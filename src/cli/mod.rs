@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, everything else to stderr.
 
+mod audio_stats;
 mod begin;
 pub mod chat;
 pub mod demo;
@@ -236,6 +237,9 @@ pub struct ParticipantOptions {
     /// Write statistics as JSON there, each second and at the end
     #[arg(long, value_name = "FILE.json")]
     pub stats: Option<PathBuf>,
+    /// Tell on stderr, each 10 seconds and at the end, how voices fare: delay by part, what was made up, drift, echo
+    #[arg(long)]
+    pub audio_stats: bool,
     /// A file that holds the passphrase; ROUNDTABLE_PASSPHRASE is the other way
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::chat::{LAST_LINES, Terminal};
 use super::failure::{Failure, code};
 use super::pace::Pace;
-use super::{ParticipantOptions, json, report, room};
+use super::{ParticipantOptions, audio_stats, json, report, room};
 use crate::conference::config::Config;
 use crate::conference::stats::Stats;
 use crate::conference::view::{Command, NoticeKind};
@@ -24,6 +24,9 @@ use crate::ui::words::Language;
 
 /// How long the last events may take to be written once the conference is left.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How voices fare is told this often.
+const AUDIO_EVERY_S: u64 = 10;
 
 /// Enters the conference.
 pub fn open(config: &Config, entry: Entry, role: Role) -> Result<Conference, Failure> {
@@ -100,7 +103,8 @@ pub fn stay_in(
         }
         Some(told)
     };
-    let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone())?;
+    let clockwork =
+        Clockwork::start(Arc::clone(&conference), options.duration, options.stats.clone(), options.audio_stats)?;
     let outcome = show(&conference, options, setup, display, began);
     let trouble = clockwork.stop();
     conference.leave();
@@ -110,6 +114,9 @@ pub fn stay_in(
         let _ = told.recv_timeout(LAST_WORDS);
     }
     outcome?;
+    if options.audio_stats {
+        audio_stats::tell(&stats);
+    }
     if let Some(path) = &options.stats {
         report::write(path, &stats).map_err(|e| unwritable(path, e))?;
     }
@@ -129,7 +136,7 @@ pub fn stay_unseen(
     let conference = Arc::new(conference);
     stop_on_signals(&conference)?;
     let told = print_notices(conference.events(), Arc::default(), true);
-    let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, None)?;
+    let clockwork = Clockwork::start(Arc::clone(&conference), options.duration, None, false)?;
     let mut outcome = Ok(());
     while outcome.is_ok() && !conference.wait_until(Duration::from_secs(1), |c| c.view().ended) {
         outcome = each(&conference);
@@ -308,7 +315,12 @@ struct Clockwork {
 }
 
 impl Clockwork {
-    fn start(conference: Arc<Conference>, duration: Option<f64>, stats: Option<PathBuf>) -> Result<Self, Failure> {
+    fn start(
+        conference: Arc<Conference>,
+        duration: Option<f64>,
+        stats: Option<PathBuf>,
+        audio: bool,
+    ) -> Result<Self, Failure> {
         let (stop, stopped) = bounded(1);
         let thread = std::thread::Builder::new().name("clockwork".into()).spawn(move || {
             let mut trouble = None;
@@ -327,6 +339,9 @@ impl Clockwork {
                     _ => return trouble,
                 }
                 if conference.elapsed() >= next {
+                    if audio && next.as_secs().is_multiple_of(AUDIO_EVERY_S) {
+                        audio_stats::tell(&conference.stats());
+                    }
                     next += Duration::from_secs(1);
                     if let Some(path) = &stats {
                         // The conference goes on without its statistics; the end tells whether the file is whole.

@@ -337,6 +337,7 @@ impl Config {
                 noise: layer.parse(Improvement::Noise.key(), "true or false")?,
                 gain: layer.parse(Improvement::Gain.key(), "true or false")?,
                 headset: layer.parse(Improvement::Headset.key(), "true or false")?,
+                low_delay,
             },
             talkers: layer.number("talkers", 1, limits::SLOTS_MAX)?,
             hold: false,

@@ -23,6 +23,7 @@ use super::network::Network;
 use super::priority::Priority;
 use super::repair::Repairs;
 use super::sending::OwnVideo;
+use super::stats::Speaker;
 use super::taking::{Reminder, Taking};
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
@@ -222,7 +223,7 @@ impl Director {
                 recv(asked) -> command => match command {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::TalkMode(talk)) => self.take_up(Taking { talk, ..self.config.taking }),
-                    Ok(Command::Improve(what, on)) => self.take_up(self.config.taking.with(what, on)),
+                    Ok(Command::Improve(what, on)) => self.improve(what, on),
                     Ok(Command::Priority(on)) => self.speak_over(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),
                     Ok(Command::Hand(hand)) => self.attend(|mine| mine.hand = hand),
@@ -511,6 +512,11 @@ impl Director {
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);
+        state.speaker = Speaker {
+            ahead_ms: f64::from((mixer.fill_ms() * 10.0).round() / 10.0),
+            glitches: mixer.glitches(),
+            opened: mixer.opened(),
+        };
         state.control_rejected = self.control.rejected();
         state.media_rejected = self.receiver.refused();
         let usage = crate::device::process::usage();

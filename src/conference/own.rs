@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::entry::Ready;
-use super::stats::{Sent, SentStream, Voice};
+use super::stats::{Sent, SentStream, Voice, VoiceDoes};
 use super::succession::Succession;
 use super::view::{Attention, CameraView, PersonFigures, PersonView};
 use crate::pipeline::audio_send::AudioSendStats;
@@ -62,8 +62,14 @@ impl From<&VideoSendStats> for SentStream {
 impl From<&AudioSendStats> for Voice {
     fn from(s: &AudioSendStats) -> Self {
         let (figures, tenth) = (s.figures(), |v: f32| (v * 10.0).round() / 10.0);
+        let ([device, packet, filters], does) = (s.capture_parts_ms(), s.does());
         Self {
             capture_ms: tenth(s.capture_ms()),
+            capture_device_ms: tenth(device),
+            packet_ms: tenth(packet),
+            filters_ms: tenth(filters),
+            does: VoiceDoes { echo: does.echo, noise: does.noise, gain: does.gain },
+            glitches: s.glitches(),
             gain_db: figures.map(|f| tenth(f.gain_db)),
             noise_dbfs: figures.map(|f| tenth(f.noise_dbfs)),
             echo_return_loss_db: figures.and_then(|f| f.echo_return_loss_db).map(tenth),
@@ -80,8 +86,9 @@ impl Voice {
             value.map_or(String::new(), |value| format!(", {what} {value:.0} {unit}"))
         };
         format!(
-            "microphone: {:.0} ms{}{}{}{}",
+            "microphone: {:.0} ms{}{}{}{}{}",
             self.capture_ms,
+            if self.does.any() { "" } else { ", as it is" },
             part("gain", self.gain_db, "dB"),
             part("noise", self.noise_dbfs, "dBFS"),
             part("echo less by", self.echo_return_loss_db, "dB"),

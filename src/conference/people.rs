@@ -408,6 +408,7 @@ impl Other {
             target_ms: newest(TalkerStats::target_ms),
             buffer_ms: newest(TalkerStats::buffer_ms),
             device_ms: newest(TalkerStats::device_ms),
+            delay_ms: self.lips.sound().map(f64::from),
             lip_sync_ms: self.lips.skew().map(f64::from),
             drift_ppm: newest(TalkerStats::drift_ppm),
             accelerated: sums.accelerated.0,

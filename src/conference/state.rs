@@ -73,6 +73,8 @@ pub struct State {
     pub rule: super::door::Rule,
     /// Others decided so.
     pub outcome: Option<super::Outcome>,
+    /// Figures of the speaker.
+    pub speaker: stats::Speaker,
     cpu_before_s: f64,
 }
 
@@ -106,6 +108,7 @@ impl State {
             taking: ready.taking,
             rule: super::door::Rule::default(),
             outcome: None,
+            speaker: stats::Speaker::default(),
             cpu_before_s: 0.0,
         }
     }
@@ -160,6 +163,7 @@ impl State {
                 transport: self.own.reach.word(),
             },
             sent: self.own.sent(),
+            speaker: self.speaker,
             people: self.people.stats(&self.rule),
             rejected: stats::Rejected {
                 media: self.people.rejected() + self.media_rejected,

@@ -17,6 +17,8 @@ pub struct Stats {
     pub me: Me,
     /// What was sent.
     pub sent: Sent,
+    /// What all voices are heard by.
+    pub speaker: Speaker,
     /// Everybody seen, those who have left included.
     pub people: Vec<Person>,
     /// Packets that were not taken.
@@ -63,6 +65,16 @@ pub struct Sent {
 pub struct Voice {
     /// From the microphone's callback to the packet: its callbacks, the packet's length and the filters.
     pub capture_ms: f32,
+    /// Of it the callbacks.
+    pub capture_device_ms: f32,
+    /// Of it the packet's length.
+    pub packet_ms: f32,
+    /// Of it the filters.
+    pub filters_ms: f32,
+    /// What is done to it; nothing with low delay.
+    pub does: VoiceDoes,
+    /// Captured sound lost because this machine was too slow, in events.
+    pub glitches: u64,
     /// Gain applied.
     pub gain_db: Option<f32>,
     /// Level of the noise at the microphone, dBFS.
@@ -73,6 +85,35 @@ pub struct Voice {
     pub echo_delay_ms: Option<u32>,
     /// Times somebody began to speak while muted.
     pub spoken_muted: u64,
+}
+
+/// What is done to the own voice.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct VoiceDoes {
+    /// The speaker's echo is taken out.
+    pub echo: bool,
+    /// Noise is held down.
+    pub noise: bool,
+    /// Loudness is evened out.
+    pub gain: bool,
+}
+
+impl VoiceDoes {
+    /// Whether there is anything.
+    pub fn any(self) -> bool {
+        self.echo || self.noise || self.gain
+    }
+}
+
+/// The mix of all voices, on its way to the speaker.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Speaker {
+    /// Time the mix waits for the speaker.
+    pub ahead_ms: f64,
+    /// Times the speaker found too little to play.
+    pub glitches: u64,
+    /// Times one was opened.
+    pub opened: u64,
 }
 
 /// Sent of one kind.
@@ -164,6 +205,8 @@ pub struct Audio {
     pub packets_late: u64,
     /// Lost packets rebuilt from the redundancy in the next one.
     pub packets_recovered: u64,
+    /// From the sender's device to this one's, by the clocks of both, a second ago; null while nothing plays.
+    pub delay_ms: Option<f64>,
     /// Of the delay what the network's jitter asks for.
     pub target_ms: f64,
     /// Of the delay the time sound waits here on average, jitter included; 0 while nothing plays.

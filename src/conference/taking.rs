@@ -75,18 +75,38 @@ pub struct Taking {
     pub gain: bool,
     /// What is played is heard by nobody but the person at this machine: there is no echo.
     pub headset: bool,
+    /// For the least delay nothing is done to the voice, whatever is asked for above: it would take 10 ms to gather what is
+    /// worked on at a time, and 15 ms to work on it, where a packet is 5 ms.
+    pub low_delay: bool,
 }
 
 impl Default for Taking {
     fn default() -> Self {
-        Self { talk: TalkMode::Open, threshold_dbfs: -45, echo: true, noise: true, gain: true, headset: false }
+        Self {
+            talk: TalkMode::Open,
+            threshold_dbfs: -45,
+            echo: true,
+            noise: true,
+            gain: true,
+            headset: false,
+            low_delay: false,
+        }
     }
 }
 
 impl Taking {
     /// Whether something is done.
     pub fn does(mut self, what: Improvement) -> bool {
-        *self.place(what)
+        *self.place(what) && self.lets(what)
+    }
+
+    /// Whether something can be done at all.
+    pub fn lets(self, what: Improvement) -> bool {
+        match what {
+            Improvement::Headset => true,
+            Improvement::Echo => !self.headset && !self.low_delay,
+            Improvement::Noise | Improvement::Gain => !self.low_delay,
+        }
     }
 
     /// With something done, or not.
@@ -111,9 +131,11 @@ impl Taking {
 
     /// What is done to the voice of this microphone.
     pub(super) fn voice(self, microphone: &MicrophoneSpec) -> voice::Settings {
-        match Self::works_on(microphone) {
-            true => voice::Settings { echo: self.echo && !self.headset, noise: self.noise, gain: self.gain },
-            false => voice::Settings::NONE,
+        let does = |what| Self::works_on(microphone) && self.does(what);
+        voice::Settings {
+            echo: does(Improvement::Echo),
+            noise: does(Improvement::Noise),
+            gain: does(Improvement::Gain),
         }
     }
 
@@ -195,6 +217,15 @@ impl Reminder {
 }
 
 impl Director {
+    /// Does something to the own voice from now on, or no more.
+    pub(super) fn improve(&mut self, what: Improvement, on: bool) {
+        let taking = self.config.taking.with(what, on);
+        self.take_up(taking);
+        if on && taking.low_delay && !taking.lets(what) {
+            self.say(NoticeKind::Info, "with low delay nothing is done to your voice");
+        }
+    }
+
     /// Takes up the own voice otherwise from now on.
     pub(super) fn take_up(&mut self, taking: Taking) {
         let before = std::mem::replace(&mut self.config.taking, taking);
@@ -254,6 +285,12 @@ mod tests {
         let headset = Taking { headset: true, ..all };
         assert_eq!(all.voice(&MicrophoneSpec::Auto), voice::Settings::ALL);
         assert_eq!(headset.voice(&MicrophoneSpec::Auto), voice::Settings { echo: false, ..voice::Settings::ALL });
+        let low = Taking { low_delay: true, ..all };
+        assert_eq!(low.voice(&MicrophoneSpec::Auto), voice::Settings::NONE);
+        assert_eq!(Improvement::ALL.map(|what| low.lets(what)), [false, false, false, true]);
+        assert!(
+            !low.does(Improvement::Noise) && !headset.does(Improvement::Echo) && headset.does(Improvement::Headset)
+        );
         for what in Improvement::ALL {
             assert_eq!((what.word().parse(), all.with(what, false).does(what)), (Ok(what), false));
             assert!(all.with(what, true).does(what));

@@ -7,29 +7,32 @@
 //! With voice activation a silent voice pauses as a muted one does. What was captured just before it begins again is sent
 //! as well, at once, so that no word loses its beginning. Whoever is muted and speaks is counted, for a notice here.
 //! Muted means silent on the wire too: no packets, while the media clock goes on, so that receivers see a pause (the
-//! marker of RFC 3551 section 4.1 tells its end). The RTP timestamp counts captured samples; when the device was away
-//! it is moved on by the clock. Nothing is allocated per frame, except by what works on a voice, see [`voice`]; and nothing
+//! marker of RFC 3551 section 4.1 tells its end). So does who falls silent, see [`silence`]; a word that is cut off by that
+//! ends with silence, so that nobody makes up the rest of it. The RTP timestamp counts captured samples, those thrown away
+//! included; when the device was away it is moved on by the clock. Nothing is allocated per frame, except by what works on a voice, see [`voice`]; and nothing
 //! here waits for the network.
 
 mod activation;
+mod silence;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, TrySendError};
 use zeroize::Zeroizing;
 
 use activation::Activation;
+use silence::{Fate, Silence};
 
 use crate::device::clock::Clock;
 use crate::device::net::Dscp;
-use crate::device::priority;
 use crate::device::sound::{Buffers, Microphone, MicrophoneSpec, SoundCounters, SoundEvent};
 use crate::limits::{OPUS_PACKET_BYTES_MAX, RTP_PACKET_BYTES_MAX};
 use crate::media::activity::Activity;
@@ -46,16 +49,16 @@ use crate::protocol::srtp::{self, MASTER_BYTES, Protector};
 use crate::time::{Timestamp, media_units};
 use crate::wire::rtcp::{self, SenderReport};
 pub use stats::AudioSendStats;
+pub use thread::AudioSender;
 
 /// Sender reports are this far apart.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Without a frame for this long the microphone was away, and the media clock is moved on.
+/// Without a frame for this long the microphone was away, or this thread was.
 const AWAY: Duration = Duration::from_millis(120);
+/// It was the microphone if so much was not captured meanwhile, and the media clock is moved on.
+const MISSED_MS: u32 = 60;
 /// Longest sleep: commands wake the thread anyway.
 const WAIT_MAX: Duration = Duration::from_millis(500);
-/// More than anybody can click before they are read.
-const COMMANDS: usize = 64;
-const EVENTS: usize = 16;
 /// Told as voice when it is louder.
 const VOICE_DBFS: f32 = -50.0;
 /// Whoever is muted speaks once they are so loud for so long, and has stopped after so much silence.
@@ -116,19 +119,6 @@ pub enum Error {
     Thread(#[from] io::Error),
 }
 
-enum Command {
-    /// Stops or resumes sending.
-    Mute(bool),
-    /// Goes on as another stream.
-    Stream(NextStream),
-    /// Hands on what is captured.
-    Record(Sender<Frame>),
-    /// Does other things to the voice.
-    Voice(voice::Settings),
-    /// Sends by voice activation, or all the time.
-    Threshold(Option<f32>),
-}
-
 /// What another stream of the same voice differs in.
 pub struct NextStream {
     /// Synchronization source.
@@ -147,9 +137,9 @@ const fn samples(ms: u32) -> usize {
     (RATE / 1_000 * ms) as usize
 }
 
-/// Samples read at a time: whole blocks for what works on them.
-fn block_of(frame: usize, processor: &Processor) -> usize {
-    if processor.works() { voice::BLOCK.min(frame) } else { frame }
+/// Silence is not sent where noise is held down. Who has it left in wants it heard: it may be music.
+fn leaves_out_silence(opus: opus::Settings, voice: voice::Settings) -> bool {
+    voice.noise && !opus.low_delay
 }
 
 /// The role itself: [`step`](Self::step) it with the time, or let [`AudioSender`] do so on a thread.
@@ -161,7 +151,7 @@ pub struct AudioSend {
     clock: Clock,
     cname: String,
     name: String,
-    /// What is being captured: `filled` samples of it so far, in steps of `block`.
+    /// What is being captured: `filled` samples of it so far, in steps of `block`, which is what works on them takes.
     frame: Vec<f32>,
     filled: usize,
     block: usize,
@@ -185,11 +175,15 @@ pub struct AudioSend {
     timestamp: u32,
     /// When the last frame was read.
     captured: Timestamp,
+    /// Samples that were captured then and not yet read.
+    left: usize,
     reported: Option<Timestamp>,
     shown: Option<Timestamp>,
     muted: bool,
     /// The next packet begins a talk spurt.
     marker: bool,
+    silence: Silence,
+    coding: opus::Settings,
     meter: Meter,
     /// Where a voice message is recorded, muted or not.
     record: Option<Sender<Frame>>,
@@ -211,9 +205,11 @@ impl AudioSend {
         // There is no block of 10 ms in one of 5.
         let processor = Processor::new(if short { voice::Settings::NONE } else { config.voice });
         config.position.store(config.first_sequence.into(), Ordering::Relaxed);
+        let mut encoder = Encoder::new(config.opus)?;
+        encoder.set_dtx(leaves_out_silence(config.opus, processor.settings()))?;
         Ok(Self {
             microphone: Microphone::open_with(&config.microphone, sizes, config.pitch_hz, &clock)?,
-            encoder: Encoder::new(config.opus)?,
+            encoder,
             packetizer: AudioPacketizer::new(config.ssrc, config.first_sequence),
             egress,
             captured: clock.now(),
@@ -222,7 +218,7 @@ impl AudioSend {
             name: config.name,
             frame: vec![0.0; frame],
             filled: 0,
-            block: block_of(frame, &processor),
+            block: voice::BLOCK.min(frame),
             processor,
             reference: config.reference,
             heard: vec![0.0; voice::BLOCK],
@@ -236,10 +232,13 @@ impl AudioSend {
             position: config.position,
             repair: config.repair,
             timestamp: config.first_timestamp,
+            left: 0,
             reported: None,
             shown: None,
             muted: config.muted,
             marker: true,
+            silence: Silence::default(),
+            coding: config.opus,
             meter: Meter::default(),
             record: None,
             stats: Arc::new(AudioSendStats::new(config.muted)),
@@ -263,6 +262,11 @@ impl AudioSend {
 
     /// Stops or resumes sending.
     pub fn mute(&mut self, muted: bool) {
+        match (muted, self.muted || self.marker) {
+            (false, _) => self.silence.go_on(),
+            (true, false) => self.silence.cut_off(),
+            (true, true) => {}
+        }
         self.muted = muted;
         self.marker = true;
         self.overhears = false;
@@ -282,7 +286,7 @@ impl AudioSend {
         self.position = next.position;
         self.repair = next.repair;
         self.position.store(next.first_sequence.into(), Ordering::Relaxed);
-        (self.reported, self.marker) = (None, true);
+        (self.reported, self.marker, self.silence) = (None, true, Silence::default());
     }
 
     /// Hands what is captured from now on to `frames`, too, until nobody takes it from there.
@@ -310,7 +314,8 @@ impl AudioSend {
     pub fn set_voice(&mut self, settings: voice::Settings) {
         if self.frame.len() >= voice::BLOCK {
             self.processor.set(settings);
-            (self.block, self.filled) = (block_of(self.frame.len(), &self.processor), 0);
+            // Refused, it goes on as before, which nobody hears.
+            let _ = self.encoder.set_dtx(leaves_out_silence(self.coding, settings));
         }
     }
 
@@ -323,11 +328,11 @@ impl AudioSend {
     /// Sends what has been captured until `now`; returns how long to wait before the next step.
     pub fn step(&mut self, now: Timestamp) -> Duration {
         while self.microphone.read(now, &mut self.frame[self.filled..self.filled + self.block]) {
-            let quiet_for = now.since(self.captured);
-            self.captured = now;
-            if quiet_for > AWAY {
-                let missed = media_units(quiet_for, RATE).saturating_sub(self.block as u32);
-                self.timestamp = self.timestamp.wrapping_add(missed + self.filled as u32);
+            let quiet_for = now.since(std::mem::replace(&mut self.captured, now));
+            self.left = self.microphone.waiting(now);
+            let missing = self.missing(quiet_for);
+            if missing > 0 {
+                self.timestamp = self.timestamp.wrapping_add(missing + self.filled as u32);
                 self.frame.copy_within(self.filled..self.filled + self.block, 0);
                 (self.filled, self.marker) = (0, true);
                 self.activation.iter_mut().for_each(Activation::forget);
@@ -363,10 +368,23 @@ impl AudioSend {
         self.microphone.wait(now, self.block).min(WAIT_MAX)
     }
 
+    /// Samples between those captured before and the block that has just been read: thrown away because this thread was
+    /// held up, or never captured because the microphone was away for some of the time without any.
+    fn missing(&mut self, quiet_for: Duration) -> u32 {
+        let dropped = self.microphone.take_dropped();
+        if quiet_for <= AWAY {
+            return dropped;
+        }
+        let there = (self.left + self.block) as u32 + dropped;
+        let missed = media_units(quiet_for, RATE).saturating_sub(there);
+        dropped + if missed > MISSED_MS * RATE / 1_000 { missed } else { 0 }
+    }
+
     fn show_figures(&self) {
         let figures = self.processor.works().then(|| self.processor.figures());
-        let inside = Duration::from_secs(1) * (self.frame.len() + self.processor.delay()) as u32 / RATE;
-        self.stats.show(figures.as_ref(), self.microphone.delay() + inside);
+        let [packet, filters] =
+            [self.frame.len(), self.processor.delay()].map(|n| Duration::from_secs(1) * n as u32 / RATE);
+        self.stats.show(figures.as_ref(), self.processor.settings(), [self.microphone.delay(), packet, filters]);
     }
 
     /// A whole frame is there: it is sent, or held in case it is the beginning of a word, or neither.
@@ -377,7 +395,7 @@ impl AudioSend {
             let began = speaks && !self.overhears;
             self.stats.spoken_muted.fetch_add(began.into(), Ordering::Relaxed);
             self.overhears = speaks;
-            return;
+            return self.end_spurt();
         }
         let Some(mut activation) = self.activation.take() else { return self.send_frame(self.timestamp) };
         let spoke = std::mem::replace(&mut activation.speaks, activation.activity.feed(level, self.frame.len()));
@@ -393,6 +411,7 @@ impl AudioSend {
             activation.hold(&mut self.frame);
             if spoke {
                 self.show_silence();
+                self.send_nothing();
             }
             self.marker = true;
         }
@@ -407,14 +426,59 @@ impl AudioSend {
             self.marker = true;
             return;
         };
-        if self.encoder.encode(&self.frame, &mut self.opus).is_err() {
-            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        if self.encode().is_some() {
+            self.transmit(destination, timestamp, level);
+        }
+    }
+
+    /// Codes the frame, or counts a failure.
+    fn encode(&mut self) -> Option<()> {
+        let coded = self.encoder.encode(&self.frame, &mut self.opus).ok();
+        self.stats.failures.fetch_add(coded.is_none().into(), Ordering::Relaxed);
+        coded
+    }
+
+    /// What is captured is heard by nobody any more: the spurt's last packets, without any of it.
+    fn end_spurt(&mut self) {
+        match self.silence.ending() {
+            None => {}
+            Some(true) => self.send_nothing(),
+            Some(false) => {
+                self.frame.fill(0.0);
+                if let Some(destination) = self.egress.destination.current()
+                    && self.encode().is_some()
+                {
+                    self.marker = false;
+                    self.transmit(destination, self.timestamp, SILENCE_DBFS);
+                    self.marker = true;
+                }
+            }
+        }
+    }
+
+    /// Tells that nothing follows, with a frame without a content.
+    fn send_nothing(&mut self) {
+        let Some(destination) = self.egress.destination.current() else { return };
+        // A packet's first byte says how its one frame would be coded (RFC 6716 section 3.1).
+        self.opus.truncate(1);
+        if let [first] = &mut self.opus[..] {
+            *first &= 0xfc;
+            self.transmit(destination, self.timestamp, SILENCE_DBFS);
+        }
+    }
+
+    /// Sends what is coded, unless nobody misses it.
+    fn transmit(&mut self, destination: SocketAddr, timestamp: u32, level: f32) {
+        let fate = self.silence.fate(self.opus.len(), self.frame.len());
+        if fate == Fate::Unsent {
+            self.marker = true;
             return;
         }
         // RFC 6464: those who receive many know the loud ones before they decode any.
         let level = Some((level > VOICE_DBFS, (-level).clamp(0.0, 127.0).round() as u8));
-        self.packetizer.packet(timestamp, self.marker, level, &self.opus, &mut self.packet);
-        self.marker = false;
+        let marker = self.marker && fate == Fate::Voice;
+        self.packetizer.packet(timestamp, marker, level, &self.opus, &mut self.packet);
+        self.marker &= !marker;
         let position = self.packetizer.counters().position();
         self.position.store(position, Ordering::Relaxed);
         let Some(packet) = sealed(&mut self.protector, Protector::protect, &self.packet, &mut self.sealed) else {
@@ -437,8 +501,9 @@ impl AudioSend {
     }
 
     fn report(&mut self, now: Timestamp) {
-        // What is captured now will leave the filters under a later time.
-        let since = media_units(now.since(self.captured), RATE) + (self.filled + self.processor.delay()) as u32;
+        // What is captured now waits behind what the device and its callbacks hold, and leaves the filters under a later time.
+        let since = media_units(now.since(self.captured) + self.microphone.latency(), RATE)
+            + (self.left + self.filled + self.processor.delay()) as u32;
         let report = SenderReport {
             ssrc: self.packetizer.counters().ssrc,
             ntp: self.clock.wall(),
@@ -482,106 +547,4 @@ fn sealed<'a>(
     let Some(protector) = protector else { return Some(plain) };
     buffer.clear();
     protect(protector, plain, buffer).ok().map(|()| &buffer[..])
-}
-
-/// The sending thread, seen from outside. Dropping it says good-bye, stops and joins the thread.
-pub struct AudioSender {
-    commands: Sender<Command>,
-    events: Receiver<SoundEvent>,
-    stats: Arc<AudioSendStats>,
-    has_microphone: bool,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl AudioSender {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// See [`AudioSend::new`], and when the system gives no thread.
-    pub fn start(config: Config, egress: Egress, clock: Clock) -> Result<Self, Error> {
-        let role = AudioSend::new(config, egress, clock)?;
-        let (commands, receiver) = bounded(COMMANDS);
-        let (events_in, events) = bounded(EVENTS);
-        let (stats, has_microphone) = (role.stats(), role.has_microphone());
-        let thread =
-            std::thread::Builder::new().name("audio-send".into()).spawn(move || run(role, &receiver, &events_in))?;
-        Ok(Self { commands, events, stats, has_microphone, thread: Some(thread) })
-    }
-
-    /// Stops or resumes sending.
-    pub fn mute(&self, muted: bool) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Mute(muted));
-    }
-
-    /// Goes on as another stream, with other keys.
-    pub fn stream(&self, next: NextStream) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Stream(next));
-    }
-
-    /// Hands what is captured from now on to `frames`, too, muted or not.
-    pub fn record(&self, frames: Sender<Frame>) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Record(frames));
-    }
-
-    /// Does other things to the voice from now on.
-    pub fn set_voice(&self, settings: voice::Settings) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Voice(settings));
-    }
-
-    /// Sends by voice activation, with what is softer than this in dBFS as silence, or all the time.
-    pub fn set_threshold(&self, dbfs: Option<f32>) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Threshold(dbfs));
-    }
-
-    /// Figures.
-    pub fn stats(&self) -> Arc<AudioSendStats> {
-        self.stats.clone()
-    }
-
-    /// Whether there is a microphone at all.
-    pub fn has_microphone(&self) -> bool {
-        self.has_microphone
-    }
-
-    /// What the microphone did since it was asked last.
-    pub fn event(&self) -> Option<SoundEvent> {
-        self.events.try_recv().ok()
-    }
-}
-
-impl Drop for AudioSender {
-    fn drop(&mut self) {
-        // The end of the commands ends the thread.
-        self.commands = bounded(0).0;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn run(mut role: AudioSend, commands: &Receiver<Command>, events: &Sender<SoundEvent>) {
-    priority::hurry_for_sound();
-    loop {
-        let now = role.clock.now();
-        let wait = role.step(now);
-        while let Some(event) = role.event() {
-            // Nobody reads them: the newest is dropped.
-            let _ = events.try_send(event);
-        }
-        match commands.recv_timeout(wait) {
-            Ok(Command::Mute(muted)) => role.mute(muted),
-            Ok(Command::Stream(next)) => role.begin(next),
-            Ok(Command::Record(frames)) => role.record(frames),
-            Ok(Command::Voice(settings)) => role.set_voice(settings),
-            Ok(Command::Threshold(dbfs)) => role.set_threshold(dbfs),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    role.goodbye();
 }

@@ -4,9 +4,10 @@
 //! mix ──> Tap ──ring of 2.5 ms, each with its time──> Reference ──as many as were captured──> echo canceller
 //! ```
 //! Both devices run at 48 kHz, each by its own clock and in bursts of its own. What is handed out follows what is captured
-//! sample by sample, a little behind; where nothing has come there is silence, so that it stays further behind from then
-//! on; and when it has been further behind than needed for long, the excess is left out. The canceller finds the delay that
-//! is left. Neither end waits, locks or allocates.
+//! sample by sample, a little behind. Where nothing has come there is silence, and what comes late for it is left out, so that
+//! the echo stays where the canceller found it; when that happens again soon, it stays further behind from then on; and when
+//! it has been further behind than needed for long, the excess is left out. The canceller finds the delay that is left.
+//! Neither end waits, locks or allocates.
 
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -24,6 +25,8 @@ const CUSHION: usize = 2;
 const EXCESS: usize = 8;
 /// The least of times is looked for over this long.
 const WINDOW: Duration = Duration::from_secs(10);
+/// What is late twice within this long is late by habit.
+const HABIT: Duration = Duration::from_secs(5);
 /// So many pieces without any, and there is no speaker.
 const GONE: usize = 100;
 /// Nothing older is handed out: the microphone was away.
@@ -50,13 +53,29 @@ pub struct Reference {
     least: usize,
     window: Timestamp,
     lost: u64,
+    /// Late pieces to be left out when they come, and when there were some last.
+    owed: usize,
+    late: Option<Timestamp>,
+    /// Whether something was missing the last time, and whether it is left out.
+    missing: bool,
+    repays: bool,
 }
 
 /// Both ends of a new one.
 pub fn tap() -> (Tap, Reference) {
     let (producer, consumer) = HeapRb::new(PIECES_MAX).split();
-    let reference =
-        Reference { ring: consumer, flows: false, empty: 0, least: usize::MAX, window: Timestamp(0), lost: 0 };
+    let reference = Reference {
+        ring: consumer,
+        flows: false,
+        empty: 0,
+        least: usize::MAX,
+        window: Timestamp(0),
+        lost: 0,
+        owed: 0,
+        late: None,
+        missing: false,
+        repays: false,
+    };
     (Tap { ring: producer }, reference)
 }
 
@@ -82,7 +101,12 @@ impl Reference {
             }
             self.skip(waiting - pieces - CUSHION);
             (self.flows, self.empty, self.least, self.window) = (true, 0, usize::MAX, now);
+            (self.owed, self.late, self.missing) = (0, None, false);
         }
+        let late = self.owed.min(waiting);
+        self.skip(late);
+        self.owed -= late;
+        let lost = self.lost;
         for part in out.chunks_exact_mut(PIECE) {
             match self.ring.try_pop() {
                 Some(piece) => part.copy_from_slice(&piece.samples),
@@ -92,10 +116,26 @@ impl Reference {
                 }
             }
         }
+        self.owe((self.lost - lost) as usize, now);
         self.empty = if waiting > 0 { 0 } else { self.empty + pieces };
         // A speaker that plays nothing for a while begins anew.
         self.flows = self.empty < GONE;
         self.mind(now);
+    }
+
+    /// Notes that so many pieces have not come in time, or none.
+    fn owe(&mut self, missing: usize, now: Timestamp) {
+        let goes_on = std::mem::replace(&mut self.missing, missing > 0);
+        if missing == 0 {
+            return;
+        }
+        let before = self.late.replace(now);
+        if !goes_on {
+            self.repays = before.is_none_or(|before| now.since(before) > HABIT);
+        }
+        if self.repays {
+            self.owed += missing;
+        }
     }
 
     /// Leaves out an excess.
@@ -189,6 +229,39 @@ mod tests {
             out[0]
         };
         assert_eq!(take(26_300), 0.0, "what is left is older than that");
+    }
+
+    #[test]
+    fn what_is_late_once_is_left_out_and_what_is_late_by_habit_is_waited_for() {
+        let (mut tap, mut reference) = tap();
+        let mut out = [0.0; BLOCK];
+        let mut step = |reference: &mut Reference, ms: u64, from: u64| {
+            (from..ms).step_by(10).for_each(|at| (0..4).for_each(|_| tap.push(MS(ms), &[at as f32; PIECE])));
+            reference.take(MS(ms), &mut out);
+            out[0]
+        };
+        let mut behind = |reference: &mut Reference, from: u64, to: u64, late: &[u64]| {
+            let mut pushed = from;
+            let mut last = 0.0;
+            for ms in (from + 10..=to).step_by(10) {
+                let begin = if late.contains(&ms) { ms } else { std::mem::replace(&mut pushed, ms) };
+                last = ms as f32 - step(reference, ms, begin);
+            }
+            last
+        };
+        let before = behind(&mut reference, 0, 2_000, &[]);
+        // Once in a while 20 ms come 20 ms late.
+        for (from, late) in [(2_000, [3_000, 3_010]), (10_000, [12_000, 12_010]), (20_000, [22_000, 22_010])] {
+            assert_eq!(behind(&mut reference, from, from + 8_000, &late), before, "{late:?}");
+            reference.late = None;
+        }
+        assert!(reference.lost() > 0);
+        let habit: Vec<u64> = (30_000..32_000).filter(|ms| ms % 50 == 10 || ms % 50 == 20).collect();
+        let later = behind(&mut reference, 30_000, 32_000, &habit);
+        let lost = reference.lost();
+        let again: Vec<u64> = (32_000..34_000).filter(|ms| ms % 50 == 10 || ms % 50 == 20).collect();
+        behind(&mut reference, 32_000, 34_000, &again);
+        assert_eq!(reference.lost(), lost, "{later} ms behind instead of {before}, nothing is missing");
     }
 
     #[test]

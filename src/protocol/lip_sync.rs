@@ -20,6 +20,7 @@ const WAIT_MAX: f32 = 200.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LipSync {
     wait: f32,
+    sound: Option<f32>,
     skew: Option<f32>,
 }
 
@@ -28,6 +29,7 @@ impl LipSync {
     /// for late packets and may be raised. Returns the least this part should be from now on, when something is to be done.
     pub fn measure(&mut self, sound: Option<f32>, picture: Option<f32>, buffer: f32) -> Option<f32> {
         let before = self.wait;
+        self.sound = sound;
         self.skew = sound.zip(picture).map(|(sound, picture)| sound - picture);
         let wait = match self.skew {
             // Nobody sees what it would wait for. Who is silent for a moment begins again in step.
@@ -38,6 +40,11 @@ impl LipSync {
         };
         self.wait = wait;
         Some(wait)
+    }
+
+    /// The delay of the sound when it was measured last.
+    pub fn sound(&self) -> Option<f32> {
+        self.sound
     }
 
     /// How much later than the picture the sound was when they were measured last; negative: sooner.

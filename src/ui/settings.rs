@@ -223,11 +223,14 @@ fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, sett
             Improvement::Headset => w.headset,
         };
         let mut on = taking.does(what);
-        let enabled = !(what == Improvement::Echo && taking.headset);
-        if ui.add_enabled(enabled, Checkbox::new(&mut on, text)).changed() {
+
+        if ui.add_enabled(taking.lets(what), Checkbox::new(&mut on, text)).changed() {
             commands.push(Command::Improve(what, on));
             settings.push((what.key(), on.to_string()));
         }
+    }
+    if taking.low_delay {
+        weak(ui, w.as_it_is, look);
     }
 }
 

@@ -315,6 +315,7 @@ words! {
     noise: "Hold noise down", "降低噪声";
     gain: "Even out loudness", "自动调节音量";
     headset: "I wear a headset", "我戴着耳机";
+    as_it_is: "With low delay nothing is done to your voice", "低延迟模式下不处理您的声音";
     appearance: "Appearance", "外观";
     network: "Network", "网络";
     your_name: "Your name", "您的名字";

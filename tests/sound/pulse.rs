@@ -76,6 +76,21 @@ impl Pulse {
         self.await_answer();
     }
 
+    /// Stops the server where it is, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &self.server.id().to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "kill {signal} failed");
+    }
+
+    /// Takes a device away, which is the one of this module and these arguments.
+    pub fn unload(&self, module: &str, arguments: &str) {
+        let modules = self.control(&["list", "short", "modules"]);
+        let is = |line: &&str| line.contains(module) && line.contains(arguments);
+        let number = modules.lines().find(is).and_then(|line| line.split_whitespace().next());
+        self.control(&["unload-module", number.unwrap_or_else(|| panic!("no {module} {arguments} in {modules}"))]);
+    }
+
     fn try_control(&self, arguments: &[&str]) -> Option<String> {
         let output = self.client("pactl").args(arguments).stderr(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

@@ -14,8 +14,15 @@ use crate::tone::RATE;
 const LOOP_PERCENT: u32 = 105;
 /// What is said, and how long it is listened for afterwards.
 const SAID_S: f64 = 12.0;
+/// Share of the strongest frequency in what howls.
+const TONAL: f32 = 0.5;
 const WORDS: &str = "Good morning everybody. The quick brown fox jumps over the lazy dog while seven wizards quietly mix the \
      evening potion, and I have a question about the second page of the report.";
+
+/// Loud though nobody speaks, whatever it is; or softer and growing: most of it is one frequency, which rooms and noise are not.
+fn howls(&(level, share): &(f32, f32)) -> bool {
+    level > -45.0 || (level > -70.0 && share > TONAL)
+}
 
 /// Level of a part of a recording, in dBFS, and the share of its power within 50 Hz of its strongest frequency.
 fn heard(samples: &[f32]) -> (f32, f32) {
@@ -59,8 +66,9 @@ fn talk(said: &[f32], quiet_s: f64, options: &[&str]) -> Recording {
     let options = [&common[..], options].concat();
     let ada = Peer::start(pulse.command("ada", PROGRAM), "Ada", "Room", &options);
     let bob = Peer::join(pulse.command("bob", PROGRAM), "Bob", "Room", &options);
-    ada.await_stats(SOON, "hears Bob", |s| s.packets_heard("Bob") > 100.0);
-    bob.await_stats(SOON, "hears Ada", |s| s.packets_heard("Ada") > 100.0);
+    // Silence is hardly sent.
+    ada.await_stats(SOON, "hears Bob", |s| s.packets_heard("Bob") > 10.0);
+    bob.await_stats(SOON, "hears Ada", |s| s.packets_heard("Ada") > 10.0);
     pulse.loop_back("ada", LOOP_PERCENT);
     pulse.loop_back("bob", LOOP_PERCENT);
     let heard = pulse.record("bob_out.monitor");
@@ -95,6 +103,7 @@ fn speakers_beside_microphones_do_not_howl() {
         show("as it is", &bare);
         let last = bare.len() - 2;
         assert!(bare[last].0 > -30.0, "{:?}: this room would not have howled anyway", bare[last]);
+        assert!(bare[last].1 > TONAL, "{:?}: by its spectrum that is no howl", bare[last]);
 
         let quiet_s = std::env::var("SOUND_TEST_SECONDS").map_or(48.0, |s| s.parse().expect("a number of seconds"));
         let all = seconds(&talk(&said, quiet_s, &[]));
@@ -102,7 +111,7 @@ fn speakers_beside_microphones_do_not_howl() {
         assert!(all[..SAID_S as usize].iter().any(|(level, _)| *level > -35.0), "what is said is heard");
         let after = &all[SAID_S as usize + 2..];
         assert!(after.len() as f64 >= quiet_s - 5.0, "{} s were heard", after.len());
-        let howls = after.iter().filter(|(level, _)| *level > -45.0).count();
+        let howls = after.iter().filter(|second| howls(second)).count();
         assert_eq!(howls, 0, "seconds that sound though nobody speaks");
     });
 }

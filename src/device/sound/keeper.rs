@@ -1,11 +1,11 @@
 //! The thread that keeps a sound device open: opens it, watches it, drops it, and tries again.
 //!
 //! ```text
-//!  open --ok--> watch --fault, or no callback for 5 s--> drop on a thread of its own
+//!  open --ok--> watch --fault, or no callback for 2 s--> drop on a thread of its own
 //!   ^ '--error------------------------------------------------.      |
 //!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
 //! ```
-//! What worked once is tried every 2 s at least: a sound server that is started again is found soon. Where any device will
+//! What worked once is tried every second at least: a sound server that is started again is found soon. Where any device will
 //! do, it is looked every second whether the system means another one by now, which is then opened instead.
 //!
 //! A device that keeps losing sound is opened again with a longer buffer. Some say that they lose it; a speaker whose
@@ -30,12 +30,12 @@ use crate::time::{Timestamp, media_nanos};
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 /// The same once a device has worked.
-const RETRY_AGAIN_MAX: Duration = Duration::from_secs(2);
+const RETRY_AGAIN_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether another device is meant.
 const LOOK: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_millis(100);
 /// A device without callbacks for this long is dead, even if nothing says so.
-const STALLED: Duration = Duration::from_secs(5);
+const STALLED: Duration = Duration::from_secs(2);
 /// A device that worked this long may fail without being punished for earlier failures.
 const WORKED: Duration = Duration::from_secs(10);
 /// The pace of a speaker is looked at over this time.
@@ -214,7 +214,7 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher
             }
             let stalled = now.since(seen.1) >= STALLED;
             if gauge.failed() || stalled {
-                let reason = native::fault_text(gauge.fault()).unwrap_or("no sound for 5 s");
+                let reason = native::fault_text(gauge.fault()).unwrap_or("no sound for 2 s");
                 // The other end must stop using the ring even if nothing but time told that it is dead.
                 gauge.fail(gauge.fault());
                 drop_elsewhere(stream);

@@ -218,6 +218,30 @@ impl Microphone {
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
 
+    /// One whose samples come from a test, as many a callback as it likes.
+    #[cfg(test)]
+    pub(crate) fn fed() -> (Self, impl FnMut(&[f32])) {
+        let (mut callback, reader, gauge) = ring::capture(48_000, 1).expect("a ring");
+        let mut once = Some(keeper::Opened {
+            stream: Box::new(()),
+            end: reader,
+            gauge,
+            device: "test".into(),
+            short: false,
+            paced: None,
+            stays: Box::new(|| true),
+        });
+        let keeper = Keeper::start("microphone", Clock::manual(Timestamp::default()), move |_| {
+            once.take().ok_or(keeper::NotOpened::Absent)
+        });
+        let mut native = NativeMicrophone { keeper, reader: None, before: SoundCounters::default() };
+        while native.reader.is_none() {
+            native.reader = native.keeper.take();
+            std::thread::yield_now();
+        }
+        (Self(Source::Native(Box::new(native))), move |samples| callback.capture(samples, |s| s))
+    }
+
     /// Whether there is one at all.
     pub fn exists(&self) -> bool {
         !matches!(self.0, Source::None)
@@ -241,6 +265,21 @@ impl Microphone {
         }
     }
 
+    /// Samples that wait to be read.
+    pub fn waiting(&self, now: Timestamp) -> usize {
+        match &self.0 {
+            Source::None => 0,
+            Source::Paced(paced) => paced.waiting(now),
+            Source::Native(native) => native.reader.as_ref().map_or(0, CaptureReader::waiting),
+        }
+    }
+
+    /// Samples thrown away before those read next, since this was asked last: nobody came for them in time.
+    pub fn take_dropped(&mut self) -> u32 {
+        let Source::Native(native) = &mut self.0 else { return 0 };
+        native.reader.as_mut().map_or(0, CaptureReader::take_dropped)
+    }
+
     /// Time after which a frame of `samples` may be there: at most 5 ms for a device, whose callbacks wake nobody.
     pub fn wait(&self, now: Timestamp, samples: usize) -> Duration {
         match &self.0 {
@@ -250,11 +289,17 @@ impl Microphone {
         }
     }
 
-    /// Time from the device's sample to [`read`](Self::read), as far as it lies in buffers of this program: the length of
-    /// its callbacks.
+    /// Time from the device's sample to [`read`](Self::read): the length of its callbacks, and what lies before those, as far
+    /// as the sound system tells.
     pub fn delay(&self) -> Duration {
         let Source::Native(native) = &self.0 else { return Duration::ZERO };
-        native.reader.as_ref().map_or(Duration::ZERO, CaptureReader::period)
+        native.reader.as_ref().map_or(Duration::ZERO, |reader| reader.period() + reader.gauge().latency())
+    }
+
+    /// Time from the device's newest sample to the callback that brings it, as far as the sound system tells.
+    pub fn latency(&self) -> Duration {
+        let Source::Native(native) = &self.0 else { return Duration::ZERO };
+        native.reader.as_ref().map_or(Duration::ZERO, |reader| reader.gauge().latency())
     }
 
     /// What happened since it was asked last.
@@ -354,9 +399,11 @@ impl Speaker {
         self.paced.event().or_else(|| self.native.as_mut()?.keeper.event())
     }
 
-    /// Samples kept waiting for the device, at 48 kHz.
+    /// Samples from the mix to the ear, at 48 kHz: those kept waiting here for the device, and those the sound system says it
+    /// holds.
     pub fn fill_target(&self) -> usize {
-        self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(paced::FILL, PlaybackWriter::target)
+        let Some(writer) = self.native.as_ref().and_then(|n| n.writer.as_ref()) else { return paced::FILL };
+        writer.target() + (writer.gauge().latency().as_micros() as usize * 48 / 1_000)
     }
 
     /// Counts since it was opened.

@@ -4,8 +4,8 @@
 //! Buffer sizes are always asked for: the default of a sound server may be seconds. What the callbacks then deliver is
 //! never that size, see [`ring`](super::ring). Error callbacks only set a flag: a dying server fires thousands a second.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
@@ -28,6 +28,9 @@ const OPEN_MAX: Duration = Duration::from_secs(3);
 const PERIODS_US: [u32; 5] = [2_500, 5_000, 10_000, 20_000, 40_000];
 /// Assumed of a speaker that chooses its own, until it has been measured.
 const PERIOD_GUESS_MS: u32 = 20;
+
+/// A sound server that answered so lately is being started again, and waited for: what it plays on is not taken from it.
+const SERVER_BACK: Duration = Duration::from_secs(10);
 
 /// Devices named when the one wanted is not there.
 const NAMES_SHOWN: usize = 4;
@@ -75,7 +78,9 @@ fn devices(host: &Host, microphone: bool) -> Vec<Device> {
 }
 
 fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
-    let Some(wanted) = wanted else { return default_of(hosts(), microphone).ok_or(NotOpened::Absent) };
+    let Some(wanted) = wanted else {
+        return default_of(hosts(), microphone)?.ok_or(NotOpened::Absent);
+    };
     let mut heard_of = Vec::new();
     for host in hosts() {
         let devices = devices(&host, microphone);
@@ -94,22 +99,63 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
 
 /// The device `auto` means in the first host that has any. Not in those behind it: they are the layers below it, where
 /// its monitors look like microphones.
-fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Option<Device> {
+fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Result<Option<Device>, NotOpened> {
     for host in hosts {
+        let served = host.id().name() == PULSE;
+        if !served && SERVER.is_awaited(Instant::now()) {
+            return Err(NotOpened::Failed("the sound server does not answer".into()));
+        }
         let device = default_device(&host, microphone);
         if device.is_some() || host.devices().is_ok_and(|mut all| all.next().is_some()) {
-            return device;
+            if served {
+                SERVER.answered(Instant::now());
+            }
+            return Ok(device);
         }
     }
-    None
+    Ok(None)
+}
+
+/// When the sound server answered last.
+struct Server(Mutex<Option<Instant>>);
+
+static SERVER: Server = Server(Mutex::new(None));
+
+impl Server {
+    fn answered(&self, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether it is worth waiting for.
+    fn is_awaited(&self, now: Instant) -> bool {
+        let answered = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.is_some_and(|at| now.saturating_duration_since(at) < SERVER_BACK)
+    }
 }
 
 /// Asks whether a device that was opened is still the one that is meant: one that was named is. While there is none at all,
 /// or none can be told, nothing changes.
 fn stays(wanted: Option<&str>, device: &Device, microphone: bool) -> Box<dyn FnMut() -> bool + Send> {
     let (named, opened) = (wanted.is_some(), device.id().ok());
+    // Asked each second: by a connection of its own, which stays open.
+    let mut served: Option<Host> = None;
     Box::new(move || {
-        named || default_of(hosts(), microphone).is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(id) == opened))
+        if named {
+            return true;
+        }
+        let asked = served.take().map(|host| (default_device(&host, microphone), host));
+        let meant = match asked {
+            Some((meant, host)) if meant.is_some() || host.devices().is_ok() => {
+                SERVER.answered(Instant::now());
+                served = Some(host);
+                meant
+            }
+            _ => {
+                served = hosts().next().filter(|host| host.id().name() == PULSE);
+                default_of(hosts(), microphone).ok().flatten()
+            }
+        };
+        meant.is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(id) == opened))
     })
 }
 
@@ -407,8 +453,13 @@ where
     f32: FromSample<T>,
 {
     let mut hurry = Some(hurry_of(device));
-    let copy = move |samples: &[T], _: &_| {
+    let (told, length) = (gauge.clone(), u64::from(config.channels) * u64::from(config.sample_rate));
+    let copy = move |samples: &[T], info: &cpal::InputCallbackInfo| {
         hurry.take().into_iter().for_each(|hurry| hurry());
+        // The first sample is so old, and the last one as much younger as the buffer is long.
+        let at = info.timestamp();
+        let oldest = at.callback.duration_since(at.capture);
+        told.lags_by(oldest.saturating_sub(Duration::from_secs(1) * samples.len() as u32 / length.max(1) as u32));
         callback.capture(samples, f32::from_sample);
     };
     device.build_input_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
@@ -431,8 +482,11 @@ fn output_of<T: SizedSample + FromSample<f32> + Send + 'static>(
     gauge: &Arc<Gauge>,
 ) -> Result<cpal::Stream, cpal::Error> {
     let mut hurry = Some(hurry_of(device));
-    let copy = move |buffer: &mut [T], _: &_| {
+    let told = gauge.clone();
+    let copy = move |buffer: &mut [T], info: &cpal::OutputCallbackInfo| {
         hurry.take().into_iter().for_each(|hurry| hurry());
+        let at = info.timestamp();
+        told.lags_by(at.playback.duration_since(at.callback));
         callback.play(buffer, T::from_sample);
     };
     device.build_output_stream(config, copy, on_error(gauge), Some(OPEN_MAX))
@@ -445,6 +499,15 @@ mod tests {
     fn range(channels: u16, rates: (u32, u32), format: SampleFormat) -> SupportedStreamConfigRange {
         let buffer = SupportedBufferSize::Range { min: 64, max: 4_096 };
         SupportedStreamConfigRange::new(channels, rates.0, rates.1, buffer, format)
+    }
+
+    #[test]
+    fn a_sound_server_that_answered_lately_is_waited_for() {
+        let (server, start) = (Server(Mutex::new(None)), Instant::now());
+        assert!(!server.is_awaited(start), "there may be none");
+        server.answered(start);
+        let after = |s| server.is_awaited(start + Duration::from_secs(s));
+        assert_eq!([after(0), after(9), after(10)], [true, true, false]);
     }
 
     #[test]

@@ -96,6 +96,10 @@ impl PacedSource {
         true
     }
 
+    pub(super) fn waiting(&self, now: Timestamp) -> usize {
+        usize::try_from(self.pace.ahead(now)).unwrap_or(0)
+    }
+
     pub(super) fn wait(&self, now: Timestamp, samples: usize) -> Duration {
         match self.voice {
             Voice::Broken => Duration::from_secs(1),

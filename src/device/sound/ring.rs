@@ -35,6 +35,8 @@ const CALM_S_MAX: u64 = 640;
 const EDGE_S: f32 = 0.001;
 /// As little as this of it is not heard: -100 dBFS.
 const INAUDIBLE: f32 = 1e-5;
+/// Whoever says more does not know.
+const LATENCY_MAX: Duration = Duration::from_millis(500);
 /// The period is the mean of so much sound.
 const PERIOD_WINDOW_MS: u64 = 2_000;
 
@@ -46,7 +48,11 @@ pub(super) struct Gauge {
     /// Frames moved so far.
     frames: AtomicU64,
     glitches: AtomicU64,
+    /// Frames captured for which there was no room.
+    overflown: AtomicU64,
     xruns: AtomicU64,
+    /// Microseconds between the device and the callback, as the sound system tells, smoothed.
+    latency_us: AtomicU64,
     /// 0, or why the stream is broken.
     fault: AtomicU8,
     /// Set once the speaker's ring was filled: before that, silence is no glitch.
@@ -85,6 +91,19 @@ impl Gauge {
         self.xruns.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Takes in how far the callback is from the device, as the sound system tells; called by the callback.
+    pub(super) fn lags_by(&self, latency: Duration) {
+        let told = latency.min(LATENCY_MAX).as_micros() as u64;
+        let before = self.latency_us.load(Ordering::Relaxed);
+        let after = if before == 0 { told } else { (15 * before + told) / 16 };
+        self.latency_us.store(after, Ordering::Relaxed);
+    }
+
+    /// Time between the device and the callback, as far as the sound system tells.
+    pub(super) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_us.load(Ordering::Relaxed))
+    }
+
     pub(super) fn add_to(&self, counters: &mut SoundCounters) {
         counters.glitches += self.glitches.load(Ordering::Relaxed);
         counters.xruns += self.xruns.load(Ordering::Relaxed);
@@ -121,6 +140,8 @@ impl CaptureCallback {
         let room = self.ring.vacant_len() / self.channels * self.channels;
         if room < samples.len() {
             self.gauge.glitches.fetch_add(1, Ordering::Relaxed);
+            let lost = (samples.len() - room) / self.channels;
+            self.gauge.overflown.fetch_add(lost as u64, Ordering::Relaxed);
         }
         self.ring.push_iter(samples.iter().take(room).map(|&s| to_f32(s)));
     }
@@ -134,6 +155,9 @@ pub(super) struct CaptureReader {
     converter: Converter,
     mono: Vec<f32>,
     ready: Vec<f32>,
+    /// Samples thrown away since it was asked, and frames of the device lost for want of room that are counted in it.
+    dropped: u32,
+    overflown: u64,
     gauge: Arc<Gauge>,
 }
 
@@ -151,6 +175,8 @@ pub(super) fn capture(rate: u32, channels: u16) -> Result<(CaptureCallback, Capt
         converter,
         mono: Vec::with_capacity(RATE as usize),
         ready: Vec::with_capacity(RATE as usize),
+        dropped: 0,
+        overflown: 0,
         gauge: gauge.clone(),
     };
     Ok((callback, reader, gauge))
@@ -189,12 +215,32 @@ impl CaptureReader {
         }
         if self.converter.push(&self.mono, &mut self.ready).is_err() {
             self.gauge.glitches.fetch_add(1, Ordering::Relaxed);
+            self.dropped = self.dropped.saturating_add(self.at_our_rate(self.mono.len() as u64));
         }
+        // They were newer than what waited here, most of which is thrown away below.
+        let overflown = self.gauge.overflown.load(Ordering::Relaxed);
+        let more = overflown - std::mem::replace(&mut self.overflown, overflown);
+        self.dropped = self.dropped.saturating_add(self.at_our_rate(more));
         let most = CAPTURE_MS_MAX * RATE as usize / 1_000;
         if self.ready.len() > most {
             self.gauge.glitches.fetch_add(1, Ordering::Relaxed);
-            self.ready.drain(..self.ready.len() - most);
+            let oldest = self.ready.len() - most;
+            self.ready.drain(..oldest);
+            self.dropped = self.dropped.saturating_add(oldest as u32);
         }
+    }
+
+    fn at_our_rate(&self, frames: u64) -> u32 {
+        u32::try_from(frames * u64::from(RATE) / u64::from(self.rate)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Samples thrown away before those read next, since this was asked last.
+    pub(super) fn take_dropped(&mut self) -> u32 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Mean length of the callbacks so far.
@@ -410,6 +456,11 @@ mod tests {
         }
         assert_eq!(read.len(), CAPTURE_MS_MAX / 10);
         assert_eq!(read[0], 30 - 8, "the newest 80 ms are left");
+        assert_eq!((reader.take_dropped(), reader.take_dropped()), (22 * 480, 0));
+        // More than the ring holds.
+        (0..50).for_each(|_| callback.capture(&[0.0; 480], |s| s));
+        let frames = std::iter::from_fn(|| reader.read(&mut frame).then_some(())).count() as u32;
+        assert_eq!(reader.take_dropped(), 50 * 480 - frames * 480);
         gauge.add_to(&mut counters);
         assert!(counters.glitches > 0);
     }

@@ -1,10 +1,10 @@
 //! Figures of the voice sent; read at any time from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::media::mix::SILENCE_DBFS;
-use crate::media::voice::Figures;
+use crate::media::voice::{Figures, Settings};
 
 /// A figure that may not be there, in a word.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ impl Maybe {
     }
 }
 
+/// Microseconds: the device's callbacks, the packet, the filters.
+#[derive(Debug, Default)]
+struct Delay([AtomicU64; 3]);
+
 /// Figures of the voice sent.
 #[derive(Debug)]
 pub struct AudioSendStats {
@@ -37,7 +41,8 @@ pub struct AudioSendStats {
     pub(super) level: AtomicU32,
     pub(super) muted: AtomicBool,
     pub(super) spoken_muted: AtomicU64,
-    delay: AtomicU64,
+    delay: Delay,
+    does: AtomicU8,
     gain: Maybe,
     noise: Maybe,
     echo_loss: Maybe,
@@ -55,7 +60,8 @@ impl AudioSendStats {
             level: AtomicU32::new(SILENCE_DBFS.to_bits()),
             muted: AtomicBool::new(muted),
             spoken_muted: AtomicU64::default(),
-            delay: AtomicU64::default(),
+            delay: Delay::default(),
+            does: AtomicU8::default(),
             gain: Maybe::default(),
             noise: Maybe::default(),
             echo_loss: Maybe::default(),
@@ -63,8 +69,12 @@ impl AudioSendStats {
         }
     }
 
-    pub(super) fn show(&self, figures: Option<&Figures>, delay: Duration) {
-        self.delay.store(delay.as_micros() as u64, Ordering::Relaxed);
+    pub(super) fn show(&self, figures: Option<&Figures>, does: Settings, parts: [Duration; 3]) {
+        for (part, time) in self.delay.0.iter().zip(parts) {
+            part.store(time.as_micros() as u64, Ordering::Relaxed);
+        }
+        let bits = [does.echo, does.noise, does.gain].iter().rev().fold(0, |bits, on| bits << 1 | u8::from(*on));
+        self.does.store(bits, Ordering::Relaxed);
         self.gain.set(figures.map(|f| f.gain_db));
         self.noise.set(figures.map(|f| f.noise_dbfs));
         self.echo_loss.set(figures.and_then(|f| f.echo_return_loss_db));
@@ -114,7 +124,18 @@ impl AudioSendStats {
     /// Time from the microphone's callback to the packet, in ms: what is captured waits for its callback and its packet, and
     /// the filters.
     pub fn capture_ms(&self) -> f32 {
-        self.delay.load(Ordering::Relaxed) as f32 / 1_000.0
+        self.capture_parts_ms().iter().sum()
+    }
+
+    /// Its parts in ms: the callbacks of the device, the packet, and the filters.
+    pub fn capture_parts_ms(&self) -> [f32; 3] {
+        std::array::from_fn(|i| self.delay.0[i].load(Ordering::Relaxed) as f32 / 1_000.0)
+    }
+
+    /// What is done to the voice.
+    pub fn does(&self) -> Settings {
+        let bits = self.does.load(Ordering::Relaxed);
+        Settings { echo: bits & 1 != 0, noise: bits & 2 != 0, gain: bits & 4 != 0 }
     }
 
     /// What was found out about the voice and its room, as far as anything is done to it.
@@ -137,9 +158,14 @@ mod tests {
         let stats = AudioSendStats::new(true);
         assert_eq!((stats.muted(), stats.level_dbfs(), stats.figures()), (true, SILENCE_DBFS, None));
         let figures = Figures { echo_delay_ms: Some(40), gain_db: 6.0, ..Figures::default() };
-        stats.show(Some(&figures), Duration::from_millis(21));
-        assert_eq!((stats.figures(), stats.capture_ms()), (Some(figures), 21.0));
-        stats.show(None, Duration::from_millis(20));
-        assert_eq!(stats.figures(), None);
+        let does = Settings { gain: true, ..Settings::NONE };
+        stats.show(Some(&figures), does, [5, 10, 6].map(Duration::from_millis));
+        assert_eq!((stats.figures(), stats.capture_ms(), stats.does()), (Some(figures), 21.0, does));
+        for does in
+            [Settings { echo: true, ..Settings::NONE }, Settings { noise: true, ..Settings::NONE }, Settings::ALL]
+        {
+            stats.show(None, does, [Duration::ZERO; 3]);
+            assert_eq!((stats.figures(), stats.does()), (None, does));
+        }
     }
 }

@@ -94,10 +94,134 @@ fn muted_nothing_is_sent_and_the_media_clock_goes_on() {
     let mut rig = rig(Config { first_sequence: 10, first_timestamp: 0, frame_ms: 10, ..config() });
     assert_eq!(rig.run(100).len(), 10);
     rig.role.mute(true);
-    assert_eq!(rig.run(1_000), Vec::<Vec<u8>>::new());
+    let ending = rig.run(20);
+    assert_eq!(headers(&ending), [(false, 20, 100 * 48), (false, 21, 110 * 48)], "the word has an end");
+    assert_eq!(rig.run(980), Vec::<Vec<u8>>::new());
     assert_eq!(rig.role.stats().level_dbfs(), SILENCE_DBFS);
+    rig.role.mute(true);
+    assert_eq!(rig.run(100), Vec::<Vec<u8>>::new(), "it has ended");
     rig.role.mute(false);
-    assert_eq!(headers(&rig.run(20)), [(true, 20, 1_100 * 48), (false, 21, 1_110 * 48)]);
+    assert_eq!(headers(&rig.run(20)), [(true, 22, 1_200 * 48), (false, 23, 1_210 * 48)]);
+    // Of the ending nothing was captured, and it is not gone on with.
+    rig.role.mute(true);
+    assert_eq!(rig.run(10).len(), 1);
+    rig.role.mute(false);
+    assert_eq!(headers(&rig.run(10)), [(true, 25, 1_230 * 48)]);
+    assert_eq!(rtp::Packet::parse(&ending[1]).expect("RTP").payload.len(), 1);
+}
+
+#[test]
+fn a_word_that_is_cut_off_is_not_made_up_any_further() {
+    let mut unmuted = rig(config());
+    let (mut decoder, mut spoken) = (opus::Decoder::new().expect("a decoder"), Vec::new());
+    let decode = |decoder: &mut opus::Decoder, packet: &Vec<u8>| {
+        decoder.decode(rtp::Packet::parse(packet).expect("RTP").payload).expect("Opus").to_vec()
+    };
+    unmuted.run(500).iter().for_each(|p| spoken = decode(&mut decoder, p));
+    let unended = decoder.conceal(960).expect("made up").to_vec();
+    let mut decoder = opus::Decoder::new().expect("a decoder");
+    let mut again = rig(config());
+    again.run(500).iter().for_each(|p| drop(decode(&mut decoder, p)));
+    again.role.mute(true);
+    let ending = again.run(60);
+    assert_eq!(ending.len(), 2);
+    ending.iter().for_each(|p| drop(decode(&mut decoder, p)));
+    let ended = decoder.conceal(4_800).expect("made up").to_vec();
+    let levels = [&spoken, &unended, &ended].map(|s| level_dbfs(s));
+    assert!(levels[0] > -40.0 && levels[1] > -45.0 && levels[2] < -50.0, "{levels:?}");
+}
+
+#[test]
+fn silence_is_told_and_not_sent_where_noise_is_held_down() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let voice = voice::Settings { noise: true, ..voice::Settings::NONE };
+    let silent = |packet: &Vec<u8>| rtp::Packet::parse(packet).expect("RTP").payload.len() <= 2;
+    let microphone = interrupted(&folder, 3);
+    let mut rig = rig(Config { microphone, voice, first_timestamp: 0, first_sequence: 0, ..config() });
+    rig.run(1_000);
+    let packets = rig.run(1_900);
+    assert!((4..=12).contains(&packets.len()), "{} packets in 1.9 s of silence", packets.len());
+    let apart: Vec<u32> = headers(&packets).windows(2).map(|w| (w[1].2 - w[0].2) / 48).collect();
+    assert!(apart.iter().all(|ms| (20..=420).contains(ms)) && packets.iter().any(silent), "{apart:?}");
+    rig.run(200);
+    let (packets, stats) = (rig.run(2_800), rig.role.stats());
+    assert!(packets.len() > 120, "{} packets in 2.8 s of a voice", packets.len());
+    let all = rig.run(300);
+    let h = headers(&all);
+    assert!(h.windows(2).all(|w| w[1].1 == w[0].1.wrapping_add(1) && w[1].2 > w[0].2), "{h:?}");
+    // The RTP clock ran on, the sequence numbers count what was sent, and so do the reports.
+    assert!(stats.frames() > stats.packets() && stats.failures() == 0);
+    assert_eq!(u64::from(rig.role.packetizer.counters().packets), stats.packets());
+    // Whoever has the noise left in, or wants the least delay, has silence sent.
+    rig.run(2_000);
+    rig.role.set_voice(voice::Settings::NONE);
+    rig.run(20);
+    assert_eq!(rig.run(1_000).len(), 50);
+}
+
+#[test]
+fn the_first_packet_after_a_silence_has_the_marker_and_those_of_the_silence_have_not() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let voice = voice::Settings { noise: true, ..voice::Settings::NONE };
+    let mut rig = rig(Config { microphone: interrupted(&folder, 3), voice, first_timestamp: 0, ..config() });
+    let packets = rig.run(4_000);
+    let (mut last, mut begins) = (None, 0);
+    for packet in &packets {
+        let packet = rtp::Packet::parse(packet).expect("RTP");
+        let rtp::Header { marker, timestamp, .. } = packet.header;
+        let paused = last.is_none_or(|last: u32| timestamp - last != 960);
+        assert_eq!(marker, paused && packet.payload.len() > 2, "at {} ms, after {last:?}", timestamp / 48);
+        begins += u32::from(marker);
+        last = Some(timestamp);
+    }
+    assert!(begins >= 2, "{begins}");
+}
+
+#[test]
+fn samples_thrown_away_are_counted_once_and_no_others() {
+    let (microphone, mut feed) = Microphone::fed();
+    let mut rig = rig(Config { microphone: MicrophoneSpec::None, first_timestamp: 0, ..config() });
+    rig.role.microphone = microphone;
+    let mut fed = 0u32;
+    let mut capture = |rig: &mut Rig, ms: u64, seen: bool| {
+        let mut packets = Vec::new();
+        for _ in 0..ms / 10 {
+            feed(&[0.1; 480]);
+            fed += 480;
+            rig.clock.advance(Duration::from_millis(10));
+            if seen {
+                rig.role.step(rig.clock.now());
+                packets.extend(rig.received());
+            }
+        }
+        (packets, fed)
+    };
+    capture(&mut rig, 110, true);
+    for held_up_ms in [50, 100, 130, 200, 390, 600] {
+        capture(&mut rig, held_up_ms, false);
+        let (packets, fed) = capture(&mut rig, 200, true);
+        let h = headers(&packets);
+        let end = h.last().expect("packets").2 + 960;
+        assert!(fed - end < 960, "held up for {held_up_ms} ms: {} ms of {} ms", end / 48, fed / 48);
+        let jumps = h.windows(2).filter(|w| w[1].2 - w[0].2 != 960).count();
+        assert!(jumps <= 1 && h.len() >= 9, "{h:?}");
+        assert!(h.windows(2).all(|w| w[1].0 == (w[1].2 - w[0].2 != 960)), "{h:?}");
+    }
+    assert_eq!(rig.role.stats().failures(), 0);
+}
+
+#[test]
+fn a_thread_that_was_held_up_sends_all_that_waits_under_its_own_time() {
+    let mut rig = rig(Config { first_timestamp: 0, ..config() });
+    let mut sent = rig.run(110);
+    for ms in [130, 250, 450] {
+        rig.clock.advance(Duration::from_millis(ms));
+        sent.extend(rig.run(20));
+    }
+    let h = headers(&sent);
+    assert!(h.windows(2).all(|w| w[1].2 - w[0].2 == 960 && !w[1].0), "{h:?}");
+    let end = h.last().expect("packets").2 / 48 + 20;
+    assert!((980..=1_000).contains(&end), "{end} ms");
 }
 
 #[test]
@@ -217,6 +341,8 @@ fn with_voice_activation_only_what_is_said_is_sent_and_from_its_beginning() {
     assert!(h[0].0, "a talk spurt begins");
     let end = ms(h[h.len() - 1].2);
     assert!((2_350..=2_450).contains(&end), "{end} ms: the last syllable and the hangover");
+    let told = rtp::Packet::parse(&packets[packets.len() - 1]).expect("RTP");
+    assert_eq!(told.payload.len(), 1, "nothing follows");
     assert_eq!(rig.role.stats().level_dbfs(), SILENCE_DBFS);
     // Muted meanwhile, nothing of before is sent later.
     rig.role.mute(true);
