@@ -87,6 +87,7 @@ fn person(key: u64) -> PersonView {
         camera: CameraView::Live,
         attention: Default::default(),
         level_dbfs: -127.0,
+        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     };

@@ -52,6 +52,7 @@ fn view() -> View {
         attention: Attention::default(),
         camera: CameraView::Live,
         level_dbfs: -127.0,
+        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     };

@@ -74,6 +74,30 @@ fn mean_power(samples: &[f32]) -> f64 {
     samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / samples.len().max(1) as f64
 }
 
+/// Two of a conference: Ada, whose microphone hears a tone, and Bob, whose speaker writes down what it gets.
+struct Two {
+    ada: Peer,
+    bob: Peer,
+    folder: tempfile::TempDir,
+    heard: PathBuf,
+}
+
+impl Two {
+    fn sit_down(lan: &Lan) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let heard = folder.path().join("heard.wav");
+        let microphone = tone(folder.path());
+        let options = ["--microphone", &microphone, "--camera", "none"];
+        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &options);
+        // Muted for the conference, so that whatever Bob hears is the message.
+        ada.tell(&json!({"do": "mute", "on": true}));
+        let speaker = heard.to_string_lossy().into_owned();
+        let options = ["--microphone", "none", "--speaker", &speaker, "--camera", "none"];
+        let bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &options);
+        Self { ada, bob, folder, heard }
+    }
+}
+
 /// Waits for a message that came, and says what the offer said and where it is.
 #[track_caller]
 fn await_message(peer: &mut Peer) -> (Value, PathBuf) {
@@ -85,17 +109,8 @@ fn await_message(peer: &mut Peer) -> (Value, PathBuf) {
 #[test]
 fn what_one_says_is_heard_by_all_or_by_one_alone() {
     sandboxed("voice::what_one_says_is_heard_by_all_or_by_one_alone", || {
-        let folder = tempfile::tempdir().expect("temporary folder");
         let lan = Lan::up(3);
-        let heard = folder.path().join("heard.wav");
-        let microphone = tone(folder.path());
-        let options = ["--microphone", &microphone, "--camera", "none"];
-        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &options);
-        // Muted for the conference, so that whatever Bob hears is the message.
-        ada.tell(&json!({"do": "mute", "on": true}));
-        let speaker = heard.to_string_lossy().into_owned();
-        let options = ["--microphone", "none", "--speaker", &speaker, "--camera", "none"];
-        let mut bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &options);
+        let Two { mut ada, mut bob, folder, heard } = Two::sit_down(&lan);
         let mut cyd = Peer::chat(lan.command(3, PROGRAM), "Cyd", "Standup");
         bob.await_joined();
         cyd.await_joined();
@@ -173,16 +188,8 @@ fn seconds_heard(speaker: &Path) -> f64 {
 #[test]
 fn a_message_is_heard_while_the_rest_of_it_still_comes() {
     sandboxed("voice::a_message_is_heard_while_the_rest_of_it_still_comes", || {
-        let folder = tempfile::tempdir().expect("temporary folder");
         let lan = Lan::up(2);
-        let heard = folder.path().join("heard.wav");
-        let microphone = tone(folder.path());
-        let options = ["--microphone", &microphone, "--camera", "none"];
-        let mut ada = Peer::start(lan.command(1, PROGRAM), "Ada", "Standup", &options);
-        ada.tell(&json!({"do": "mute", "on": true}));
-        let speaker = heard.to_string_lossy().into_owned();
-        let options = ["--microphone", "none", "--speaker", &speaker, "--camera", "none"];
-        let mut bob = Peer::join(lan.command(2, PROGRAM), "Bob", "Standup", &options);
+        let Two { mut ada, mut bob, heard, folder: _folder } = Two::sit_down(&lan);
         bob.await_joined();
         ada.await_person(SOON, "Bob", "joined");
         bob.await_event(SOON, |e| e["event"] == "person" && e["name"] == "Ada" && e["muted"] == true);

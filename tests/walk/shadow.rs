@@ -47,6 +47,7 @@ fn person(key: u64, name: &str, me: bool) -> PersonView {
         attention: Attention::default(),
         camera: if me { CameraView::Off } else { CameraView::Live },
         level_dbfs: -127.0,
+        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     }
