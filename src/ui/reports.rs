@@ -58,6 +58,7 @@ fn taken_apart<'a>(pattern: &str, text: &'a str) -> Option<Vec<&'a str>> {
 /// What the conference reports, and the same in Chinese. `{}` stands for a name, a number, or another report.
 #[rustfmt::skip]
 const REPORTS: &[Pair] = &[
+    ("with low delay nothing is done to your voice", "低延迟模式下不处理您的声音"),
     ("{} joined", "{} 已加入"),
     ("{} left", "{} 已离开"),
     ("{} is not heard of any more", "{} 已失去联系"),

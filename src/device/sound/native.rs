@@ -4,8 +4,8 @@
 //! Buffer sizes are always asked for: the default of a sound server may be seconds. What the callbacks then deliver is
 //! never that size, see [`ring`](super::ring). Error callbacks only set a flag: a dying server fires thousands a second.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
@@ -16,9 +16,11 @@ use cpal::{
 use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
 use super::{Buffers, SoundDevice};
+use crate::device::clock::Clock;
 use crate::device::priority;
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
+use crate::time::Timestamp;
 
 const PULSE: &str = "PulseAudio";
 const ALSA: &str = "ALSA";
@@ -102,13 +104,13 @@ fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
 fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Result<Option<Device>, NotOpened> {
     for host in hosts {
         let served = host.id().name() == PULSE;
-        if !served && SERVER.is_awaited(Instant::now()) {
+        if !served && SERVER.is_awaited(CLOCK.now()) {
             return Err(NotOpened::Failed("the sound server does not answer".into()));
         }
         let device = default_device(&host, microphone);
         if device.is_some() || host.devices().is_ok_and(|mut all| all.next().is_some()) {
             if served {
-                SERVER.answered(Instant::now());
+                SERVER.answered(CLOCK.now());
             }
             return Ok(device);
         }
@@ -117,19 +119,20 @@ fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Result<Opt
 }
 
 /// When the sound server answered last.
-struct Server(Mutex<Option<Instant>>);
+struct Server(Mutex<Option<Timestamp>>);
 
 static SERVER: Server = Server(Mutex::new(None));
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
 
 impl Server {
-    fn answered(&self, now: Instant) {
+    fn answered(&self, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// Whether it is worth waiting for.
-    fn is_awaited(&self, now: Instant) -> bool {
+    fn is_awaited(&self, now: Timestamp) -> bool {
         let answered = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.is_some_and(|at| now.saturating_duration_since(at) < SERVER_BACK)
+        answered.is_some_and(|at| now.since(at) < SERVER_BACK)
     }
 }
 
@@ -146,7 +149,7 @@ fn stays(wanted: Option<&str>, device: &Device, microphone: bool) -> Box<dyn FnM
         let asked = served.take().map(|host| (default_device(&host, microphone), host));
         let meant = match asked {
             Some((meant, host)) if meant.is_some() || host.devices().is_ok() => {
-                SERVER.answered(Instant::now());
+                SERVER.answered(CLOCK.now());
                 served = Some(host);
                 meant
             }
@@ -503,7 +506,7 @@ mod tests {
 
     #[test]
     fn a_sound_server_that_answered_lately_is_waited_for() {
-        let (server, start) = (Server(Mutex::new(None)), Instant::now());
+        let (server, start) = (Server(Mutex::new(None)), Timestamp::from_millis(5_000));
         assert!(!server.is_awaited(start), "there may be none");
         server.answered(start);
         let after = |s| server.is_awaited(start + Duration::from_secs(s));
