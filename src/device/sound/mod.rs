@@ -359,6 +359,11 @@ impl Speaker {
         self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(paced::FILL, PlaybackWriter::target)
     }
 
+    /// What of it is there because the device was found empty, at 48 kHz.
+    pub fn extra(&self) -> usize {
+        self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(0, PlaybackWriter::extra)
+    }
+
     /// Counts since it was opened.
     pub fn counters(&self) -> SoundCounters {
         let Some(NativeSpeaker { writer, before, .. }) = &self.native else { return SoundCounters::default() };
