@@ -18,12 +18,13 @@ use roundtable::media::test_card::TestCard;
 use roundtable::pipeline::audio_receive::{AudioQueue, AudioReceive};
 use roundtable::pipeline::audio_send::{self, AudioSend};
 use roundtable::pipeline::egress::{Destination, Egress};
-use roundtable::pipeline::receive::{ClockOffset, Receiver, Sink, Subscription};
+use roundtable::pipeline::receive::{ClockOffset, Receiver, RepairSource, Sink, Subscription};
+use roundtable::pipeline::repair::{Answering, OutgoingRedundancy, RepairConfig};
 use roundtable::pipeline::slot::PictureSlot;
 use roundtable::pipeline::tap;
 use roundtable::pipeline::video_receive::VideoStats;
 use roundtable::pipeline::video_send::{OutgoingVideo, StreamConfig, VideoSendStats};
-use roundtable::protocol::keys::{Identity, Secret};
+use roundtable::protocol::keys::{EpochKeys, Identity, Secret};
 use roundtable::protocol::roster::{RepairInfo, Role, StreamInfo};
 use roundtable::protocol::session::{Arrival, Channel, Moment, Outputs, Session, Setup, To};
 use roundtable::protocol::srtp::{MASTER_BYTES, Protector, Unprotector};
@@ -172,10 +173,37 @@ fn taps() -> u64 {
     counted
 }
 
-/// Microphone, encoder, packets, sockets, jitter buffer, decoder, mix.
+/// How a voice is sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voice {
+    protected: bool,
+    /// Its packets are sent again: now and then one goes nowhere.
+    repaired: bool,
+    /// Only what is louder than a limit is sent.
+    activated: bool,
+}
+
+/// A voice as it is in each kind of conference.
 fn voices() -> u64 {
+    let plain = Voice::default();
+    let protected = Voice { protected: true, ..plain };
+    let all = [plain, protected, Voice { activated: true, ..plain }, Voice { repaired: true, ..protected }];
+    let counted = all.into_iter().zip(10..).map(|(how, last)| {
+        let count = voice(how, last);
+        println!("{count} for a voice of {how:?}");
+        count
+    });
+    counted.sum()
+}
+
+/// Microphone, encoder, packets, sockets, jitter buffer, decoder, mix.
+fn voice(how: Voice, last: u8) -> u64 {
+    const MASTERS: [[u8; MASTER_BYTES]; 2] = [[7; MASTER_BYTES], [8; MASTER_BYTES]];
     let interface = loopback();
-    let (egress, rtp) = egress(&interface, 2);
+    let (egress, rtp) = egress(&interface, last);
+    let master = |n: usize| how.protected.then(|| MASTERS[n].into());
+    let opener = |n: usize, ssrc| how.protected.then(|| Unprotector::new(&MASTERS[n], ssrc, 0));
+    let repeats = SocketAddr::new(rtp.ip(), rtp.port() + 2);
     let (source, ssrc) = (Some(egress.socket.local_addr()), Some(9));
     let clock = Clock::manual(Timestamp::from_millis(1_000));
     let queue = AudioQueue::default();
@@ -183,10 +211,26 @@ fn voices() -> u64 {
         AudioReceive::new(&SpeakerSpec::None, Buffers::Usual, queue.clone(), &clock).expect("no speaker at all");
     let talker = mixer.add(1).expect("a talker");
     let receiver = Receiver::start(&interface, &clock, 1, Box::new(queue)).expect("a thread");
+    // The sender's own, who answers: nobody answers oneself.
+    let answers = Receiver::start(&interface, &clock, 1, Box::new(AudioQueue::default())).expect("a thread");
+    let redundancy = how.repaired.then(|| {
+        let (first_sequence, position) = (3, Arc::default());
+        let config = RepairConfig { of: 9, ssrc: 10, first_sequence, master: master(1), position };
+        let conference = ConferenceId([1; 16]);
+        let keys = EpochKeys::first(conference, &Secret::open(&conference));
+        receiver.feedback(&Arc::new(UdpSocket::unicast(&interface, 0).expect("a free port")), &keys, 1);
+        answers.feedback(&egress.socket, &keys, 2);
+        let redundancy = OutgoingRedundancy::new(&config, Arc::clone(&egress.socket));
+        let answering = Answering::Voice(redundancy.clone());
+        answering.direct(Some(repeats));
+        answers.repair(0, repeats, &answering).expect("a group");
+        redundancy
+    });
+    let repair =
+        how.repaired.then(|| RepairSource { address: repeats, ssrc: 10, opener: opener(1, 10), seed: 5, direct: None });
     let offset = ClockOffset::unknown();
-    receiver
-        .subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener: None, repair: None, sink: Sink::Audio })
-        .expect("joined");
+    let (opener, sink) = (opener(0, 9), Sink::Audio);
+    receiver.subscribe(Subscription { key: 1, rtp, source, ssrc, offset, opener, repair, sink }).expect("joined");
     let config = audio_send::Config {
         microphone: MicrophoneSpec::Test,
         pitch_hz: 220.0,
@@ -197,26 +241,35 @@ fn voices() -> u64 {
         first_timestamp: 0,
         cname: "ada@host".into(),
         name: "Ada".into(),
-        master: None,
+        master: master(0),
         position: Arc::default(),
-        repair: None,
+        repair: redundancy,
         muted: false,
         voice: roundtable::media::voice::Settings::NONE,
         reference: None,
-        threshold_dbfs: None,
+        threshold_dbfs: how.activated.then_some(-25.0),
     };
+    let destination = egress.destination.clone();
     let mut sender = AudioSend::new(config, egress, clock.clone()).expect("a test voice");
+    let mut ms = 0;
     let mut millisecond = || {
         clock.advance(Duration::from_millis(1));
+        ms += 1;
+        if how.repaired {
+            destination.set(Some(rtp).filter(|_| ms / 20 % 8 != 0));
+        }
         sender.step(clock.now());
         mixer.step(clock.now());
         std::thread::park_timeout(Duration::from_micros(100));
     };
-    (0..4_000).for_each(|_| millisecond());
+    (0..6_000).for_each(|_| millisecond());
     let (before, received) = (allocations(), talker.packets_received());
     (0..3_000).for_each(|_| millisecond());
     let counted = allocations() - before;
-    assert!(talker.packets_received() > received + 100, "packets went all the way");
+    let came = talker.packets_received() - received;
+    assert!(came > 60, "packets went all the way: {came}");
+    let lost = talker.packets_lost();
+    assert!(!how.repaired || lost < 10, "what was lost came again: {lost} did not");
     counted
 }
 

@@ -50,6 +50,7 @@ fn view() -> View {
         muted: false,
         has_microphone: true,
         attention: Attention::default(),
+        commands: false,
         camera: CameraView::Live,
         level_dbfs: -127.0,
         commands: false,

@@ -247,6 +247,8 @@ impl AudioReceive {
             }
         }
         choice::choose(now, self.places, &mut self.talkers, |talker| &mut talker.claim);
+        let extra = self.speaker.extra();
+        self.talkers.iter_mut().for_each(|talker| talker.set_elsewhere(extra));
         let asked = self.speaker.wanted(now).min(STEPS_MAX * STEP);
         let steps = asked.div_ceil(STEP);
         for step in 0..steps {

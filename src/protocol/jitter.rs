@@ -22,6 +22,7 @@
 mod delay;
 mod early;
 mod figures;
+mod missing;
 mod packets;
 mod regulator;
 #[cfg(test)]
@@ -32,8 +33,7 @@ mod scenarios;
 mod tests;
 
 use crate::limits::{
-    CONCEAL_MS_MAX, JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS, JITTER_PACKETS_MAX, OPUS_PACKET_BYTES_MAX,
-    OPUS_PACKET_MS_MAX,
+    JITTER_DELAY_MS_MAX, JITTER_MARGIN_MS, JITTER_PACKETS_MAX, OPUS_PACKET_BYTES_MAX, OPUS_PACKET_MS_MAX,
 };
 use crate::time::{SequenceExtender, Timestamp, TimestampExtender};
 use delay::{DelayTracker, PER_MS};
@@ -475,97 +475,6 @@ impl JitterBuffer {
         self.sequences.highest().is_some_and(|highest| highest - sequence >= JITTER_PACKETS_MAX as u64 / 2)
     }
 
-    /// Nothing is there: make up a little, then be silent.
-    fn dry(&mut self, now: i64, ahead: i64) -> Verdict<'_> {
-        if self.state == State::Playing && self.silent.is_some() {
-            self.state = State::Waiting;
-        }
-        if self.state != State::Playing {
-            return self.nothing(now);
-        }
-        if self.pending >= CONCEAL_MS_MAX as i64 * PER_MS {
-            self.state = State::Starved { since: now + ahead };
-            return Verdict::Empty;
-        }
-        if self.pending == 0 {
-            // It was asked for too early, or came too late: the former is not to happen again and again.
-            self.early.observe(self.delay - self.delay_of(now, self.position) as f64, 0);
-        }
-        self.pending += MAKE_UP;
-        self.position += MAKE_UP;
-        Verdict::Conceal { samples: MAKE_UP as usize }
-    }
-
-    /// Nothing is to be played.
-    fn nothing(&self, now: i64) -> Verdict<'_> {
-        match self.silent {
-            Some(since) if now - since < SILENT_MAX => Verdict::Noise { samples: NOISE },
-            _ => Verdict::Empty,
-        }
-    }
-
-    /// The next packet lies `gap` samples after what has been played. `None`: it waits for its time.
-    fn bridge(&mut self, index: usize, gap: i64) -> Option<Bridge> {
-        let slot = &self.slots[index];
-        let (sequence, timestamp, samples) = (slot.sequence, slot.timestamp, slot.samples);
-        let (paused, most) = (self.paused(sequence, timestamp), CONCEAL_MS_MAX as i64 * PER_MS);
-        if !paused && gap > most && self.pending < most {
-            // Too much to fill: it ends as it does when nothing comes.
-            self.pending += MAKE_UP;
-            self.position += MAKE_UP;
-            return Some(Bridge::Conceal { samples: MAKE_UP as usize });
-        }
-        self.settle(sequence, timestamp, 0);
-        if paused || gap > most {
-            if !paused {
-                self.counters.concealed_samples += gap.unsigned_abs();
-            }
-            self.state = State::Waiting;
-            return None;
-        }
-        self.count_loss(true);
-        if gap == samples {
-            self.position += gap;
-            self.bridged = self.position;
-            self.counters.recovered += 1;
-            return Some(Bridge::Fec { index, samples: gap as usize });
-        }
-        // The last piece of a packet's length is left to its redundancy.
-        let step = self.frame.min(if gap > samples { gap - samples } else { gap });
-        self.position += step;
-        self.bridged = self.position;
-        self.counters.concealed_samples += step.unsigned_abs();
-        Some(Bridge::Conceal { samples: step as usize })
-    }
-
-    fn hand_out(&self, bridge: Bridge) -> Verdict<'_> {
-        match bridge {
-            Bridge::Fec { index, samples } => Verdict::Fec { following: &self.slots[index].payload, samples },
-            Bridge::Conceal { samples } => Verdict::Conceal { samples },
-        }
-    }
-
-    /// A packet shows whether what was made up meanwhile was a loss or a pause of the talker.
-    fn settle(&mut self, sequence: u64, timestamp: i64, silent: i64) {
-        if self.pending + silent > 0 && !self.paused(sequence, timestamp) {
-            self.counters.concealed_samples += (self.pending + silent).unsigned_abs();
-            for _ in 0..self.pending / self.frame.max(1) {
-                self.count_loss(true);
-            }
-        }
-        self.pending = 0;
-    }
-
-    /// The sender left a pause: the numbers go on, the timestamps jump (RFC 3551 section 4.1).
-    fn paused(&self, sequence: u64, timestamp: i64) -> bool {
-        self.last_end.is_some_and(|(last, end)| sequence == last + 1 && timestamp > end)
-    }
-
-    fn count_loss(&mut self, lost: bool) {
-        self.loss += (if lost { 1.0 } else { 0.0 } - self.loss) / 256.0;
-        self.fec_room = self.loss > if self.fec_room { FEC_LOSS_OFF } else { FEC_LOSS_ON };
-    }
-
     fn drop_below(&mut self, sequence: u64) {
         while self.next < sequence {
             let Some(index) = self.front().filter(|&i| self.slots[i].sequence < sequence) else {
@@ -600,11 +509,6 @@ impl JitterBuffer {
         self.received_here = 0;
         self.lost_before = self.counters.lost;
     }
-}
-
-enum Bridge {
-    Fec { index: usize, samples: usize },
-    Conceal { samples: usize },
 }
 
 fn samples_at(t: Timestamp) -> i64 {

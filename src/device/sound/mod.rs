@@ -406,6 +406,11 @@ impl Speaker {
         writer.target() + (writer.gauge().latency().as_micros() as usize * 48 / 1_000)
     }
 
+    /// What of it is there because the device was found empty, at 48 kHz.
+    pub fn extra(&self) -> usize {
+        self.native.as_ref().and_then(|n| n.writer.as_ref()).map_or(0, PlaybackWriter::extra)
+    }
+
     /// Counts since it was opened.
     pub fn counters(&self) -> SoundCounters {
         let Some(NativeSpeaker { writer, before, .. }) = &self.native else { return SoundCounters::default() };

@@ -370,6 +370,11 @@ impl PlaybackWriter {
         self.in_samples(self.fill())
     }
 
+    /// What of it is there because the ring was found empty, in samples at 48 kHz.
+    pub(super) fn extra(&self) -> usize {
+        self.extra_ms as usize * RATE as usize / 1_000
+    }
+
     pub(super) fn wanted(&mut self) -> usize {
         self.measure();
         let missing = self.fill().saturating_sub(self.ring.occupied_len() as u32);

@@ -278,6 +278,12 @@ impl Talker {
         self.leaves && self.presence == 0.0
     }
 
+    /// Whether its packets are not decoded.
+    #[cfg(test)]
+    pub(super) fn is_passed_by(&self) -> bool {
+        self.presence == 0.0
+    }
+
     pub(super) fn set_priority(&mut self, on: bool) {
         self.claim.priority = on;
         self.stats.priority.store(on, Ordering::Relaxed);
@@ -291,6 +297,11 @@ impl Talker {
     /// The audio waits so long for late packets at least.
     pub(super) fn set_least_delay(&mut self, ms: f32) {
         self.jitter.set_least_ms(ms);
+    }
+
+    /// So many samples wait for the speaker because the machine was held up.
+    pub(super) fn set_elsewhere(&mut self, samples: usize) {
+        self.jitter.set_elsewhere(samples);
     }
 
     pub(super) fn report(&mut self, ntp: NtpTime, rtp_timestamp: u32) {

@@ -35,6 +35,8 @@ struct Voice {
     speaking: bool,
     loudness: f32,
     noise: f32,
+    /// What its packets say of their level, instead of the truth.
+    claims: Option<u8>,
     silent: bool,
     stats: Arc<TalkerStats>,
 }
@@ -59,6 +61,7 @@ impl Room {
                 speaking: true,
                 loudness: 1.0,
                 noise: 0.0,
+                claims: None,
                 silent: false,
                 stats: mixer.add(seed).expect("a talker"),
             })
@@ -88,7 +91,7 @@ impl Room {
                         v.timestamp = v.timestamp.wrapping_add(960);
                         continue;
                     }
-                    let level = (true, -level_dbfs(&v.frame) as u8);
+                    let level = (true, v.claims.unwrap_or(-level_dbfs(&v.frame) as u8));
                     v.packetizer.packet(v.timestamp, false, Some(level), &opus, &mut packet);
                     if let Some(held) = &mut self.hold {
                         held.push((v.stream, packet.clone()));
@@ -167,6 +170,90 @@ fn of_many_voices_the_loudest_are_heard_and_the_others_cost_no_decoding() {
     }
     let steepest = mix.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
     assert!(steepest < 0.2, "no click: {steepest}");
+}
+
+#[test]
+fn of_a_whole_conference_that_speaks_eight_are_decoded() {
+    let seeds: Vec<u64> = (0..SLOTS_MAX as u64).collect();
+    let mut room = Room::new(&seeds);
+    room.run(1_000, |_| false);
+    let (mut decoding, mut most, mut swaps, mut before) = (0, 0, 0, Vec::new());
+    for _ in 0..200 {
+        room.run(10, |_| false);
+        let heard: Vec<u64> = room.mixer.talkers.iter().filter(|t| !t.is_passed_by()).map(|t| t.stream).collect();
+        swaps += heard.iter().filter(|stream| !before.contains(*stream)).count();
+        (decoding, most) = (decoding + heard.len(), most.max(heard.len()));
+        before = heard;
+    }
+    println!("{:.2} of {SLOTS_MAX} decoded on average, {most} at most, {swaps} begun", decoding as f64 / 200.0);
+    // Whoever loses a place fades out while the next one fades in.
+    assert!((200 * TALKERS..200 * TALKERS + 100).contains(&decoding) && most <= TALKERS + 3, "{decoding} {most}");
+    assert!(swaps <= 3 * TALKERS, "{swaps} in two seconds");
+    for v in &room.voices {
+        assert_eq!((v.stats.packets_received(), v.stats.packets_lost(), v.stats.packets_rejected()), (150, 0, 0));
+        assert!((-60.0..-5.0).contains(&v.stats.level_dbfs()), "everybody's level is known: {}", v.stats.level_dbfs());
+    }
+}
+
+#[test]
+fn who_claims_to_shout_and_says_nothing_is_not_heard_for_long() {
+    let mut room = Room::new(&[0, 5, 6]);
+    room.mixer.command(Command::Talkers(1));
+    // It sends silence, and says that it is as loud as can be.
+    (room.voices[0].loudness, room.voices[0].claims) = (0.0, Some(0));
+    room.voices[1].speaking = false;
+    room.voices[2].speaking = false;
+    room.run(2_000, |_| false);
+    room.voices[1].speaking = true;
+    room.run(3_000, |_| false);
+    let mut others = 0;
+    for _ in 0..300 {
+        room.run(20, |_| false);
+        others += usize::from(!room.mixer.talkers[1].claim.heard());
+    }
+    assert_eq!(others, 0, "of 300");
+    assert!(strength_at(&room.heard(4), pitch_for(5)) > 0.05);
+}
+
+#[test]
+fn a_voice_message_is_softer_while_somebody_speaks_over_all_others() {
+    use crate::media::voice_message::Recording;
+    use crate::pipeline::voice_play::{Feed, Player};
+    let mut room = Room::new(&[5]);
+    room.mixer.command(Command::Priority(5, true));
+    let mut said = vec![0.0; 480_000];
+    TestVoice::new(pitch_for(0)).render(&mut said);
+    let mut recording = Recording::new(1, 60_000).expect("an encoder");
+    recording.push(&said).expect("ten seconds");
+    let file = room.path.with_file_name("message.ogg");
+    std::fs::write(&file, recording.finish().expect("a message").file).expect("a file");
+    let (player, played) = Player::start(1.0).expect("a thread");
+    player.feed(Feed::File(file));
+    room.mixer.command(Command::Play(Some(Box::new(played))));
+    let wall = Clock::system();
+    let mut ends = Vec::new();
+    for speaking in [false, true, false] {
+        room.voices[0].speaking = speaking;
+        let until = player.figures().ms() + 3_000;
+        let deadline = wall.now() + Duration::from_secs(60);
+        while player.figures().ms() < until {
+            assert!(wall.now() < deadline, "{} of {until} ms", player.figures().ms());
+            // As much as has been decoded, and a little silence while the thread that does so comes along.
+            let before = player.figures().ms();
+            room.run(20, |_| false);
+            if player.figures().ms() == before {
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+        }
+        ends.push(room.elapsed_ms as usize * 48);
+    }
+    let seconds = room.elapsed_ms as usize / 1_000;
+    let mix = room.heard(seconds);
+    let first = ends[2] - mix.len();
+    let strength = |end: usize| strength_at(&mix[end - first - 72_000..end - first], pitch_for(0));
+    let (before, under, after) = (strength(ends[0]), strength(ends[1]), strength(ends[2]));
+    assert!((0.05..0.3).contains(&(under / before)), "{before} {under}");
+    assert!((0.6..1.7).contains(&(after / before)), "{before} {after}");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! ```text
 //! worst of each half second that is played > the last 20 of them > the second worst is waited for
 //! ```
-//! As with the jitter of packets, one half second in twenty may hold something worse. All values are samples of the 48 kHz
+//! As with the jitter of packets, one half second in twenty may hold something worse. A device that was found empty is filled
+//! more since then, for the same hold-ups: what waits there does not wait here as well. All values are samples of the 48 kHz
 //! media clock.
 
 use super::delay::PER_MS;
@@ -22,11 +23,12 @@ pub(super) struct Early {
     played: i64,
     worst: i64,
     recent: [i64; RECENT],
+    elsewhere: i64,
 }
 
 impl Early {
     pub(super) fn new() -> Self {
-        Self { played: 0, worst: 0, recent: [0; RECENT] }
+        Self { played: 0, worst: 0, recent: [0; RECENT], elsewhere: 0 }
     }
 
     /// A packet was asked for `earlier` than it would be at its time, and `samples` are played with it.
@@ -39,12 +41,17 @@ impl Early {
         }
     }
 
+    /// So much waits for the device already, beyond what its periods need.
+    pub(super) fn set_elsewhere(&mut self, samples: i64) {
+        self.elsewhere = samples.max(0);
+    }
+
     /// What is worth waiting for.
     pub(super) fn room(&self) -> i64 {
         let (_, second) = self.recent.iter().fold((self.worst, 0), |(first, second), &worst| {
             if worst > first { (worst, first) } else { (first, second.max(worst)) }
         });
-        second
+        second.min((MOST - self.elsewhere).max(0))
     }
 }
 
@@ -68,5 +75,17 @@ mod tests {
         assert_eq!(feed(1, 2), 1);
         assert_eq!([feed(900, 1), feed(900, 1)], [1, MOST / PER_MS], "never above the limit");
         assert_eq!(feed(-5, 11), 1);
+    }
+
+    #[test]
+    fn what_waits_for_the_device_does_not_wait_here_as_well() {
+        let mut early = Early::new();
+        for n in 0..500 {
+            early.observe(if n % 50 == 0 { (25 * PER_MS) as f64 } else { 0.0 }, 20 * PER_MS);
+        }
+        for (elsewhere, room) in [(0, 25), (3, 25), (12, 18), (30, 0), (40, 0), (0, 25)] {
+            early.set_elsewhere(elsewhere * PER_MS);
+            assert_eq!(early.room() / PER_MS, room, "{elsewhere} ms");
+        }
     }
 }

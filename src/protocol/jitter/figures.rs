@@ -54,6 +54,11 @@ impl JitterBuffer {
         self.least = (if ms.is_finite() { ms.clamp(0.0, most) } else { 0.0 } * PER_MS as f32) as i64;
     }
 
+    /// So many samples wait for the speaker beyond what its periods need, because the machine was held up.
+    pub fn set_elsewhere(&mut self, samples: usize) {
+        self.early.set_elsewhere(samples as i64);
+    }
+
     /// RTP timestamp at the end of what has been handed out; `None` while nothing plays.
     pub fn timestamp(&self) -> Option<u32> {
         self.playing().then_some(self.position as u32)
