@@ -84,7 +84,11 @@ impl Bob {
         let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let seen = std::thread::spawn(move || {
             let figures = |line: String| {
-                let (at, late) = line.strip_prefix("shown ")?.split_once(' ')?;
+                let Some(shown) = line.strip_prefix("shown ") else {
+                    println!("{line}");
+                    return None;
+                };
+                let (at, late) = shown.split_once(' ')?;
                 Some((at.parse().ok()?, late.parse().ok()?))
             };
             lines.map_while(Result::ok).filter_map(figures).collect()
@@ -140,7 +144,8 @@ fn bob() {
         waker.wait(Duration::from_millis(100));
     }
     let stats = serde_json::to_value(conference.stats()).expect("statistics");
-    println!("Bob's own figure of it: {} ms", stats["people"][0]["audio"]["lip_sync_ms"]);
+    let own = &stats["people"][0]["audio"];
+    println!("Bob's own figure of it: {} ms, of the sound's delay {} ms", own["lip_sync_ms"], own["delay_ms"]);
     conference.leave();
 }
 
@@ -202,10 +207,12 @@ fn flash_and_beep() {
             );
             (median, p95)
         };
-        let (usual, _) = show("as it is:", &measure(0, &crate::AS_IT_IS, seconds));
-        let (slow, _) = show("pictures 150 ms later:", &measure(150, &crate::AS_IT_IS, seconds));
+        let (usual, usual_p95) = show("as it is:", &measure(0, &crate::AS_IT_IS, seconds));
+        let (slow, slow_p95) = show("pictures 150 ms later:", &measure(150, &crate::AS_IT_IS, seconds));
         // Where nothing has to wait, nothing does; where the picture is later than anybody bears, the sound waits for it.
         assert!((-60.0..120.0).contains(&usual), "{usual} ms");
         assert!((-60.0..80.0).contains(&slow), "{slow} ms");
+        // On a machine with nothing else to do it is 40 to 80 ms.
+        assert!(usual_p95 < 150.0 && slow_p95 < 150.0, "{usual_p95} and {slow_p95} ms");
     });
 }

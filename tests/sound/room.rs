@@ -15,7 +15,7 @@ const LOOP_PERCENT: u32 = 105;
 /// What is said, and how long it is listened for afterwards.
 const SAID_S: f64 = 12.0;
 /// Share of the strongest frequency in what howls.
-const TONAL: f32 = 0.5;
+const TONAL: f32 = 0.4;
 const WORDS: &str = "Good morning everybody. The quick brown fox jumps over the lazy dog while seven wizards quietly mix the \
      evening potion, and I have a question about the second page of the report.";
 
