@@ -36,6 +36,8 @@ struct Control {
     dear: bool,
     /// It never shows its words: what is seldom needed leaves the room to others.
     bare: bool,
+    /// Whether it is switched on, for those who do not see it.
+    on: Option<bool>,
 }
 
 impl Control {
@@ -50,11 +52,13 @@ impl Control {
             count: 0,
             dear: false,
             bare: false,
+            on: None,
         }
     }
 
+    /// Shows and says whether what it opens is open.
     fn selected(self, selected: bool) -> Self {
-        Self { kind: if selected { Kind::Selected } else { self.kind }, ..self }
+        Self { kind: if selected { Kind::Selected } else { self.kind }, on: Some(selected), ..self }
     }
 
     fn enabled(self, enabled: bool) -> Self {
@@ -89,7 +93,10 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
             (true, true) => Control::new(Action::Camera, Icon::Camera, w.stop_camera, w.camera_off_tip),
         });
         all.push(match view.attention.hand {
-            true => Control::new(Action::Hand, Icon::Hand, w.lower_hand, w.lower_hand_tip).selected(true),
+            true => Control {
+                kind: Kind::Selected,
+                ..Control::new(Action::Hand, Icon::Hand, w.lower_hand, w.lower_hand_tip)
+            },
             false => Control::new(Action::Hand, Icon::Hand, w.raise_hand, w.raise_hand_tip),
         });
     }
@@ -109,10 +116,9 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
     let tip = if offered > 0 { fill(w.files_open_tip, &[&offered]) } else { w.files_tip.to_owned() };
     let control = Control::new(Action::Panel(Panel::Files), Icon::File, w.files, &tip).selected(open(Panel::Files));
     all.push(Control { count: offered, ..control });
-    all.push(match state.speaker || state.pinned.is_some() {
-        true => Control::new(Action::Arrange, Icon::Grid, w.view, w.view_grid_tip),
-        false => Control::new(Action::Arrange, Icon::Speaker, w.view, w.view_speaker_tip),
-    });
+    let large = state.speaker || state.pinned.is_some();
+    let (icon, tip) = if large { (Icon::Grid, w.view_grid_tip) } else { (Icon::Speaker, w.view_speaker_tip) };
+    all.push(Control { on: Some(large), ..Control::new(Action::Arrange, icon, w.view, tip) });
     if state.pages > 1 {
         all.push(Control::new(Action::Back, Icon::Back, "", w.page_back_tip).enabled(state.page > 0));
         all.push(Control::new(Action::Forward, Icon::Forward, "", w.page_on_tip).enabled(state.page + 1 < state.pages));
@@ -216,7 +222,10 @@ fn button(ui: &Ui, painter: &Painter, rect: Rect, control: &Control, shows_text:
     let sense = if control.enabled { Sense::click() } else { Sense::hover() };
     let response = ui.interact(rect, ui.id().with(("control", format!("{:?}", control.action))), sense);
     let name = if control.label.is_empty() { control.tooltip.as_str() } else { control.label };
-    response.widget_info(|| WidgetInfo::labeled(WidgetType::Button, control.enabled, name));
+    response.widget_info(|| match control.on {
+        Some(on) => WidgetInfo::selected(WidgetType::Button, control.enabled, on, name),
+        None => WidgetInfo::labeled(WidgetType::Button, control.enabled, name),
+    });
     let hot = control.enabled && (response.hovered() || response.is_pointer_button_down_on());
     let fill = match (control.kind, hot) {
         (Kind::Off | Kind::Leave, false) => theme::OFF,

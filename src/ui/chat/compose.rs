@@ -188,12 +188,14 @@ pub fn picker(ui: &mut Ui, inner: Rect, bottom: f32, panel: &mut Panel, look: Lo
             let columns = (((at.width() - 34.0) / CELL) as usize).max(1);
             let rows = found.len().div_ceil(columns);
             ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
+            // Of the cells only the one with the keyboard has a frame that is seen.
+            ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::NONE;
             ScrollArea::vertical().auto_shrink([false, false]).show_rows(ui, CELL, rows, |ui, shown| {
                 for row in shown {
                     ui.horizontal(|ui| {
                         for emoji in found.iter().skip(row * columns).take(columns) {
                             let text = RichText::new(visible(emoji.as_str())).size(20.0);
-                            let button = Button::new(text).frame(true).fill(c.panel).stroke(Stroke::NONE);
+                            let button = Button::new(text).frame(true).fill(c.panel);
                             if ui.add_sized(vec2(CELL, CELL), button).on_hover_text(emoji.name()).clicked() {
                                 chosen = Some(*emoji);
                             }

@@ -393,7 +393,9 @@ fn below(ui: &mut Ui, line: &Line, look: Look, asked: &mut Asked) {
                 let text = format!("{} {}", visible(&reacted.emoji), reacted.names.len());
                 let button = egui::Button::selectable(reacted.own, RichText::new(text).size(13.0)).frame(true);
                 let names = visible(&reacted.names.join(", ")).into_owned();
-                if ui.add(button).on_hover_text(names).clicked() && !reacted.own {
+                // One's own stays: there is no taking back.
+                let button = if reacted.own { button.sense(Sense::hover()) } else { button };
+                if ui.add(button).on_hover_text(names).clicked() {
                     asked.wish = Some(Wish::React(line.message.id.clone(), reacted.emoji.clone()));
                 }
             }
