@@ -22,7 +22,7 @@
 use std::sync::OnceLock;
 
 use super::*;
-use crate::media::opus::Encoder;
+use crate::media::opus::{Encoder, Settings};
 use crate::pipeline::receive::AudioSink;
 use crate::wire::rtp;
 
@@ -101,7 +101,7 @@ impl Heard {
 fn whistle() -> &'static [Vec<u8>] {
     static CODED: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     CODED.get_or_init(|| {
-        let mut encoder = Encoder::new(opus::Settings::default()).expect("an encoder");
+        let mut encoder = Encoder::new(Settings::default()).expect("an encoder");
         let wave = |i: u64| (LOUDNESS * (std::f64::consts::TAU * WHISTLE_HZ * i as f64 / 48_000.0).sin()) as f32;
         let frame = |n: u64| (n * 960..(n + 1) * 960).map(wave).collect::<Vec<_>>();
         let coded = |n| {
@@ -150,8 +150,10 @@ fn listen(path: &Path) -> Heard {
         clock.advance(Duration::from_millis(5));
     }
     drop(mixer);
-    let mut wav = hound::WavReader::open(&file).expect("a WAV file");
-    let samples = wav.samples::<i16>().map(|s| f32::from(s.expect("a sample")) / 32_768.0).collect();
+    const HEADER_BYTES: usize = 44;
+    let bytes = std::fs::read(&file).expect("a WAV file");
+    let (samples, _) = bytes[HEADER_BYTES..].as_chunks::<2>();
+    let samples = samples.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32_768.0).collect();
     Heard { samples, stats, buffer_ms }
 }
 

@@ -493,7 +493,6 @@ fn every_trouble_costs_no_more_than_it_must_and_is_over_within_five_seconds() {
             "{:38} concealed {:5} ms, silent {:5} ms, buffer {worst:5.1} ms, from {from:2} s on {after:5.1} ms; +{} -{} cuts; {:+.0} ppm",
             row.name, o.concealed_ms, o.silent_ms, o.counters.expanded, o.counters.accelerated, o.drift_ppm
         );
-        println!("{figures}");
         let kept =
             row.concealed_ms.contains(&o.concealed_ms) && worst <= row.worst_ms && after <= calm && (row.also)(&o);
         let kept = kept && (o.drift_ppm - row.network.ppm as f32).abs() <= row.ppm;
