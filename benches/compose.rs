@@ -43,6 +43,7 @@ fn person(key: u64) -> PersonView {
         has_microphone: true,
         camera: CameraView::Live,
         attention: Default::default(),
+        commands: false,
         level_dbfs: -127.0,
         commands: false,
         picture: Default::default(),

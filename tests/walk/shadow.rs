@@ -45,6 +45,7 @@ fn person(key: u64, name: &str, me: bool) -> PersonView {
         muted: false,
         has_microphone: true,
         attention: Attention::default(),
+        commands: false,
         camera: if me { CameraView::Off } else { CameraView::Live },
         level_dbfs: -127.0,
         commands: false,

@@ -31,8 +31,6 @@ const WHISTLE_HZ: f64 = 440.0;
 const LOUDNESS: f64 = 0.5;
 /// The steepest that the whistle is by itself.
 const STEEP: f32 = (LOUDNESS * std::f64::consts::TAU * WHISTLE_HZ / 48_000.0) as f32;
-/// What is before the sound in a WAV file.
-const WAV_HEADER_BYTES: usize = 44;
 const START: u64 = 1_000_000_000;
 const SECONDS: u64 = 30;
 
@@ -152,8 +150,9 @@ fn listen(path: &Path) -> Heard {
         clock.advance(Duration::from_millis(5));
     }
     drop(mixer);
-    let wav = std::fs::read(&file).expect("a WAV file");
-    let (samples, _) = wav[WAV_HEADER_BYTES..].as_chunks::<2>();
+    const HEADER_BYTES: usize = 44;
+    let bytes = std::fs::read(&file).expect("a WAV file");
+    let (samples, _) = bytes[HEADER_BYTES..].as_chunks::<2>();
     let samples = samples.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32_768.0).collect();
     Heard { samples, stats, buffer_ms }
 }

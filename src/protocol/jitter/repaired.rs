@@ -264,7 +264,6 @@ fn gaps_stay_below_sixty_milliseconds_while_one_packet_in_ten_is_lost() {
             of.len() as u64 * SECONDS,
             of[0].sent
         );
-        println!("{figures}");
         let kept = row.gaps.0.contains(&over_60) && row.gaps.1.contains(&over_100) && longest <= row.longest_ms;
         if !(kept && concealed <= row.concealed_ms && buffer <= row.buffer_ms) {
             wrong.push(figures);
