@@ -83,6 +83,8 @@ const REPORTS: &[Pair] = &[
     ("{}; trying again", "{}；正在重试"),
     ("microphone: {}", "麦克风：{}"),
     ("speaker: {}", "扬声器：{}"),
+    ("{}: no sound for 2 s", "{}：2 秒没有声音"),
+    ("the sound server does not answer", "声音服务没有响应"),
     ("{}: it has gone", "{}：设备已断开"),
     ("{}: it is not there", "{}：设备不存在"),
     ("{}: something else uses it", "{}：被其他程序占用"),
