@@ -160,6 +160,9 @@ impl Reference {
 }
 
 #[cfg(test)]
+mod drift;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -132,7 +132,6 @@ mod tests {
             }
             apart.sort_by(f32::total_cmp);
             let p95 = apart[apart.len() * 95 / 100];
-            println!("sound {sound} ms, picture {picture} ms (first {first}): apart by {p95:.0} ms (p95)");
             assert!(p95 <= 40.0, "{p95} ms");
         }
     }

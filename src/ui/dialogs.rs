@@ -44,13 +44,15 @@ pub fn react(
         |ui| {
             panel(look).inner_margin(6).show(ui, |ui| {
                 ui.spacing_mut().item_spacing = vec2(2.0, 2.0);
+                // Only the one with the keyboard has a frame that is seen.
+                ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::NONE;
                 // In narrow windows in two rows.
                 let columns = if toolbar.width() < QUICK_WIDTH + 30.0 { QUICK.len() / 2 } else { QUICK.len() };
                 for (row, some) in QUICK.chunks(columns).enumerate() {
                     ui.horizontal(|ui| {
                         for (i, emoji) in some.iter().enumerate() {
                             let text = RichText::new(visible(emoji)).size(QUICK_SIZE);
-                            let button = Button::new(text).fill(look.colours.panel).stroke(Stroke::NONE);
+                            let button = Button::new(text).fill(look.colours.panel);
                             let response = ui.add_sized(QUICK_CELL, button);
                             if row + i == 0 && opens {
                                 response.request_focus();

@@ -118,6 +118,12 @@ struct Control {
     chosen: bool,
 }
 
+impl Control {
+    fn has_name(&self) -> bool {
+        !self.name.1.is_empty()
+    }
+}
+
 /// Somebody before a screen.
 pub struct User<W> {
     pub window: W,
@@ -173,7 +179,9 @@ impl<W: Window> User<W> {
     /// Goes on from that control, the first of its name.
     #[track_caller]
     pub fn uses(mut self, role: Role, name: &str, button: PointerButton) -> Self {
-        let at = self.focuses(&(format!("{role:?}"), name.to_owned(), 1)).rect.center();
+        let named = |control: &Control| control.role == role && control.name.1 == name;
+        let found = self.controls().0.into_iter().find(named).unwrap_or_else(|| panic!("no {role:?} {name:?}"));
+        let at = self.focuses(found.id).rect.center();
         self.clicks(at, button);
         self
     }
@@ -226,33 +234,31 @@ impl<W: Window> User<W> {
             }
             text.extend(node.numeric_value().map(|value| format!(" = {value:.2}")));
             text.extend(node.toggled().map(|toggled| format!(" ({toggled:?})")));
-            // Times differ between time zones.
-            if !text.is_empty() && !is_time(&text) {
-                *said.entry(text).or_default() += 1;
+            if !text.is_empty() {
+                *said.entry(without_times(&text)).or_default() += 1;
             }
         }
         (said, places)
     }
 
     #[track_caller]
-    fn finds(&self, name: &Name) -> Control {
-        let found = self.controls().0.into_iter().find(|control| control.name == *name);
-        found.unwrap_or_else(|| panic!("{name:?} is not there"))
+    fn finds(&self, id: NodeId) -> Control {
+        let found = self.controls().0.into_iter().find(|control| control.id == id);
+        found.unwrap_or_else(|| panic!("{id:?} is not there"))
     }
 
     /// Gives the keyboard to that control, which may scroll to it.
     #[track_caller]
-    fn focuses(&mut self, name: &Name) -> Control {
-        let target_node = self.finds(name).id;
+    fn focuses(&mut self, target_node: NodeId) -> Control {
         let request = ActionRequest { action: Action::Focus, target_tree: TreeId::ROOT, target_node, data: None };
         self.does(vec![Event::AccessKitActionRequest(request)]);
         self.settles();
-        self.finds(name)
+        self.finds(target_node)
     }
 
     /// What came of doing something to that control: what was asked for, else what is said now and was not before, or what
     /// else has the keyboard.
-    fn effect(&mut self, name: &Name, act: impl FnOnce(&mut Self)) -> String {
+    fn effect(&mut self, of: &Control, act: impl FnOnce(&mut Self)) -> String {
         let (before, places) = self.says();
         self.asked.clear();
         act(self);
@@ -264,7 +270,7 @@ impl<W: Window> User<W> {
         let new: Vec<String> = now.iter().filter(more).map(|(text, _)| format!("{text:?}")).collect();
         let gone = before.keys().filter(|text| !now.contains_key(*text)).count();
         let (controls, focus) = self.controls();
-        let other = controls.iter().find(|control| Some(control.id) == focus && control.name != *name);
+        let other = controls.iter().find(|control| Some(control.id) == focus && control.id != of.id);
         match (new.len(), gone) {
             (0, 0) if places == places_now => other
                 .map_or_else(String::new, |other| format!("gives the keyboard to {} {:?}", other.name.0, other.name.1)),
@@ -276,68 +282,78 @@ impl<W: Window> User<W> {
     }
 }
 
-fn is_time(text: &str) -> bool {
-    text.len() == 5 && text.as_bytes()[2] == b':'
+/// A text without its times: they differ between time zones.
+fn without_times(text: &str) -> String {
+    let mut text = text.to_owned();
+    for at in 0..text.len().saturating_sub(4) {
+        let bytes = &text.as_bytes()[at..at + 5];
+        if bytes[2] == b':' && [0, 1, 3, 4].iter().all(|i| bytes[*i].is_ascii_digit()) {
+            text.replace_range(at..at + 5, "hh:mm");
+        }
+    }
+    text
 }
 
 fn is_text(role: Role) -> bool {
     matches!(role, Role::TextInput | Role::MultilineTextInput | Role::PasswordInput | Role::SearchInput)
 }
 
-fn by_keyboard<W: Window>(user: &mut User<W>, name: &Name) -> String {
-    user.effect(name, |user| match user.focuses(name).role {
-        role if is_text(role) => user.types(TYPED),
+fn by_keyboard<W: Window>(user: &mut User<W>, control: &Control) -> String {
+    user.effect(control, |user| match user.focuses(control.id).role {
         Role::SpinButton => user.enters(NUMBER),
+        role if is_text(role) => user.types(TYPED),
         Role::Slider => user.presses(Key::ArrowLeft),
         // What can be done with a line of the chat stands there while it has the keyboard ...
-        Role::Unknown if !name.1.is_empty() => {}
+        Role::Unknown if control.has_name() => {}
         _ => user.presses(Key::Enter),
     })
 }
 
-fn by_mouse<W: Window>(user: &mut User<W>, name: &Name) -> String {
-    let mut control = user.finds(name);
-    if !SEEN.contains(&control.rect.center().y) {
-        control = user.focuses(name);
+fn by_mouse<W: Window>(user: &mut User<W>, control: &Control) -> String {
+    let mut r = user.finds(control.id).rect;
+    if !SEEN.contains(&r.center().y) {
+        r = user.focuses(control.id).rect;
     }
-    let (at, r) = (control.rect.center(), control.rect.shrink(6.0));
-    user.effect(name, |user| match control.role {
+    // A link may go over two lines, with its middle in neither; and something may lie over the middle of a tile.
+    let (at, r) = (r.center(), r.shrink(6.0));
+    user.effect(control, |user| match control.role {
         // ... or the mouse is over it.
-        Role::Unknown if !name.1.is_empty() => {
+        Role::Unknown if control.has_name() => {
             user.does(vec![Event::PointerMoved(r.left_top())]);
             user.settles();
         }
-        // A link may go over two lines, with its middle in neither.
-        Role::Label => {
-            for at in [at, r.left_top(), r.right_top()] {
-                if user.asked.is_empty() {
+        role if is_text(role) => {
+            user.clicks(at, PointerButton::Primary);
+            user.types(TYPED);
+        }
+        Role::SpinButton => {
+            user.clicks(at, PointerButton::Primary);
+            user.enters(NUMBER);
+        }
+        _ => {
+            let before = user.says();
+            for at in [at, r.left_top(), r.right_top(), r.left_bottom()] {
+                if user.asked.is_empty() && user.says() == before {
                     user.clicks(at, PointerButton::Primary);
                 }
-            }
-        }
-        role => {
-            user.clicks(at, PointerButton::Primary);
-            match role {
-                role if is_text(role) => user.types(TYPED),
-                Role::SpinButton => user.enters(NUMBER),
-                _ => {}
             }
         }
     })
 }
 
 /// The stops of the Tab key, until they come again; each is seen.
-fn stops<W: Window>(user: &mut User<W>) -> BTreeSet<Name> {
+fn stops<W: Window>(user: &mut User<W>) -> BTreeSet<NodeId> {
     let mut passed = BTreeSet::new();
     for _ in 0..MANY {
         let before = user.window.pixels().to_vec();
         user.does(vec![key(Key::Tab, true), key(Key::Tab, false)]);
         (0..2).for_each(|_| user.does(Vec::new()));
         let (all, focus) = user.controls();
-        let focused = focus.and_then(|focus| all.into_iter().find(|control| control.id == focus));
-        let Some(Control { name, .. }) = focused else { continue };
+        let Some(Control { name, id, .. }) = all.into_iter().find(|control| Some(control.id) == focus) else {
+            continue;
+        };
         assert!(user.window.pixels() != before, "the focus on {name:?} is not seen");
-        if !passed.insert(name) {
+        if !passed.insert(id) {
             break;
         }
     }
@@ -347,23 +363,31 @@ fn stops<W: Window>(user: &mut User<W>) -> BTreeSet<Name> {
 /// Drives every control of a screen, before which `make` puts somebody anew each time.
 #[track_caller]
 pub fn check<W: Window>(screen: &str, make: impl Fn() -> User<W>) {
-    let all = make().controls().0;
-    assert!(all.len() > 1, "{screen}: there is nothing to press");
+    check_those(screen, make, |_| true);
+}
+
+/// Drives those of these names.
+#[track_caller]
+pub fn check_those<W: Window>(screen: &str, make: impl Fn() -> User<W>, which: impl Fn(&str) -> bool) {
+    let mut all = make().controls().0;
+    all.retain(|control| which(&control.name.1));
+    assert!(!all.is_empty(), "{screen}: there is nothing to press");
     let reached = stops(&mut make());
-    let unreached: Vec<&Name> = all.iter().map(|c| &c.name).filter(|name| !reached.contains(*name)).collect();
+    let unreached: Vec<&Name> = all.iter().filter(|c| !reached.contains(&c.id)).map(|c| &c.name).collect();
     assert!(unreached.is_empty(), "{screen}: Tab does not lead to {unreached:?}");
     let (mut list, mut wrong) = (String::new(), Vec::new());
-    for Control { name, role: kind, chosen, .. } in &all {
-        let keyboard = by_keyboard(&mut make(), name);
-        let mouse = by_mouse(&mut make(), name);
-        // One moves a step, the other to where the mouse is.
-        let same = keyboard == mouse || (*kind == Role::Slider && !mouse.is_empty());
+    for control in &all {
+        let keyboard = by_keyboard(&mut make(), control);
+        let mouse = by_mouse(&mut make(), control);
+        let ((role, text, nth), chosen) = (&control.name, control.chosen);
+        // One moves a step, the other to where the mouse is; and where the keyboard goes matters to who uses it.
+        let moves = control.role == Role::Slider && !mouse.is_empty();
+        let same = keyboard == mouse || moves || keyboard.starts_with("gives the keyboard");
         if !chosen && (keyboard.is_empty() || !same) {
-            wrong.push(format!("{name:?}: by keyboard {keyboard:?}, by mouse {mouse:?}"));
+            wrong.push(format!("{role} {text:?}: by keyboard {keyboard:?}, by mouse {mouse:?} at {:?}", control.rect));
         }
-        let (role, text, nth) = name;
         let nth = if *nth > 1 { format!(" ({nth})") } else { String::new() };
-        let _ = writeln!(list, "{role} {text:?}{nth}: {}", if *chosen { "is chosen" } else { &keyboard });
+        let _ = writeln!(list, "{role} {text:?}{nth}: {}", if chosen { "is chosen" } else { &keyboard });
     }
     assert!(wrong.is_empty(), "{screen}: these do nothing, or not the same:\n{}", wrong.join("\n"));
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/snapshots/controls/{screen}.txt"));

@@ -9,7 +9,7 @@
 //! belongs on the thread that encodes, never in a callback of a device.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use sonora::config::{
     AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,

@@ -10,13 +10,13 @@ use rustfft::num_complex::Complex32;
 use super::*;
 use crate::media::wav::WavLoop;
 
-const FAR: &str = "The quick brown fox jumps over the lazy dog while seven wizards quietly mix the evening potion. \
+pub(crate) const FAR: &str = "The quick brown fox jumps over the lazy dog while seven wizards quietly mix the evening potion. \
      Nobody at the other end of the line should ever hear these words come back to them.";
 const NEAR: &str = "Good morning everybody, my name is Ada and I have a question about the second page of the report, \
      which I read on the train this morning with great interest.";
 
 /// `seconds` of somebody who says `text` again and again, at -20 dBFS while they speak; `None` where nobody can speak.
-fn speech(text: &str, voice: &str, seconds: usize) -> Option<Vec<f32>> {
+pub(crate) fn speech(text: &str, voice: &str, seconds: usize) -> Option<Vec<f32>> {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("said.wav");
     let said = Command::new("espeak-ng").args(["-v", voice, "-w"]).arg(&path).arg(text).status();
@@ -64,7 +64,7 @@ fn fan(seconds: usize, dbfs: f32) -> Vec<f32> {
 
 /// A room: the direct way after `delay_ms`, and a tail that falls by 60 dB in `reverberation_ms`, with `tail` as much
 /// amplitude as usual beside a laptop, where speaker and microphone are close.
-fn room(delay_ms: usize, reverberation_ms: usize, tail: f32) -> Vec<f32> {
+pub(crate) fn room(delay_ms: usize, reverberation_ms: usize, tail: f32) -> Vec<f32> {
     let per_ms = RATE as usize / 1_000;
     let mut response = vec![0.0; (delay_ms + reverberation_ms) * per_ms];
     let wave = noise(1, -40.0);
@@ -75,7 +75,7 @@ fn room(delay_ms: usize, reverberation_ms: usize, tail: f32) -> Vec<f32> {
     response
 }
 
-fn convolved(samples: &[f32], response: &[f32]) -> Vec<f32> {
+pub(crate) fn convolved(samples: &[f32], response: &[f32]) -> Vec<f32> {
     let length = (samples.len() + response.len()).next_power_of_two();
     let mut planner = FftPlanner::new();
     let (forward, backward) = (planner.plan_fft_forward(length), planner.plan_fft_inverse(length));
@@ -150,51 +150,6 @@ fn the_echo_is_gone_after_two_seconds_in_small_and_large_rooms() {
             let found = figures.echo_delay_ms.expect("a delay") as usize;
             assert!((delay_ms.saturating_sub(16)..=delay_ms + 8).contains(&found), "{found} ms found, {delay_ms} made");
         }
-    }
-}
-
-/// The echo of `far` in a room, as a microphone hears it whose clock runs faster than the speaker's by this.
-fn drifting_echo(far: &[f32], ppm: f64) -> Vec<f32> {
-    let echo = convolved(far, &room(40, 150, 1.0));
-    let at = |n: usize| n as f64 * (1.0 - ppm / 1e6);
-    let between = |n: usize| {
-        let (i, part) = (at(n) as usize, at(n).fract() as f32);
-        // Four points: a straight line would lose the high ones, and that would be noise nobody could cancel.
-        let s = |k: usize| echo.get((i + k).wrapping_sub(1)).copied().unwrap_or(0.0);
-        let (a, b, c, d) = (s(0), s(1), s(2), s(3));
-        b + 0.5 * part * (c - a + part * (2.0 * a - 5.0 * b + 4.0 * c - d + part * (3.0 * (b - c) + d - a)))
-    };
-    (0..far.len()).take_while(|n| at(*n) < far.len() as f64 - 2.0).map(between).collect()
-}
-
-#[test]
-fn the_echo_stays_away_while_two_clocks_drift_apart() {
-    use crate::pipeline::reference::{self, PIECE};
-    use crate::time::Timestamp;
-    let seconds = 30;
-    let Some(far) = speech(FAR, "en", seconds) else { return };
-    for ppm in [-100.0, 100.0] {
-        let echo = drifting_echo(&far, ppm);
-        let (mut tap, mut reference) = reference::tap();
-        let mut processor = Processor::new(ECHO);
-        let (mut heard, mut played, mut out) = ([0.0; BLOCK], 0, echo[..echo.len() / BLOCK * BLOCK].to_vec());
-        for (n, block) in out.chunks_exact_mut(BLOCK).enumerate() {
-            // By the microphone's clock; the speaker asks for pieces by its own, in bursts of two.
-            let captured = (n + 1) * BLOCK;
-            let due = (captured as f64 * (1.0 - ppm / 1e6)) as usize / (2 * PIECE) * 2;
-            let now = Timestamp(captured as u64 * 1_000_000 / 48);
-            for piece in far.chunks_exact(PIECE).take(due).skip(played) {
-                tap.push(now, piece.try_into().expect("a piece"));
-            }
-            played = due;
-            reference.take(now, &mut heard);
-            processor.process(&heard, block);
-        }
-        let second = |s: &[f32], n: usize| level_dbfs(&s[n * RATE as usize..(n + 2) * RATE as usize]);
-        let losses: Vec<f32> = (2..seconds - 2).step_by(2).map(|n| second(&echo, n) - second(&out, n)).collect();
-        println!("{ppm:+} ppm: echo less by {losses:.0?} dB, {} pieces missing", reference.lost());
-        let least = losses.iter().copied().fold(f32::INFINITY, f32::min);
-        assert!(least >= 20.0, "{least} dB at the least");
     }
 }
 

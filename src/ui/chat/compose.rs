@@ -125,7 +125,8 @@ pub struct Picker {
     find: String,
     /// Those that can be shown, of what is looked for, with so many fonts.
     found: Option<((String, usize), Vec<&'static Emoji>)>,
-    began: bool,
+    /// Drawn so often, as far as that matters.
+    frames: u8,
 }
 
 impl Picker {
@@ -171,8 +172,11 @@ pub fn picker(ui: &mut Ui, inner: Rect, bottom: f32, panel: &mut Panel, look: Lo
                     .hint_text(RichText::new(words.find_emoji).color(c.text_weak))
                     .desired_width(at.width() - 70.0);
                 let field = ui.add(field);
-                if !std::mem::replace(&mut picker.began, true) {
+                // In the first frame the press that opens this takes the keyboard away again: it is a press elsewhere.
+                if picker.frames < 2 {
+                    picker.frames += 1;
                     field.request_focus();
+                    ui.ctx().request_repaint();
                 }
                 // Enter leaves the field, and takes the first emoji.
                 entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));

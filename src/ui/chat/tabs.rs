@@ -174,7 +174,8 @@ pub fn bar(ui: &mut Ui, place: Rect, panel: &mut Panel, view: &View, look: Look)
 pub struct Choosing {
     find: String,
     chosen: BTreeSet<String>,
-    began: bool,
+    /// Drawn so often, as far as that matters.
+    frames: u8,
 }
 
 /// Asks for it; the names once they are chosen.
@@ -186,7 +187,10 @@ pub fn choose(ui: &mut Ui, place: Rect, choosing: &mut Choosing, view: &View, lo
     ui.label(RichText::new(words.choose_people).strong());
     let field =
         ui.add(TextEdit::singleline(&mut choosing.find).hint_text(words.find_people).desired_width(f32::INFINITY));
-    if !std::mem::replace(&mut choosing.began, true) {
+    // In the first frame the press that opens this takes the keyboard away again: it is a press elsewhere.
+    if choosing.frames < 2 {
+        choosing.frames += 1;
+        ui.ctx().request_repaint();
         field.request_focus();
     }
     let wanted = choosing.find.to_lowercase();
