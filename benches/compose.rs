@@ -45,7 +45,6 @@ fn person(key: u64) -> PersonView {
         attention: Default::default(),
         commands: false,
         level_dbfs: -127.0,
-        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     }

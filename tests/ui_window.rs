@@ -53,7 +53,6 @@ fn view() -> View {
         commands: false,
         camera: CameraView::Live,
         level_dbfs: -127.0,
-        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     };

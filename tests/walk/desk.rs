@@ -29,6 +29,11 @@ impl Drop for Running {
     }
 }
 
+/// What is walked through: the program of the tests, or the one `WALK_PROGRAM` names.
+pub fn program() -> PathBuf {
+    std::env::var_os("WALK_PROGRAM").map_or_else(|| PathBuf::from(PROGRAM), PathBuf::from)
+}
+
 /// Whether the programs for a display and a user are here.
 pub fn possible() -> bool {
     let there =
@@ -108,7 +113,7 @@ impl<'a> Seat<'a> {
     /// there. `name` is that of the walk, for its pictures.
     pub fn take(desk: &'a Desk, name: &str, size: (usize, usize), how: &[&str], settings: &[(&str, &str)]) -> Self {
         let stats = desk.home.path().join("stats.json");
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         private(&mut command, &desk.home);
         command.args(how);
         command.arg("--stats").arg(&stats).args(["--size", &format!("{}x{}", size.0, size.1), "--interface", "lo"]);

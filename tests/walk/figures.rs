@@ -6,26 +6,36 @@ use std::time::{Duration, Instant};
 
 use roundtable::ui::look::Preferences;
 
-use crate::common::peer::{PROGRAM, Peer, SOON};
+use crate::common::peer::{Peer, SOON};
 use crate::common::poll;
 use crate::common::sandbox::sandboxed;
-use crate::desk::{Desk, PATIENCE, Seat, possible};
+use crate::desk::{Desk, PATIENCE, Seat, possible, program};
 use crate::shadow::Shadow;
 use crate::walks::{TITLE, WORDS, moves, tabs_to};
 
 const SIZE: (usize, usize) = (1280, 720);
-/// An idle window may take so much of a core. The aim is 0.03, and what it was is printed; a slow machine and a build without
-/// all its optimisation get some slack. A window that is drawn again and again takes more than this.
-const IDLE_SHARE_MAX: f64 = 0.12;
-/// Longest stall, milliseconds. The aim is 50, and what it was is printed; a machine that does other things as well adds a
-/// quarter of a second. A window that waited for a device, a file or the network would stand still for longer than this.
-const STALL_MS_MAX: f64 = 1_000.0;
+/// An idle window may take so much of a core, and no stall may be longer than so many ms: on a machine that does nothing else,
+/// in a build with all its optimisation (`scripts/test-full window`) ...
+const IDLE_SHARE_MAX: f64 = 0.03;
+const STALL_MS_MAX: f64 = 50.0;
+/// ... and anywhere else, where both are printed. A window that is drawn again and again takes more than this, and one that
+/// waited for a device, a file or the network would stand still for longer.
+const IDLE_SHARE_MAX_ANYWHERE: f64 = 0.08;
+const STALL_MS_MAX_ANYWHERE: f64 = 750.0;
+
+/// The limits that hold here.
+fn limits() -> (f64, f64) {
+    match std::env::var_os("WALK_STRICT") {
+        Some(_) => (IDLE_SHARE_MAX, STALL_MS_MAX),
+        None => (IDLE_SHARE_MAX_ANYWHERE, STALL_MS_MAX_ANYWHERE),
+    }
+}
 
 /// Bytes of a file.
 const FILE: usize = 8_000_000;
 
 fn command() -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.env("ROUNDTABLE_PASSPHRASE", WORDS);
     command
 }
@@ -60,7 +70,7 @@ fn an_idle_window_takes_next_to_nothing() {
         seat.awaits("twenty seconds", |seat| elapsed(seat) >= until);
         let share = (seat.processor_s() - spent) / began.elapsed().as_secs_f64();
         println!("an idle window takes {:.2} % of a core", share * 100.0);
-        assert!(share < IDLE_SHARE_MAX, "{:.2} % of a core", share * 100.0);
+        assert!(share < limits().0, "{:.2} % of a core", share * 100.0);
     });
 }
 
@@ -119,6 +129,6 @@ fn the_window_goes_on_whatever_happens() {
         let stats = seat.stats().expect("statistics");
         println!("the window was busy for {} ms", stats.0["window_ms"]);
         println!("stalls of more than 50 ms: {} before, {} meanwhile", before.0, after.0 - before.0);
-        assert!(after.1 < STALL_MS_MAX.max(before.1 + 1.0), "a stall of {:.0} ms", after.1);
+        assert!(after.1 < limits().1.max(before.1 + 1.0), "a stall of {:.0} ms", after.1);
     });
 }

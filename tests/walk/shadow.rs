@@ -48,7 +48,6 @@ fn person(key: u64, name: &str, me: bool) -> PersonView {
         commands: false,
         camera: if me { CameraView::Off } else { CameraView::Live },
         level_dbfs: -127.0,
-        commands: false,
         picture: Default::default(),
         figures: Default::default(),
     }
