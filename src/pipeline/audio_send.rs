@@ -146,6 +146,8 @@ fn leaves_out_silence(opus: opus::Settings, voice: voice::Settings) -> bool {
 pub struct AudioSend {
     microphone: Microphone,
     encoder: Encoder,
+    /// Samples by which what is decoded is older than its RTP timestamp says.
+    lookahead: usize,
     packetizer: AudioPacketizer,
     egress: Egress,
     clock: Clock,
@@ -207,9 +209,11 @@ impl AudioSend {
         config.position.store(config.first_sequence.into(), Ordering::Relaxed);
         let mut encoder = Encoder::new(config.opus)?;
         encoder.set_dtx(leaves_out_silence(config.opus, processor.settings()))?;
+        let lookahead = usize::from(encoder.lookahead()?);
         Ok(Self {
             microphone: Microphone::open_with(&config.microphone, sizes, config.pitch_hz, &clock)?,
             encoder,
+            lookahead,
             packetizer: AudioPacketizer::new(config.ssrc, config.first_sequence),
             egress,
             captured: clock.now(),
@@ -501,9 +505,10 @@ impl AudioSend {
     }
 
     fn report(&mut self, now: Timestamp) {
-        // What is captured now waits behind what the device and its callbacks hold, and leaves the filters under a later time.
+        // What is captured now waits behind what the device and its callbacks hold, and leaves the filters under a later time;
+        // and so does what leaves the decoder, which nobody else accounts for.
         let since = media_units(now.since(self.captured) + self.microphone.latency(), RATE)
-            + (self.left + self.filled + self.processor.delay()) as u32;
+            + (self.left + self.filled + self.processor.delay() + self.lookahead) as u32;
         let report = SenderReport {
             ssrc: self.packetizer.counters().ssrc,
             ntp: self.clock.wall(),

@@ -8,17 +8,20 @@
 //! ```
 //! Eyes expect sound after light, hence the uneven bounds (EBU R 37). Pictures never wait: the newest complete one is shown, and
 //! a picture held back for a sound that is 50 ms late would be late for everything else. What the sound waits is meant to bring
-//! both together, though: while it waits and is behind by more than 20 ms for 3 s, it waited for a picture that has become
-//! faster, and waits less.
+//! both together, though: while it waits and is off by more than 8 ms in the mean of 3 s, it waits as much longer or less.
+//! The sound takes a moment to get there, in which nothing is concluded.
 //! Delays are milliseconds, measured about once a second.
 
 /// The sound may be ahead by this much.
 const LEAD_MAX: f32 = 40.0;
 /// And behind by this much.
 const LAG_MAX: f32 = 60.0;
-/// And behind by so much, so often in a row, while it waits for the picture.
-const WAITS_LAG_MAX: f32 = 20.0;
+/// While it waits for the picture it may be off by so much, in the mean of so many measurements: one of them is off by half
+/// the time between pictures.
+const WAITS_OFF_MAX: f32 = 8.0;
 const WAITS_TIMES: u8 = 3;
+/// Measurements until the sound waits as it was told.
+const SETTLES: u8 = 3;
 /// Longest delay of the sound for the sake of the picture; a picture later than that is of no use to a talk.
 const WAIT_MAX: f32 = 200.0;
 
@@ -26,8 +29,11 @@ const WAIT_MAX: f32 = 200.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LipSync {
     wait: f32,
-    /// Times in a row that the sound waited and was behind.
-    behind: u8,
+    /// Measurements that tell nothing yet.
+    settles: u8,
+    /// What was measured since then, while the sound waits.
+    sum: f32,
+    times: u8,
     sound: Option<f32>,
     skew: Option<f32>,
 }
@@ -39,18 +45,38 @@ impl LipSync {
         let before = self.wait;
         self.sound = sound;
         self.skew = sound.zip(picture).map(|(sound, picture)| sound - picture);
-        let behind = before > 0.0 && self.skew.is_some_and(|skew| skew > WAITS_LAG_MAX);
-        self.behind = if behind { self.behind.saturating_add(1) } else { 0 };
         let wait = match self.skew {
             // Nobody sees what it would wait for. Who is silent for a moment begins again in step.
             None if before > 0.0 && picture.is_none() => 0.0,
-            Some(skew) if skew < -LEAD_MAX => (buffer - skew).min(WAIT_MAX),
-            Some(skew) if behind && (skew > LAG_MAX || self.behind >= WAITS_TIMES) => (before - skew).max(0.0),
-            _ => return None,
+            None => return None,
+            Some(_) if self.settles > 0 => {
+                self.settles -= 1;
+                return None;
+            }
+            Some(skew) if skew < -LEAD_MAX => buffer - skew,
+            Some(skew) if before > 0.0 && skew > LAG_MAX => before - skew,
+            Some(skew) => match self.mean(skew)? {
+                longer if longer < -WAITS_OFF_MAX => before.max(buffer) - longer,
+                less if less > WAITS_OFF_MAX => before - less,
+                _ => return None,
+            },
         };
-        self.behind = 0;
-        self.wait = wait;
-        Some(wait)
+        self.wait = wait.clamp(0.0, WAIT_MAX);
+        (self.settles, self.sum, self.times) = (if self.wait > 0.0 { SETTLES } else { 0 }, 0.0, 0);
+        (self.wait != before).then_some(self.wait)
+    }
+
+    /// The mean of the last measurements, once there are enough since the last one, while the sound waits.
+    fn mean(&mut self, skew: f32) -> Option<f32> {
+        if self.wait == 0.0 {
+            return None;
+        }
+        self.sum += skew;
+        self.times += 1;
+        (self.times >= WAITS_TIMES).then(|| {
+            self.times = 0;
+            std::mem::take(&mut self.sum) / f32::from(WAITS_TIMES)
+        })
     }
 
     /// The delay of the sound when it was measured last.
@@ -101,11 +127,25 @@ mod tests {
                 assert_eq!((wait, skew), (80.0, 0.0));
             }
         }
-        assert!((-LEAD_MAX..=LAG_MAX).contains(&skew) && changes == 1, "{skew} {changes}: 15 ms behind are left");
-        // Once is not enough, but much is.
-        assert_eq!(lips.measure(Some(100.0), Some(70.0), wait), None);
-        assert_eq!(lips.measure(Some(100.0), Some(39.0), wait), Some(80.0 - 61.0));
+        assert!(skew.abs() <= WAITS_OFF_MAX && changes == 2, "{skew} {changes}: 15 ms behind are not left");
+        // Much is enough at once, and nothing is concluded while the sound is on its way there.
+        assert_eq!(lips.measure(Some(100.0), Some(39.0), wait), Some(wait - 61.0));
+        for _ in 0..SETTLES {
+            assert_eq!(lips.measure(Some(100.0), Some(39.0), wait), None);
+        }
         assert_eq!(lips.measure(Some(100.0), Some(10.0), wait), Some(0.0));
+        assert_eq!(lips.measure(Some(100.0), Some(10.0), wait), None, "there is nothing more to take back");
+    }
+
+    #[test]
+    fn one_picture_that_is_late_changes_nothing_and_a_little_for_long_does() {
+        let mut lips = LipSync::default();
+        assert_eq!(lips.measure(Some(20.0), Some(100.0), 8.0), Some(88.0));
+        let mut told = Vec::new();
+        for skew in [0.0, 0.0, 0.0, 20.0, -4.0, 0.0, 9.0, 9.0, 9.0, 0.0, 0.0, 0.0, -9.0, -9.0, -9.0] {
+            told.extend(lips.measure(Some(100.0 + skew), Some(100.0), 88.0));
+        }
+        assert_eq!(told, [79.0, 97.0]);
     }
 
     #[test]

@@ -209,10 +209,11 @@ fn flash_and_beep() {
         };
         let (usual, usual_p95) = show("as it is:", &measure(0, &crate::AS_IT_IS, seconds));
         let (slow, slow_p95) = show("pictures 150 ms later:", &measure(150, &crate::AS_IT_IS, seconds));
-        // Where nothing has to wait, nothing does; where the picture is later than anybody bears, the sound waits for it.
-        assert!((-60.0..120.0).contains(&usual), "{usual} ms");
-        assert!((-60.0..80.0).contains(&slow), "{slow} ms");
-        // On a machine with nothing else to do it is 40 to 80 ms.
-        assert!(usual_p95 < 150.0 && slow_p95 < 150.0, "{usual_p95} and {slow_p95} ms");
+        // Where nothing has to wait, nothing does; where the picture is later than anybody bears, the sound waits for it and
+        // meets it.
+        assert!((-50.0..100.0).contains(&usual), "{usual} ms");
+        assert!((-45.0..50.0).contains(&slow), "{slow} ms");
+        // On a machine with nothing else to do it is some 50 ms, and 35.
+        assert!(usual_p95 < 120.0 && slow_p95 < 90.0, "{usual_p95} and {slow_p95} ms");
     });
 }

@@ -51,7 +51,13 @@ impl JitterBuffer {
     /// The audio waits so long for late packets at least, whatever the network's jitter.
     pub fn set_least_ms(&mut self, ms: f32) {
         let most = JITTER_DELAY_MS_MAX as f32;
-        self.least = (if ms.is_finite() { ms.clamp(0.0, most) } else { 0.0 } * PER_MS as f32) as i64;
+        let before = std::mem::replace(
+            &mut self.least,
+            (if ms.is_finite() { ms.clamp(0.0, most) } else { 0.0 } * PER_MS as f32) as i64,
+        );
+        if self.least != before {
+            self.regulator.go_all_the_way();
+        }
     }
 
     /// So many samples wait for the speaker beyond what its periods need, because the machine was held up.

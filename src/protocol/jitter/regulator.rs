@@ -3,7 +3,8 @@
 //! ```text
 //! error = delay - target
 //!   within +-12 ms   -> speed = 1 + error / 3..12 s + drift,   drift = what the error adds up to    (a PI controller)
-//!   beyond           -> a wish to shorten or to lengthen, until the error is nearly gone
+//!   beyond           -> a wish to shorten or to lengthen, until the error is nearly gone; a target that was set by
+//!                       purpose is reached so from any error
 //! ```
 //! Once the drift is known, the speed changes by a few parts in 100,000 a second, so that a tone stays one. Both act on the same delay of the same
 //! buffer. Only what nothing else explains is drift: not the error with which a talk spurt begins, not a target or a path that
@@ -82,6 +83,8 @@ pub(super) struct Regulator {
     spurt: f64,
     turn: Option<Turn>,
     wanted: f64,
+    /// Somebody set the target: it is reached by cuts however small the error is.
+    all_the_way: bool,
 }
 
 impl Regulator {
@@ -89,13 +92,15 @@ impl Regulator {
     pub(super) fn observe(&mut self, error: f64, spare: f64, samples: i64) {
         let passed = samples as f64;
         let (shorten, lengthen) = (spare.min(error), error);
+        let (faster_on, slower_on) = if self.all_the_way { (FASTER_OFF, SLOWER_OFF) } else { (FASTER_ON, SLOWER_ON) };
         self.turn = match self.turn {
             Some(t) if t.shorten && shorten > FASTER_OFF => Some(t),
             Some(t) if !t.shorten && lengthen < SLOWER_OFF => Some(t),
-            _ if shorten > FASTER_ON => Some(Turn { shorten: true, waited: 0, rest: PACE }),
-            _ if lengthen < SLOWER_ON => Some(Turn { shorten: false, waited: 0, rest: PACE }),
+            _ if shorten > faster_on => Some(Turn { shorten: true, waited: 0, rest: PACE }),
+            _ if lengthen < slower_on => Some(Turn { shorten: false, waited: 0, rest: PACE }),
             _ => None,
         };
+        self.all_the_way &= self.turn.is_some();
         if let Some(turn) = &mut self.turn {
             turn.waited += samples;
             turn.rest += samples;
@@ -125,6 +130,11 @@ impl Regulator {
         let likeness = LIKENESS - (1.0 + LIKENESS) * (turn.waited as f64 / PATIENCE).min(1.0);
         let most = self.wanted.max(0.0) as usize;
         (turn.rest >= pace).then_some(Wish { shorten: turn.shorten, likeness: likeness as f32, most })
+    }
+
+    /// The target has been set by who measures the whole way to the ear: what is left of the error is heard there.
+    pub(super) fn go_all_the_way(&mut self) {
+        self.all_the_way = true;
     }
 
     /// The error changes by so much, which is no drift.
@@ -256,6 +266,28 @@ mod tests {
         // What is not there for certain is not taken away.
         r.observe(10.0 * FASTER_ON, 0.0, PACKET);
         assert_eq!(r.wish(), None);
+    }
+
+    #[test]
+    fn a_target_set_on_purpose_is_reached_from_a_small_error_and_once() {
+        for first_ms in [-7.0, 7.0] {
+            let (mut r, mut error, mut cuts) = (Regulator::default(), first_ms * PER_MS as f64, 0);
+            r.observe(error, error, PACKET);
+            assert_eq!(r.wish(), None, "{first_ms}");
+            r.go_all_the_way();
+            for _ in 0..100 {
+                r.observe(error, error, PACKET);
+                if let Some(wish) = r.wish() {
+                    error += wish.most.min(150) as f64 * if wish.shorten { -1.0 } else { 1.0 };
+                    r.cut(wish.shorten, wish.most.min(150) as i64);
+                    cuts += 1;
+                }
+            }
+            assert!(error.abs() <= FASTER_OFF && cuts > 1, "{first_ms}: {error} after {cuts}");
+            // As patient as ever from then on.
+            r.observe(first_ms * PER_MS as f64, first_ms * PER_MS as f64, PACKET);
+            assert_eq!(r.wish(), None, "{first_ms}");
+        }
     }
 
     #[test]
