@@ -7,8 +7,8 @@
 //! 6 cli           one file per subcommand; mod.rs = the definitions; participate.rs = being in a conference
 //! 5 ui            the window: app.rs = the whole window as a value, start.rs = the one before a conference;
 //!                 interface.rs = egui over the stage; chat/, people/, files/, settings.rs = the panels beside it; doctor.rs = what
-//!                 the doctor found; theme.rs, words.rs = how it looks and speaks; motion.rs = tiles on
-//!                 their way; window.rs and headless.rs = its two loops
+//!                 the doctor found; theme.rs, words.rs = how it looks and speaks, reports.rs = what others of the
+//!                 program say, in Chinese; motion.rs = tiles on their way; window.rs and headless.rs = its two loops
 //! 4 conference    director.rs = the thread that runs it; state.rs, people.rs, own.rs = what is known;
 //!                 view.rs = what a window sees, stats.rs = what is written, config.rs = the settings;
 //!                 events.rs = what is told, chat.rs = lines as people see them, history.rs = lines on disk;

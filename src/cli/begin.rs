@@ -45,6 +45,19 @@ enum Target {
     Start(String, bool),
 }
 
+/// One attempt to enter, among those there were.
+struct Turn {
+    mine: u64,
+    newest: Arc<AtomicU64>,
+}
+
+impl Turn {
+    /// Whether nobody is on their way into another conference since: camera and microphone are theirs then.
+    fn is_newest(&self) -> bool {
+        self.newest.load(Ordering::SeqCst) == self.mine
+    }
+}
+
 /// The conference, and whether it was begun here.
 type Outcome = Result<(Conference, bool), String>;
 
@@ -106,14 +119,14 @@ fn enter(
     let plan = Plan { config: chosen(config, name, lobby), target, devices: lobby.own_devices() };
     // Handed over or refused, with nothing between: what nobody waits for any more must be left again.
     let (tell, coming) = bounded(0);
-    let (mine, turn) = (turn.fetch_add(1, Ordering::SeqCst) + 1, Arc::clone(turn));
+    let turn = Turn { mine: turn.fetch_add(1, Ordering::SeqCst) + 1, newest: Arc::clone(turn) };
     let work = move || {
         let (config, devices) = (plan.config.clone(), plan.devices.clone());
-        let Err(unwanted) = tell.send(plan.run(words)) else { return };
+        let Err(unwanted) = tell.send(plan.run(words, &turn)) else { return };
         let entered = unwanted.0.is_ok();
         drop(unwanted);
-        // Whoever cancelled sees themselves again, unless they are on their way into another one.
-        if entered && turn.load(Ordering::SeqCst) == mine {
+        // Whoever cancelled sees themselves again.
+        if entered && turn.is_newest() {
             devices.open(&config);
         }
     };
@@ -147,7 +160,7 @@ fn told(error: impl std::fmt::Display) -> String {
 }
 
 impl Plan {
-    fn run(self, words: &Words) -> Outcome {
+    fn run(self, words: &Words, turn: &Turn) -> Outcome {
         let (entry, is_new) = match self.target {
             Target::Found(found, typed) => (join(*found, typed.as_deref(), words)?, false),
             Target::Invite(line) => {
@@ -162,10 +175,14 @@ impl Plan {
                 (Entry::Start { title, passphrase }, true)
             }
         };
+        if !turn.is_newest() {
+            // Nobody waits for it any more.
+            return Err(words.cancel.to_owned());
+        }
         // Two cannot have a camera at once.
         self.devices.close();
         let conference = Conference::open(&self.config, entry, Role::Participant).map_err(told);
-        if conference.is_err() {
+        if conference.is_err() && turn.is_newest() {
             self.devices.open(&self.config);
         }
         conference.map(|conference| (conference, is_new))

@@ -114,7 +114,10 @@ impl Devices {
     pub fn open(&self, config: &Config) {
         let (camera, microphone) = (config.camera.clone(), config.microphone.clone());
         let opened = Preview::start(camera, microphone, config.name.clone(), self.clock.clone());
-        *self.lock() = opened.inspect_err(|error| tracing::warn!(%error, "no preview")).ok();
+        let opened = opened.inspect_err(|error| tracing::warn!(%error, "no preview")).ok();
+        let before = std::mem::replace(&mut *self.lock(), opened);
+        // Closing takes its time, in which nobody else shall wait.
+        drop(before);
     }
 
     /// Closes them, for somebody else to open. Returns when that is done.

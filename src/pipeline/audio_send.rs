@@ -325,8 +325,10 @@ impl AudioSend {
 
     /// Sends by voice activation, with what is softer than this as silence, or all the time.
     pub fn set_threshold(&mut self, dbfs: Option<f32>) {
+        // In the middle of a word its end is told, if nothing follows.
+        let speaks = !self.marker && !self.muted;
         self.activation = dbfs.map(|dbfs| Activation::new(dbfs, self.frame.len()));
-        self.marker = true;
+        self.activation.iter_mut().for_each(|activation| activation.speaks = speaks);
     }
 
     /// Sends what has been captured until `now`; returns how long to wait before the next step.

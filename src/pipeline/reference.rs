@@ -103,7 +103,12 @@ impl Reference {
             (self.flows, self.empty, self.least, self.window) = (true, 0, usize::MAX, now);
             (self.owed, self.late, self.missing) = (0, None, false);
         }
-        let late = self.owed.min(waiting);
+        // What has not come by now never will: the speaker's clock is slower, or it had nothing to play.
+        if self.late.is_some_and(|at| now.since(at) > HABIT) {
+            self.owed = 0;
+        }
+        // Only what is more than needed now is left out: in place of what comes too late, not of what comes in time.
+        let late = self.owed.min(waiting.saturating_sub(pieces));
         self.skip(late);
         self.owed -= late;
         let lost = self.lost;
@@ -265,6 +270,48 @@ mod tests {
         let again: Vec<u64> = (32_000..34_000).filter(|ms| ms % 50 == 10 || ms % 50 == 20).collect();
         behind(&mut reference, 32_000, 34_000, &again);
         assert_eq!(reference.lost(), lost, "{later} ms behind instead of {before}, nothing is missing");
+    }
+
+    #[test]
+    fn what_never_comes_is_missed_once() {
+        let (mut tap, mut reference) = tap();
+        let mut out = [0.0; BLOCK];
+        let mut lost_after = 0;
+        for ms in (10..60_000).step_by(10) {
+            // The speaker's device had nothing to play for 30 ms, and never makes up for it.
+            if !(20_000..20_030).contains(&ms) {
+                (0..4).for_each(|_| tap.push(MS(ms), &[1.0; PIECE]));
+            }
+            reference.take(MS(ms), &mut out);
+            if ms == 21_000 {
+                lost_after = reference.lost();
+            }
+        }
+        assert!((1..=24).contains(&lost_after), "{lost_after}");
+        assert_eq!(reference.lost(), lost_after, "whatever comes is handed out");
+    }
+
+    #[test]
+    fn a_slower_speaker_is_missed_as_often_as_it_is_slow() {
+        for ppm in [-100.0, -20.0, 20.0, 100.0] {
+            let (mut tap, mut reference) = tap();
+            let (mut out, mut pushed) = ([0.0; BLOCK], 0u64);
+            let blocks = 20 * 60 * 100u64;
+            for block in 1..=blocks {
+                let now = Timestamp(block * 10_000_000);
+                // In bursts of two, by its own clock.
+                let due = (block as f64 * 4.0 * (1.0 - ppm / 1e6)) as u64 / 2 * 2;
+                (pushed..due).for_each(|_| tap.push(now, &[1.0; PIECE]));
+                pushed = due;
+                reference.take(now, &mut out);
+            }
+            let slower = (blocks as f64 * 4.0 * f64::max(ppm, 0.0) / 1e6) as u64;
+            assert!(
+                reference.lost() <= 3 * slower + 8,
+                "{ppm} ppm: {} missing, {slower} by the clock",
+                reference.lost()
+            );
+        }
     }
 
     #[test]

@@ -177,6 +177,8 @@ impl Interface {
 
     /// Tells the user something.
     pub fn tell(&mut self, now: Timestamp, text: String) {
+        // Told again it stays longer, and stands there once.
+        self.notices.retain(|(_, told)| *told != text);
         self.notices.push((now + NOTICE, text));
         self.digest = None;
     }

@@ -18,17 +18,31 @@ pub fn translated(text: &str) -> Cow<'_, str> {
     nested(text, NESTED_MAX)
 }
 
+/// Its last part is what somebody wrote.
+const SAID: &str = "not said ({}): {}";
+/// Of two parts whatever they are.
+const BESIDE: &str = "{} ({})";
 /// Reports within reports are translated as deep as this: "camera: (..: unplugged)".
 const NESTED_MAX: usize = 5;
 
 /// The translation by the pattern that leaves the least to be put in; what is put in is translated as well.
 fn nested(text: &str, nested_max: usize) -> Cow<'_, str> {
     let literal = |pattern: &str| pattern.len() - 2 * pattern.matches("{}").count();
-    let fits =
-        |(english, chinese): &Pair| taken_apart(english, text).map(|values| (literal(english), *chinese, values));
-    let best = all().filter_map(fits).max_by_key(|(literal, ..)| *literal);
-    let Some((_, chinese, values)) = best.filter(|_| nested_max > 0) else { return text.into() };
-    let values: Vec<Cow<'_, str>> = values.into_iter().map(|value| nested(value, nested_max - 1)).collect();
+    let fits = |(english, chinese): &Pair| taken_apart(english, text).map(|values| (*english, *chinese, values));
+    let best = all().filter_map(fits).max_by_key(|(english, ..)| literal(english));
+    let Some((english, chinese, values)) = best.filter(|_| nested_max > 0) else { return text.into() };
+    let last = values.len().saturating_sub(1);
+    let own = |i: usize| i == last && english == SAID;
+    let shown = values.iter().enumerate().map(|(i, value)| match own(i) {
+        true => Cow::Borrowed(*value),
+        false => nested(value, nested_max - 1),
+    });
+    let shown: Vec<Cow<'_, str>> = shown.collect();
+    if english == BESIDE && shown == values {
+        // A name with a number, a device with its model: nothing that is reported.
+        return text.into();
+    }
+    let values = shown;
     let shown: Vec<&dyn std::fmt::Display> = values.iter().map(|value| value as _).collect();
     fill(chinese, &shown).into()
 }
@@ -73,7 +87,7 @@ const REPORTS: &[Pair] = &[
     ("no speaker was found: you do not hear the others", "未找到扬声器：您听不到其他人"),
     ("camera: {}", "摄像头：{}"),
     ("camera {} stopped: {}", "摄像头 {} 已停止：{}"),
-    ("{} ({})", "{}（{}）"),
+    (BESIDE, "{}（{}）"),
     ("the camera stopped sending pictures", "摄像头不再提供画面"),
     ("the camera is taking very long to open", "摄像头迟迟未能打开"),
     ("the camera was unplugged; plug it in again", "摄像头已拔出，请重新插上"),
@@ -140,7 +154,7 @@ const REPORTS: &[Pair] = &[
     ("{} of the lines of {} cannot be had from anybody", "有 {} 条消息无法从任何人处获得，作者：{}"),
     ("your identity is not kept, so others will not know you again next time: {}", "您的身份未能保存，其他人下次将认不出您：{}"),
     ("there is another conference \"{}\", announced by {}: people have to tell them apart", "另有会议“{}”，由 {} 发布：请注意区分"),
-    ("not said ({}): {}", "未发出（{}）：{}"),
+    (SAID, "未发出（{}）：{}"),
     ("no files can be sent or received: {}", "无法收发文件：{}"),
     ("whom you always accept from is not kept: {}", "总是接收的名单未能保存：{}"),
     ("the voice message is saved as {}", "语音消息已保存为 {}"),
@@ -314,7 +328,7 @@ mod tests {
             assert_eq!(chinese.report(english), expected, "{english}");
         }
         assert_eq!(Language::English.words().report("Ada joined"), "Ada joined");
-        for (english, chinese) in all() {
+        for (english, chinese) in all().filter(|(english, _)| *english != BESIDE) {
             assert_eq!(english.matches("{}").count(), chinese.matches("{}").count(), "{english}");
             let values: Vec<&dyn std::fmt::Display> = vec![&"x"; 4];
             assert_eq!(nested(&fill(english, &values), 1), fill(chinese, &values), "{english}");
@@ -331,6 +345,13 @@ mod tests {
             out.push_str(part.split_once('}').map_or("", |(_, after)| after));
         }
         out
+    }
+
+    #[test]
+    fn names_and_what_people_write_stay_as_they_are() {
+        assert_eq!(translated("Ada (2)"), "Ada (2)");
+        assert_eq!(translated("Ada (2) joined"), "Ada (2) 已加入");
+        assert_eq!(translated("not said (too much at once): I left"), "未发出（一次太多）：I left");
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Start {
             let asked = interface.run(input, now, |ui, fonts| {
                 fonts.see(ui.ctx(), Language::Chinese.own_name());
                 fonts.see(ui.ctx(), &form.name);
-                fonts.see_typed(ui.ctx());
+                fonts.see(ui.ctx(), &form.title);
                 view.found.iter().for_each(|found| fonts.see(ui.ctx(), &found.title));
                 let mut screen = Screen {
                     view,
@@ -370,7 +370,7 @@ impl Screen<'_> {
             frame.show(ui, |ui| {
                 ui.set_width(ui.available_width());
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                    *self.cancels = ui.button(w.cancel).clicked();
+                    *self.cancels |= ui.button(w.cancel).clicked();
                     ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                         ui.add(Label::new(RichText::new(busy).strong()).truncate());
                     });

@@ -316,7 +316,9 @@ impl Shell {
         self.input = Input::new(&mut window);
         self.window = window;
         self.drops = Drops::of(&self.window, Arc::clone(&self.waker));
+        // Whatever was pressed there is released, Space of push to talk first of all.
         self.events.clear();
+        self.events.extend([egui::Event::WindowFocused(false), egui::Event::PointerGone]);
         (self.cursor, self.opened) = (egui::CursorIcon::Default, self.looked);
         Ok(())
     }

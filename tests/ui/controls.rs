@@ -282,13 +282,15 @@ impl<W: Window> User<W> {
     }
 }
 
-/// A text without its times: they differ between time zones.
+/// A text without its days and times: they differ between time zones.
 fn without_times(text: &str) -> String {
     let mut text = text.to_owned();
-    for at in 0..text.len().saturating_sub(4) {
-        let bytes = &text.as_bytes()[at..at + 5];
-        if bytes[2] == b':' && [0, 1, 3, 4].iter().all(|i| bytes[*i].is_ascii_digit()) {
-            text.replace_range(at..at + 5, "hh:mm");
+    for pattern in ["0000-00-00", "00:00"] {
+        let fits = |(c, p): (u8, u8)| if p == b'0' { c.is_ascii_digit() } else { c == p };
+        for at in 0..(text.len() + 1).saturating_sub(pattern.len()) {
+            if text.bytes().skip(at).zip(pattern.bytes()).all(fits) {
+                text.replace_range(at..at + pattern.len(), &pattern.replace('0', "n"));
+            }
         }
     }
     text

@@ -223,6 +223,21 @@ fn people_and_settings_stand_there_as_well() {
     check("settings-light-small", &after(&[Key::O], (360, 480), 1.0, LIGHT, &owned()));
 }
 
+/// The main screens in the themes and scales that are not among those above.
+#[test]
+fn every_main_screen_has_both_themes_and_scales() {
+    let twice = (1600, 1000);
+    let with_files = || View { files: files(), talk: file_talk(&files()), ..view(4) };
+    check("people-4-light", &after(&[], (1280, 720), 1.0, LIGHT, &view(4)));
+    check("people-4-light-2x", &after(&[], twice, 2.0, LIGHT, &view(4)));
+    check("chat-dark-2x", &after(&[Key::C], twice, 2.0, DARK, &owned()));
+    for (theme, preferences) in [("dark", DARK), ("light", LIGHT)] {
+        check(&format!("people-{theme}-2x"), &after(&[Key::P], twice, 2.0, preferences, &owned()));
+        check(&format!("files-{theme}-2x"), &after(&[Key::T], twice, 2.0, preferences, &with_files()));
+        check(&format!("settings-{theme}-2x"), &after(&[Key::O], twice, 2.0, preferences, &owned()));
+    }
+}
+
 #[test]
 fn whoever_talks_or_is_pinned_stands_large() {
     check("speaker", &after(&[Key::G], (1280, 720), 1.0, DARK, &view(9)));
@@ -321,6 +336,10 @@ fn the_main_screens_in_chinese() {
         ("settings-zh", Some(Key::O), large, true, owned()),
         ("files-zh", Some(Key::T), large, false, View { files: files(), ..view(4) }),
         ("chat-zh-2x", Some(Key::C), twice, false, owned()),
+        ("people-4-zh-2x", None, twice, true, view(4)),
+        ("people-zh-2x", Some(Key::P), twice, true, owned()),
+        ("settings-zh-2x", Some(Key::O), twice, false, owned()),
+        ("files-zh-2x", Some(Key::T), twice, true, View { files: files(), ..view(4) }),
     ];
     for (name, pressed, (size, scale), light, view) in rows {
         let waker = Arc::<Waker>::default();
@@ -380,4 +399,5 @@ fn a_start_screen_shows_oneself_and_what_there_is() {
     check("start-light", &started((800, 500), 1.0, LIGHT, &some()));
     check("start-narrow", &started((400, 640), 1.0, DARK, &some()));
     check("start-2x", &started((1600, 1000), 2.0, LIGHT, &some()));
+    check("start-dark-2x", &started((1600, 1000), 2.0, DARK, &some()));
 }

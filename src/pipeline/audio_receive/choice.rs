@@ -27,6 +27,8 @@ const SILENT: f32 = -127.0;
 const UNKNOWN: f32 = -45.0;
 /// Fall in dB a second.
 const FALL: f32 = 20.0;
+/// Without sound for so long there was a pause.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Measured over this time of being heard, a claim
 const MEASURED_FOR: Duration = Duration::from_secs(1);
 /// may be louder than the voice by so many dB: levels are taken before the codec, and over other times.
@@ -97,6 +99,10 @@ impl Claim {
 
     /// What was decoded is so loud.
     pub(super) fn measured(&mut self, now: Timestamp, dbfs: f32) {
+        if now.since(self.measured_at) > PAUSE {
+            // The first steps of a word are soft: of what was before it nothing is concluded.
+            (self.excess, self.excess_since) = (f32::MAX, now);
+        }
         let before = fallen(self.measured, now, self.measured_at);
         (self.measured, self.measured_at) = (before.max(dbfs), now);
         self.excess = self.excess.min(self.claimed(now) - self.measured - EXCESS);

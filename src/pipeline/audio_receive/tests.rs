@@ -250,7 +250,13 @@ fn a_voice_message_is_softer_while_somebody_speaks_over_all_others() {
     let seconds = room.elapsed_ms as usize / 1_000;
     let mix = room.heard(seconds);
     let first = ends[2] - mix.len();
-    let strength = |end: usize| strength_at(&mix[end - first - 72_000..end - first], pitch_for(0));
+    // Where the thread that decodes came late there is silence: it is in few of the tenths of a second.
+    let strength = |end: usize| {
+        let tenths = mix[end - first - 72_000..end - first].chunks_exact(4_800);
+        let mut all: Vec<_> = tenths.map(|tenth| strength_at(tenth, pitch_for(0))).collect();
+        all.sort_by(f32::total_cmp);
+        all[all.len() * 3 / 4]
+    };
     let (before, under, after) = (strength(ends[0]), strength(ends[1]), strength(ends[2]));
     assert!((0.05..0.3).contains(&(under / before)), "{before} {under}");
     assert!((0.6..1.7).contains(&(after / before)), "{before} {after}");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! coded   voice voice s s s s ... s s refresh s s s
-//! sent    voice voice s           s refresh*  s          * with the marker of RFC 3551 section 4.1
+//! sent    voice voice s           s refresh*  s          * longer than two bytes: with the marker of RFC 3551 section 4.1
 //! ```
 //! The encoder turns silence into packets of two bytes at most, which need not be sent (RFC 7587 section 3.1.3). The first of
 //! them tells receivers that nothing is lost, and so does one now and then; they fill what lies between with comfort noise.

@@ -54,7 +54,7 @@ impl JitterBuffer {
         self.settle(sequence, timestamp, 0);
         if paused || gap > most {
             if !paused {
-                self.counters.concealed_samples += gap.unsigned_abs();
+                self.counters.concealed_samples += gap.min(self.most_lost(sequence)).unsigned_abs();
             }
             self.state = State::Waiting;
             return None;
@@ -84,12 +84,24 @@ impl JitterBuffer {
     /// A packet shows whether what was made up meanwhile was a loss or a pause of the talker.
     pub(super) fn settle(&mut self, sequence: u64, timestamp: i64, silent: i64) {
         if self.pending + silent > 0 && !self.paused(sequence, timestamp) {
-            self.counters.concealed_samples += (self.pending + silent).unsigned_abs();
-            for _ in 0..self.pending / self.frame.max(1) {
+            let most = self.most_lost(sequence);
+            self.counters.concealed_samples += (self.pending + silent.min(most)).unsigned_abs();
+            for _ in 0..self.pending.min(most) / self.frame.max(1) {
                 self.count_loss(true);
             }
         }
         self.pending = 0;
+    }
+
+    /// The longest that what is missing before this packet can have been, by its number: one lost packet of those that tell
+    /// of a silence does not make the whole silence a loss.
+    fn most_lost(&self, sequence: u64) -> i64 {
+        match self.last_end {
+            Some((last, _)) if sequence > last + 1 => {
+                i64::try_from(sequence - last - 1).unwrap_or(i64::MAX).saturating_mul(self.frame)
+            }
+            _ => i64::MAX,
+        }
     }
 
     /// The sender left a pause: the numbers go on, the timestamps jump (RFC 3551 section 4.1).
