@@ -7,7 +7,7 @@
 //! With voice activation a silent voice pauses as a muted one does. What was captured just before it begins again is sent
 //! as well, at once, so that no word loses its beginning. Whoever is muted and speaks is counted, for a notice here.
 //! Muted means silent on the wire too: no packets, while the media clock goes on, so that receivers see a pause (the
-//! marker of RFC 3551 section 4.1 tells its end). So does who falls silent, see [`silence`]; a word that is cut off by that
+//! marker of RFC 3551 section 4.1 tells its end). So does who falls silent, see `silence`; a word that is cut off by that
 //! ends with silence, so that nobody makes up the rest of it. The RTP timestamp counts captured samples, those thrown away
 //! included; when the device was away it is moved on by the clock. Nothing is allocated per frame, except by what works on a voice, see [`voice`]; and nothing
 //! here waits for the network.
