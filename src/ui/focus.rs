@@ -1,9 +1,19 @@
 //! Whatever has the keyboard is seen: what scrolls follows it.
 
-use egui::{Id, Ui, vec2};
+use egui::{Id, Response, Ui, vec2};
 
 /// So much beside it is shown as well, in points: the next thing the Tab key leads to is often just there.
 const AROUND: f32 = 28.0;
+
+/// Gives the keyboard to a field of what has just been opened. `frames` counts those it was drawn in, from 0: in the first one
+/// the press that opened it takes the keyboard away again, being a press elsewhere.
+pub fn begin(field: &Response, frames: &mut u8) {
+    if *frames < 2 {
+        *frames += 1;
+        field.request_focus();
+        field.ctx.request_repaint();
+    }
+}
 
 /// To be called last in what scrolls: brings into sight what has got the keyboard since.
 pub fn follow(ui: &Ui) {

@@ -223,7 +223,6 @@ fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, sett
             Improvement::Headset => w.headset,
         };
         let mut on = taking.does(what);
-
         if ui.add_enabled(taking.lets(what), Checkbox::new(&mut on, text)).changed() {
             commands.push(Command::Improve(what, on));
             settings.push((what.key(), on.to_string()));

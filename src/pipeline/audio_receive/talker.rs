@@ -364,7 +364,7 @@ impl Talker {
                 let level = self.meter.feed(&[0.0; STEP]);
                 self.claim.measured(now, level);
                 self.silent = level <= SILENCE_DBFS;
-                self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
+                self.listen(level);
             }
             return;
         }
@@ -376,8 +376,13 @@ impl Talker {
         }
         let level = self.meter.feed(&self.step);
         self.claim.measured(now, level);
-        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
+        self.listen(level);
         add_fading(sum, &self.step, from, to);
+    }
+
+    /// Takes note of the level of a step.
+    fn listen(&mut self, level: f32) {
+        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
     }
 
     /// Lets the next step pass by unheard: the buffer goes on as if it were played, and nothing is decoded.
@@ -399,7 +404,7 @@ impl Talker {
         self.passed -= STEP;
         self.stale = true;
         let level = self.claim.loudness(now);
-        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
+        self.listen(level);
         self.meter.show(level);
     }
 

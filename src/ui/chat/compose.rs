@@ -172,12 +172,7 @@ pub fn picker(ui: &mut Ui, inner: Rect, bottom: f32, panel: &mut Panel, look: Lo
                     .hint_text(RichText::new(words.find_emoji).color(c.text_weak))
                     .desired_width(at.width() - 70.0);
                 let field = ui.add(field);
-                // In the first frame the press that opens this takes the keyboard away again: it is a press elsewhere.
-                if picker.frames < 2 {
-                    picker.frames += 1;
-                    field.request_focus();
-                    ui.ctx().request_repaint();
-                }
+                focus::begin(&field, &mut picker.frames);
                 // Enter leaves the field, and takes the first emoji.
                 entered = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
                 closes = icons::button(ui, Icon::Close, words.close, true, c).clicked();

@@ -187,12 +187,7 @@ pub fn choose(ui: &mut Ui, place: Rect, choosing: &mut Choosing, view: &View, lo
     ui.label(RichText::new(words.choose_people).strong());
     let field =
         ui.add(TextEdit::singleline(&mut choosing.find).hint_text(words.find_people).desired_width(f32::INFINITY));
-    // In the first frame the press that opens this takes the keyboard away again: it is a press elsewhere.
-    if choosing.frames < 2 {
-        choosing.frames += 1;
-        ui.ctx().request_repaint();
-        field.request_focus();
-    }
+    focus::begin(&field, &mut choosing.frames);
     let wanted = choosing.find.to_lowercase();
     let found = |name: &str| name.to_lowercase().contains(&wanted);
     let others: Vec<&str> = view.people.iter().filter(|p| !p.me && found(&p.name)).map(|p| p.name.as_str()).collect();
