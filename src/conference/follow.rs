@@ -124,6 +124,7 @@ impl Director {
         let shared = Arc::clone(&self.shared);
         let state = &mut *shared.state();
         let other = state.people.present(id)?;
+        let voice_key = stream_key(other.key, StreamKind::Audio);
         let watches = !self.config.text_only;
         let listens = watches || self.config.speaker != SpeakerSpec::None;
         let video = self.picture_of(now, other, &state.plan).filter(|_| watches);
@@ -132,9 +133,9 @@ impl Director {
         let new_voice = other.voice.as_ref() != voice.as_ref().map(|(r, _)| r);
         if new_voice && other.voice.take().is_some() {
             // Played on as far as it has come: what follows is the same voice, with new keys or from elsewhere.
-            self.receiver.unsubscribe(stream_key(other.key, StreamKind::Audio));
+            self.receiver.unsubscribe(voice_key);
             if voice.is_none() {
-                self.voices.remove(stream_key(other.key, StreamKind::Audio));
+                self.voices.remove(voice_key);
             }
         }
         if video.is_none() && voice.is_none() {
@@ -146,7 +147,7 @@ impl Director {
         }
         if self.follows.is_full_for(other.key) || !other.may_be_followed(now) {
             if voice.is_some() {
-                self.voices.remove(stream_key(other.key, StreamKind::Audio));
+                self.voices.remove(voice_key);
             }
             self.again_after(now);
             return None;

@@ -283,10 +283,6 @@ struct Shell {
 impl Shell {
     fn open(now: Timestamp, options: &Options) -> Result<Self, Error> {
         let mut window = open_window(options)?;
-        // The loop keeps its own pace; minifb's would be a second one.
-        window.set_target_fps(0);
-        let [_, r, g, b] = options.preferences.look().colours.stage_pixel().to_be_bytes();
-        window.set_background_color(r, g, b);
         let waker = Arc::new(Waker::default());
         Ok(Self {
             input: Input::new(&mut window),
@@ -312,7 +308,6 @@ impl Shell {
         // It listens to the window that is gone.
         self.drops = None;
         let mut window = open_window(&Options { size: app.size(), ..options.clone() })?;
-        window.set_target_fps(0);
         self.input = Input::new(&mut window);
         self.window = window;
         self.drops = Drops::of(&self.window, Arc::clone(&self.waker));
@@ -448,7 +443,7 @@ fn open_window(options: &Options) -> Result<minifb::Window, Error> {
     let window = WindowOptions { resize: true, scale_mode: ScaleMode::UpperLeft, ..Default::default() };
     let (width, height) = options.size;
     locale::use_environment();
-    minifb::Window::new(&options.title, width, height, window)
+    let mut window = minifb::Window::new(&options.title, width, height, window)
         .or_else(|_| {
             // A character set the display has no input method for: better plain text than no window.
             locale::use_plain();
@@ -457,7 +452,12 @@ fn open_window(options: &Options) -> Result<minifb::Window, Error> {
         .map_err(|e| match e {
             minifb::Error::WindowCreate(why) => Error::NoDisplay(why),
             other => Error::NoDisplay(other.to_string()),
-        })
+        })?;
+    // The loop keeps its own pace; minifb's would be a second one.
+    window.set_target_fps(0);
+    let [_, r, g, b] = options.preferences.look().colours.stage_pixel().to_be_bytes();
+    window.set_background_color(r, g, b);
+    Ok(window)
 }
 
 /// Pixels per point as the desktop's environment has it.

@@ -62,15 +62,25 @@ pub trait Window {
     fn pixels(&self) -> &[u32];
 }
 
+/// What a frame asked for, as the lists have it.
+fn asked_for(
+    wishes: &[impl Debug],
+    settings: &[(impl fmt::Display, impl fmt::Display)],
+    copied: Option<String>,
+) -> Vec<String> {
+    let mut asked: Vec<String> = wishes.iter().map(|wish| format!("{wish:?}")).collect();
+    asked.extend(settings.iter().map(|(name, value)| format!("keeps {name} = {value}")));
+    asked.extend(copied.map(|text| format!("copies {text:?}")));
+    asked
+}
+
 /// A conference.
 pub struct Conference(pub App, pub roundtable::conference::view::View);
 
 impl Window for Conference {
     fn frame(&mut self, input: RawInput, now: Timestamp) -> Vec<String> {
         let output = self.0.frame(&self.1, input, now);
-        let mut asked: Vec<String> = output.commands.iter().map(|command| format!("{command:?}")).collect();
-        asked.extend(output.settings.iter().map(|(name, value)| format!("keeps {name} = {value}")));
-        asked.extend(output.copied.map(|text| format!("copies {text:?}")));
+        let mut asked = asked_for(&output.commands, &output.settings, output.copied);
         asked.extend(output.opened.map(|address| format!("opens {address}")));
         asked
     }
@@ -90,10 +100,7 @@ pub struct Lobby(pub Start, pub roundtable::conference::lobby::LobbyView);
 impl Window for Lobby {
     fn frame(&mut self, input: RawInput, now: Timestamp) -> Vec<String> {
         let output = self.0.frame(&self.1, input, now);
-        let mut asked: Vec<String> = output.wishes.iter().map(|wish| format!("{wish:?}")).collect();
-        asked.extend(output.settings.iter().map(|(name, value)| format!("keeps {name} = {value}")));
-        asked.extend(output.copied.map(|text| format!("copies {text:?}")));
-        asked
+        asked_for(&output.wishes, &output.settings, output.copied)
     }
 
     fn tree(&self) -> TreeUpdate {

@@ -50,12 +50,9 @@ impl JitterBuffer {
 
     /// The audio waits so long for late packets at least, whatever the network's jitter.
     pub fn set_least_ms(&mut self, ms: f32) {
-        let most = JITTER_DELAY_MS_MAX as f32;
-        let before = std::mem::replace(
-            &mut self.least,
-            (if ms.is_finite() { ms.clamp(0.0, most) } else { 0.0 } * PER_MS as f32) as i64,
-        );
-        if self.least != before {
+        let ms = if ms.is_finite() { ms.clamp(0.0, JITTER_DELAY_MS_MAX as f32) } else { 0.0 };
+        let least = (ms * PER_MS as f32) as i64;
+        if std::mem::replace(&mut self.least, least) != least {
             self.regulator.go_all_the_way();
         }
     }
