@@ -51,7 +51,7 @@ impl Director {
         };
         let egress = Egress { socket: Arc::clone(&self.socket), destination: self.audio_to.clone() };
         let sender = AudioSender::start(config, egress, self.shared.clock.clone()).map_err(Error::Microphone)?;
-        self.shared.state().own.audio = Some(sender.stats());
+        self.shared.state().own.microphone_opened(sender.stats());
         self.audio = Some((ssrc, sender));
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Director {
             let mut state = self.shared.state();
             state.devices.microphone = text.to_owned();
             // Until the new one tells that it works.
-            state.own.has_microphone = false;
+            (state.own.has_microphone, state.own.captures) = (false, false);
             state.own.has_tile |= spec != MicrophoneSpec::None;
             state.own.muted
         };

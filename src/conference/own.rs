@@ -8,6 +8,7 @@ use super::entry::Ready;
 use super::stats::{Sent, SentStream, Voice, VoiceDoes};
 use super::succession::Succession;
 use super::view::{Attention, CameraView, PersonFigures, PersonView};
+use crate::media::mix::SILENCE_DBFS;
 use crate::pipeline::audio_send::AudioSendStats;
 use crate::pipeline::slot::PictureSlot;
 use crate::pipeline::video_send::{VideoSend, VideoSendStats};
@@ -47,7 +48,9 @@ pub struct Own {
     /// Figures of the camera's streams, for each layer.
     pub video: [Succession<VideoSendStats, SentStream>; layers::CAMERA.len()],
     /// Figures of the microphone's stream.
-    pub audio: Option<Arc<AudioSendStats>>,
+    pub audio: Succession<AudioSendStats, SentStream>,
+    /// The microphone is open, or looked for.
+    pub captures: bool,
     figures: PersonFigures,
     before: SentStream,
     frames_before: [u64; layers::CAMERA.len()],
@@ -56,6 +59,12 @@ pub struct Own {
 impl From<&VideoSendStats> for SentStream {
     fn from(s: &VideoSendStats) -> Self {
         Self { frames: s.frames.load(Relaxed), packets: s.packets.load(Relaxed), bytes: s.bytes.load(Relaxed) }
+    }
+}
+
+impl From<&AudioSendStats> for SentStream {
+    fn from(s: &AudioSendStats) -> Self {
+        Self { frames: s.frames(), packets: s.packets(), bytes: s.bytes() }
     }
 }
 
@@ -121,7 +130,8 @@ impl Own {
             attention: Attention::default(),
             picture: Arc::default(),
             video: Default::default(),
-            audio: None,
+            audio: Succession::default(),
+            captures: false,
             figures: PersonFigures::default(),
             before: SentStream::default(),
             frames_before: Default::default(),
@@ -130,18 +140,24 @@ impl Own {
 
     /// What was sent since joining.
     pub fn sent(&self) -> Sent {
-        let audio = self.audio.as_ref().map_or_else(SentStream::default, |a| SentStream {
-            frames: a.frames(),
-            packets: a.packets(),
-            bytes: a.bytes(),
-        });
         let layers = layers::CAMERA.map(|layer| (layer.word(), self.video[layer as usize].sum())).into_iter().collect();
-        Sent { video: self.pictures(), layers, audio, voice: self.audio.as_deref().map(Voice::from) }
+        Sent { video: self.pictures(), layers, audio: self.audio.sum(), voice: self.microphone().map(Voice::from) }
     }
 
     /// How the own voice is taken up, in a line of the statistics.
     pub fn voice_line(&self) -> Option<String> {
-        self.audio.as_deref().map(|stats| Voice::from(stats).line())
+        self.microphone().map(|stats| Voice::from(stats).line())
+    }
+
+    /// Figures of the microphone of now.
+    fn microphone(&self) -> Option<&AudioSendStats> {
+        self.audio.newest().filter(|_| self.captures).map(Arc::as_ref)
+    }
+
+    /// The microphone was opened: what it sends counts from now on.
+    pub fn microphone_opened(&mut self, stats: Arc<AudioSendStats>) {
+        self.audio.push(stats);
+        self.captures = true;
     }
 
     fn pictures(&self) -> SentStream {
@@ -195,7 +211,7 @@ impl Own {
             camera: self.camera.clone(),
             attention: self.attention,
             commands: false,
-            level_dbfs: self.audio.as_ref().map_or(-127.0, |a| a.level_dbfs()),
+            level_dbfs: self.microphone().map_or(SILENCE_DBFS, AudioSendStats::level_dbfs),
             picture: Arc::clone(&self.picture),
             figures: self.figures.clone(),
         })

@@ -199,16 +199,13 @@ impl FromStr for Improvement {
 /// Tells somebody who speaks that they are muted, and not again soon.
 #[derive(Default)]
 pub(super) struct Reminder {
-    seen: u64,
     told: Option<Timestamp>,
 }
 
 impl Reminder {
-    /// Whether to tell now that somebody has begun to speak `spoken` times in all.
-    fn is_due(&mut self, now: Timestamp, spoken: u64) -> bool {
-        // Another microphone counts from 0.
-        let news = spoken > std::mem::replace(&mut self.seen, spoken);
-        let due = news && self.told.is_none_or(|told| now.since(told) >= MUTED_NOTICE);
+    /// Whether to tell now that somebody who is muted speaks.
+    fn is_due(&mut self, now: Timestamp, speaks: bool) -> bool {
+        let due = speaks && self.told.is_none_or(|told| now.since(told) >= MUTED_NOTICE);
         if due {
             self.told = Some(now);
         }
@@ -241,9 +238,16 @@ impl Director {
     }
 
     /// Stops or resumes sending.
+    ///
+    /// Without a microphone too: the next one is as muted as this one would be.
     pub(super) fn mute(&mut self, muted: bool) {
-        let Some((_, audio)) = &self.audio else { return };
-        audio.mute(muted);
+        if let Some((_, audio)) = &self.audio {
+            audio.mute(muted);
+        }
+        if !muted {
+            // Muted again by mistake, they are told at once.
+            self.reminder = Reminder::default();
+        }
         // Whoever decides anew meanwhile wants that when priority ends.
         self.priority.was_muted = false;
         let works = {
@@ -259,9 +263,9 @@ impl Director {
     /// Whoever speaks and is muted is told so. Nobody else learns of it.
     pub(super) fn remind(&mut self) {
         let Some(stats) = self.audio.as_ref().map(|(_, audio)| audio.stats()) else { return };
-        let news = self.reminder.is_due(self.now(), stats.spoken_muted());
         // Whoever talks by a key knows when they are heard.
-        if news && stats.muted() && self.config.taking.talk != TalkMode::Push {
+        let speaks = stats.speaks_muted() && self.config.taking.talk != TalkMode::Push;
+        if self.reminder.is_due(self.now(), speaks) {
             self.say(NoticeKind::Info, "you are muted: nobody hears what you say");
         }
     }
@@ -303,11 +307,8 @@ mod tests {
     #[test]
     fn who_is_muted_is_told_and_not_all_the_time() {
         let mut reminder = Reminder::default();
-        let mut due = |s: u64, spoken| reminder.is_due(Timestamp::from_millis(s * 1_000), spoken);
-        assert_eq!(
-            [due(1, 0), due(2, 1), due(3, 1), due(5, 2), due(23, 2), due(24, 3)],
-            [false, true, false, false, false, true]
-        );
-        assert_eq!([due(60, 0), due(61, 1)], [false, true], "another microphone");
+        let mut due = |s: u64, speaks| reminder.is_due(Timestamp::from_millis(s * 1_000), speaks);
+        assert_eq!([due(1, false), due(2, true), due(3, true), due(5, false)], [false, true, false, false]);
+        assert_eq!([due(21, true), due(22, true), due(41, true)], [false, true, false], "who speaks on is told again");
     }
 }

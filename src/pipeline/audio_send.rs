@@ -165,7 +165,6 @@ pub struct AudioSend {
     activation: Option<Activation>,
     /// Whether the voice is muted and speaks.
     overheard: Activity,
-    overhears: bool,
     opus: Vec<u8>,
     packet: Vec<u8>,
     protector: Option<Protector>,
@@ -228,7 +227,6 @@ impl AudioSend {
             heard: vec![0.0; voice::BLOCK],
             activation: config.threshold_dbfs.map(|dbfs| Activation::new(dbfs, frame)),
             overheard: Activity::new(MUTED_DBFS, samples(MUTED_ONSET_MS), samples(MUTED_HANGOVER_MS)),
-            overhears: false,
             opus: Vec::with_capacity(OPUS_PACKET_BYTES_MAX),
             packet: Vec::with_capacity(RTP_PACKET_BYTES_MAX),
             protector: config.master.as_ref().map(|master| Protector::new(master)),
@@ -245,7 +243,7 @@ impl AudioSend {
             coding: config.opus,
             meter: Meter::default(),
             record: None,
-            stats: Arc::new(AudioSendStats::new(config.muted)),
+            stats: Arc::new(AudioSendStats::new()),
         })
     }
 
@@ -266,6 +264,10 @@ impl AudioSend {
 
     /// Stops or resumes sending.
     pub fn mute(&mut self, muted: bool) {
+        if muted == self.muted {
+            // A word that is being sent goes on.
+            return;
+        }
         match (muted, self.muted || self.marker) {
             (false, _) => self.silence.go_on(),
             (true, false) => self.silence.cut_off(),
@@ -273,13 +275,16 @@ impl AudioSend {
         }
         self.muted = muted;
         self.marker = true;
-        self.overhears = false;
-        self.overheard.reset();
+        self.stop_overhearing();
         self.activation.iter_mut().for_each(Activation::forget);
-        self.stats.muted.store(muted, Ordering::Relaxed);
         if muted {
             self.show_silence();
         }
+    }
+
+    fn stop_overhearing(&mut self) {
+        self.overheard.reset();
+        self.stats.speaks_muted.store(false, Ordering::Relaxed);
     }
 
     /// Ends the stream and goes on as another one; the microphone stays open.
@@ -360,6 +365,7 @@ impl AudioSend {
         }
         if now.since(self.captured) > AWAY {
             self.show_silence();
+            self.stop_overhearing();
         }
         let SoundCounters { glitches, xruns, .. } = self.microphone.counters();
         self.stats.glitches.store(glitches + xruns, Ordering::Relaxed);
@@ -398,9 +404,9 @@ impl AudioSend {
         let level = level_dbfs(&self.frame);
         if self.muted {
             let speaks = self.overheard.feed(level, self.frame.len());
-            let began = speaks && !self.overhears;
+            let spoke = self.stats.speaks_muted.swap(speaks, Ordering::Relaxed);
+            let began = speaks && !spoke;
             self.stats.spoken_muted.fetch_add(began.into(), Ordering::Relaxed);
-            self.overhears = speaks;
             return self.end_spurt();
         }
         let Some(mut activation) = self.activation.take() else { return self.send_frame(self.timestamp) };

@@ -90,6 +90,12 @@ pub fn is_last(view: &View) -> bool {
     view.people.len() == 1 && has_me(view) && view.elapsed_s > 0
 }
 
+/// Whether there is a microphone to switch, or will be: one that is unplugged can be muted before it comes back.
+pub fn may_mute(view: &View) -> bool {
+    let chosen = !matches!(view.devices.microphone.as_str(), "" | "none");
+    has_me(view) && (view.has_microphone || chosen)
+}
+
 /// Does what a control or a key asks for.
 pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Command>) {
     let me = has_me(view);
@@ -102,7 +108,7 @@ pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Co
         }
     }
     match action {
-        Action::Mute if me && view.has_microphone => commands.push(Command::Mute(!view.muted)),
+        Action::Mute if may_mute(view) => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
         Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
         Action::Mute | Action::Camera | Action::Hand => {}

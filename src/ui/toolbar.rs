@@ -8,7 +8,7 @@ use crate::conference::view::View;
 use crate::ui::files;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
-use crate::ui::state::{Action, Panel, State, has_me};
+use crate::ui::state::{Action, Panel, State, has_me, may_mute};
 use crate::ui::text::one_line;
 use crate::ui::theme;
 use crate::ui::words::fill;
@@ -79,11 +79,11 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
     let mut all = Vec::with_capacity(14);
     if has_me(view) {
         all.push(match (view.has_microphone, view.muted) {
-            (false, _) => Control::new(Action::Mute, Icon::MicrophoneOff, w.mute, w.no_microphone).enabled(false),
-            (true, true) => {
-                Control::new(Action::Mute, Icon::MicrophoneOff, w.unmute, w.microphone_on_tip).kind(Kind::Off)
+            (false, muted) if !muted || !may_mute(view) => {
+                Control::new(Action::Mute, Icon::MicrophoneOff, w.mute, w.no_microphone).enabled(may_mute(view))
             }
-            (true, false) => Control::new(Action::Mute, Icon::Microphone, w.mute, w.microphone_off_tip),
+            (_, true) => Control::new(Action::Mute, Icon::MicrophoneOff, w.unmute, w.microphone_on_tip).kind(Kind::Off),
+            (_, false) => Control::new(Action::Mute, Icon::Microphone, w.mute, w.microphone_off_tip),
         });
         all.push(match (view.has_camera, view.camera_on) {
             (false, _) => Control::new(Action::Camera, Icon::CameraOff, w.camera, w.no_camera).enabled(false),

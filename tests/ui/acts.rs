@@ -206,6 +206,17 @@ fn what_is_not_there_cannot_be_switched() {
     assert_eq!(user.clicks("Camera"), []);
     assert_eq!(user.presses(Key::M, Modifiers::NONE), []);
 
+    // One that is unplugged is muted before it comes back.
+    let mut unplugged = view(2);
+    unplugged.has_microphone = false;
+    unplugged.devices.microphone = "auto".into();
+    let mut user = User::new(unplugged.clone());
+    assert_eq!(user.clicks("Mute"), [Command::Mute(true)]);
+    unplugged.muted = true;
+    let mut user = User::new(unplugged);
+    assert_eq!(user.presses(Key::M, Modifiers::NONE), [Command::Mute(false)]);
+    assert_eq!(user.clicks("Unmute"), [Command::Mute(false)]);
+
     let mut watching = view(3);
     watching.people.remove(0);
     let mut user = User::new(watching);

@@ -39,8 +39,8 @@ pub struct AudioSendStats {
     pub(super) failures: AtomicU64,
     pub(super) glitches: AtomicU64,
     pub(super) level: AtomicU32,
-    pub(super) muted: AtomicBool,
     pub(super) spoken_muted: AtomicU64,
+    pub(super) speaks_muted: AtomicBool,
     delay: Delay,
     does: AtomicU8,
     gain: Maybe,
@@ -50,7 +50,7 @@ pub struct AudioSendStats {
 }
 
 impl AudioSendStats {
-    pub(super) fn new(muted: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             frames: AtomicU64::default(),
             packets: AtomicU64::default(),
@@ -58,8 +58,8 @@ impl AudioSendStats {
             failures: AtomicU64::default(),
             glitches: AtomicU64::default(),
             level: AtomicU32::new(SILENCE_DBFS.to_bits()),
-            muted: AtomicBool::new(muted),
             spoken_muted: AtomicU64::default(),
+            speaks_muted: AtomicBool::default(),
             delay: Delay::default(),
             does: AtomicU8::default(),
             gain: Maybe::default(),
@@ -111,9 +111,9 @@ impl AudioSendStats {
         f32::from_bits(self.level.load(Ordering::Relaxed))
     }
 
-    /// Whether the voice is muted.
-    pub fn muted(&self) -> bool {
-        self.muted.load(Ordering::Relaxed)
+    /// Whether somebody speaks, and is muted.
+    pub fn speaks_muted(&self) -> bool {
+        self.speaks_muted.load(Ordering::Relaxed)
     }
 
     /// Times somebody began to speak while muted.
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn figures_are_there_as_far_as_they_are_known() {
-        let stats = AudioSendStats::new(true);
-        assert_eq!((stats.muted(), stats.level_dbfs(), stats.figures()), (true, SILENCE_DBFS, None));
+        let stats = AudioSendStats::new();
+        assert_eq!((stats.speaks_muted(), stats.level_dbfs(), stats.figures()), (false, SILENCE_DBFS, None));
         let figures = Figures { echo_delay_ms: Some(40), gain_db: 6.0, ..Figures::default() };
         let does = Settings { gain: true, ..Settings::NONE };
         stats.show(Some(&figures), does, [5, 10, 6].map(Duration::from_millis));

@@ -102,11 +102,13 @@ fn muted_nothing_is_sent_and_the_media_clock_goes_on() {
     assert_eq!(rig.run(100), Vec::<Vec<u8>>::new(), "it has ended");
     rig.role.mute(false);
     assert_eq!(headers(&rig.run(20)), [(true, 22, 1_200 * 48), (false, 23, 1_210 * 48)]);
+    rig.role.mute(false);
+    assert_eq!(headers(&rig.run(10)), [(false, 24, 1_220 * 48)], "asked for again, the word goes on");
     // Of the ending nothing was captured, and it is not gone on with.
     rig.role.mute(true);
     assert_eq!(rig.run(10).len(), 1);
     rig.role.mute(false);
-    assert_eq!(headers(&rig.run(10)), [(true, 25, 1_230 * 48)]);
+    assert_eq!(headers(&rig.run(10)), [(true, 26, 1_240 * 48)]);
     assert_eq!(rtp::Packet::parse(&ending[1]).expect("RTP").payload.len(), 1);
 }
 
@@ -360,11 +362,18 @@ fn who_is_muted_and_speaks_is_counted_and_nothing_is_sent() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut rig = rig(Config { microphone: interrupted(&folder, 2), muted: true, ..config() });
     assert!(rig.run(2_000).is_empty());
-    assert_eq!(rig.role.stats().spoken_muted(), 0, "nobody spoke");
-    assert!(rig.run(4_000).is_empty());
+    assert_eq!((rig.role.stats().spoken_muted(), rig.role.stats().speaks_muted()), (0, false), "nobody spoke");
+    assert!(rig.run(2_000).is_empty());
+    assert!(rig.role.stats().speaks_muted());
+    assert!(rig.run(2_000).is_empty());
     assert_eq!(rig.role.stats().spoken_muted(), 1, "once for all that was said");
     rig.run(6_000);
     assert_eq!(rig.role.stats().spoken_muted(), 2);
+    while !rig.role.stats().speaks_muted() {
+        rig.run(20);
+    }
+    rig.role.mute(false);
+    assert!(!rig.role.stats().speaks_muted());
 }
 
 #[test]
