@@ -160,6 +160,7 @@ const REPORTS: &[Pair] = &[
     ("the voice message is saved as {}", "语音消息已保存为 {}"),
     ("no voice message is being recorded", "没有正在录制的语音消息"),
     ("the microphone gives nothing", "麦克风没有声音"),
+    ("the microphone gives nothing any more: what was recorded until then is kept, and not sent yet", "麦克风不再有声音：之前录制的内容已保留，尚未发送"),
 ];
 
 /// Why a file does not come or go, and why a line was not said.
