@@ -257,14 +257,15 @@ impl Talker {
         self.claim.silenced = self.volume == 0.0;
     }
 
-    /// Goes on as `other`, whose figures begin anew: buffer, decoder, delay and drift stay, as another source of packets is
-    /// another beginning of the same voice.
+    /// Goes on as `other`, whose figures begin anew: buffer, decoder, delay, drift, volume and priority stay, as another source
+    /// of packets is another beginning of the same voice. Whoever is to be heard otherwise says so.
     pub(super) fn succeed(&mut self, other: Self) {
         self.stats = other.stats;
         self.jitter.count_anew();
         (self.rejected, self.made_up, self.gaps, self.bytes) = (0, 0, 0, 0);
-        (self.leaves, self.claim.silenced) = (false, false);
-        (self.volume, self.claim.priority) = (1.0, false);
+        self.leaves = false;
+        self.set_volume(self.volume);
+        self.set_priority(self.claim.priority);
     }
 
     /// Fades out, and is gone then.

@@ -311,6 +311,19 @@ fn the_last_words_of_who_had_priority_are_as_loud_as_the_others() {
 }
 
 #[test]
+fn new_keys_take_priority_from_nobody() {
+    let mut room = Room::new(&[0, 5]);
+    room.mixer.command(Command::Priority(5, true));
+    room.run(3_000, |_| false);
+    room.voices[1].stats = room.mixer.add(5).expect("the same talker");
+    assert!(room.voices[1].stats.priority());
+    room.run(3_000, |_| false);
+    let mix = room.heard(6);
+    let strength = |from: usize| strength_at(&mix[from * 48_000..(from + 2) * 48_000], pitch_for(0));
+    assert!((0.7..1.4).contains(&(strength(4) / strength(1))), "{} {}", strength(1), strength(4));
+}
+
+#[test]
 fn a_stall_is_caught_up_with_all_words_and_no_click() {
     let mut room = Room::new(&[2]);
     room.run(8_000, |_| false);
