@@ -477,7 +477,7 @@ impl Director {
         self.mind_priority();
         while let Some(event) = self.voices.event() {
             if let Some((kind, text)) = self.speaker.of(&event) {
-                self.say(kind, text);
+                self.say(kind, &text);
             }
         }
         while let Some(text) = self.keeper.as_ref().and_then(Keeper::notice) {

@@ -101,6 +101,8 @@ const REPORTS: &[Pair] = &[
     ("the sound server does not answer", "声音服务没有响应"),
     ("{}: it has gone", "{}：设备已断开"),
     ("{}: it is not there", "{}：设备不存在"),
+    ("{} is not there: {} is used instead", "{} 不存在：改用 {}"),
+    ("{} is used again", "重新使用 {}"),
     ("{}: something else uses it", "{}：被其他程序占用"),
     ("{}: no permission to use it", "{}：没有使用权限"),
     ("{}: the sound system has gone", "{}：声音系统已停止"),
