@@ -32,7 +32,8 @@ With --json:
   {"do":"voice","seconds":5}   a voice message, with "to" as above;  {"do":"voice","on":true} and "on":false, {"do":"voice_send"} with "to",
   {"do":"voice_discard"}   {"do":"play","offer":ID}   {"do":"play_pause","on":true}   {"do":"play_stop"}   {"do":"play_volume","percent":50}
   {"do":"save","offer":ID,"path":PATH}    events tell of recording, recorded, discarded, playing, played, saved, voice_failed
-  {"do":"priority","on":true}   {"do":"favour","who":"Bob","on":true}   {"do":"mute","on":true}   {"do":"talk","mode":"open"}, "voice" or "push"   {"do":"improve","what":"echo","on":true}: "noise", "gain", "headset"
+  {"do":"priority","on":true}   {"do":"favour","who":"Bob","on":true}   {"do":"hear","who":"Bob","volume":50}, percent, or "silenced":true, here only
+  {"do":"mute","on":true}   {"do":"talk","mode":"open"}, "voice" or "push"   {"do":"improve","what":"echo","on":true}: "noise", "gain", "headset"
   {"do":"lock","on":true}   {"do":"admit","who":"Bob"}   {"do":"refuse","who":"Bob"}   {"do":"kick","who":"Bob"}
   {"do":"moderator","who":"Bob","on":true}   {"do":"owner","who":"Bob"}
 

@@ -75,6 +75,11 @@ enum Request {
     Priority {
         on: bool,
     },
+    Hear {
+        who: String,
+        volume: Option<u16>,
+        silenced: Option<bool>,
+    },
     Favour {
         who: String,
         on: bool,
@@ -155,6 +160,10 @@ pub fn parse(line: &str) -> Result<Command, String> {
         Ok(Request::Save(save)) => Ok(Command::Voice(VoiceAsk::Save(save.offer, save.path))),
         Ok(Request::Mute { on }) => Ok(Command::Mute(on)),
         Ok(Request::Priority { on }) => Ok(Command::Priority(on)),
+        Ok(Request::Hear { volume: None, silenced: None, .. }) => {
+            Err("not understood: neither \"volume\" nor \"silenced\" is told".into())
+        }
+        Ok(Request::Hear { who, volume, silenced }) => Ok(Command::HearOf(who, volume, silenced)),
         Ok(Request::Favour { who, on }) => Ok(Command::Door(Decision::Favour(who, on))),
         Ok(Request::Talk { mode }) => mode.parse().map(Command::TalkMode).map_err(|e| format!("{mode}: {e}")),
         Ok(Request::Improve { what, on }) => {
@@ -510,6 +519,13 @@ mod tests {
         assert_eq!(parse(r#"{"do":"mute","on":true}"#), Ok(Command::Mute(true)));
         assert_eq!(parse(r#"{"do":"camera","on":false}"#), Ok(Command::Camera(false)));
         assert_eq!(parse(r#"{"do":"priority","on":true}"#), Ok(Command::Priority(true)));
+        let hear = |volume, silenced| Ok(Command::HearOf("Bob".into(), volume, silenced));
+        assert_eq!(parse(r#"{"do":"hear","who":"Bob","volume":50}"#), hear(Some(50), None));
+        assert_eq!(parse(r#"{"do":"hear","who":"Bob","silenced":true}"#), hear(None, Some(true)));
+        assert!(parse(r#"{"do":"hear","who":"Bob"}"#).is_err_and(|e| e.contains("silenced")));
+        assert!(
+            parse(r#"{"do":"hear","volume":50}"#).is_err() && parse(r#"{"do":"hear","who":"B","volume":-1}"#).is_err()
+        );
         assert_eq!(parse(r#"{"do":"talk","mode":"voice"}"#), Ok(Command::TalkMode(TalkMode::Voice)));
         assert_eq!(
             parse(r#"{"do":"improve","what":"noise","on":true}"#),

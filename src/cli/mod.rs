@@ -170,10 +170,10 @@ pub struct ParticipantOptions {
     /// Camera: auto, none, test, a number of `roundtable devices`, or a file (MJPEG, AVI, Y4M, folder of JPEGs)
     #[arg(long, value_name = "auto|none|test|INDEX|FILE")]
     pub camera: Option<String>,
-    /// Microphone: auto, none, test, a name of `roundtable devices`, or a WAV file
+    /// Microphone: auto, none, test, a name of `roundtable devices` (auto while it is not there), or a WAV file
     #[arg(long, value_name = "auto|none|test|NAME|FILE.wav")]
     pub microphone: Option<String>,
-    /// Speaker: auto, none, a name of `roundtable devices`, or a WAV file to write
+    /// Speaker: auto, none, a name of `roundtable devices` (auto while it is not there), or a WAV file to write
     #[arg(long, value_name = "auto|none|NAME|FILE.wav")]
     pub speaker: Option<String>,
     /// When your voice is sent: all the time, while you speak, or while you hold Space

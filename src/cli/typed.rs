@@ -20,7 +20,7 @@ const HELP: &str = "every line is sent to everybody; /me waves tells what you do
                     /quit leaves; a line that begins with / is sent when it begins with //";
 
 /// Commands, for completion.
-pub const COMMANDS: [&str; 33] = [
+pub const COMMANDS: [&str; 35] = [
     "/accept",
     "/admit",
     "/away",
@@ -50,10 +50,12 @@ pub const COMMANDS: [&str; 33] = [
     "/reply",
     "/save",
     "/send",
+    "/silence",
     "/talk",
     "/unlock",
     "/unmute",
     "/voice",
+    "/volume",
 ];
 
 /// A line that was typed.
@@ -83,7 +85,7 @@ pub enum Typed<'a> {
     Files,
     /// A voice message.
     Voice(voice::Typed),
-    /// About one's own voice.
+    /// About voices: one's own, and how others are heard.
     Sound(Command),
     /// Who may be here.
     Door(Decision),

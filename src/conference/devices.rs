@@ -106,7 +106,7 @@ impl Director {
         let info = StreamInfo { repair: self.repairs.info(StreamKind::Audio), ..StreamInfo::voice(ssrc) };
         self.announce_voice(works.then_some(info));
         if let Some((kind, text)) = self.microphone.of(&event) {
-            self.say(kind, text);
+            self.say(kind, &text);
         }
     }
 

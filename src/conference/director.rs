@@ -241,6 +241,7 @@ impl Director {
                     Ok(Command::Door(decision)) => self.decide(&decision),
                     Ok(Command::Doctor(about)) => self.examine(about),
                     Ok(Command::Hear(key, hearing)) => self.hear(key, hearing),
+                    Ok(Command::HearOf(who, volume, silenced)) => self.hear_of(&who, volume, silenced),
                     Ok(Command::UseCamera(text)) => self.use_camera(&text),
                     Ok(Command::UseMicrophone(text)) => self.use_microphone(&text),
                     Ok(Command::UseSpeaker(text)) => self.use_speaker(&text),
@@ -477,7 +478,7 @@ impl Director {
         self.mind_priority();
         while let Some(event) = self.voices.event() {
             if let Some((kind, text)) = self.speaker.of(&event) {
-                self.say(kind, text);
+                self.say(kind, &text);
             }
         }
         while let Some(text) = self.keeper.as_ref().and_then(Keeper::notice) {

@@ -108,7 +108,10 @@ impl Rule {
 }
 
 /// The one of those listed who is called that, by name or id.
-fn called<'a>(all: impl Iterator<Item = (ParticipantId, &'a str)>, who: &str) -> Result<ParticipantId, &'static str> {
+pub(super) fn called<'a>(
+    all: impl Iterator<Item = (ParticipantId, &'a str)>,
+    who: &str,
+) -> Result<ParticipantId, &'static str> {
     let mut found: Vec<ParticipantId> =
         all.filter(|(id, name)| *name == who || id.to_string() == who).map(|(id, _)| id).collect();
     match (found.pop(), found.is_empty()) {

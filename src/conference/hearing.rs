@@ -2,6 +2,7 @@
 //! time.
 
 use super::director::Director;
+use super::door::called;
 use super::follow::stream_key;
 use super::view::{Hearing, NoticeKind};
 use crate::device::camera::CameraSpec;
@@ -18,6 +19,11 @@ impl Hearing {
     pub fn gain(self) -> f32 {
         if self.silenced { 0.0 } else { f32::from(self.volume.min(VOLUME_MAX)) / 100.0 }
     }
+
+    /// Whether nothing of them is heard, for now or at volume 0.
+    pub fn is_silent(self) -> bool {
+        self.silenced || self.volume == 0
+    }
 }
 
 impl Director {
@@ -31,6 +37,27 @@ impl Director {
         };
         if plays {
             self.voices.set_volume(stream_key(key, StreamKind::Audio), hearing.gain());
+        }
+    }
+
+    /// The same of whoever is called so, or has this id; what is not told stays.
+    pub(super) fn hear_of(&mut self, who: &str, volume: Option<u16>, silenced: Option<bool>) {
+        let found = {
+            let mut state = self.shared.state();
+            let people = state.people.here().map(|o| (o.person.id, o.person.name.as_str()));
+            let found = called(people, who);
+            found.map(|id| state.people.present(&id).map(|other| (other.key, other.hearing)))
+        };
+        match found {
+            Ok(Some((key, before))) => {
+                let (volume, silenced) = (volume.unwrap_or(before.volume), silenced.unwrap_or(before.silenced));
+                self.hear(key, Hearing { volume, silenced });
+            }
+            Ok(None) => {}
+            Err(why) => {
+                let text = format!("{who}: {why} here");
+                self.say(NoticeKind::Warning, &text);
+            }
         }
     }
 
@@ -110,6 +137,8 @@ mod tests {
     #[test]
     fn silence_is_no_gain_and_loudness_is_bounded() {
         let gain = |volume, silenced| Hearing { volume, silenced }.gain();
+        let silent = |volume, silenced| Hearing { volume, silenced }.is_silent();
+        assert_eq!([silent(100, false), silent(0, false), silent(100, true)], [false, true, true]);
         assert_eq!([gain(100, false), gain(50, false), gain(100, true), gain(9_999, false)], [1.0, 0.5, 0.0, 4.0]);
     }
 }

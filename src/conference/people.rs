@@ -1,6 +1,7 @@
 //! Everybody seen in this conference: who they are, what is received of them, and the figures of both.
 //!
-//! People who left stay for the statistics, the newest [`DEPARTED_MAX`] of them.
+//! People who left stay for the statistics, the newest [`DEPARTED_MAX`] of them, and those last who are played otherwise than
+//! they sent.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -201,6 +202,8 @@ pub struct Other {
     pub person: Person,
     /// Whether the person is here now.
     pub present: bool,
+    /// How many had left when they did, this time included.
+    departure: u64,
     /// Newest picture.
     pub picture: Arc<PictureSlot>,
     /// Video.
@@ -246,6 +249,7 @@ impl Other {
             key,
             person,
             present: true,
+            departure: 0,
             picture: Arc::default(),
             video: VideoOf::default(),
             voice: None,
@@ -430,6 +434,7 @@ impl Other {
 pub struct People {
     all: Vec<Other>,
     count: u64,
+    departures: u64,
 }
 
 impl People {
@@ -467,15 +472,19 @@ impl People {
         other
     }
 
-    /// Somebody left; they are forgotten when many others left since.
+    /// Somebody left; they are forgotten when many others left since, and later if it was chosen how loudly they are played.
     pub fn depart(&mut self, id: &crate::wire::message::ParticipantId) -> Option<&mut Other> {
-        let departed = self.all.iter().filter(|o| !o.present).count();
-        if departed >= DEPARTED_MAX
-            && let Some(oldest) = self.all.iter().position(|o| !o.present)
+        let departed = || self.all.iter().enumerate().filter(|(_, o)| !o.present);
+        let worth = |o: &Other| (o.hearing != Hearing::default(), o.departure);
+        if departed().count() >= DEPARTED_MAX
+            && let Some((least, _)) = departed().min_by_key(|(_, o)| worth(o))
         {
-            self.all.remove(oldest);
+            self.all.remove(least);
         }
+        self.departures += 1;
+        let departure = self.departures;
         let other = self.present(id)?;
+        other.departure = departure;
         // At which size the picture is wanted is the window's to say: whoever comes back at once keeps the tile.
         other.present = false;
         Some(other)
@@ -593,5 +602,29 @@ pub(super) mod tests {
             assert!(people.depart(&id).is_some());
         }
         assert_eq!(people.stats(&Rule::default()).len(), DEPARTED_MAX);
+    }
+
+    #[test]
+    fn how_somebody_is_played_is_forgotten_last_and_of_the_others_who_left_first() {
+        let mut people = People::default();
+        let id = |n: usize| ParticipantId((n as u128 + 1).to_be_bytes());
+        for n in 0..DEPARTED_MAX + 2 {
+            people.arrive(Person { id: id(n), ..person(0, 1) });
+        }
+        let soft = Hearing { volume: 25, silenced: false };
+        people.present(&id(0)).expect("here").hearing = soft;
+        // The second to come is the last to leave.
+        for n in (0..DEPARTED_MAX + 2).filter(|n| *n != 1).chain([1]) {
+            assert!(people.depart(&id(n)).is_some());
+        }
+        let known = |people: &People, n| people.all.iter().any(|o| o.person.id == id(n));
+        assert_eq!([0, 1, 2, 3, 4].map(|n| known(&people, n)), [true, true, false, false, true]);
+        assert_eq!(people.arrive(Person { id: id(0), ..person(0, 2) }).hearing, soft);
+        // Where all were played otherwise, the longest gone goes.
+        people.depart(&id(0));
+        people.all.iter_mut().for_each(|o| o.hearing = soft);
+        people.arrive(Person { id: id(2), ..person(0, 1) });
+        people.depart(&id(2));
+        assert_eq!([0, 1, 2, 4].map(|n| known(&people, n)), [true, true, true, false]);
     }
 }

@@ -396,6 +396,8 @@ pub enum Command {
     Doctor(Option<String>),
     /// How loudly the person of this key is heard at this machine.
     Hear(u64, Hearing),
+    /// The same of the person of this name or id: at this volume in percent, silenced or not; what is not told stays.
+    HearOf(String, Option<u16>, Option<bool>),
     /// Another camera from now on, as the settings name one.
     UseCamera(String),
     /// Another microphone.

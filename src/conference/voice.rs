@@ -32,6 +32,8 @@ use crate::time::Timestamp;
 pub(super) const FOLDER: &str = "voice";
 /// A microphone that gives nothing for so long gives nothing at all.
 const NOTHING: Duration = Duration::from_secs(3);
+/// Said when that happens in the middle of a message.
+const CUT: &str = "the microphone gives nothing any more: what was recorded until then is kept, and not sent yet";
 /// Percent of the loudest.
 const VOLUME_MAX: u16 = 400;
 
@@ -43,6 +45,54 @@ struct Going {
     ms: u32,
     /// When there was more of it last.
     grew: Timestamp,
+    /// It was told to end, by whoever speaks or because nothing comes.
+    ending: bool,
+}
+
+/// What is to be done about a recording.
+enum Turn {
+    /// It goes on; whether another second of it is there.
+    On { second: bool },
+    /// The microphone gave nothing at all.
+    Nothing,
+    /// It has ended; whether that was before its time, and nobody asked for it.
+    Ended { outcome: Result<VoiceMessage, voice_record::Error>, cut: bool },
+}
+
+impl Going {
+    fn new(recorder: Recorder, ms_max: u32, to: Option<Vec<String>>, now: Timestamp) -> Self {
+        Self { recorder, ms_max, to, ms: 0, grew: now, ending: false }
+    }
+
+    /// Ends it as whoever speaks wishes.
+    fn end(&mut self) {
+        self.ending = true;
+        self.recorder.finish();
+    }
+
+    /// How it goes. What was recorded before the microphone fell silent is kept; it goes to nobody by itself, as nobody said
+    /// that this is all of it.
+    fn turn(&mut self, now: Timestamp) -> Turn {
+        let (outcome, ms) = (self.recorder.outcome(), self.recorder.figures().ms());
+        if let Some(outcome) = outcome {
+            let cut = !self.ending && ms < self.ms_max;
+            if cut {
+                self.to = None;
+            }
+            return Turn::Ended { outcome, cut };
+        }
+        let second = ms / 1_000 > self.ms / 1_000;
+        if ms > self.ms {
+            (self.ms, self.grew) = (ms, now);
+        }
+        if now.since(self.grew) >= NOTHING {
+            if ms == 0 {
+                return Turn::Nothing;
+            }
+            self.recorder.finish();
+        }
+        Turn::On { second }
+    }
 }
 
 struct Draft {
@@ -154,7 +204,7 @@ impl Director {
         let ms_max = ms_max.unwrap_or(VOICE_MS_MAX).clamp(1, VOICE_MS_MAX);
         let serial = self.random.next_u64() as u32;
         let recorder = Recorder::start(source, ms_max, serial, &self.shared.clock).map_err(|e| e.to_string())?;
-        self.messages.recording = Some(Going { recorder, ms_max, to, ms: 0, grew: self.now() });
+        self.messages.recording = Some(Going::new(recorder, ms_max, to, self.now()));
         self.tell_recording(0);
         Ok(())
     }
@@ -168,8 +218,7 @@ impl Director {
     }
 
     fn end_recording(&mut self) -> Result<(), String> {
-        let going = self.messages.recording.as_ref().ok_or("no voice message is being recorded")?;
-        going.recorder.finish();
+        self.messages.recording.as_mut().ok_or("no voice message is being recorded")?.end();
         Ok(())
     }
 
@@ -347,20 +396,25 @@ impl Director {
     fn tick_recording(&mut self) {
         let now = self.now();
         let Some(going) = &mut self.messages.recording else { return };
-        let (ms, outcome) = (going.recorder.figures().ms(), going.recorder.outcome());
-        let second = ms / 1_000 > going.ms / 1_000;
-        if ms > going.ms {
-            (going.ms, going.grew) = (ms, now);
-        }
-        if let Some(outcome) = outcome {
-            let to = self.messages.recording.take().and_then(|going| going.to);
-            let kept = outcome.map_err(|e| e.to_string()).and_then(|message| self.recorded(&message, to));
-            kept.unwrap_or_else(|why| self.voice_failed(why));
-        } else if now.since(going.grew) >= NOTHING {
-            self.messages.recording = None;
-            self.voice_failed("the microphone gives nothing".into());
-        } else if second {
-            self.tell_recording(ms);
+        match going.turn(now) {
+            Turn::On { second: false } => {}
+            Turn::On { second: true } => {
+                let ms = going.ms;
+                self.tell_recording(ms);
+            }
+            Turn::Nothing => {
+                self.messages.recording = None;
+                self.voice_failed("the microphone gives nothing".into());
+            }
+            Turn::Ended { outcome, cut } => {
+                let to = self.messages.recording.take().and_then(|going| going.to);
+                let kept = outcome.map_err(|e| e.to_string()).and_then(|message| self.recorded(&message, to));
+                match kept {
+                    Ok(()) if cut => self.say(NoticeKind::Warning, CUT),
+                    Ok(()) => {}
+                    Err(why) => self.voice_failed(why),
+                }
+            }
         }
     }
 
@@ -398,6 +452,73 @@ impl Director {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::clock::Clock;
+    use crate::media::voice_message::FRAME;
+    use crate::pipeline::voice_record::Frame;
+
+    /// Takes turns with time standing still until the recording has ended.
+    fn ended(going: &mut Going, now: Timestamp) -> (VoiceMessage, bool) {
+        let (wall, mut outcome) = (Clock::system(), None);
+        let deadline = wall.now() + Duration::from_secs(30);
+        while outcome.is_none() {
+            assert!(wall.now() < deadline, "it goes on");
+            match going.turn(now) {
+                Turn::On { .. } => std::thread::park_timeout(Duration::from_millis(2)),
+                Turn::Nothing => panic!("thrown away"),
+                Turn::Ended { outcome: ended, cut } => outcome = Some((ended.expect("a message"), cut)),
+            }
+        }
+        outcome.expect("ended")
+    }
+
+    #[test]
+    fn what_was_recorded_until_the_microphone_pauses_or_goes_is_kept_and_not_sent() {
+        let (start, to) = (Timestamp::from_millis(1_000), || Some(vec!["Bob".to_owned()]));
+        for (seconds, paused) in [(120, true), (1, true), (1, false), (0, true)] {
+            let (captured, frames) = voice_record::queue();
+            let recorder = Recorder::start(Source::Shared(frames), 300_000, 1, &Clock::system()).expect("a thread");
+            let mut going = Going::new(recorder, 300_000, to(), start);
+            for _ in 0..50 * seconds {
+                captured.send(Frame::new(&[0.1; FRAME])).expect("recorded");
+            }
+            let wall = Clock::system();
+            let deadline = wall.now() + Duration::from_secs(30);
+            while going.recorder.figures().ms() < 1_000 * seconds {
+                assert!(wall.now() < deadline, "{} ms of {seconds} s", going.recorder.figures().ms());
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+            // The last of it is noticed, and then nothing comes for a while.
+            let second = matches!(going.turn(start), Turn::On { second } if second == (seconds > 0));
+            assert!(second && matches!(going.turn(start + NOTHING / 2), Turn::On { second: false }));
+            let later = start + NOTHING;
+            if seconds == 0 {
+                assert!(matches!(going.turn(later), Turn::Nothing));
+                continue;
+            }
+            let captured = Some(captured).filter(|_| paused);
+            let (message, cut) = ended(&mut going, later);
+            assert_eq!((message.ms, cut, going.to), (1_000 * seconds, true, None));
+            drop(captured);
+        }
+    }
+
+    #[test]
+    fn what_is_ended_or_as_long_as_it_may_be_is_sent() {
+        for asked in [true, false] {
+            let (captured, frames) = voice_record::queue();
+            let ms_max = if asked { 60_000 } else { 100 };
+            let recorder = Recorder::start(Source::Shared(frames), ms_max, 1, &Clock::system()).expect("a thread");
+            let mut going = Going::new(recorder, ms_max, Some(Vec::new()), Timestamp::default());
+            for _ in 0..5 {
+                captured.send(Frame::new(&[0.1; FRAME])).expect("recorded");
+            }
+            if asked {
+                going.end();
+            }
+            let (message, cut) = ended(&mut going, Timestamp::default());
+            assert_eq!((message.ms, cut, going.to), (100, false, Some(Vec::new())));
+        }
+    }
 
     #[test]
     fn the_microphone_in_use_comes_first() {

@@ -65,6 +65,35 @@ impl Ducker {
     }
 }
 
+/// A voice that speaks over all others, and is one of them again: not in the middle of what it still has to say.
+#[derive(Clone, Debug, Default)]
+pub struct Over {
+    /// 1 over all others, 0 among them.
+    share: f32,
+    /// Samples it goes on over somebody else who speaks so.
+    hold: usize,
+}
+
+impl Over {
+    /// Its gain after the next `samples`, where that of the others is `under`. `on`: it has priority; `speaking`: somebody who
+    /// has it says something.
+    ///
+    /// Its last words are on their way when the others learn that it gave priority up, and the others stay soft for a while:
+    /// until they are as loud as always, it stays as loud. Under somebody else it becomes soft after as long as they would.
+    pub fn step(&mut self, on: bool, speaking: bool, under: f32, samples: usize) -> f32 {
+        if on {
+            (self.share, self.hold) = (1.0, DUCK_HOLD);
+        } else if under == 1.0 {
+            self.share = 0.0;
+        } else if speaking && self.hold > 0 {
+            self.hold = self.hold.saturating_sub(samples);
+        } else if speaking {
+            self.share = (self.share - samples as f32 / DUCK_DOWN).max(0.0);
+        }
+        under + (1.0 - under) * self.share
+    }
+}
+
 /// Keeps a mix within range by lowering its gain while it is too loud.
 ///
 /// Each piece is looked at as a whole, so that the gain is down in an even line when the peak comes, without any delay.
@@ -281,6 +310,29 @@ mod tests {
         }
         let up: Vec<f32> = (0..120).map(|_| ducker.step(false, 120)).collect();
         assert!(up[0] > down[39] && up[118] < 1.0 && (up[119] - 1.0).abs() < 0.01, "{} {}", up[0], up[119]);
+    }
+
+    #[test]
+    fn who_gives_priority_up_is_no_softer_until_all_others_are_as_loud_and_fades_under_who_has_it_now() {
+        for (another_speaks, ends) in [(false, 1.0), (true, 10f32.powf(DUCKED_DB / 20.0))] {
+            let (mut ducker, mut over) = (Ducker::default(), Over::default());
+            let mut step = |on, speaking| {
+                let under = ducker.step(speaking, 120);
+                over.step(on, speaking, under, 120)
+            };
+            assert_eq!(step(false, false), 1.0);
+            assert!((0..200).all(|_| step(true, true) == 1.0));
+            let after: Vec<f32> = (0..400).map(|_| step(false, another_speaks)).collect();
+            let held = after.iter().take_while(|gain| **gain > 0.999).count();
+            assert!(held >= 199 && (held == 400) != another_speaks, "{held} steps");
+            assert!(after.windows(2).all(|w| w[0] - w[1] < 0.03), "no step");
+            assert!((after[399] - ends).abs() < 0.001, "{}", after[399]);
+            // Whoever is among the others again is as soft as they are.
+            let last = (0..400).map(|_| step(false, false)).last();
+            assert_eq!(last, Some(1.0));
+            let under = (0..100).map(|_| step(false, true)).last().expect("steps");
+            assert!((under - 10f32.powf(DUCKED_DB / 20.0)).abs() < 0.001, "{under}");
+        }
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl AudioReceive {
             let commanded = self.talkers.iter().any(Talker::commands);
             let under = self.ducker.step(commanded, STEP);
             for talker in &mut self.talkers {
-                let gain = if talker.claim.priority { 1.0 } else { under };
+                let gain = talker.beside(commanded, under);
                 talker.mix_into(now, asked.saturating_sub(step * STEP), gain, &mut self.sum);
             }
             if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum, under)) {

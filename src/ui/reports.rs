@@ -101,6 +101,8 @@ const REPORTS: &[Pair] = &[
     ("the sound server does not answer", "声音服务没有响应"),
     ("{}: it has gone", "{}：设备已断开"),
     ("{}: it is not there", "{}：设备不存在"),
+    ("{} is not there: {} is used instead", "{} 不存在：改用 {}"),
+    ("{} is used again", "重新使用 {}"),
     ("{}: something else uses it", "{}：被其他程序占用"),
     ("{}: no permission to use it", "{}：没有使用权限"),
     ("{}: the sound system has gone", "{}：声音系统已停止"),
@@ -160,6 +162,7 @@ const REPORTS: &[Pair] = &[
     ("the voice message is saved as {}", "语音消息已保存为 {}"),
     ("no voice message is being recorded", "没有正在录制的语音消息"),
     ("the microphone gives nothing", "麦克风没有声音"),
+    ("the microphone gives nothing any more: what was recorded until then is kept, and not sent yet", "麦克风不再有声音：之前录制的内容已保留，尚未发送"),
 ];
 
 /// Why a file does not come or go, and why a line was not said.

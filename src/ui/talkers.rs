@@ -57,10 +57,11 @@ impl Talkers {
         self.talking.retain(|t| t.until > now && is_here(t.key));
         self.floors.retain(|key, _| is_here(*key));
         let floors = &mut self.floors;
-        // Whom one does not hear says nothing as far as one can tell.
+        // Whom one does not hear says nothing as far as one can tell. Whoever is heard speaks, although they may say that they are
+        // muted: only of oneself the level is that of a microphone nobody hears.
         let mut talks = |p: &&PersonView| {
             let stands_out = floors.entry(p.key).or_default().follow(p.level_dbfs, since);
-            stands_out && p.level_dbfs > TALKING_DBFS && !p.muted && !p.hearing.silenced
+            stands_out && p.level_dbfs > TALKING_DBFS && !(p.me && p.muted) && !p.hearing.is_silent()
         };
         for person in people.iter().filter(|p| talks(p)) {
             let until = now + HOLD;
@@ -165,6 +166,28 @@ mod tests {
         silenced[3].hearing.silenced = true;
         (14_050..30_000).step_by(50).for_each(|at| talkers.listen(&silenced, MS(at)));
         assert!(!talkers.talks(3) && talkers.looked_at() == Some(2));
+    }
+
+    #[test]
+    fn who_is_heard_is_seen_to_speak_whatever_they_say_of_their_microphone_and_nobody_else() {
+        let (quiet, loud) = (-127.0, -20.0);
+        for (of, change, seen) in [
+            (2, (|_| ()) as fn(&mut PersonView), true),
+            (2, |p| p.muted = true, true),
+            (2, |p| p.hearing.volume = 1, true),
+            (2, |p| p.hearing.volume = 0, false),
+            (2, |p| p.hearing.silenced = true, false),
+            (0, |_| (), true),
+            (0, |p| p.muted = true, false),
+        ] {
+            let mut talkers = Talkers::default();
+            run(&mut talkers, 0, 2_500, &[quiet, quiet, quiet]);
+            let mut all = people(&[quiet, quiet, quiet]);
+            all[of].level_dbfs = loud;
+            change(&mut all[of]);
+            (2_550..4_500).step_by(50).for_each(|at| talkers.listen(&all, MS(at)));
+            assert_eq!((talkers.talks(of as u64), talkers.looked_at() == Some(2)), (seen, seen && of == 2));
+        }
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn whole(ui: &Ui, tile: &TileView<'_>, quality: Option<Quality>, look: Look) -> 
         (person.attention.away, words.said_away),
         (tile.talks, words.said_talks),
         (tile.pinned, words.said_pinned),
-        (person.hearing.silenced, words.said_silenced),
+        (person.hearing.is_silent(), words.said_silenced),
     ] {
         described.push_str(if is_so { text } else { "" });
     }
@@ -250,7 +250,7 @@ fn label(painter: &Painter, tile: &TileView<'_>, quality: Option<Quality>, look:
     if person.muted || !person.has_microphone {
         signs.push(Icon::MicrophoneOff);
     }
-    if person.hearing.silenced {
+    if person.hearing.is_silent() {
         signs.push(Icon::SoundOff);
     }
     let signs_width = signs.len() as f32 * (size + 5.0);

@@ -23,7 +23,11 @@ fn is_state(command: &Command) -> bool {
         Mute(_) | TalkMode(_) | Improve(..) | Priority(_) | Camera(_) | Hand(_) | Away(_) | Pause | Hear(..) => true,
         UseCamera(_) | UseMicrophone(_) | UseSpeaker(_) | Leave => true,
         Command::Say(_) | Command::Whisper(..) | Command::Reply(..) | Command::React(..) => false,
-        Command::Send(..) | Command::Accept(..) | Command::AcceptAlways(_) | Command::Decline(_) => false,
+        Command::HearOf(..)
+        | Command::Send(..)
+        | Command::Accept(..)
+        | Command::AcceptAlways(_)
+        | Command::Decline(_) => false,
         Command::Voice(_) | Command::Door(_) | Command::Doctor(_) => false,
     }
 }

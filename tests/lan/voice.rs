@@ -286,6 +286,46 @@ fn strengths(speaker: &Path, hz: f32) -> Vec<f32> {
 }
 
 #[test]
+fn how_loudly_somebody_is_heard_stays_when_they_leave_and_come_back() {
+    sandboxed("voice::how_loudly_somebody_is_heard_stays_when_they_leave_and_come_back", || {
+        let lan = Lan::up(2);
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (microphone, heard) = (tone(folder.path()), folder.path().join("heard.wav"));
+        let speaks = ["--microphone", &microphone, "--camera", "none"];
+        let speaker = heard.to_string_lossy().into_owned();
+        let listens = ["--microphone", "none", "--speaker", &speaker, "--camera", "none"];
+        let mut bob = Peer::start(lan.command(2, PROGRAM), "Bob", "Standup", &listens);
+        let mut ada = Peer::join(lan.command(1, PROGRAM), "Ada", "Standup", &speaks);
+        let lately = || strengths(&heard, TONE_HZ as f32).into_iter().rev().take(5).collect::<Vec<_>>();
+        let lengths = || strengths(&heard, TONE_HZ as f32).len();
+        let await_strength = |what: &str, wanted: std::ops::Range<f32>| {
+            let settled = || Some(lately()).filter(|all| all.len() == 5 && all.iter().all(|s| wanted.contains(s)));
+            poll(SOON, settled).unwrap_or_else(|| panic!("{what}: {:?}", lately()));
+        };
+        bob.await_joined();
+        await_strength("as Ada sends it", 0.1..0.5);
+        bob.tell(&json!({"do": "hear", "who": "Ada", "volume": 25}));
+        await_strength("a quarter", 0.03..0.08);
+        bob.tell(&json!({"do": "hear", "who": "Nobody", "silenced": true}));
+        bob.await_event(SOON, |e| e["event"] == "notice" && e["text"] == "Nobody: nobody is called that here");
+
+        for (silenced, wanted, since_then) in [(true, 0.0..0.001, 0.0..0.001), (false, 0.03..0.08, 0.0..0.08)] {
+            bob.tell(&json!({"do": "hear", "who": "Ada", "silenced": silenced}));
+            await_strength("before Ada leaves", wanted);
+            let (before, began) = (bob.stats().map_or(0.0, |s| s.packets_heard("Ada")), lengths());
+            ada.tell(&json!({"do": "leave"}));
+            ada = ada.come_back(lan.command(1, PROGRAM), "Standup", &speaks);
+            bob.await_stats(SOON, "hears Ada again", |s| s.packets_heard("Ada") > before + 100.0);
+            let since = strengths(&heard, TONE_HZ as f32).split_off(began);
+            assert!(since.iter().all(|s| since_then.contains(s)), "silenced {silenced}: {since:.3?}");
+        }
+        bob.tell(&json!({"do": "hear", "who": "Ada", "volume": 100}));
+        await_strength("as Ada sends it, again", 0.1..0.5);
+        drop(ada);
+    });
+}
+
+#[test]
 fn a_voice_with_priority_fades_the_others_at_everybodys_speaker_and_only_who_may_has_one() {
     sandboxed("voice::a_voice_with_priority_fades_the_others_at_everybodys_speaker_and_only_who_may_has_one", || {
         const BOB_HZ: f64 = 400.0;

@@ -6,4 +6,5 @@ mod control;
 mod crowd;
 mod repair;
 mod transfer;
+mod voice;
 mod world;

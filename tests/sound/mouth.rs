@@ -130,8 +130,9 @@ fn words_are_heard_soon_and_sooner_with_low_delay() {
         let (bare, _) = measure("as it is", words, "20", &crate::AS_IT_IS);
         let (short, _) = measure("as it is, 10 ms", words, "10", &crate::AS_IT_IS);
         let (low, _) = measure("low delay", words, "20", &["--low-delay"]);
-        // The same machine, minutes apart: what is added in series tells by far more than its noise.
-        assert!(low < usual + 10.0 && usual < 400.0, "{low} ms with low delay, {usual} ms without");
+        // The same machine, minutes apart: a third of the delay, in quiet.
+        assert!(low < usual && usual < 400.0, "{low} ms with low delay, {usual} ms without");
+        // What is added in series tells by far more than the machine's noise.
         assert!([headset, bare, short].iter().all(|ms| *ms < usual + 20.0), "{usual}, {headset}, {bare}, {short}");
     });
 }

@@ -5,8 +5,9 @@
 //!   ^ '--error------------------------------------------------.      |
 //!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
 //! ```
-//! What worked once is tried every second at least: a sound server that is started again is found soon. Where any device will
-//! do, it is looked every second whether the system means another one by now, which is then opened instead.
+//! What worked once is tried every second at least: a sound server that is started again is found soon. Each second it is
+//! looked whether another device is meant by now, which is then opened instead: another default, or the one that was named,
+//! which is there again or is there no more.
 //!
 //! A device that keeps losing sound is opened again with a longer buffer. Some say that they lose it; a speaker whose
 //! server runs dry says nothing, but then asks for less sound than the clock says.
@@ -57,6 +58,8 @@ pub(super) struct Opened<H> {
     pub(super) end: H,
     pub(super) gauge: Arc<Gauge>,
     pub(super) device: String,
+    /// The one that was named, and is not there.
+    pub(super) instead_of: Option<String>,
     /// Whether it could be opened with a longer buffer.
     pub(super) short: bool,
     /// For a speaker: its sample rate.
@@ -103,7 +106,7 @@ impl<H: Send + 'static> Keeper<H> {
         let (stop, stopped) = bounded(0);
         let (ends_in, ends) = bounded(4);
         let (events_in, events) = bounded(16);
-        let watcher = Watcher { what, clock, open, stopped, ends: ends_in, events: events_in };
+        let watcher = Watcher { what, clock, open, stopped, ends: ends_in, events: events_in, instead: None };
         let thread = std::thread::Builder::new().name(what.into()).spawn(move || watcher.run()).ok();
         Self { stop: Some(stop), ends, events, thread }
     }
@@ -143,6 +146,8 @@ struct Watcher<H, O> {
     stopped: Receiver<()>,
     ends: Sender<H>,
     events: Sender<SoundEvent>,
+    /// What was told last of a device that is used for another.
+    instead: Option<String>,
 }
 
 impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher<H, O> {
@@ -185,11 +190,12 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher
     }
 
     /// Watches a device until it fails, or should be opened anew, or is to stop.
-    fn watch(&self, opened: Opened<H>, announce: bool) -> End {
-        let Opened { stream, end, gauge, device, short, paced, mut stays } = opened;
+    fn watch(&mut self, opened: Opened<H>, announce: bool) -> End {
+        let Opened { stream, end, gauge, device, instead_of, short, paced, mut stays } = opened;
         let _ = self.ends.try_send(end);
-        if announce {
-            let _ = self.events.try_send(SoundEvent::Ready { device: device.clone() });
+        let instead = instead_of.map(|name| format!("{}: {name} is not there: {device} is used instead", self.what));
+        if std::mem::replace(&mut self.instead, instead.clone()) != instead || announce {
+            let _ = self.events.try_send(SoundEvent::Ready { device: device.clone(), instead });
         }
         let mut seen: (u64, Timestamp) = (0, self.clock.now());
         let mut pace = Pace::new(seen.1);
@@ -291,6 +297,10 @@ mod tests {
         keeper.events.recv_timeout(Duration::from_secs(10)).expect("an event")
     }
 
+    fn ready(device: &str) -> SoundEvent {
+        SoundEvent::Ready { device: device.into(), instead: None }
+    }
+
     struct TellDrop(mpsc::Sender<()>);
 
     impl Drop for TellDrop {
@@ -312,14 +322,23 @@ mod tests {
                 0 => Err(NotOpened::Failed("no such device".into())),
                 _ => {
                     let (stream, device) = (Box::new(TellDrop(dropped.clone())), "USB".into());
-                    Ok(Opened { stream, end: n, gauge, device, short: false, paced: None, stays: Box::new(|| true) })
+                    Ok(Opened {
+                        stream,
+                        end: n,
+                        gauge,
+                        device,
+                        instead_of: None,
+                        short: false,
+                        paced: None,
+                        stays: Box::new(|| true),
+                    })
                 }
             }
         });
         let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("first it fails") };
         assert_eq!(message, "microphone: no such device; trying again");
         assert_eq!(retry_in, Some(RETRY_FIRST));
-        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+        assert_eq!(next(&keeper), ready("USB"));
         assert_eq!(keeper.take(), Some(1));
         gauge.fail(1);
         let SoundEvent::Failed { message, retry_in } = next(&keeper) else { panic!("then it breaks") };
@@ -346,6 +365,7 @@ mod tests {
                 end: too_short as u32,
                 gauge,
                 device,
+                instead_of: None,
                 short: true,
                 paced: None,
                 stays: Box::new(|| true),
@@ -359,7 +379,7 @@ mod tests {
             }
         };
         assert_eq!((first, second), (Ok(0), 1));
-        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+        assert_eq!(next(&keeper), ready("USB"));
         assert_eq!(keeper.event(), None, "to a person nothing has happened");
     }
 
@@ -372,16 +392,16 @@ mod tests {
             let (end, device) = (opens, format!("device {opens}"));
             let (stream, gauge, stays) = (Box::new(()), gauge.clone(), Box::new(move || end > 1));
             let gauge = if end == 1 { gauge } else { Arc::default() };
-            Ok(Opened { stream, end, gauge, device, short: false, paced: None, stays })
+            Ok(Opened { stream, end, gauge, device, instead_of: None, short: false, paced: None, stays })
         });
-        assert_eq!(next(&keeper), SoundEvent::Ready { device: "device 1".into() });
+        assert_eq!(next(&keeper), ready("device 1"));
         let event = loop {
             calling.call();
             if let Ok(event) = keeper.events.recv_timeout(WATCH) {
                 break event;
             }
         };
-        assert_eq!(event, SoundEvent::Ready { device: "device 2".into() }, "and nothing failed");
+        assert_eq!(event, ready("device 2"), "and nothing failed");
         assert!(calling.failed(), "whoever used the first one stops");
         assert_eq!((keeper.take(), keeper.take()), (Some(1), Some(2)));
     }
@@ -396,13 +416,35 @@ mod tests {
                 end: 1,
                 gauge: Arc::default(),
                 device: "USB".into(),
+                instead_of: None,
                 short: false,
                 paced: None,
                 stays: Box::new(|| true),
             }),
         });
         assert_eq!(next(&keeper), SoundEvent::Absent);
-        assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+        assert_eq!(next(&keeper), ready("USB"));
+    }
+
+    #[test]
+    fn a_device_used_for_another_is_told_even_where_only_its_buffer_was_too_short() {
+        let gauge = Arc::new(Gauge::default());
+        let losing = gauge.clone();
+        let keeper = Keeper::start("microphone", Clock::system(), move |too_short| {
+            let (gauge, instead_of) =
+                if too_short == 0 { (gauge.clone(), None) } else { (Arc::default(), Some("USB".into())) };
+            let (stream, device) = (Box::new(()), if too_short == 0 { "USB" } else { "built-in" }.into());
+            Ok(Opened { stream, end: 1, gauge, device, instead_of, short: true, paced: None, stays: Box::new(|| true) })
+        });
+        assert_eq!(next(&keeper), ready("USB"));
+        let told = loop {
+            losing.count_xrun();
+            if let Ok(event) = keeper.events.recv_timeout(WATCH) {
+                break event;
+            }
+        };
+        let instead = Some("microphone: USB is not there: built-in is used instead".to_owned());
+        assert_eq!(told, SoundEvent::Ready { device: "built-in".into(), instead });
     }
 
     #[test]

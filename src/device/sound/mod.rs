@@ -8,6 +8,7 @@
 //! Callbacks copy samples and nothing else. A device that fails is told as a [`SoundEvent`] and tried again after
 //! 0.5 .. 8 s; meanwhile a speaker is replaced by a silent one paced by the clock, so that everything behind it goes on.
 
+mod finding;
 mod keeper;
 mod native;
 mod paced;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use crate::device::clock::Clock;
 use crate::media::wav;
 use crate::time::Timestamp;
+use finding::Wanted;
 use keeper::Keeper;
 use paced::{PacedSink, PacedSource};
 use ring::{CaptureReader, PlaybackWriter};
@@ -36,7 +38,7 @@ pub enum MicrophoneSpec {
     None,
     /// A simulated voice.
     Test,
-    /// The one of this name, as `devices` lists it.
+    /// The one of this name, as `devices` lists it; the system's default while it is not there.
     Name(String),
     /// A WAV file, looped.
     File(PathBuf),
@@ -50,7 +52,7 @@ pub enum SpeakerSpec {
     Auto,
     /// None: everything is received and decoded, and nothing heard.
     None,
-    /// The one of this name, as `devices` lists it.
+    /// The one of this name, as `devices` lists it; the system's default while it is not there.
     Name(String),
     /// A WAV file that receives what would be heard.
     File(PathBuf),
@@ -123,6 +125,8 @@ pub enum SoundEvent {
     Ready {
         /// Its name.
         device: String,
+        /// That the one that was named is not there, and this is used instead, in words for a person.
+        instead: Option<String>,
     },
     /// The device does not work; everything else goes on.
     Failed {
@@ -152,7 +156,7 @@ pub struct SoundDevice {
 
 /// The system's microphones and speakers, each once and by a name of its own; empty when there are none, or no sound system answers.
 pub fn list() -> Vec<SoundDevice> {
-    quiet::quietly(native::list)
+    quiet::quietly(finding::list)
 }
 
 /// Counts of what went wrong in real time.
@@ -212,8 +216,9 @@ impl Microphone {
     }
 
     fn native(name: Option<String>, sizes: Buffers, clock: &Clock) -> Source {
+        let mut wanted = Wanted::new(name);
         let keeper = Keeper::start("microphone", clock.clone(), move |too_short| {
-            native::open_microphone(name.as_deref(), sizes, too_short)
+            native::open_microphone(&mut wanted, sizes, too_short)
         });
         Source::Native(Box::new(NativeMicrophone { keeper, reader: None, before: SoundCounters::default() }))
     }
@@ -227,6 +232,7 @@ impl Microphone {
             end: reader,
             gauge,
             device: "test".into(),
+            instead_of: None,
             short: false,
             paced: None,
             stays: Box::new(|| true),
@@ -340,8 +346,9 @@ impl Speaker {
     pub fn open(spec: &SpeakerSpec, sizes: Buffers, clock: &Clock) -> Result<Self, wav::Error> {
         let now = clock.now();
         let native = |name: Option<String>| {
+            let mut wanted = Wanted::new(name);
             let keeper = Keeper::start("speaker", clock.clone(), move |too_short| {
-                native::open_speaker(name.as_deref(), sizes, too_short)
+                native::open_speaker(&mut wanted, sizes, too_short)
             });
             Some(NativeSpeaker { keeper, writer: None, before: SoundCounters::default() })
         };

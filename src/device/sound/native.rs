@@ -4,171 +4,29 @@
 //! Buffer sizes are always asked for: the default of a sound server may be seconds. What the callbacks then deliver is
 //! never that size, see [`ring`](super::ring). Error callbacks only set a flag: a dying server fires thousands a second.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{
-    BufferSize, Device, ErrorKind, FromSample, Host, I24, Sample, SampleFormat, SizedSample, StreamConfig,
+    BufferSize, Device, ErrorKind, FromSample, I24, Sample, SampleFormat, SizedSample, StreamConfig,
     SupportedBufferSize, SupportedStreamConfigRange, U24,
 };
 
+use super::Buffers;
+use super::finding::{self, ALSA, Found, Wanted, device_name};
 use super::keeper::{NotOpened, Opened};
 use super::ring::{self, CaptureCallback, CaptureReader, Gauge, PlaybackCallback, PlaybackWriter};
-use super::{Buffers, SoundDevice};
-use crate::device::clock::Clock;
 use crate::device::priority;
 use crate::media::opus::RATE;
 use crate::media::resample::RATES;
-use crate::time::Timestamp;
 
-const PULSE: &str = "PulseAudio";
-const ALSA: &str = "ALSA";
 /// A hung sound server is given up after this.
 const OPEN_MAX: Duration = Duration::from_secs(3);
 /// Buffer lengths tried in turn, in microseconds; the first only where the least delay is asked for.
 const PERIODS_US: [u32; 5] = [2_500, 5_000, 10_000, 20_000, 40_000];
 /// Assumed of a speaker that chooses its own, until it has been measured.
 const PERIOD_GUESS_MS: u32 = 20;
-
-/// A sound server that answered so lately is being started again, and waited for: what it plays on is not taken from it.
-const SERVER_BACK: Duration = Duration::from_secs(10);
-
-/// Devices named when the one wanted is not there.
-const NAMES_SHOWN: usize = 4;
-
-/// Hosts in the order in which they are tried.
-fn hosts() -> impl Iterator<Item = Host> {
-    let mut ids = cpal::available_hosts();
-    ids.sort_by_key(|id| id.name() != PULSE);
-    ids.into_iter().filter_map(|id| cpal::host_from_id(id).ok())
-}
-
-fn device_id(device: &Device) -> String {
-    device.id().map(|id| id.id().to_owned()).unwrap_or_default()
-}
-
-fn device_name(device: &Device) -> String {
-    device.description().map(|d| d.name().to_owned()).unwrap_or_else(|_| device_id(device))
-}
-
-/// PulseAudio offers what its speakers play as a microphone too. Taken by default it would send everybody back to
-/// themselves, so it is used only when named.
-fn is_monitor(device: &Device) -> bool {
-    device_id(device).ends_with(".monitor")
-}
-
-/// The device `auto` means: the one the environment names to PulseAudio's clients, else the host's default.
-fn default_device(host: &Host, microphone: bool) -> Option<Device> {
-    if host.id().name() == PULSE {
-        let variable = if microphone { "PULSE_SOURCE" } else { "PULSE_SINK" };
-        if let Ok(wanted) = std::env::var(variable)
-            && let Some(device) = devices(host, microphone).into_iter().find(|d| device_id(d) == wanted)
-        {
-            return Some(device);
-        }
-    }
-    match microphone {
-        true => host.default_input_device().filter(|d| !is_monitor(d)),
-        false => host.default_output_device(),
-    }
-}
-
-fn devices(host: &Host, microphone: bool) -> Vec<Device> {
-    let Ok(devices) = host.devices() else { return Vec::new() };
-    devices.filter(|d| if microphone { d.supports_input() } else { d.supports_output() }).collect()
-}
-
-fn find(wanted: Option<&str>, microphone: bool) -> Result<Device, NotOpened> {
-    let Some(wanted) = wanted else {
-        return default_of(hosts(), microphone)?.ok_or(NotOpened::Absent);
-    };
-    let mut heard_of = Vec::new();
-    for host in hosts() {
-        let devices = devices(&host, microphone);
-        let named = |accept: &dyn Fn(&str) -> bool| {
-            devices.iter().find(|d| accept(&device_id(d)) || accept(&device_name(d))).cloned()
-        };
-        let lower = wanted.to_lowercase();
-        let found = named(&|n| n == wanted).or_else(|| named(&|n| n.to_lowercase().contains(&lower)));
-        if let Some(device) = found {
-            return Ok(device);
-        }
-        heard_of.extend(devices.iter().map(device_name));
-    }
-    Err(NotOpened::Failed(format!("there is no {wanted}; there {}", enumerated(&heard_of))))
-}
-
-/// The device `auto` means in the first host that has any. Not in those behind it: they are the layers below it, where
-/// its monitors look like microphones.
-fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Result<Option<Device>, NotOpened> {
-    for host in hosts {
-        let served = host.id().name() == PULSE;
-        if !served && SERVER.is_awaited(CLOCK.now()) {
-            return Err(NotOpened::Failed("the sound server does not answer".into()));
-        }
-        let device = default_device(&host, microphone);
-        if device.is_some() || host.devices().is_ok_and(|mut all| all.next().is_some()) {
-            if served {
-                SERVER.answered(CLOCK.now());
-            }
-            return Ok(device);
-        }
-    }
-    Ok(None)
-}
-
-/// When the sound server answered last.
-struct Server(Mutex<Option<Timestamp>>);
-
-static SERVER: Server = Server(Mutex::new(None));
-static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
-
-impl Server {
-    fn answered(&self, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-    }
-
-    /// Whether it is worth waiting for.
-    fn is_awaited(&self, now: Timestamp) -> bool {
-        let answered = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.is_some_and(|at| now.since(at) < SERVER_BACK)
-    }
-}
-
-/// Asks whether a device that was opened is still the one that is meant: one that was named is. While there is none at all,
-/// or none can be told, nothing changes.
-fn stays(wanted: Option<&str>, device: &Device, microphone: bool) -> Box<dyn FnMut() -> bool + Send> {
-    let (named, opened) = (wanted.is_some(), device.id().ok());
-    // Asked each second: by a connection of its own, which stays open.
-    let mut served: Option<Host> = None;
-    Box::new(move || {
-        if named {
-            return true;
-        }
-        let asked = served.take().map(|host| (default_device(&host, microphone), host));
-        let meant = match asked {
-            Some((meant, host)) if meant.is_some() || host.devices().is_ok() => {
-                SERVER.answered(CLOCK.now());
-                served = Some(host);
-                meant
-            }
-            _ => {
-                served = hosts().next().filter(|host| host.id().name() == PULSE);
-                default_of(hosts(), microphone).ok().flatten()
-            }
-        };
-        meant.is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(id) == opened))
-    })
-}
-
-/// Whether somebody may want to choose the device of this id. ALSA lists a card's every input and output a dozen times,
-/// and its converters and bridges whether or not they lead anywhere; the one kind shown takes any format.
-fn is_worth_naming(host: &str, id: &str) -> bool {
-    let Some(card) = id.strip_prefix("plughw:CARD=") else { return host != ALSA || id == "default" };
-    // By the number of the card it is listed once more.
-    !card.starts_with(|c: char| c.is_ascii_digit())
-}
 
 /// What to say of a device that does not open.
 fn not_opened(wanted: Option<&str>, device: &str, error: &cpal::Error) -> NotOpened {
@@ -181,50 +39,6 @@ fn not_opened(wanted: Option<&str>, device: &str, error: &cpal::Error) -> NotOpe
             NotOpened::Failed(
                 known.map_or_else(|| format!("{device}: {error}"), |(_, text)| format!("{device}: {text}")),
             )
-        }
-    }
-}
-
-/// The first few names, as the end of a sentence: sound systems list dozens of plug-ins.
-fn enumerated(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0 => "is no other".into(),
-        1..=NAMES_SHOWN => format!("is {shown}"),
-        all => format!("is {shown} and {} more", all - NAMES_SHOWN),
-    }
-}
-
-/// See [`super::list`].
-pub(super) fn list() -> Vec<SoundDevice> {
-    let mut all = Vec::new();
-    for host in hosts() {
-        for microphone in [true, false] {
-            let default = default_device(&host, microphone).map(|d| device_id(&d));
-            let host_name = host.id().name();
-            let devices = devices(&host, microphone);
-            all.extend(devices.iter().map(|d| (d, device_id(d))).filter(|(_, id)| is_worth_naming(host_name, id)).map(
-                |(d, id)| {
-                    let default = default.as_ref() == Some(&id);
-                    SoundDevice { name: device_name(d), id, microphone, default, host: host_name }
-                },
-            ));
-        }
-        // A sound server's devices are those of the layer below it.
-        if !all.is_empty() {
-            break;
-        }
-    }
-    name_apart(&mut all);
-    all
-}
-
-/// Names that several microphones or several speakers have are replaced by what tells them apart.
-fn name_apart(all: &mut [SoundDevice]) {
-    let names: Vec<_> = all.iter().map(|d| (d.microphone, d.name.clone())).collect();
-    for device in all {
-        if names.iter().filter(|(m, n)| (*m, n) == (device.microphone, &device.name)).count() > 1 {
-            device.name.clone_from(&device.id);
         }
     }
 }
@@ -282,11 +96,12 @@ fn buffers(choice: &Choice, lengths_us: &[u32]) -> impl Iterator<Item = Option<u
 
 /// Opens a microphone, by name or the default; `too_short` is how often its buffer has proved too short.
 pub(super) fn open_microphone(
-    wanted: Option<&str>,
+    wanted: &mut Wanted,
     sizes: Buffers,
     too_short: usize,
 ) -> Result<Opened<CaptureReader>, NotOpened> {
-    let device = find(wanted, true)?;
+    let Found { device, instead_of } = wanted.find(true)?;
+    let wanted = wanted.name();
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
@@ -309,7 +124,8 @@ pub(super) fn open_microphone(
                     device: name,
                     short,
                     paced: None,
-                    stays: stays(wanted, &device, true),
+                    stays: finding::stays(wanted, instead_of.is_some(), &device, true),
+                    instead_of,
                 });
             }
             Err(e) => {
@@ -323,11 +139,12 @@ pub(super) fn open_microphone(
 
 /// Opens a speaker, by name or the default; `too_short` is how often its buffer has proved too short.
 pub(super) fn open_speaker(
-    wanted: Option<&str>,
+    wanted: &mut Wanted,
     sizes: Buffers,
     too_short: usize,
 ) -> Result<Opened<PlaybackWriter>, NotOpened> {
-    let device = find(wanted, false)?;
+    let Found { device, instead_of } = wanted.find(false)?;
+    let wanted = wanted.name();
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
     let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
@@ -352,7 +169,8 @@ pub(super) fn open_speaker(
                     device: name,
                     short,
                     paced,
-                    stays: stays(wanted, &device, false),
+                    stays: finding::stays(wanted, instead_of.is_some(), &device, false),
+                    instead_of,
                 });
             }
             Err(e) => {
@@ -505,15 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_server_that_answered_lately_is_waited_for() {
-        let (server, start) = (Server(Mutex::new(None)), Timestamp::from_millis(5_000));
-        assert!(!server.is_awaited(start), "there may be none");
-        server.answered(start);
-        let after = |s| server.is_awaited(start + Duration::from_secs(s));
-        assert_eq!([after(0), after(9), after(10)], [true, true, false]);
-    }
-
-    #[test]
     fn the_best_configuration_is_chosen() {
         use SampleFormat::{DsdU8, F32, I16, U8};
         for (ranges, channels, expected) in [
@@ -547,46 +356,6 @@ mod tests {
         assert_eq!(buffers(&choice, &PERIODS_US[shortest(Buffers::Least, 0)..]).next(), Some(Some(120)));
         assert_eq!(shortest(Buffers::Least, 1), shortest(Buffers::Usual, 0));
         assert_eq!(shortest(Buffers::Usual, 9), PERIODS_US.len() - 1);
-    }
-
-    #[test]
-    fn of_alsas_many_names_one_for_each_input_and_output_is_listed() {
-        for (id, listed) in [
-            ("default", true),
-            ("plughw:CARD=PCH,DEV=0", true),
-            ("plughw:CARD=1,DEV=0", false),
-            ("hw:CARD=PCH,DEV=0", false),
-            ("sysdefault:CARD=PCH", false),
-            ("lavrate", false),
-            ("null", false),
-        ] {
-            assert_eq!(is_worth_naming(ALSA, id), listed, "{id}");
-        }
-        assert!(is_worth_naming(PULSE, "null"));
-    }
-
-    #[test]
-    fn devices_of_equal_names_are_told_apart() {
-        let device = |name: &str, id: &str, microphone| SoundDevice {
-            name: name.into(),
-            id: id.into(),
-            microphone,
-            default: false,
-            host: ALSA,
-        };
-        let mut all = [device("USB", "a", true), device("USB", "b", true), device("USB", "c", false)];
-        name_apart(&mut all);
-        assert_eq!(all.map(|d| d.name), ["a", "b", "USB"]);
-    }
-
-    #[test]
-    fn few_names_are_enumerated() {
-        let names = |n: usize| (0..n).map(|i| format!("d{i}")).collect::<Vec<_>>();
-        for (count, expected) in
-            [(0, "is no other"), (1, "is d0"), (4, "is d0, d1, d2, d3"), (6, "is d0, d1, d2, d3 and 2 more")]
-        {
-            assert_eq!(enumerated(&names(count)), expected);
-        }
     }
 
     #[test]

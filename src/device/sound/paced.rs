@@ -74,7 +74,7 @@ impl PacedSource {
     }
 
     fn new(voice: Voice, now: Timestamp, device: String) -> Self {
-        Self { pace: Pace::new(now), voice, event: Some(SoundEvent::Ready { device }) }
+        Self { pace: Pace::new(now), voice, event: Some(SoundEvent::Ready { device, instead: None }) }
     }
 
     pub(super) fn read(&mut self, now: Timestamp, frame: &mut [f32]) -> bool {
@@ -127,7 +127,7 @@ impl PacedSink {
     pub(super) fn file(path: &Path, now: Timestamp) -> Result<Self, wav::Error> {
         let file = WavSink::create(path)?;
         let device = path.display().to_string();
-        Ok(Self { pace: Pace::new(now), file: Some(file), event: Some(SoundEvent::Ready { device }) })
+        Ok(Self { pace: Pace::new(now), file: Some(file), event: Some(SoundEvent::Ready { device, instead: None }) })
     }
 
     /// Begins anew at `now`, as after another device has played for a while.

@@ -409,6 +409,15 @@ fn ends() -> Vec<Row> {
                 ..path()
             },
         ),
+        Row {
+            steepest: 0.25 * 1.3,
+            ..row("new keys, at a quarter", Path { sent: another, act: |ms, mixer| renewed(ms, mixer, 0.25), ..path() })
+        },
+        // Whom one has silenced is not heard for an instant.
+        Row {
+            steepest: 0.0,
+            ..row("new keys, silenced", Path { sent: another, act: |ms, mixer| renewed(ms, mixer, 0.0), ..path() })
+        },
         row(
             "received anew from elsewhere",
             Path {
@@ -421,6 +430,15 @@ fn ends() -> Vec<Row> {
             },
         ),
     ]
+}
+
+/// Somebody is played at a volume, and has new keys later.
+fn renewed(ms: u64, mixer: &mut AudioReceive, volume: f32) {
+    match ms {
+        0 => mixer.command(Command::Volume(STREAM, volume)),
+        9_995 => drop(mixer.add(STREAM).expect("a talker")),
+        _ => {}
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::media::floor::Floor;
-use crate::media::mix::{Meter, SILENCE_DBFS, add_fading};
+use crate::media::mix::{Meter, Over, SILENCE_DBFS, add_fading};
 use crate::media::opus::{Decoder, RATE, packet_samples};
 use crate::media::resample::Stretcher;
 use crate::media::tempo::Tempo;
@@ -191,7 +191,8 @@ pub(super) struct Talker {
     volume: f32,
     /// Whether this is one of those who are heard.
     pub(super) claim: Claim,
-    /// Moves towards whether it is.
+    over: Over,
+    /// Moves towards whether it is heard.
     presence: f32,
     /// What the last sample was multiplied by.
     gain: f32,
@@ -228,6 +229,7 @@ impl Talker {
             apart: true,
             volume: 1.0,
             claim: Claim::default(),
+            over: Over::default(),
             presence: 0.0,
             gain: 0.0,
             stale: false,
@@ -255,14 +257,15 @@ impl Talker {
         self.claim.silenced = self.volume == 0.0;
     }
 
-    /// Goes on as `other`, whose figures begin anew: buffer, decoder, delay and drift stay, as another source of packets is
-    /// another beginning of the same voice.
+    /// Goes on as `other`, whose figures begin anew: buffer, decoder, delay, drift, volume and priority stay, as another source
+    /// of packets is another beginning of the same voice. Whoever is to be heard otherwise says so.
     pub(super) fn succeed(&mut self, other: Self) {
         self.stats = other.stats;
         self.jitter.count_anew();
         (self.rejected, self.made_up, self.gaps, self.bytes) = (0, 0, 0, 0);
-        (self.leaves, self.claim.silenced) = (false, false);
-        (self.volume, self.claim.priority) = (1.0, false);
+        self.leaves = false;
+        self.set_volume(self.volume);
+        self.set_priority(self.claim.priority);
     }
 
     /// Fades out, and is gone then.
@@ -292,6 +295,12 @@ impl Talker {
     /// Whether it is saying something over all others.
     pub(super) fn commands(&self) -> bool {
         self.claim.priority && self.claim.heard() && self.speaks
+    }
+
+    /// What it is multiplied by in the next step, where the others are by `under`; somebody is speaking over them while
+    /// `commanded`.
+    pub(super) fn beside(&mut self, commanded: bool, under: f32) -> f32 {
+        self.over.step(self.claim.priority, commanded, under, STEP)
     }
 
     /// The audio waits so long for late packets at least.

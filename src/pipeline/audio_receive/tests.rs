@@ -282,6 +282,47 @@ fn a_voice_with_priority_is_heard_over_all_others_which_come_back() {
     assert!(strength_at(&mix[4 * 48_000..6 * 48_000], pitch_for(5)) > 0.05);
 }
 
+/// How strong voice 5 is in each tenth of a second after it had priority for 4 s, to how strong it is if it keeps that.
+/// Meanwhile voice 0 has it as well, or nobody.
+fn after_priority(another: bool) -> Vec<f32> {
+    let [kept, given_up] = [true, false].map(|keeps| {
+        let mut room = Room::new(&[0, 5]);
+        room.mixer.command(Command::Priority(5, true));
+        room.mixer.command(Command::Priority(0, another));
+        room.voices[0].speaking = another;
+        room.run(4_000, |_| false);
+        room.mixer.command(Command::Priority(5, keeps));
+        room.run(2_000, |_| false);
+        let mix = room.heard(2);
+        mix.chunks_exact(4_800).map(|tenth| strength_at(tenth, pitch_for(5))).collect::<Vec<_>>()
+    });
+    kept.iter().zip(&given_up).map(|(kept, given_up)| given_up / kept).collect()
+}
+
+#[test]
+fn the_last_words_of_who_had_priority_are_as_loud_as_the_others() {
+    // By beacon it is told at once; the words wait in the buffer. Or it was taken away in the middle of a word.
+    let alone = after_priority(false);
+    assert!(alone.iter().all(|ratio| (0.9..1.1).contains(ratio)), "{alone:.2?}");
+    let under = after_priority(true);
+    assert!(under[..4].iter().all(|ratio| (0.9..1.1).contains(ratio)), "{under:.2?}");
+    let later = under[8..].iter().sum::<f32>() / under[8..].len() as f32;
+    assert!(later < 0.4, "{later} {under:.2?}");
+}
+
+#[test]
+fn new_keys_take_priority_from_nobody() {
+    let mut room = Room::new(&[0, 5]);
+    room.mixer.command(Command::Priority(5, true));
+    room.run(3_000, |_| false);
+    room.voices[1].stats = room.mixer.add(5).expect("the same talker");
+    assert!(room.voices[1].stats.priority());
+    room.run(3_000, |_| false);
+    let mix = room.heard(6);
+    let strength = |from: usize| strength_at(&mix[from * 48_000..(from + 2) * 48_000], pitch_for(0));
+    assert!((0.7..1.4).contains(&(strength(4) / strength(1))), "{} {}", strength(1), strength(4));
+}
+
 #[test]
 fn a_stall_is_caught_up_with_all_words_and_no_click() {
     let mut room = Room::new(&[2]);
