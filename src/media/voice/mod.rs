@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! heard (what the speaker got) ─────┐
-//! microphone > high pass > echo canceller > noise suppressor > gain and limiter > to be sent
+//! microphone > high pass > echo canceller > noise suppressor > residue lowered > gain and limiter > to be sent
 //! ```
 //! Blocks of 10 ms at 48 kHz, mono. The echo's delay is found by the canceller itself, up to half a second; what is given
-//! as heard must only keep its distance from what is captured. The work is sonora's, which allocates for each block: this
-//! belongs on the thread that encodes, never in a callback of a device.
+//! as heard must only keep its distance from what is captured. The work is sonora's, but for what it leaves over, see
+//! `residue`. It allocates for each block: this belongs on the thread that encodes, never in a callback of a device.
 
+mod residue;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -19,6 +20,7 @@ use sonora::{AudioProcessing, Config, StreamConfig};
 
 use crate::media::mix::{SILENCE_DBFS, level_dbfs};
 use crate::media::opus::RATE;
+use residue::Residue;
 
 /// Samples worked on at a time.
 pub const BLOCK: usize = RATE as usize / 100;
@@ -56,8 +58,9 @@ impl Settings {
 /// What was found out on the way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
-    /// How much softer the echo is after the canceller's filter than before it, in dB; what is suppressed beyond that is
-    /// not part of it. `None` without echo cancellation.
+    /// How much softer the echo is after the canceller's filter than what the speaker got, in dB, as the canceller
+    /// reckons: how well it knows the room. What is heard of the echo is softer still: what is suppressed and lowered
+    /// behind the filter is not part of it. `None` without echo cancellation.
     pub echo_return_loss_db: Option<f32>,
     /// Delay of the echo against what was given as heard, in ms.
     pub echo_delay_ms: Option<u32>,
@@ -78,6 +81,8 @@ pub struct Processor {
     settings: Settings,
     /// Echo and noise.
     clean: Option<AudioProcessing>,
+    /// What is left of them.
+    residue: Option<Residue>,
     /// Apart from the above, so that what it does is seen, and that switching it disturbs nothing else.
     gain: Option<AudioProcessing>,
     block: [f32; BLOCK],
@@ -92,6 +97,7 @@ impl Processor {
         Self {
             settings,
             clean: clean(settings),
+            residue: residue(settings),
             gain: gain(settings),
             block: [0.0; BLOCK],
             spare: [0.0; BLOCK],
@@ -109,7 +115,7 @@ impl Processor {
     pub fn set(&mut self, settings: Settings) {
         let before = std::mem::replace(&mut self.settings, settings);
         if (before.echo, before.noise) != (settings.echo, settings.noise) {
-            self.clean = clean(settings);
+            (self.clean, self.residue) = (clean(settings), residue(settings));
         }
         if before.gain != settings.gain {
             (self.gain, self.gain_db) = (gain(settings), 0.0);
@@ -123,8 +129,7 @@ impl Processor {
 
     /// Samples by which a voice comes out later than it went in.
     pub fn delay(&self) -> usize {
-        usize::from(self.settings.echo) * ECHO_DELAY + usize::from(self.settings.noise) * NOISE_DELAY
-            - usize::from(self.settings.echo && self.settings.noise) * BOTH_LESS
+        delay(self.settings)
     }
 
     /// Works on `captured`, [`BLOCK`] samples, in place; `heard` is what the speaker got meanwhile. Blocks of other lengths
@@ -135,12 +140,14 @@ impl Processor {
         }
         self.floor.feed(level_dbfs(captured));
         if let Some(clean) = &mut self.clean {
+            self.residue.iter_mut().for_each(|residue| residue.note(heard, captured));
             if self.settings.echo {
                 // Neither can be refused: the lengths and rates are right.
                 let _ = clean.process_render_f32(&[heard], &mut [&mut self.spare]);
             }
             if clean.process_capture_f32(&[captured], &mut [&mut self.block]).is_ok() {
                 captured.copy_from_slice(&self.block);
+                self.residue.iter_mut().for_each(|residue| residue.lower(captured));
             }
         }
         let before = level_dbfs(captured);
@@ -165,6 +172,15 @@ impl Processor {
             noise_dbfs: self.floor.level(),
         }
     }
+}
+
+fn delay(settings: Settings) -> usize {
+    usize::from(settings.echo) * ECHO_DELAY + usize::from(settings.noise) * NOISE_DELAY
+        - usize::from(settings.echo && settings.noise) * BOTH_LESS
+}
+
+fn residue(settings: Settings) -> Option<Residue> {
+    (settings.echo || settings.noise).then(|| Residue::new(delay(settings), settings.noise))
 }
 
 fn built(config: Config) -> AudioProcessing {
@@ -216,5 +232,10 @@ impl Floor {
 
     fn level(&self) -> f32 {
         self.softest.min(self.softest_before)
+    }
+
+    /// The level once it is more than a guess.
+    fn known(&self) -> Option<f32> {
+        (self.softest_before < 0.0).then(|| self.level())
     }
 }

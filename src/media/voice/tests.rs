@@ -2,6 +2,9 @@
 //!
 //! The people in them speak through espeak-ng; where it is not installed, the tests are skipped with a message.
 
+mod residue;
+mod rooms;
+
 use std::process::Command;
 
 use rustfft::FftPlanner;
@@ -98,11 +101,23 @@ fn added(a: &[f32], b: &[f32]) -> Vec<f32> {
 /// All of `captured` through a processor, and what it found out.
 fn processed(settings: Settings, heard: &[f32], captured: &[f32]) -> (Vec<f32>, Figures) {
     let mut processor = Processor::new(settings);
+    let out = through(&mut processor, heard, captured);
+    (out, processor.figures())
+}
+
+/// The same, but what is left over stays as loud as it is.
+fn unlowered(settings: Settings, heard: &[f32], captured: &[f32]) -> Vec<f32> {
+    let mut processor = Processor::new(settings);
+    processor.residue = None;
+    through(&mut processor, heard, captured)
+}
+
+fn through(processor: &mut Processor, heard: &[f32], captured: &[f32]) -> Vec<f32> {
     let mut out = captured[..captured.len() / BLOCK * BLOCK].to_vec();
     for (captured, heard) in out.chunks_exact_mut(BLOCK).zip(heard.chunks_exact(BLOCK)) {
         processor.process(heard, captured);
     }
-    (out, processor.figures())
+    out
 }
 
 fn from_second(samples: &[f32], second: usize) -> &[f32] {
@@ -134,47 +149,40 @@ const NOISE: Settings = Settings { noise: true, ..Settings::NONE };
 const GAIN: Settings = Settings { gain: true, ..Settings::NONE };
 
 #[test]
-fn the_echo_is_gone_after_two_seconds_in_small_and_large_rooms() {
-    let Some(far) = speech(FAR, "en", 8) else { return };
-    for (delay_ms, reverberation_ms, tail, least) in
-        [(10, 80, 1.0, 40.0), (60, 200, 1.0, 40.0), (180, 300, 1.0, 40.0), (60, 200, 2.0, 36.0)]
-    {
-        let echo = convolved(&far, &room(delay_ms, reverberation_ms, tail));
-        for (what, settings, least) in [("alone", ECHO, least - 6.0), ("with everything on", Settings::ALL, least)] {
-            let (out, figures) = processed(settings, &far, &echo);
-            let loss = level_dbfs(from_second(&echo, 2)) - level_dbfs(from_second(&out, 2));
-            println!(
-                "echo after {delay_ms} ms, {reverberation_ms} ms long, tail {tail}, {what}: {loss:.1} dB lost; {figures:?}"
-            );
-            assert!(loss >= least, "{loss} dB");
-            let found = figures.echo_delay_ms.expect("a delay") as usize;
-            assert!((delay_ms.saturating_sub(16)..=delay_ms + 8).contains(&found), "{found} ms found, {delay_ms} made");
-        }
-    }
-}
-
-#[test]
 fn who_speaks_here_is_heard_while_the_other_speaks_too() {
     let Some(far) = speech(FAR, "en", 9) else { return };
     let Some(mut near) = speech(NEAR, "en+f3", 9) else { return };
     // First the canceller learns the room.
     near[..3 * RATE as usize].fill(0.0);
-    let echo = convolved(&far, &room(40, 150, 1.0));
     // The filters shift the phase: what they do to a voice alone is the measure.
     let (alone, _) = processed(Settings::ALL, &vec![0.0; near.len()], &near);
-    let (out, _) = processed(Settings::ALL, &far, &added(&echo, &near));
-    let (near, echo, alone, out) =
-        (from_second(&near, 3), from_second(&echo, 3), from_second(&alone, 3), from_second(&out, 3));
-    let (level, (wave, late)) = (level_dbfs(out) - level_dbfs(near), correlation(near, out));
-    let (like, undisturbed) = (likeness(near, out, late), correlation(near, alone).0);
-    println!(
-        "both speak, echo {:+.1} dB beside the voice: level {level:+.1} dB, correlation {wave:.2} (alone {undisturbed:.2}), \
-         of loudness {like:.2}, {:.1} ms late",
-        level_dbfs(echo) - level_dbfs(near),
-        late as f32 / 48.0
-    );
-    assert!(level.abs() <= 6.0, "{level} dB");
-    assert!(wave > 0.7 * undisturbed && like > 0.6, "{wave} of {undisturbed}, {like}");
+    for (what, response, loud) in [
+        ("a room", room(40, 150, 1.0), 1.0),
+        ("a hard room", room(60, 200, 2.0), 1.0),
+        ("louder than who speaks here", room(40, 150, 1.0), 2.5),
+    ] {
+        let mut echo = convolved(&far, &response);
+        echo.iter_mut().for_each(|s| *s = (*s * loud).clamp(-0.7, 0.7));
+        let both = added(&echo, &near);
+        let measured = |out: &[f32]| {
+            let (near, out) = (from_second(&near, 3), from_second(out, 3));
+            let (wave, late) = correlation(near, out);
+            (level_dbfs(out) - level_dbfs(near), wave, likeness(near, out, late), late)
+        };
+        let (level, wave, like, late) = measured(&processed(Settings::ALL, &far, &both).0);
+        let (_, wave_before, like_before, _) = measured(&unlowered(Settings::ALL, &far, &both));
+        let undisturbed = correlation(from_second(&near, 3), from_second(&alone, 3)).0;
+        println!(
+            "both speak, {what}, echo {:+.1} dB beside the voice: level {level:+.1} dB, correlation {wave:.3} (alone \
+             {undisturbed:.2}, before the residue is lowered {wave_before:.3}), of loudness {like:.2} ({like_before:.2}), \
+             {:.1} ms late",
+            level_dbfs(from_second(&echo, 3)) - level_dbfs(from_second(&near, 3)),
+            late as f32 / 48.0
+        );
+        assert!(level.abs() <= 6.0, "{level} dB");
+        assert!(wave > 0.7 * undisturbed && like > 0.5, "{wave} of {undisturbed}, {like}");
+        assert!(wave > wave_before - 0.02 && like > like_before - 0.04, "the voice is lowered with the residue");
+    }
 }
 
 #[test]
@@ -198,7 +206,7 @@ fn noise_falls_by_twenty_decibels_and_the_voice_stays() {
             "{what} at 10 dB: {fallen:.2} dB softer; voice {kept:+.1} dB, correlation {like:.2} (alone {undisturbed:.2}); \
              {figures:?}"
         );
-        assert!(fallen >= 19.9, "{fallen} dB");
+        assert!(fallen >= 22.0, "{fallen} dB");
         assert!(kept.abs() < 3.0 && like > 0.9 * undisturbed, "{kept} dB, {like} of {undisturbed}");
         assert!((figures.noise_dbfs - (level - 10.0)).abs() < 6.0, "{} for {}", figures.noise_dbfs, level - 10.0);
     }
