@@ -215,6 +215,8 @@ pub struct Other {
     pub offset: ClockOffset,
     /// Sound and picture in step.
     pub lips: LipSync,
+    /// What was counted of the voice's words when its lips were looked after last.
+    pub words: u64,
     /// How often the streams were subscribed.
     follows: Rate,
     pings: OffsetFilter,
@@ -254,6 +256,7 @@ impl Other {
             offset: ClockOffset::unknown(),
             follows: Rate::default(),
             lips: LipSync::default(),
+            words: 0,
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             lossy_s: 0,
@@ -385,13 +388,16 @@ impl Other {
             height,
             frames_received: sums.frames_complete,
             frames_shown: self.video.shown,
-            frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
+            // What is held until its sound comes is still to be shown.
+            frames_skipped: sums.frames_skipped
+                + sums.frames_decoded.saturating_sub(self.video.shown + self.picture.waiting() as u64),
             frames_lost: sums.frames_lost,
             frames_repaired: sums.frames_repaired,
             frames_concealed: sums.frames_concealed,
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
+            held_ms: f64::from(self.lips.hold()),
         }
     }
 
