@@ -5,9 +5,11 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::door::Rule;
 use super::latency::LatencyMeter;
+use super::lips::Lips;
 use super::stats;
 use super::succession::Succession;
 use super::view::{CameraView, Hearing, PersonFigures, PersonView};
@@ -18,7 +20,6 @@ use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
 use crate::pipeline::video_receive::VideoStats;
 use crate::protocol::clock::OffsetFilter;
-use crate::protocol::lip_sync::LipSync;
 use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
@@ -214,9 +215,7 @@ pub struct Other {
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
     /// Sound and picture in step.
-    pub lips: LipSync,
-    /// What was counted of the voice's words when its lips were looked after last.
-    pub words: u64,
+    pub lips: Lips,
     /// How often the streams were subscribed.
     follows: Rate,
     pings: OffsetFilter,
@@ -255,8 +254,7 @@ impl Other {
             hearing: Hearing::default(),
             offset: ClockOffset::unknown(),
             follows: Rate::default(),
-            lips: LipSync::default(),
-            words: 0,
+            lips: Lips::default(),
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             lossy_s: 0,
@@ -397,7 +395,7 @@ impl Other {
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
-            held_ms: f64::from(self.lips.hold()),
+            held_ms: f64::from(self.lips.sync.hold()),
         }
     }
 
@@ -414,8 +412,8 @@ impl Other {
             target_ms: newest(TalkerStats::target_ms),
             buffer_ms: newest(TalkerStats::buffer_ms),
             device_ms: newest(TalkerStats::device_ms),
-            delay_ms: self.lips.sound().map(f64::from),
-            lip_sync_ms: self.lips.skew().map(f64::from),
+            delay_ms: self.lips.sync.sound().map(f64::from),
+            lip_sync_ms: self.lips.sync.skew().map(f64::from),
             drift_ppm: newest(TalkerStats::drift_ppm),
             accelerated: sums.accelerated.0,
             accelerated_ms: sums.accelerated.1,
@@ -484,6 +482,9 @@ impl People {
         let other = self.present(id)?;
         // At which size the picture is wanted is the window's to say: whoever comes back at once keeps the tile.
         other.present = false;
+        // What comes after that is in step with nothing yet.
+        other.lips = Lips::default();
+        other.picture.hold(Duration::ZERO);
         Some(other)
     }
 

@@ -12,7 +12,8 @@
 //! 50 to 65 ms of sound and 3 of picture: within the bounds of that rule, and too much for this one. So pictures are held for
 //! a sound that is late for long, from a mean on which its noise carries over 40 ms. Holding costs delay of the picture, hence
 //! it is no longer than it must be: 20 ms are left of the lag, which no eye sees; it is done only while there are words to be
-//! heard, and ends where the sound would lag by less than 26 ms without it. It becomes less by steps shorter than a picture lasts.
+//! heard, and ends where the sound would lag by no more than that without it, so that no noise has it come and go. It
+//! becomes less by steps shorter than a picture lasts.
 //!
 //! Never do both wait: what the sound waits is taken back before pictures wait. What the sound waits is meant to bring both
 //! together: while it waits and is off by more than 8 ms in the mean of 3 s, it waits as much longer or less.
@@ -34,11 +35,9 @@ const SETTLES: u8 = 3;
 const HOLD_SETTLES: u8 = 2;
 /// Longest delay of the sound for the sake of the picture; a picture later than that is of no use to a talk.
 const WAIT_MAX: f32 = 200.0;
-/// A sound that is behind by more than this in the mean has the pictures wait until it is behind by `LAG_LEFT`; when it would
-/// be behind by less than `LAG_BORNE` without that, they wait no more.
+/// A sound that is behind by more than this in the mean has the pictures wait until it is behind by `LAG_LEFT`.
 const LAG_MEAN_MAX: f32 = 32.0;
 const LAG_LEFT: f32 = 20.0;
-const LAG_BORNE: f32 = 26.0;
 const HOLD_MAX: f32 = PICTURE_HOLD_MS_MAX as f32;
 /// Pictures that are to wait less do so by this much less a measurement: of 30 a second none is left out for it.
 const HOLD_STEP: f32 = 20.0;
@@ -141,7 +140,7 @@ impl LipSync {
 
     /// Has pictures wait for a sound that is behind by `lag` when they do not.
     fn aim(&mut self, lag: f32) {
-        let borne = if self.hold_of_words > 0.0 { LAG_BORNE } else { LAG_MEAN_MAX };
+        let borne = if self.hold_of_words > 0.0 { LAG_LEFT } else { LAG_MEAN_MAX };
         let hold = if lag > borne { (lag - LAG_LEFT).min(HOLD_MAX) } else { 0.0 };
         if hold == 0.0 || (hold - self.hold_of_words).abs() > WAITS_OFF_MAX {
             self.hold_of_words = hold;
@@ -326,7 +325,7 @@ mod tests {
         let mut holds = Vec::new();
         for _ in 0..12 {
             let before = lips.hold();
-            second(&mut lips, Voice::Talks, 30.0, 3.0);
+            second(&mut lips, Voice::Talks, 22.0, 3.0);
             holds.push(lips.hold());
             assert!(before - lips.hold() <= HOLD_STEP, "{holds:?}");
         }
@@ -377,7 +376,7 @@ mod tests {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             by * ((random >> 8) as f32 / (1 << 23) as f32 - 1.0)
         };
-        for sound in [30.0, 34.0, 37.0, 45.0, 55.0, 65.0, 110.0] {
+        for sound in [24.0, 30.0, 34.0, 37.0, 45.0, 55.0, 65.0, 110.0] {
             let (mut lips, mut apart, mut holds) = (LipSync::default(), Vec::new(), Vec::new());
             for n in 0..300 {
                 let skew = second(&mut lips, Voice::Talks, sound + noise(6.0), 3.0 + noise(2.0));
