@@ -120,7 +120,7 @@ impl Shown {
         let mut picture = Picture::default();
         let mut info = None;
         wait_for("a picture", || {
-            info = self.slot.take(Timestamp::default(), &mut picture);
+            info = self.slot.take(Clock::system().now(), &mut picture);
             info.is_some()
         });
         (picture, info.expect("waited for"))

@@ -298,15 +298,22 @@ mod tests {
         sound + wait - picture - hold
     }
 
+    /// So many of them.
+    fn seconds(count: usize, lips: &mut LipSync, voice: Voice, sound: f32, picture: f32) {
+        for _ in 0..count {
+            second(lips, voice, sound, picture);
+        }
+    }
+
     #[test]
     fn pictures_wait_for_a_sound_that_is_late_for_long_and_for_no_other() {
         for (sound, hold) in [(20.0, 0.0), (35.0, 0.0), (36.0, 13.0), (55.0, 32.0), (68.0, 45.0), (400.0, HOLD_MAX)] {
             let mut lips = LipSync::default();
-            (0..20).for_each(|_| drop(second(&mut lips, Voice::Talks, sound, 3.0)));
+            seconds(20, &mut lips, Voice::Talks, sound, 3.0);
             assert_eq!(lips.hold(), hold, "{sound}");
         }
         let mut lips = LipSync::default();
-        (0..3).for_each(|_| drop(second(&mut lips, Voice::Talks, 55.0, 3.0)));
+        seconds(3, &mut lips, Voice::Talks, 55.0, 3.0);
         assert_eq!(lips.hold(), 32.0, "after three seconds");
         assert_eq!(second(&mut lips, Voice::Talks, 55.0, 3.0), LAG_LEFT);
     }
@@ -314,13 +321,13 @@ mod tests {
     #[test]
     fn a_hold_that_serves_stays_as_it_is_and_one_that_does_not_goes_by_steps() {
         let mut lips = LipSync::default();
-        (0..10).for_each(|_| drop(second(&mut lips, Voice::Talks, 55.0, 3.0)));
+        seconds(10, &mut lips, Voice::Talks, 55.0, 3.0);
         // Less than what it began with, and more: nothing wobbles.
         for n in 0..60 {
             second(&mut lips, Voice::Talks, 52.0 + f32::from(n as u8 % 7), 3.0);
             assert_eq!(lips.hold(), 32.0, "{n}");
         }
-        (0..10).for_each(|_| drop(second(&mut lips, Voice::Talks, 90.0, 3.0)));
+        seconds(10, &mut lips, Voice::Talks, 90.0, 3.0);
         assert_eq!(lips.hold(), 67.0);
         let mut holds = Vec::new();
         for _ in 0..12 {
@@ -334,30 +341,30 @@ mod tests {
 
     #[test]
     fn pictures_wait_for_words_only_and_at_once_when_they_come_again() {
-        for (voice, seconds) in [(Voice::Off, 2), (Voice::Quiet, QUIET_TIMES + 1)] {
+        for (voice, times) in [(Voice::Off, 2), (Voice::Quiet, QUIET_TIMES + 1)] {
             let mut lips = LipSync::default();
-            (0..5).for_each(|_| drop(second(&mut lips, Voice::Talks, 55.0, 3.0)));
-            for n in 0..seconds {
+            seconds(5, &mut lips, Voice::Talks, 55.0, 3.0);
+            for n in 0..times {
                 assert!(lips.hold() > 0.0, "{voice:?} {n}");
                 second(&mut lips, voice, 55.0, 3.0);
             }
             assert_eq!(lips.hold(), 0.0, "{voice:?}");
-            (0..20).for_each(|_| drop(second(&mut lips, voice, 55.0, 3.0)));
+            seconds(20, &mut lips, voice, 55.0, 3.0);
             assert_eq!(lips.hold(), 0.0, "{voice:?}");
             second(&mut lips, Voice::Talks, 55.0, 3.0);
             assert_eq!(lips.hold(), 32.0, "{voice:?}");
         }
         let mut lips = LipSync::default();
-        (0..20).for_each(|_| drop(second(&mut lips, Voice::Off, 55.0, 3.0)));
+        seconds(20, &mut lips, Voice::Off, 55.0, 3.0);
         assert_eq!(lips.hold(), 0.0);
     }
 
     #[test]
     fn what_the_sound_waits_is_taken_back_before_pictures_wait_and_the_other_way_round() {
         let mut lips = LipSync::default();
-        let mut both = |seconds: usize, sound: f32, picture: f32| {
+        let mut both = |times: usize, sound: f32, picture: f32| {
             let mut last = 0.0;
-            for _ in 0..seconds {
+            for _ in 0..times {
                 last = second(&mut lips, Voice::Talks, sound, picture);
                 assert!(lips.hold() == 0.0 || lips.wait == 0.0, "{lips:?}");
             }
