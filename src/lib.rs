@@ -83,7 +83,8 @@
 //! 5. Every length from outside is compared with `limits` before it is used; a hostile packet costs a counter.
 //! 6. In the steady state nothing is allocated for a packet.
 //! 7. The window's thread never waits for the network, a device or a decoder.
-//! 8. Two adaptive buffers never stand in series, and pictures wait in none.
+//! 8. Two adaptive buffers never stand in series. Pictures wait in none, but 100 ms at most for the words of the person they show,
+//!    where those come so much later that it is seen (`protocol::lip_sync`).
 //! 9. Demo people and the tests' participants are ordinary participants.
 
 #![deny(unsafe_code)]

@@ -24,6 +24,11 @@ pub const JPEG_FRAME_BYTES_MAX: usize = 2 << 20;
 /// Frames of one stream that may be in assembly at once.
 pub const FRAMES_IN_ASSEMBLY_MAX: usize = 3;
 
+/// Longest time pictures wait for the sound of the same person.
+pub const PICTURE_HOLD_MS_MAX: u64 = 100;
+/// Pictures of one person that wait for the sound at once: those of that time at 60 a second.
+pub const PICTURES_HELD_MAX: usize = 6;
+
 /// Frames whose packets a sender keeps for repair: those of 50 ms at 60 a second.
 pub const REPAIR_FRAMES_KEPT_MAX: usize = 4;
 /// Share of a stream's packets that its repair may add.

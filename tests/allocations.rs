@@ -123,7 +123,7 @@ fn pictures() -> u64 {
         card.render(NtpTime(n as u64), n as u64, &mut picture);
         outgoing.send_picture(&picture, clock.now(), &mut std::thread::park_timeout).expect("sent");
         let began = clock.now();
-        while slot.take(&mut shown).is_none() {
+        while slot.take(clock.now(), &mut shown).is_none() {
             assert!(clock.now().since(began) < Duration::from_secs(10), "picture {n} did not come");
             std::thread::park_timeout(Duration::from_micros(200));
         }

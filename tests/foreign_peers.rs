@@ -125,7 +125,7 @@ fn check(program: &str, last: u8, arguments: impl Fn(&Path, SocketAddr) -> Vec<S
         std::thread::park_timeout(Duration::from_millis(5));
     }
     let mut picture = Picture::default();
-    assert!(slot.take(&mut picture).is_some());
+    assert!(slot.take(clock.now(), &mut picture).is_some());
     assert_eq!((picture.width, picture.height), (WIDTH, HEIGHT));
     let psnr = psnr(picture.pixels.iter().map(|word| *word as u8));
     assert!(psnr > 30.0, "{program}: {psnr:.1} dB");

@@ -120,7 +120,7 @@ impl Shown {
         let mut picture = Picture::default();
         let mut info = None;
         wait_for("a picture", || {
-            info = self.slot.take(&mut picture);
+            info = self.slot.take(Clock::system().now(), &mut picture);
             info.is_some()
         });
         (picture, info.expect("waited for"))
@@ -414,7 +414,7 @@ fn a_test_camera_is_seen_at_the_other_end_and_in_the_own_tile_until_switched_off
     }
     let (mut own, mut info) = (Picture::default(), None);
     wait_for("the own picture", || {
-        info = own_tile.take(&mut own);
+        info = own_tile.take(lan.clock.now(), &mut own);
         info.is_some()
     });
     assert_eq!((own.width, own.height), (320, 180));

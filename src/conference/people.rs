@@ -6,9 +6,11 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::door::Rule;
 use super::latency::LatencyMeter;
+use super::lips::Lips;
 use super::stats;
 use super::succession::Succession;
 use super::view::{CameraView, Hearing, PersonFigures, PersonView};
@@ -19,7 +21,6 @@ use crate::pipeline::receive::ClockOffset;
 use crate::pipeline::slot::{PictureInfo, PictureSlot};
 use crate::pipeline::video_receive::VideoStats;
 use crate::protocol::clock::OffsetFilter;
-use crate::protocol::lip_sync::LipSync;
 use crate::protocol::rate::Rate;
 use crate::protocol::roster::{Camera, Microphone, Person};
 use crate::protocol::session::ClockSample;
@@ -217,7 +218,7 @@ pub struct Other {
     /// Clock offset, as pings measure it.
     pub offset: ClockOffset,
     /// Sound and picture in step.
-    pub lips: LipSync,
+    pub lips: Lips,
     /// How often the streams were subscribed.
     follows: Rate,
     pings: OffsetFilter,
@@ -257,7 +258,7 @@ impl Other {
             hearing: Hearing::default(),
             offset: ClockOffset::unknown(),
             follows: Rate::default(),
-            lips: LipSync::default(),
+            lips: Lips::default(),
             pings: OffsetFilter::new(),
             figures: PersonFigures::default(),
             lossy_s: 0,
@@ -389,13 +390,16 @@ impl Other {
             height,
             frames_received: sums.frames_complete,
             frames_shown: self.video.shown,
-            frames_skipped: sums.frames_skipped + sums.frames_decoded.saturating_sub(self.video.shown),
+            // What is held until its sound comes is still to be shown.
+            frames_skipped: sums.frames_skipped
+                + sums.frames_decoded.saturating_sub(self.video.shown + self.picture.waiting() as u64),
             frames_lost: sums.frames_lost,
             frames_repaired: sums.frames_repaired,
             frames_concealed: sums.frames_concealed,
             packets_received: sums.packets_received,
             packets_lost: sums.packets_lost,
             latency_ms: self.video.latency.summary(),
+            held_ms: f64::from(self.lips.sync.hold()),
         }
     }
 
@@ -412,8 +416,8 @@ impl Other {
             target_ms: newest(TalkerStats::target_ms),
             buffer_ms: newest(TalkerStats::buffer_ms),
             device_ms: newest(TalkerStats::device_ms),
-            delay_ms: self.lips.sound().map(f64::from),
-            lip_sync_ms: self.lips.skew().map(f64::from),
+            delay_ms: self.lips.sync.sound().map(f64::from),
+            lip_sync_ms: self.lips.sync.skew().map(f64::from),
             drift_ppm: newest(TalkerStats::drift_ppm),
             accelerated: sums.accelerated.0,
             accelerated_ms: sums.accelerated.1,
@@ -487,6 +491,9 @@ impl People {
         other.departure = departure;
         // At which size the picture is wanted is the window's to say: whoever comes back at once keeps the tile.
         other.present = false;
+        // What comes after that is in step with nothing yet.
+        other.lips = Lips::default();
+        other.picture.hold(Duration::ZERO);
         Some(other)
     }
 

@@ -175,6 +175,8 @@ pub struct Video {
     pub packets_lost: u64,
     /// Capture to window; null while the sender's clock offset is unknown.
     pub latency_ms: Option<Latency>,
+    /// Of it what pictures wait now for the sound of the same person, so that both are in step.
+    pub held_ms: f64,
 }
 
 /// Distribution of a delay, milliseconds.

@@ -256,7 +256,7 @@ mod tests {
         assert!(preview.picture().published() >= 3 && loudest >= -60.0, "{loudest}");
         assert_eq!(preview.state().camera, CameraState::Live);
         let mut picture = Picture::default();
-        preview.picture().take(&mut picture);
+        preview.picture().take(clock.now(), &mut picture);
         assert_eq!((picture.width, picture.height), (320, 180));
         preview.camera(CameraSpec::None);
         while clock.now() < until && preview.state().camera != CameraState::Off {

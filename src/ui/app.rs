@@ -49,7 +49,8 @@ pub struct FrameOutput {
     pub settings: Vec<Setting>,
     /// Pictures composed in this frame that were not on the stage before, with the person's key.
     pub shown: Vec<(u64, PictureInfo)>,
-    /// The interface wants to be looked at again after this time even if nothing happens (a tooltip, a ring that ends).
+    /// The interface wants to be looked at again after this time even if nothing happens: a tooltip, a ring that
+    /// ends, a picture that waits for its sound.
     pub repaint_after: Option<Duration>,
     /// To be put on the clipboard.
     pub copied: Option<String>,
@@ -199,7 +200,7 @@ impl App {
         let still = self.state.preferences.still;
         let now_at = self.motion.place(&view.people, &seats.seats, (hash_of(scene), still), now);
         self.stage.arrange(&view.people, &now_at, &seats.seats);
-        self.stage.compose();
+        self.stage.compose(now);
         output.shown.extend_from_slice(self.stage.shown());
 
         self.state.dragged = !input.hovered_files.is_empty();
@@ -209,8 +210,13 @@ impl App {
         }
         output.changed = self.interface.finish(&mut self.stage);
         output.cursor = self.interface.cursor();
-        let next =
-            [self.interface.next_run(), self.talkers.next_end(), self.shows.next_end(), self.motion.next_step(now)];
+        let next = [
+            self.interface.next_run(),
+            self.talkers.next_end(),
+            self.shows.next_end(),
+            self.motion.next_step(now),
+            self.stage.next_due(),
+        ];
         output.repaint_after = next.into_iter().flatten().min().map(|at| at.since(now));
         output
     }

@@ -14,6 +14,7 @@ use crate::conference::view::{CameraView, PersonView};
 use crate::media::grid::{Manner, Rect, Scaler, Surface};
 use crate::media::picture::Picture;
 use crate::pipeline::slot::{PictureInfo, PictureSlot, Waker};
+use crate::time::Timestamp;
 use crate::ui::theme::Colours;
 
 /// What a tile shows below its texts.
@@ -35,8 +36,6 @@ pub struct Tile {
     pub rect: Rect,
     slot: Arc<PictureSlot>,
     picture: Picture,
-    /// Pictures published when the last one was taken.
-    taken: u64,
     mirrored: bool,
     wanted: Look,
     drawn: Option<Look>,
@@ -70,6 +69,8 @@ pub struct Stage {
     stale: bool,
     damage: Vec<Rect>,
     shown: Vec<(u64, PictureInfo)>,
+    /// When the next picture that waits for its sound is due.
+    due: Option<Timestamp>,
 }
 
 impl Stage {
@@ -85,6 +86,7 @@ impl Stage {
             stale: true,
             damage: Vec::new(),
             shown: Vec::new(),
+            due: None,
         }
     }
 
@@ -114,6 +116,11 @@ impl Stage {
         &self.shown
     }
 
+    /// When there is something to [`compose`](Self::compose) even if nothing is published: a picture that waits for its sound.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
     /// Gives each person of `seats`, by index, the place there. They are on their way to the places of `meant`, whose order
     /// is the same: pictures are wanted at that size.
     pub fn arrange(&mut self, people: &[PersonView], seats: &[(usize, Rect)], meant: &[(usize, Rect)]) {
@@ -134,6 +141,7 @@ impl Stage {
             tile.mirrored = person.me;
             if person.camera == CameraView::Off && tile.picture.width > 0 {
                 // When the camera comes back its first picture shall be a new one.
+                tile.slot.forget();
                 (tile.picture.width, tile.picture.height) = (0, 0);
             }
             tile.wanted = tile.look(&person.camera);
@@ -151,7 +159,6 @@ impl Stage {
                     rect,
                     slot: person.picture.clone(),
                     picture: Picture::default(),
-                    taken: 0,
                     mirrored: false,
                     wanted: Look::Card,
                     drawn: None,
@@ -166,8 +173,9 @@ impl Stage {
         }
     }
 
-    /// Takes what is new. Returns whether anything is; [`damage`](Self::damage) and [`shown`](Self::shown) tell what.
-    pub fn compose(&mut self) -> bool {
+    /// Takes what is new and due at `now`. Returns whether anything is; [`damage`](Self::damage) and [`shown`](Self::shown) tell what.
+    pub fn compose(&mut self, now: Timestamp) -> bool {
+        self.due = None;
         self.damage.clear();
         self.shown.clear();
         let everything = std::mem::take(&mut self.stale);
@@ -175,7 +183,10 @@ impl Stage {
             self.damage.push(Rect::new(0, 0, self.size.0, self.size.1));
         }
         for tile in &mut self.tiles {
-            let fresh = take(tile);
+            let fresh = take(tile, now);
+            if tile.slot.waiting() > 0 {
+                self.due = self.due.into_iter().chain(tile.slot.next_due()).min();
+            }
             if fresh.is_none() && tile.drawn == Some(tile.wanted) {
                 continue;
             }
@@ -215,14 +226,12 @@ impl Stage {
     }
 }
 
-/// Takes the newest picture when there is a new one and the tile is not a card by the camera's state.
-fn take(tile: &mut Tile) -> Option<PictureInfo> {
-    let published = tile.slot.published();
-    if published == tile.taken {
+/// Takes the newest picture that is due when there is a new one and the tile is not a card by the camera's state.
+fn take(tile: &mut Tile, now: Timestamp) -> Option<PictureInfo> {
+    if tile.slot.waiting() == 0 {
         return None;
     }
-    let info = tile.slot.take(&mut tile.picture);
-    tile.taken = published;
+    let info = tile.slot.take(now, &mut tile.picture);
     if info.is_some() && tile.picture.width > 0 {
         tile.wanted = Look::Picture;
         return info;

@@ -202,7 +202,7 @@ impl Start {
         let me = own_tile(view, &self.form.name);
         let seats: Vec<(usize, grid::Rect)> = places.picture_pixels.map(|rect| (0, rect)).into_iter().collect();
         self.stage.arrange(std::slice::from_ref(&me), &seats, &seats);
-        self.stage.compose();
+        self.stage.compose(now);
         let digest = digest(view, &self.form, self.size(), scale, self.lists.version());
         if self.interface.must_run(&input, digest, now) {
             let before = (self.form.preferences, self.form.name.clone());

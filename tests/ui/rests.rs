@@ -1,7 +1,11 @@
 //! An unchanged view costs nothing; a new picture costs its tile.
 
+use std::time::Duration;
+
 use egui::RawInput;
 use roundtable::conference::view::{CameraView, View};
+use roundtable::media::picture::Picture;
+use roundtable::pipeline::slot::PictureInfo;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, FrameOutput, Options};
 
@@ -59,6 +63,37 @@ fn a_new_picture_changes_its_tile_and_is_reported_once() {
         (0..width * height).filter(|i| differs(i % width, i / width) && (i % width < 643 || i / width < 354)).count();
     assert!(changed > 1000 && elsewhere == 0, "{changed} changed, {elsewhere} of them outside the tile");
     assert!(!running.frame().changed);
+}
+
+#[test]
+fn a_picture_that_waits_for_its_sound_is_shown_when_it_is_due_and_the_window_says_when_that_is() {
+    let mut running = Running::new(view(4));
+    let slot = running.view.people[3].picture.clone();
+    slot.hold(Duration::from_millis(50));
+    let publish = |at: u64| {
+        let info = PictureInfo { arrived: Timestamp::from_millis(at), true_size: (64, 36), ..PictureInfo::default() };
+        slot.publish(&mut Picture { width: 64, height: 36, pixels: vec![0x00ff_0000; 64 * 36] }, info);
+    };
+    let began = running.now;
+    publish(began);
+    let mut waits = Vec::new();
+    for after in [40, 30, 20, 10] {
+        if after == 20 {
+            publish(running.now);
+        }
+        let output = running.frame();
+        assert!(!output.changed && output.shown.is_empty(), "{after}");
+        waits.push(output.repaint_after.map(|after| after.as_millis()));
+    }
+    assert_eq!(waits, [Some(40), Some(30), Some(20), Some(10)]);
+    let output = running.frame();
+    assert!(output.changed);
+    assert_eq!(output.shown.iter().map(|(key, info)| (*key, info.number)).collect::<Vec<_>>(), [(3, 2)]);
+    assert_eq!(output.repaint_after.map(|after| after.as_millis()), Some(20), "the next one");
+    // Whose camera is off shows nothing that was still to come.
+    running.view.people[3].camera = CameraView::Off;
+    (0..4).for_each(|_| assert!(running.frame().shown.is_empty()));
+    assert_eq!(slot.waiting(), 0);
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub struct TalkerStats {
     expanded_samples: AtomicU64,
     level_dbfs: AtomicU32,
     priority: AtomicBool,
+    words: AtomicU64,
     /// NTP time; 0 = unknown.
     played: AtomicU64,
 }
@@ -83,6 +84,7 @@ impl Default for TalkerStats {
             expanded_samples: AtomicU64::new(0),
             level_dbfs: AtomicU32::new(SILENCE_DBFS.to_bits()),
             priority: AtomicBool::new(false),
+            words: AtomicU64::new(0),
             played: AtomicU64::new(0),
         }
     }
@@ -92,6 +94,11 @@ impl TalkerStats {
     /// Whether it speaks over all others.
     pub fn priority(&self) -> bool {
         self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Grows while it says something, as far as can be told from the level.
+    pub fn words(&self) -> u64 {
+        self.words.load(Ordering::Relaxed)
     }
 
     /// When what the speaker is given now was captured, on the sender's wall clock; `None` while nothing plays or before the
@@ -392,6 +399,7 @@ impl Talker {
     /// Takes note of the level of a step.
     fn listen(&mut self, level: f32) {
         self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
+        self.stats.words.fetch_add(u64::from(self.speaks), Ordering::Relaxed);
     }
 
     /// Lets the next step pass by unheard: the buffer goes on as if it were played, and nothing is decoded.

@@ -75,7 +75,7 @@ impl Rig {
     fn shown(&mut self) -> Option<u32> {
         while self.stream.step(&self.clock) {}
         let mut picture = Picture::default();
-        self.stream.slot.take(&mut picture)?;
+        self.stream.slot.take(Timestamp::default(), &mut picture)?;
         let mean = picture.pixels.iter().map(|p| u64::from(p & 0xff)).sum::<u64>() / picture.pixels.len() as u64;
         (0..6).find(|&n| mean.abs_diff(u64::from(luma(n)) + 3) < 10)
     }
@@ -114,7 +114,7 @@ fn a_picture_comes_in_the_size_of_its_tile() {
         rig.receive(&packets);
         while rig.stream.step(&rig.clock) {}
         let mut picture = Picture::default();
-        let info = rig.stream.slot.take(&mut picture).expect("a picture");
+        let info = rig.stream.slot.take(Timestamp::default(), &mut picture).expect("a picture");
         assert_eq!((picture.width, picture.height, info.true_size), (tile.0, tile.1, SIZE));
     }
 }
