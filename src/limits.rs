@@ -43,9 +43,9 @@ pub const REPAIR_ROUNDS_MAX: u32 = 3;
 pub const REPAIR_WORK_PER_SOURCE_MAX: u32 = 1_000;
 /// See [`REPAIR_WORK_PER_SOURCE_MAX`].
 pub const REPAIR_WORK_PER_S_MAX: u32 = 8_000;
-/// Packets of a voice that its sender keeps to send them again.
-pub const VOICE_PACKETS_KEPT_MAX: usize = 16;
-/// Packets of a voice asked for in one request, and missed at a time.
+/// Packets of a voice that its sender keeps to send them again, and that a receiver asks for at a time.
+pub const VOICE_PACKETS_KEPT_MAX: usize = 32;
+/// Packets of a voice asked for in one request.
 pub const VOICE_ASKED_AT_ONCE_MAX: usize = 12;
 /// Packets of a voice sent again per second on request.
 pub const VOICE_REPEATS_PER_S_MAX: u32 = 50;

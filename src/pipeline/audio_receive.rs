@@ -42,7 +42,7 @@ use crate::pipeline::voice_play::Played;
 use crate::time::Timestamp;
 pub use choice::TALKERS;
 pub use queue::AudioQueue;
-use queue::Batch;
+use queue::{Batch, Queued};
 use talker::Talker;
 pub use talker::TalkerStats;
 
@@ -236,9 +236,9 @@ impl AudioReceive {
     /// Mixes as much as the speaker has room for at `now`; returns how long to wait before the next step.
     pub fn step(&mut self, now: Timestamp) -> Duration {
         self.queue.exchange(&mut self.batch);
-        for (stream, arrived, bytes) in self.batch.packets() {
+        for Queued { stream, arrived, bytes, again } in self.batch.packets() {
             if let Some(talker) = self.talkers.iter_mut().find(|t| t.stream == stream) {
-                talker.receive(arrived, bytes);
+                talker.receive(arrived, bytes, again);
             }
         }
         for &(stream, ntp, rtp_timestamp) in self.batch.reports() {

@@ -177,9 +177,7 @@ impl OutgoingRedundancy {
 
     fn answer(&self, now: Timestamp, request: &RepairRequest) {
         let (Inner { keeper, way }, repeats) = &mut *lock(&self.inner);
-        if keeper.ask(now, request, repeats) {
-            way.repeats(repeats);
-        }
+        keeper.ask(now, request, repeats, |repeats| way.repeats(repeats));
     }
 }
 

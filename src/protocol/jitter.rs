@@ -15,7 +15,8 @@
 //! The *delay* is how long before it is needed the fastest packet arrives; audio held here is that plus, on average,
 //! half a frame. It is the only adaptive delay between the socket and the speaker. A packet that comes after its time was
 //! filled is played nevertheless, so that no word is lost; the delay that has grown by it is worked off by playing
-//! faster. Only what would take too long to work off is left out.
+//! faster. Only what would take too long to work off is left out. Where losses come in runs and are repaired, nothing comes at
+//! all for a moment, then everything: meanwhile what is there is played slower, so that it lasts until then.
 //!
 //! Must never read a clock, decode, or hold more than [`JITTER_PACKETS_MAX`] packets.
 
@@ -58,6 +59,14 @@ const SHORT_FRAME: i64 = 5 * PER_MS;
 const SHORT_MARGIN: i64 = PER_MS;
 /// A sender is believed that a talk spurt begins once in this time, and that it held packets back for no longer.
 const SPURT_MIN: i64 = 200 * PER_MS;
+/// What is missing to the target at most when a voice that broke off goes on: the break is long enough.
+const RESUME: i64 = 40 * PER_MS;
+/// While lost packets come again and nothing has come for so long, what is there is played slower...
+const OUTAGE: i64 = 50 * PER_MS;
+/// ... if no more than this is left...
+const SCARCE: i64 = 100 * PER_MS;
+/// ... by one period a packet for each [`OUTAGE`], but no more than so many: two thirds, for a voice of 150 Hz.
+const SCARCE_MAX: i64 = 2;
 /// Delay above the target at which packets are left out.
 const SKIP: i64 = 250 * PER_MS;
 /// A delay that differs by this much from the mean is a jump, and followed at once.
@@ -116,6 +125,10 @@ pub struct JitterBuffer {
     held_back: Option<i64>,
     /// When a talk spurt began last.
     spurt: Option<i64>,
+    /// When a packet came last.
+    arrived: i64,
+    /// The network is gone, and what is there has to last: how often it is lengthened before the next packet.
+    scarce: i64,
     state: State,
     /// Lowest sequence number still wanted.
     next: u64,
@@ -168,6 +181,8 @@ impl JitterBuffer {
             delays: DelayTracker::new(),
             held_back: None,
             spurt: None,
+            arrived: 0,
+            scarce: 0,
             state: State::Idle,
             next: 0,
             position: 0,
@@ -241,9 +256,10 @@ impl JitterBuffer {
         }
         self.received_here += 1;
         self.counters.received += 1;
+        self.arrived = self.arrived.max(arrived);
         let timestamp = self.timestamps.extend(packet.timestamp) as i64;
         if !self.is_held_back(arrived, arrived - timestamp, packet.marker, samples) {
-            self.measure(arrived, timestamp, sequence < highest);
+            self.measure(arrived, timestamp, packet.again);
         }
         self.counters.lost = self.lost_before + (highest + 1 - self.first_sequence).saturating_sub(self.received_here);
         if sequence < self.next || sequence + JITTER_PACKETS_MAX as u64 <= highest {
@@ -293,7 +309,7 @@ impl JitterBuffer {
         held_back
     }
 
-    fn measure(&mut self, arrived: i64, timestamp: i64, behind: bool) {
+    fn measure(&mut self, arrived: i64, timestamp: i64, again: bool) {
         let transit = arrived - timestamp;
         if self.delays.base().is_some_and(|base| (transit - base).abs() > CLOCK_JUMP) {
             // The sender's media clock jumped, and nothing is known of when its packets come. The network is the same.
@@ -303,7 +319,7 @@ impl JitterBuffer {
             (self.last_end, self.bridged) = (None, i64::MIN);
         }
         let before = self.delays.base();
-        self.delays.record(arrived, transit, behind);
+        self.delays.record(arrived, transit, again);
         // The delay counts from the base: it moves as far.
         if let (Some(before), Some(after)) = (before, self.delays.base()) {
             let moved = (after - before) as f64;
@@ -327,6 +343,10 @@ impl JitterBuffer {
                 State::Starved { since } => {
                     self.settle(sequence, timestamp, (now - since).max(0));
                     self.state = State::Waiting;
+                    let broke_off = self.delays.is_patient() && !self.paused(sequence, timestamp);
+                    if broke_off && (target - RESUME..=target + SKIP).contains(&delay) {
+                        return self.start(index, now, delay);
+                    }
                 }
                 State::Idle | State::Waiting => {
                     if delay > target + SKIP {
@@ -442,7 +462,18 @@ impl JitterBuffer {
         self.count_loss(false);
         self.consume(index);
         self.silent = (self.slots[index].payload.len() <= SILENT_PACKET_BYTES).then_some(now);
+        self.scarce = self.scarcity(now);
         Verdict::Packet(&self.slots[index].payload)
+    }
+
+    /// How often what is there is to be lengthened until the next packet, because nothing comes.
+    fn scarcity(&self, now: i64) -> i64 {
+        let highest = self.sequences.highest().unwrap_or(0);
+        let left = (highest + 1).saturating_sub(self.next) as i64 * self.frame;
+        if !self.delays.is_patient() || left > SCARCE {
+            return 0;
+        }
+        ((now - self.arrived) / OUTAGE).clamp(0, SCARCE_MAX)
     }
 
     fn consume(&mut self, index: usize) {

@@ -167,7 +167,8 @@ fn a_jitter_buffer_fed_with_anything() {
             let payload = &[act; 1_300][..length];
             let samples = if act & 0xc0 == 0xc0 { u32::from(feed.u16()) } else { 960 };
             if act & 0x30 != 0x30 {
-                buffer.insert(now, Incoming { ssrc, sequence, timestamp, marker: sequence % 3 == 0, samples, payload });
+                let (marker, again) = (sequence % 3 == 0, sequence % 5 == 0);
+                buffer.insert(now, Incoming { ssrc, sequence, timestamp, marker, again, samples, payload });
                 inserted += 1;
             }
             for _ in 0..4 {

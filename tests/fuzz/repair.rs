@@ -176,11 +176,11 @@ fn repair_of_altered_voices() {
                         (request.ssrc, request.base, request.deficit) = (SSRC, feed.u64() as u32, feed.u8().into());
                     }
                     mender.heard(now, &request);
-                    if keeper.ask(now, &request, &mut out) {
+                    keeper.ask(now, &request, &mut out, |payload| {
                         assert!(request.deficit as usize <= VOICE_ASKED_AT_ONCE_MAX);
                         asked_for += 1;
-                        repeats.push(out);
-                    }
+                        repeats.push(payload.to_vec());
+                    });
                 }
                 _ => {
                     let Some(mut payload) = repeats.pop() else { continue };

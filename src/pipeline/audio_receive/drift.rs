@@ -91,6 +91,7 @@ fn day(ppm: i64) -> Day {
                 sequence: sent as u16,
                 timestamp: sent.wrapping_mul(960) as u32,
                 marker: false,
+                again: false,
                 samples: 960,
                 payload: &[1, 2, 3],
             };

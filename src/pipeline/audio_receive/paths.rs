@@ -61,6 +61,8 @@ struct Path {
     delay_ms: fn(u64, &mut Random) -> Option<u64>,
     /// Each comes again 7 ms later.
     twice: bool,
+    /// What comes later than the usual way takes was lost and is sent once more.
+    repaired: bool,
     /// The sender's clock against the listener's.
     ppm: i64,
     /// What is done to the mixer after so many ms.
@@ -69,7 +71,7 @@ struct Path {
 
 impl Default for Path {
     fn default() -> Self {
-        Self { sent: plain, delay_ms: |_, _| Some(1), twice: false, ppm: 0, act: |_, _| () }
+        Self { sent: plain, delay_ms: |_, _| Some(1), twice: false, repaired: false, ppm: 0, act: |_, _| () }
     }
 }
 
@@ -116,7 +118,7 @@ fn whistle() -> &'static [Vec<u8>] {
 fn listen(path: &Path) -> Heard {
     let mut random = Random(42);
     let interval = (20_000_000 - 20 * path.ppm) as u64;
-    let mut arrivals: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut arrivals: Vec<(u64, Vec<u8>, bool)> = Vec::new();
     for (n, coded) in (0..).zip(whistle()) {
         let Some(Sent { ssrc, sequence, timestamp }) = (path.sent)(n) else { continue };
         let Some(delay) = (path.delay_ms)(n, &mut random) else { continue };
@@ -125,9 +127,9 @@ fn listen(path: &Path) -> Heard {
         packet.extend(coded);
         let at = START + n * interval + delay * 1_000_000;
         if path.twice {
-            arrivals.push((at + 7_000_000, packet.clone()));
+            arrivals.push((at + 7_000_000, packet.clone(), true));
         }
-        arrivals.push((at, packet));
+        arrivals.push((at, packet, path.repaired && delay > 1));
     }
     arrivals.sort_by_key(|a| a.0);
     let folder = tempfile::tempdir().expect("a folder");
@@ -139,8 +141,9 @@ fn listen(path: &Path) -> Heard {
     let (mut arrivals, mut buffer_ms) = (arrivals.into_iter().peekable(), Vec::new());
     for ms in (0..SECONDS * 1_000).step_by(5) {
         let now = clock.now();
-        while let Some((at, packet)) = arrivals.next_if(|a| a.0 <= now.0) {
-            queue.clone().packet(STREAM, Timestamp(at), &packet);
+        while let Some((at, packet, again)) = arrivals.next_if(|a| a.0 <= now.0) {
+            let (mut queue, at) = (queue.clone(), Timestamp(at));
+            if again { queue.again(STREAM, at, &packet) } else { queue.packet(STREAM, at, &packet) }
         }
         (path.act)(ms, &mut mixer);
         mixer.step(now);
@@ -169,6 +172,12 @@ fn runs(n: u64, _: &mut Random) -> Option<u64> {
         std::iter::repeat_with(next).take((SECONDS * 50) as usize).collect()
     });
     (!bad[n as usize]).then_some(1)
+}
+
+/// Twice a second nothing passes for 80 ms, and every fourth second for 180 ms once. What was lost is repaired at once then.
+fn outages(n: u64, _: &mut Random) -> Option<u64> {
+    let (long, left) = (n % 200 >= 175, 25 - n % 25);
+    Some(if left <= if long { 9 } else { 4 } { left * 20 + 2 } else { 1 })
 }
 
 /// A case, and the most it may cost.
@@ -242,6 +251,15 @@ fn networks() -> Vec<Row> {
             silent_ms: 1_200,
             calm: (15, 40.0),
             ..row("10 % lost in runs", Path { delay_ms: runs, ..path() })
+        },
+        // The first long one comes before it is known that there are such. From then on what is there lasts.
+        Row {
+            concealed_ms: 60..=200,
+            gaps: 0..=1,
+            silent_ms: 80,
+            worst_ms: 270.0,
+            calm: (15, 260.0),
+            ..row("outages, repaired", Path { delay_ms: outages, repaired: true, ..path() })
         },
         Row {
             concealed_ms: 140..=160,

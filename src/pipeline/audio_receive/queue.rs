@@ -13,10 +13,28 @@ use crate::time::{NtpTime, Timestamp};
 /// Packets between two mixing steps, usually: everybody once, on a bad day.
 const PACKETS_USUAL: usize = 128;
 
+/// A packet that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Queued<'a> {
+    pub(super) stream: u64,
+    pub(super) arrived: Timestamp,
+    pub(super) bytes: &'a [u8],
+    /// It was sent once more.
+    pub(super) again: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stream: u64,
+    arrived: Timestamp,
+    again: bool,
+    end: usize,
+}
+
 /// Packets and where they stand.
 #[derive(Debug)]
 pub(super) struct Batch {
-    entries: Vec<(u64, Timestamp, usize)>,
+    entries: Vec<Entry>,
     bytes: Vec<u8>,
     /// What waits of each stream.
     shares: Vec<Share>,
@@ -43,13 +61,13 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Stream, arrival and bytes of each packet, oldest first.
-    pub(super) fn packets(&self) -> impl Iterator<Item = (u64, Timestamp, &[u8])> {
+    /// Each packet, oldest first.
+    pub(super) fn packets(&self) -> impl Iterator<Item = Queued<'_>> {
         let mut start = 0;
-        self.entries.iter().map(move |&(stream, arrived, end)| {
+        self.entries.iter().map(move |&Entry { stream, arrived, again, end }| {
             let bytes = &self.bytes[start..end];
             start = end;
-            (stream, arrived, bytes)
+            Queued { stream, arrived, bytes, again }
         })
     }
 
@@ -59,8 +77,8 @@ impl Batch {
     }
 
     /// Puts a packet behind the others; how many had to go for it, this one included if it did.
-    fn push(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]) -> u64 {
-        let mut dropped = 0;
+    fn push(&mut self, packet: Queued<'_>) -> u64 {
+        let (Queued { stream, arrived, bytes, again }, mut dropped) = (packet, 0);
         let place = match self.shares.iter().position(|share| share.stream == stream) {
             Some(place) => place,
             // More streams than a conference has.
@@ -79,23 +97,23 @@ impl Batch {
         share.packets += 1;
         share.bytes += bytes.len();
         self.bytes.extend_from_slice(bytes);
-        self.entries.push((stream, arrived, self.bytes.len()));
+        self.entries.push(Entry { stream, arrived, again, end: self.bytes.len() });
         dropped
     }
 
     /// Takes the packets of one stream out.
     fn forget(&mut self, stream: u64) {
         let (bytes, mut start, mut kept) = (&mut self.bytes, 0, 0);
-        self.entries.retain_mut(|(of, _, end)| {
-            let packet = start..*end;
-            start = *end;
-            if *of == stream {
+        self.entries.retain_mut(|entry| {
+            let packet = start..entry.end;
+            start = entry.end;
+            if entry.stream == stream {
                 return false;
             }
             let length = packet.len();
             bytes.copy_within(packet, kept);
             kept += length;
-            *end = kept;
+            entry.end = kept;
             true
         });
         bytes.truncate(kept);
@@ -133,6 +151,16 @@ impl AudioQueue {
         std::mem::swap(&mut self.lock().batch, batch);
     }
 
+    fn push(&self, packet: Queued<'_>) {
+        if packet.bytes.len() > DATAGRAM_BYTES_MAX {
+            return;
+        }
+        let mut waiting = self.lock();
+        // Nobody would wait for a voice as long as this is: what is old of it is of no use, and the others' is left alone.
+        let dropped = waiting.batch.push(packet);
+        waiting.dropped += dropped;
+    }
+
     /// Packets thrown away because nobody fetched them.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -141,13 +169,11 @@ impl AudioQueue {
 
 impl AudioSink for AudioQueue {
     fn packet(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]) {
-        if bytes.len() > DATAGRAM_BYTES_MAX {
-            return;
-        }
-        let mut waiting = self.lock();
-        // Nobody would wait for a voice as long as this is: what is old of it is of no use, and the others' is left alone.
-        let dropped = waiting.batch.push(stream, arrived, bytes);
-        waiting.dropped += dropped;
+        self.push(Queued { stream, arrived, bytes, again: false });
+    }
+
+    fn again(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]) {
+        self.push(Queued { stream, arrived, bytes, again: true });
     }
 
     fn report(&mut self, stream: u64, ntp: NtpTime, rtp_timestamp: u32) {
@@ -171,12 +197,12 @@ mod tests {
         let queue = AudioQueue::default();
         let mut sink = queue.clone();
         sink.packet(1, Timestamp(10), b"abc");
-        sink.packet(2, Timestamp(11), b"");
+        sink.again(2, Timestamp(11), b"");
         sink.packet(1, Timestamp(12), b"d");
         let mut batch = Batch::default();
         queue.exchange(&mut batch);
-        let got: Vec<_> = batch.packets().collect();
-        assert_eq!(got, [(1, Timestamp(10), &b"abc"[..]), (2, Timestamp(11), b""), (1, Timestamp(12), b"d")]);
+        let got: Vec<_> = batch.packets().map(|p| (p.stream, p.arrived.0, p.bytes, p.again)).collect();
+        assert_eq!(got, [(1, 10, &b"abc"[..], false), (2, 11, b"", true), (1, 12, b"d", false)]);
         queue.exchange(&mut batch);
         assert_eq!(batch.packets().count(), 0);
     }
@@ -194,10 +220,12 @@ mod tests {
             assert_eq!(queue.dropped(), packets as u64);
             let mut batch = Batch::default();
             queue.exchange(&mut batch);
-            let of = |stream: u64| batch.packets().filter(move |p| p.0 == stream).map(|p| p.1.0).collect::<Vec<_>>();
+            let of = |stream: u64| {
+                batch.packets().filter(move |p| p.stream == stream).map(|p| p.arrived.0).collect::<Vec<_>>()
+            };
             assert_eq!(of(1), (0..packets as u64).collect::<Vec<_>>(), "nothing of another one's");
             assert_eq!(of(2), [7_777], "the newest is kept");
-            assert!(batch.packets().all(|(stream, _, bytes)| bytes == vec![stream as u8; size]));
+            assert!(batch.packets().all(|p| p.bytes == vec![p.stream as u8; size]));
         }
     }
 
@@ -215,9 +243,9 @@ mod tests {
         }
         let mut batch = Batch::default();
         queue.exchange(&mut batch);
-        let others: Vec<_> = batch.packets().filter(|p| p.0 != 9).collect();
-        assert!(others.len() == 20 && others.iter().all(|p| p.2 == p.1.0.to_be_bytes()));
-        assert_eq!(batch.packets().filter(|p| p.0 == 9).last().map(|p| p.1.0), Some(99_999));
+        let others: Vec<_> = batch.packets().filter(|p| p.stream != 9).collect();
+        assert!(others.len() == 20 && others.iter().all(|p| p.bytes == p.arrived.0.to_be_bytes()));
+        assert_eq!(batch.packets().filter(|p| p.stream == 9).last().map(|p| p.arrived.0), Some(99_999));
         assert_eq!(batch.reports().iter().map(|r| (r.0, r.1.0)).collect::<Vec<_>>(), [(9, 99_999), (0, 95_000)]);
         assert!(batch.bytes.capacity() <= 2 * (AUDIO_QUEUE_BYTES_MAX + 20 * 8), "{}", batch.bytes.capacity());
         // As many streams as there can be, all of them flooding.
@@ -226,6 +254,6 @@ mod tests {
         }
         queue.exchange(&mut batch);
         assert!(batch.packets().count() <= AUDIO_QUEUE_PACKETS_MAX * SLOTS_MAX);
-        assert!(batch.packets().all(|p| p.0 < SLOTS_MAX as u64));
+        assert!(batch.packets().all(|p| p.stream < SLOTS_MAX as u64));
     }
 }

@@ -16,7 +16,7 @@ use crate::media::opus::{Decoder, RATE, packet_samples};
 use crate::media::resample::Stretcher;
 use crate::media::tempo::Tempo;
 use crate::protocol::clock::SenderClock;
-use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict};
+use crate::protocol::jitter::{Arrival, Incoming, JitterBuffer, Verdict, Wish};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtp;
 
@@ -328,7 +328,7 @@ impl Talker {
         self.jitter.goodbye();
     }
 
-    pub(super) fn receive(&mut self, arrived: Timestamp, bytes: &[u8]) {
+    pub(super) fn receive(&mut self, arrived: Timestamp, bytes: &[u8], again: bool) {
         self.bytes += bytes.len() as u64;
         let Some((packet, samples)) = rtp::Packet::parse(bytes)
             .ok()
@@ -340,7 +340,7 @@ impl Talker {
         };
         let rtp::Header { ssrc, sequence, timestamp, marker, .. } = packet.header;
         let samples = samples as u32;
-        let incoming = Incoming { ssrc, sequence, timestamp, marker, samples, payload: packet.payload };
+        let incoming = Incoming { ssrc, sequence, timestamp, marker, again, samples, payload: packet.payload };
         self.claim.packet(arrived, packet.audio_level().map(|(_, minus_dbov)| minus_dbov));
         if self.jitter.insert(arrived, incoming) == Arrival::Restarted {
             // Another encoder: its packets do not continue what was decoded, which ends first.
@@ -478,7 +478,14 @@ impl Talker {
 
     /// Makes what is decoded shorter or longer, if the buffer wishes so.
     fn cut(&mut self, now: Timestamp) {
-        let Some(wish) = self.jitter.wish() else { return };
+        while let Some(wish) = self.jitter.wish() {
+            let Some(samples) = self.cut_once(now, wish) else { return };
+            self.jitter.cut(wish.shorten, samples);
+        }
+    }
+
+    /// How much shorter or longer it became, if there was a place for it.
+    fn cut_once(&mut self, now: Timestamp, wish: Wish) -> Option<usize> {
         if wish.shorten
             && self.tempo.waiting().len() < SHORTEN_FROM
             && let Some(packet) = self.jitter.early(now)
@@ -488,12 +495,9 @@ impl Talker {
                 Err(_) => self.rejected += 1,
             }
         }
-        let cut = match wish.shorten {
+        match wish.shorten {
             true => self.tempo.shorten(wish.likeness, wish.most),
             false => self.tempo.lengthen(wish.likeness, wish.most),
-        };
-        if let Some(samples) = cut {
-            self.jitter.cut(wish.shorten, samples);
         }
     }
 

@@ -89,6 +89,11 @@ pub trait AudioSink: Send {
     /// A packet of the stream subscribed as `stream` arrived. It is well-formed RTP of the SSRC subscribed.
     fn packet(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]);
 
+    /// The same of a packet that was sent once more, and that may have come before.
+    fn again(&mut self, stream: u64, arrived: Timestamp, bytes: &[u8]) {
+        self.packet(stream, arrived, bytes);
+    }
+
     /// Its sender reported that its RTP clock stood at `rtp_timestamp` when its wall clock showed `ntp`.
     fn report(&mut self, _stream: u64, _ntp: NtpTime, _rtp_timestamp: u32) {}
 }

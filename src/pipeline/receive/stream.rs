@@ -219,7 +219,7 @@ impl Stream {
         match (&mut self.kind, plain) {
             (Kind::Video(video), Some(bytes)) => video.parity(now, bytes, &self.clock, &self.offset),
             (Kind::Audio(mender), Some(bytes)) => match rtp::Packet::parse(bytes) {
-                Ok(packet) => mender.repeats(&packet, &mut |again| audio.packet(self.key, now, again)),
+                Ok(packet) => mender.repeats(&packet, &mut |again| audio.again(self.key, now, again)),
                 Err(_) => return 1,
             },
             (Kind::Pass, Some(_)) => {}

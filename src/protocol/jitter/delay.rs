@@ -6,14 +6,14 @@
 //! relative = transit - base
 //! worst    = largest relative delay of each half second   -> histogram, older ones forgotten
 //! target   = 95 % quantile, but no more than the worst of the last 3 s, + a margin
-//!            while lost packets come again:  99 %, 15 s
+//!            while lost packets come once more: the worst of the last 30 s + a margin
 //! ```
 //! So one half second in twenty may hold a packet that is too late: a single burst is not worth waiting for, one that comes
-//! again and again is; and once a bad spell is over, the delay returns within seconds. Where packets come behind later ones again and
-//! again they were lost and are repaired, and whoever is not waited for leaves a gap in a word: there it is waited longer. The base is a minimum over a
-//! sliding window, so it follows a sender's drifting clock. When it rises at once, the path or the sender's capture has
-//! shifted: that is no jitter, and what was measured meanwhile is forgotten. All values are samples of the 48 kHz media
-//! clock. Must never look at a clock or at packet contents.
+//! again and again is; and once a bad spell is over, the delay returns within seconds. Where lost packets are sent once more,
+//! whoever is not waited for leaves a gap in a word: there it is waited as long as anything took, and through calm seconds too, as
+//! losses in runs have long breaks. The base is a minimum over a sliding window, so it follows a sender's drifting clock. When
+//! it rises at once, the path or the sender's capture has shifted: that is no jitter, and what was measured meanwhile is
+//! forgotten. All values are samples of the 48 kHz media clock. Must never look at a clock or at packet contents.
 
 use crate::limits::JITTER_DELAY_MS_MAX;
 
@@ -31,12 +31,11 @@ const KEEP: f32 = 0.983;
 const QUANTILE: f32 = 0.95;
 /// Intervals whose worst bounds the target.
 const RECENT: usize = 6;
-/// The share and the intervals while lost packets come again.
-const QUANTILE_PATIENT: f32 = 0.99;
-const RECENT_PATIENT: usize = 30;
+/// The same while lost packets come once more.
+const RECENT_PATIENT: usize = 60;
 /// That is so while this many of that many intervals saw it.
-const REPAIRED: usize = 2;
-const REPAIRED_OF: usize = 8;
+const REPAIRED: usize = 3;
+const REPAIRED_OF: usize = 30;
 /// What is assumed of a talker of whom nothing is known yet.
 const FIRST_GUESS: i64 = 20 * PER_MS;
 /// The base is the minimum over this window and the one before it.
@@ -59,12 +58,12 @@ pub(super) struct DelayTracker {
     interval_start: i64,
     /// Largest relative delay of this interval.
     worst: i64,
-    /// Whether packets came behind later ones in this interval.
-    behind: bool,
+    /// Whether lost packets came once more in this interval.
+    again: bool,
     /// The same of those before, newest first.
     recent: [(i64, bool); RECENT_PATIENT],
-    /// What the usual share of intervals needs, and the larger one.
-    quantiles: [i64; 2],
+    /// What the usual share of intervals needs.
+    quantile: i64,
     /// Since when all packets are far later than the base, and the fastest of them.
     far: Option<(i64, i64)>,
 }
@@ -79,9 +78,9 @@ impl DelayTracker {
             lowest_before: None,
             interval_start: 0,
             worst: 0,
-            behind: false,
+            again: false,
             recent: [(FIRST_GUESS, false); RECENT_PATIENT],
-            quantiles: [FIRST_GUESS; 2],
+            quantile: FIRST_GUESS,
             far: None,
         }
     }
@@ -89,7 +88,7 @@ impl DelayTracker {
     /// Arrivals and timestamps are of no common clock any more. How much packets of this network are late stays known.
     pub(super) fn rebase(&mut self) {
         (self.lowest, self.lowest_before, self.far) = (None, None, None);
-        (self.worst, self.behind) = (0, false);
+        (self.worst, self.again) = (0, false);
     }
 
     /// Transit time of the fastest recent packet; `None` before the first one.
@@ -100,9 +99,9 @@ impl DelayTracker {
         }
     }
 
-    /// Takes one packet into account: `arrival` and `transit` in samples, and whether it came behind later ones. Returns its
-    /// delay relative to the base.
-    pub(super) fn record(&mut self, arrival: i64, transit: i64, behind: bool) -> i64 {
+    /// Takes one packet into account: `arrival` and `transit` in samples, and whether it is a lost one that came
+    /// once more. Returns its delay relative to the base.
+    pub(super) fn record(&mut self, arrival: i64, transit: i64, again: bool) -> i64 {
         self.slide(arrival);
         self.lowest = Some(self.lowest.map_or(transit, |l| l.min(transit)));
         self.shift_far(arrival, transit);
@@ -112,21 +111,21 @@ impl DelayTracker {
             self.interval_start = arrival;
         }
         self.worst = self.worst.max(relative);
-        self.behind |= behind;
+        self.again |= again;
         relative
     }
 
     /// Whether lost packets come again.
-    fn is_patient(&self) -> bool {
-        let seen = self.recent[..REPAIRED_OF].iter().filter(|(_, behind)| *behind).count();
-        seen + usize::from(self.behind) >= REPAIRED
+    pub(super) fn is_patient(&self) -> bool {
+        let seen = self.recent[..REPAIRED_OF].iter().filter(|(_, again)| *again).count();
+        seen + usize::from(self.again) >= REPAIRED
     }
 
     /// How long the audio of the fastest packet should wait before it is needed, with this margin.
     pub(super) fn target(&self, margin: i64) -> i64 {
-        let (span, quantile) = if self.is_patient() { (RECENT_PATIENT, 1) } else { (RECENT, 0) };
-        let recent = self.recent[..span].iter().fold(self.worst, |a, b| a.max(b.0));
-        (self.quantiles[quantile].min(recent) + margin).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
+        let worst_of = |span| self.recent[..span].iter().fold(self.worst, |a, b| a.max(b.0));
+        let needed = if self.is_patient() { worst_of(RECENT_PATIENT) } else { self.quantile.min(worst_of(RECENT)) };
+        (needed + margin).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
     }
 
     /// What the packets of the last half second to second needed, and this margin.
@@ -169,8 +168,8 @@ impl DelayTracker {
 
     /// What was measured tells nothing of what comes.
     fn forget(&mut self) {
-        (self.share, self.seen, self.quantiles) = (first_guess(), 0, [FIRST_GUESS; 2]);
-        (self.worst, self.behind, self.recent) = (0, false, [(FIRST_GUESS, false); RECENT_PATIENT]);
+        (self.share, self.seen, self.quantile) = (first_guess(), 0, FIRST_GUESS);
+        (self.worst, self.again, self.recent) = (0, false, [(FIRST_GUESS, false); RECENT_PATIENT]);
     }
 
     /// An interval is over.
@@ -182,19 +181,20 @@ impl DelayTracker {
             *share *= keep;
         }
         self.share[bucket_of(self.worst)] += 1.0 - keep;
-        self.quantiles = [QUANTILE, QUANTILE_PATIENT].map(|quantile| self.measure(quantile));
+        self.quantile = self.measure();
         self.recent.rotate_right(1);
-        self.recent[0] = (self.worst, self.behind);
-        (self.worst, self.behind) = (0, false);
+        self.recent[0] = (self.worst, self.again);
+        (self.worst, self.again) = (0, false);
     }
 
-    fn measure(&self, quantile: f32) -> i64 {
+    /// What the usual share needs.
+    fn measure(&self) -> i64 {
         // Packets in the lowest bucket count as not delayed at all.
         let mut sum = 0.0;
         let total: f32 = self.share.iter().sum();
         for (index, share) in self.share.iter().enumerate() {
             sum += share;
-            if sum >= quantile * total {
+            if sum >= QUANTILE * total {
                 return if index == 0 { 0 } else { (index as i64 + 1) * BUCKET };
             }
         }
@@ -250,8 +250,8 @@ mod tests {
 
     #[test]
     fn while_lost_packets_come_again_it_is_waited_longer() {
-        // Each half second something is 60 ms late, and once in 12 s something 160 ms, behind later packets or not.
-        let fed = |behind: bool, calm: i64| {
+        // Each half second something is 60 ms late, and once in 12 s something 160 ms, lost and repaired or not.
+        let fed = |again: bool, calm: i64| {
             let mut t = DelayTracker::new();
             for n in 0..3_000 + calm {
                 let late = match n {
@@ -261,12 +261,12 @@ mod tests {
                     _ => 0,
                 };
                 let at = n * 20 * PER_MS + late * PER_MS;
-                t.record(at, 1_000_000 + late * PER_MS, behind && late > 0);
+                t.record(at, 1_000_000 + late * PER_MS, again && late > 0);
             }
             t.target(0) / PER_MS
         };
         assert_eq!([fed(false, 0), fed(true, 0)], [60, 160]);
-        assert_eq!(fed(true, 230), 0, "and no longer than 4 s after the last");
+        assert_eq!([fed(true, 500), fed(true, 775)], [160, 0], "through 10 s of calm, and no longer than 15 s");
     }
 
     #[test]

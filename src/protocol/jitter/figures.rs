@@ -4,15 +4,26 @@ use super::delay::PER_MS;
 use super::{Counters, JitterBuffer, State, Wish};
 use crate::limits::JITTER_DELAY_MS_MAX;
 
+/// Likeness asked of the two sides of what is put in while nothing comes: a gap would be heard more.
+const LAST_LIKENESS: f32 = 0.0;
+
 impl JitterBuffer {
     /// How fast the decoded audio should be consumed to follow the talker's clock: 1 = as it was recorded. Within 0.2 %.
     pub fn speed(&self) -> f64 {
         if self.state == State::Playing { self.regulator.speed() } else { 1.0 }
     }
 
-    /// Whether what is decoded should be made shorter or longer now; [`cut`](Self::cut) is to be told when it was.
+    /// Whether what is decoded should be made shorter or longer now; [`cut`](Self::cut) is to be told when it was. It may
+    /// wish so more than once after a packet.
     pub fn wish(&self) -> Option<Wish> {
-        if self.state == State::Playing && self.pending == 0 { self.regulator.wish() } else { None }
+        if self.state != State::Playing || self.pending != 0 {
+            return None;
+        }
+        let room = JITTER_DELAY_MS_MAX as f64 * PER_MS as f64 - self.delay;
+        if self.scarce > 0 && self.silent.is_none() && room > 0.0 {
+            return Some(Wish { shorten: false, likeness: LAST_LIKENESS, most: room as usize });
+        }
+        self.regulator.wish()
     }
 
     /// What was decoded was made shorter or longer by so many samples.
@@ -25,6 +36,7 @@ impl JitterBuffer {
             self.counters.accelerated_samples += count;
         } else {
             self.delay += length as f64;
+            self.scarce = (self.scarce - 1).max(0);
             self.counters.expanded += 1;
             self.counters.expanded_samples += count;
         }

@@ -105,7 +105,7 @@ impl JitterBuffer {
     }
 
     /// The sender left a pause: the numbers go on, the timestamps jump (RFC 3551 section 4.1).
-    fn paused(&self, sequence: u64, timestamp: i64) -> bool {
+    pub(super) fn paused(&self, sequence: u64, timestamp: i64) -> bool {
         self.last_end.is_some_and(|(last, end)| sequence == last + 1 && timestamp > end)
     }
 

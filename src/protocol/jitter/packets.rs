@@ -11,6 +11,8 @@ pub struct Incoming<'a> {
     pub timestamp: u32,
     /// A talk spurt begins with it (RFC 3551 section 4.1).
     pub marker: bool,
+    /// It was sent once more.
+    pub again: bool,
     /// Duration in samples at 48 kHz, as the Opus packet itself says.
     pub samples: u32,
     /// The Opus packet.

@@ -116,7 +116,10 @@ fn simulate(network: &Network) -> Outcome {
         let now = START + passed_ms * MS;
         while let Some((at, sent)) = arrivals.get(next).filter(|a| a.0 <= now) {
             let Sent { ssrc, sequence, timestamp, payload, marker } = *sent;
-            b.insert(Timestamp(*at), Incoming { ssrc, sequence, timestamp, marker, samples: 960, payload });
+            b.insert(
+                Timestamp(*at),
+                Incoming { ssrc, sequence, timestamp, marker, again: false, samples: 960, payload },
+            );
             next += 1;
         }
         let speed = b.speed();

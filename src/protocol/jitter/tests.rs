@@ -8,7 +8,7 @@ const MS: u64 = 1_000_000;
 const WAIT: u64 = (20 + JITTER_MARGIN_MS as u64) * MS;
 
 fn packet(sequence: u16, timestamp: u32) -> Incoming<'static> {
-    Incoming { ssrc: 7, sequence, timestamp, marker: false, samples: 960, payload: &[1, 2, 3] }
+    Incoming { ssrc: 7, sequence, timestamp, marker: false, again: false, samples: 960, payload: &[1, 2, 3] }
 }
 
 fn nth(n: u32) -> Incoming<'static> {
@@ -249,8 +249,8 @@ proptest::proptest! {
         let mut now = 0u64;
         for (kind, sequence, timestamp, samples) in steps {
             match kind {
-                0 => { b.insert(Timestamp(now), Incoming { ssrc: u32::from(sequence >> 14), sequence, timestamp, marker: sequence % 5 == 0, samples, payload: &[0] }); }
-                1 => { b.insert(Timestamp(now), Incoming { ssrc: 1, sequence: sequence % 64, timestamp: timestamp % 100_000, marker: false, samples, payload: &[0] }); }
+                0 => { b.insert(Timestamp(now), Incoming { ssrc: u32::from(sequence >> 14), sequence, timestamp, marker: sequence % 5 == 0, again: sequence % 3 == 0, samples, payload: &[0] }); }
+                1 => { b.insert(Timestamp(now), Incoming { ssrc: 1, sequence: sequence % 64, timestamp: timestamp % 100_000, marker: false, again: false, samples, payload: &[0] }); }
                 _ => {
                     now += u64::from(timestamp % 50_000_000);
                     if let Verdict::Conceal { samples } | Verdict::Fec { samples, .. } | Verdict::Noise { samples } =
@@ -268,4 +268,44 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// Four seconds in which nothing passes for 100 ms of each half; what was lost comes after it, `again` or merely late. Then
+/// nothing comes any more: how often each packet that is left is to be lengthened.
+fn lengthenings_at_the_end(again: bool) -> Vec<usize> {
+    const END: u32 = 190;
+    let (mut b, mut lengthened) = (JitterBuffer::new(), Vec::new());
+    for n in 0..220u32 {
+        let now = Timestamp((1_000 + 20 * u64::from(n)) * MS);
+        let lost = |n: u32| n % 25 >= 20;
+        match n {
+            END.. => {}
+            _ if lost(n) => {}
+            _ => {
+                b.insert(now, nth(n));
+                let of_outage = n.saturating_sub(5)..if n % 25 == 0 { n } else { 0 };
+                of_outage.for_each(|late| assert_eq!(b.insert(now, Incoming { again, ..nth(late) }), Arrival::Queued));
+            }
+        }
+        if !matches!(b.pull(now, 0), Verdict::Packet(_)) {
+            continue;
+        }
+        let mut times = 0;
+        while let Some(wish) = b.wish().filter(|wish| n >= END && !wish.shorten) {
+            assert_eq!(wish.likeness, 0.0);
+            b.cut(false, 120);
+            times += 1;
+        }
+        if n >= END {
+            lengthened.push(times);
+        }
+    }
+    lengthened
+}
+
+#[test]
+fn where_lost_packets_come_again_what_is_there_is_played_slower_while_nothing_comes() {
+    assert_eq!(lengthenings_at_the_end(true), [0, 0, 1, 1, 2], "20, 40, 60, 80 and 100 ms after the last");
+    let late = lengthenings_at_the_end(false);
+    assert!(!late.is_empty() && late.iter().all(|times| *times == 0), "{late:?}");
 }

@@ -1,13 +1,14 @@
 //! Repair of a voice: packets are so few that each is simply sent again, on the redundancy port.
 //!
 //! ```text
-//! receiver  [n] .. [n+2]: n+1 is missing > more than 1 % were lost lately? > asks for {n+1, 1}, after the back-off
+//! receiver  [n] .. [n+2]: n+1 is missing > more than 1 % were lost lately? > asks for {n+1, 1}, after the back-off,
+//!           as far back as the sender keeps, in requests of 12
 //! sender    request > the packets asked for, once each in a moment
 //!           many packets asked for lately (3 %): with each packet, the two before it once more, for a while
 //! ```
 //! A repeat packet is RTP of its own SSRC with PT 113; its payload is packets as they were sent before protection, each
 //! behind its length in 2 bytes. Whole packets and not RFC 2198, because the receiver's jitter buffer then treats them as
-//! if the network had brought them: late, in another order, maybe twice. Opus's own redundancy covers single losses.
+//! if the network had brought them: late, in another order, maybe twice; it only waits longer where they are needed. Opus's own redundancy covers single losses.
 
 use std::time::Duration;
 
@@ -28,12 +29,14 @@ const REPEATED: usize = 2;
 const WINDOW: u32 = 250;
 /// How long everything goes out three times after the last reason for it.
 const REPEAT_FOR: Duration = Duration::from_secs(5);
+/// Packets missing at once from which it is no loss.
+const MISSED_MAX: usize = 50;
 /// A packet that went out again so shortly before answers a request too.
 const JUST_NOW: Duration = Duration::from_millis(3);
 /// A packet is asked for until so long after it is known to be missing: then it is made up already.
 const USEFUL: Duration = Duration::from_millis(60);
 /// Older packets are not sent again; receivers wait longer for late packets the more of them there are.
-const OLD: Duration = Duration::from_millis(240);
+const OLD: Duration = Duration::from_millis(320);
 
 /// Counts events among so many packets, and gives their share.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,14 +138,14 @@ impl VoiceKeeper {
         !out.is_empty()
     }
 
-    /// Answers a request; whether something is to be sent, which is in `out` then.
-    pub fn ask(&mut self, now: Timestamp, request: &RepairRequest, out: &mut Vec<u8>) -> bool {
+    /// Answers a request: each payload of a repeat packet is put together in `out` and handed to `send`.
+    pub fn ask(&mut self, now: Timestamp, request: &RepairRequest, out: &mut Vec<u8>, mut send: impl FnMut(&[u8])) {
         out.clear();
         let base = u16::try_from(request.base).ok();
         let count = usize::try_from(request.deficit).unwrap_or(usize::MAX);
         let Some(base) = base.filter(|_| request.ssrc == self.ssrc && count <= VOICE_ASKED_AT_ONCE_MAX) else {
             self.refused += 1;
-            return false;
+            return;
         };
         for kept in self.packets.iter_mut().take(self.count) {
             let wanted = usize::from(kept.sequence.wrapping_sub(base)) < count;
@@ -152,13 +155,20 @@ impl VoiceKeeper {
             }
             // Once for each packet: many receivers that lose the same one have not lost more.
             self.asked.events += u32::from(kept.again.is_none());
-            if self.rate.take(now, VOICE_REPEATS_PER_S_MAX) && Repeats::append(&kept.bytes, out) {
-                kept.again = Some(now);
-            } else {
+            if !self.rate.take(now, VOICE_REPEATS_PER_S_MAX) {
                 self.refused += 1;
+                continue;
+            }
+            kept.again = Some(now);
+            if !Repeats::append(&kept.bytes, out) {
+                send(out);
+                out.clear();
+                Repeats::append(&kept.bytes, out);
             }
         }
-        !out.is_empty()
+        if !out.is_empty() {
+            send(out);
+        }
     }
 }
 
@@ -195,7 +205,7 @@ impl VoiceMender {
             random: seed,
             ssrc: None,
             highest: None,
-            holes: Vec::with_capacity(VOICE_ASKED_AT_ONCE_MAX),
+            holes: Vec::with_capacity(VOICE_PACKETS_KEPT_MAX),
             lost: Share::default(),
             asked: 0,
             repaired: 0,
@@ -242,18 +252,18 @@ impl VoiceMender {
             return;
         }
         let missing = usize::from(ahead) - 1;
-        self.lost.events += missing.min(VOICE_ASKED_AT_ONCE_MAX) as u32;
+        self.lost.events += missing.min(VOICE_PACKETS_KEPT_MAX) as u32;
         // More at once is a talker who paused, or an outage that no repair bridges.
-        if missing > VOICE_ASKED_AT_ONCE_MAX || !self.asks || !self.lost.exceeds(ASK_PERCENT) {
+        if missing > MISSED_MAX || !self.asks || !self.lost.exceeds(ASK_PERCENT) {
             return;
         }
         let ask_at = now + self.draw();
-        for back in (1..=missing as u16).rev() {
-            if self.holes.len() < VOICE_ASKED_AT_ONCE_MAX {
-                let sequence = header.sequence.wrapping_sub(back);
-                self.holes.push(Hole { sequence, known: now, ask_at, rounds: 0 });
-            }
-        }
+        // Those before are not kept, or too old; of another hole, what it still lacks comes first.
+        let last = missing.min(VOICE_PACKETS_KEPT_MAX - self.holes.len());
+        self.holes.extend((1..=last as u16).rev().map(|back| {
+            let sequence = header.sequence.wrapping_sub(back);
+            Hole { sequence, known: now, ask_at, rounds: 0 }
+        }));
     }
 
     /// Takes a packet of the redundancy port and hands the stream's packets in it to `each`.
@@ -302,7 +312,12 @@ impl VoiceMender {
         for hole in self.holes.iter_mut().filter(|hole| hole.ask_at <= now) {
             (hole.ask_at, hole.rounds) = (now + wait, hole.rounds + 1);
             match &mut due {
-                Some(stretch) if stretch.base + stretch.deficit == u32::from(hole.sequence) => stretch.deficit += 1,
+                Some(stretch)
+                    if stretch.base + stretch.deficit == u32::from(hole.sequence)
+                        && stretch.deficit < VOICE_ASKED_AT_ONCE_MAX as u32 =>
+                {
+                    stretch.deficit += 1;
+                }
                 other => {
                     let one = RepairRequest { ssrc, frame: None, base: hole.sequence.into(), k: 0, deficit: 1 };
                     if let Some(whole) = other.replace(one) {
@@ -360,37 +375,54 @@ mod tests {
         keeper
     }
 
+    /// The packets that are sent at a request, as each payload has them.
+    fn answers(keeper: &mut VoiceKeeper, ms: u64, request: &RepairRequest) -> Vec<Vec<Vec<u8>>> {
+        let mut sent = Vec::new();
+        keeper.ask(at(ms), request, &mut Vec::new(), |payload| sent.push(unpack(payload)));
+        sent
+    }
+
     #[test]
     fn packets_asked_for_are_sent_once_in_a_moment() {
-        let (mut keeper, mut out) = (keeper(10), Vec::new());
-        assert!(keeper.ask(at(181), &request(7, 2), &mut out));
-        assert_eq!(unpack(&out), [packet(7), packet(8)]);
-        assert!(!keeper.ask(at(184), &request(7, 2), &mut out), "they are on their way");
-        assert!(keeper.ask(at(185), &request(7, 1), &mut out));
-        assert_eq!(unpack(&out), [packet(7)]);
-        assert!(!keeper.ask(at(181), &request(20, 1), &mut out), "never sent");
-        assert!(!keeper.ask(at(241), &request(0, 1), &mut out), "too old");
+        let mut keeper = keeper(10);
+        let mut ask = |ms, base, deficit| answers(&mut keeper, ms, &request(base, deficit));
+        assert_eq!(ask(181, 7, 2), [[packet(7), packet(8)]]);
+        assert!(ask(184, 7, 2).is_empty(), "they are on their way");
+        assert_eq!(ask(185, 7, 1), [[packet(7)]]);
+        assert!(ask(181, 20, 1).is_empty(), "never sent");
+        assert!(ask(321, 0, 1).is_empty(), "too old");
         let refused = keeper.refused();
         let bad = [
             RepairRequest { ssrc: 8, ..request(7, 1) },
             request(7, VOICE_ASKED_AT_ONCE_MAX as u32 + 1),
             RepairRequest { base: 70_000, ..request(7, 1) },
         ];
-        assert!(bad.iter().all(|bad| !keeper.ask(at(300), bad, &mut out)));
+        assert!(bad.iter().all(|bad| answers(&mut keeper, 300, bad).is_empty()));
         assert_eq!(keeper.refused(), refused + 3);
     }
 
     #[test]
     fn no_request_makes_it_send_without_end() {
-        let (mut keeper, mut out, mut sent) = (keeper(VOICE_PACKETS_KEPT_MAX as u16), Vec::new(), 0);
-        for ms in (310..340).step_by(4) {
+        let (mut keeper, mut sent) = (keeper(VOICE_PACKETS_KEPT_MAX as u16), 0);
+        for ms in (630..660).step_by(4) {
             for base in 0..40 {
-                if keeper.ask(at(ms), &request(base, VOICE_ASKED_AT_ONCE_MAX as u32), &mut out) {
-                    sent += unpack(&out).len();
-                }
+                let all = request(base, VOICE_ASKED_AT_ONCE_MAX as u32);
+                sent += answers(&mut keeper, ms, &all).concat().len();
             }
         }
-        assert!(sent <= VOICE_REPEATS_PER_S_MAX as usize, "{sent}");
+        assert_eq!(sent, VOICE_REPEATS_PER_S_MAX as usize);
+    }
+
+    #[test]
+    fn what_one_datagram_does_not_hold_goes_out_in_two() {
+        let mut keeper = VoiceKeeper::new(SSRC);
+        let large = |n: u16| [packet(n), vec![0; 100]].concat();
+        for n in 0..12 {
+            keeper.keep(at(20 * u64::from(n)), &large(n), &mut Vec::new());
+        }
+        let sent = answers(&mut keeper, 230, &request(0, 12));
+        assert_eq!(sent.len(), 2);
+        assert_eq!(sent.concat(), (0..12).map(large).collect::<Vec<_>>());
     }
 
     #[test]
@@ -398,11 +430,11 @@ mod tests {
         let (mut keeper, mut out) = (keeper(200), Vec::new());
         for n in 200..206u16 {
             keeper.keep(at(20 * u64::from(n)), &packet(n), &mut out);
-            keeper.ask(at(20 * u64::from(n) + 1), &request(n, 1), &mut out);
+            answers(&mut keeper, 20 * u64::from(n) + 1, &request(n, 1));
         }
         assert!(!keeper.is_repeating(at(4_120)), "6 of 206 are not 3 %");
         keeper.keep(at(4_120), &packet(206), &mut out);
-        keeper.ask(at(4_121), &request(206, 1), &mut out);
+        answers(&mut keeper, 4_121, &request(206, 1));
         assert!(keeper.keep(at(4_140), &packet(207), &mut out));
         assert_eq!(unpack(&out), [packet(205), packet(206)]);
         let mut last = 0;
@@ -434,7 +466,9 @@ mod tests {
         assert_eq!(asked, [(60, 1), (60, 1), (70, 1), (70, 1), (80, 1), (80, 1), (90, 3), (90, 3)]);
         let mut without = VoiceMender::new(Patience::WIRED, false, 1);
         assert_eq!(ask(&mut without, 200, &[50, 60, 70]), []);
-        assert_eq!(ask(&mut mender(), 200, &(50..70).collect::<Vec<_>>()), [], "a pause");
+        let long = ask(&mut mender(), 200, &(60..90).collect::<Vec<_>>());
+        assert_eq!(long[..3], [(60, 12), (72, 12), (84, 6)], "in pieces");
+        assert_eq!(ask(&mut mender(), 200, &(60..111).collect::<Vec<_>>()), [], "a pause");
     }
 
     #[test]
