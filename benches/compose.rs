@@ -32,22 +32,7 @@ fn main() {
 }
 
 fn person(key: u64) -> PersonView {
-    PersonView {
-        key,
-        id: key.to_string(),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: format!("Person {key}"),
-        me: false,
-        muted: false,
-        has_microphone: true,
-        camera: CameraView::Live,
-        attention: Default::default(),
-        commands: false,
-        level_dbfs: -127.0,
-        picture: Default::default(),
-        figures: Default::default(),
-    }
+    PersonView { camera: CameraView::Live, ..PersonView::new(key, &format!("Person {key}")) }
 }
 
 fn window(people: u64, size: (usize, usize)) -> (App, View) {

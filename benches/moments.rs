@@ -75,22 +75,8 @@ impl Desk {
 }
 
 fn person(key: u64) -> PersonView {
-    let person = PersonView {
-        key,
-        id: key.to_string(),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: format!("Person {key}"),
-        me: key == 0,
-        muted: false,
-        has_microphone: true,
-        camera: CameraView::Live,
-        attention: Default::default(),
-        level_dbfs: -127.0,
-        commands: false,
-        picture: Default::default(),
-        figures: Default::default(),
-    };
+    let name = format!("Person {key}");
+    let person = PersonView { me: key == 0, camera: CameraView::Live, ..PersonView::new(key, &name) };
     let mut picture = Picture { width: 640, height: 360, pixels: vec![0x0030_4878; 640 * 360] };
     person.picture.publish(&mut picture, PictureInfo { true_size: (640, 360), ..PictureInfo::default() });
     person

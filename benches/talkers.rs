@@ -3,18 +3,19 @@
 //!
 //! `cargo bench --bench talkers [-- SECONDS]`
 
+#[path = "../tests/common/speech.rs"]
+mod speech;
+
 use std::time::Duration;
 
 use roundtable::device::clock::{Clock, processor_seconds};
 use roundtable::device::sound::{Buffers, SpeakerSpec};
-use roundtable::media::opus::{Encoder, Settings};
-use roundtable::media::test_voice::{TestVoice, pitch_for};
 use roundtable::pipeline::audio_receive::{AudioQueue, AudioReceive, TALKERS};
 use roundtable::pipeline::receive::AudioSink;
 use roundtable::protocol::packetizer::AudioPacketizer;
 use roundtable::time::Timestamp;
+use speech::{FRAME, said};
 
-const FRAME: usize = 960;
 /// Packets each talker says again and again: 4 s.
 const PACKETS: usize = 200;
 
@@ -37,7 +38,7 @@ fn receive(talkers: usize, heard: usize, seconds: u64) -> f64 {
     let mut voices: Vec<_> = (0..talkers as u64)
         .map(|n| {
             mixer.add(n).expect("room");
-            (said(n), AudioPacketizer::new(n as u32, 0))
+            (said(n, PACKETS), AudioPacketizer::new(n as u32, 0))
         })
         .collect();
     let (mut packet, mut spent) = (Vec::new(), 0.0);
@@ -60,21 +61,4 @@ fn receive(talkers: usize, heard: usize, seconds: u64) -> f64 {
         }
     }
     spent / seconds as f64
-}
-
-/// Levels in -dBov and packets of one voice.
-fn said(n: u64) -> Vec<(u8, Vec<u8>)> {
-    let mut voice = TestVoice::new(pitch_for(n));
-    voice.skip(n * 7_001);
-    let mut encoder = Encoder::new(Settings::default()).expect("an encoder");
-    let mut frame = vec![0.0; FRAME];
-    (0..PACKETS)
-        .map(|_| {
-            voice.render(&mut frame);
-            let mut opus = Vec::new();
-            encoder.encode(&frame, &mut opus).expect("a frame");
-            let level = -roundtable::media::mix::level_dbfs(&frame) as u8;
-            (level, opus)
-        })
-        .collect()
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use egui::RawInput;
 use egui::accesskit::Role;
-use roundtable::conference::view::{Attention, CameraView, PersonView, View};
+use roundtable::conference::view::{CameraView, PersonView, View};
 use roundtable::device::clock::Clock;
 use roundtable::media::picture::Picture;
 use roundtable::pipeline::slot::PictureInfo;
@@ -40,22 +40,7 @@ fn program(name: &str) -> bool {
 
 /// One person, alone.
 fn view() -> View {
-    let me = PersonView {
-        key: 1,
-        id: "1".into(),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: "Ada".into(),
-        me: true,
-        muted: false,
-        has_microphone: true,
-        attention: Attention::default(),
-        commands: false,
-        camera: CameraView::Live,
-        level_dbfs: -127.0,
-        picture: Default::default(),
-        figures: Default::default(),
-    };
+    let me = PersonView { me: true, camera: CameraView::Live, ..PersonView::new(1, "Ada") };
     View {
         title: "Test".into(),
         people: vec![me],

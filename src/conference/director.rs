@@ -23,7 +23,7 @@ use super::network::Network;
 use super::priority::Priority;
 use super::repair::Repairs;
 use super::sending::OwnVideo;
-use super::stats::Speaker;
+use super::stats::{Speaker, tenth};
 use super::taking::{Reminder, Taking};
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
@@ -513,11 +513,8 @@ impl Director {
         let mut state = self.shared.state();
         state.own.roll(seconds);
         state.people.roll(seconds);
-        state.speaker = Speaker {
-            ahead_ms: f64::from((mixer.fill_ms() * 10.0).round() / 10.0),
-            glitches: mixer.glitches(),
-            opened: mixer.opened(),
-        };
+        state.speaker =
+            Speaker { ahead_ms: f64::from(tenth(mixer.fill_ms())), glitches: mixer.glitches(), opened: mixer.opened() };
         state.control_rejected = self.control.rejected();
         state.media_rejected = self.receiver.refused();
         let usage = crate::device::process::usage();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::entry::Ready;
-use super::stats::{Sent, SentStream, Voice, VoiceDoes};
+use super::stats::{Sent, SentStream, Voice, VoiceDoes, tenth};
 use super::succession::Succession;
 use super::view::{Attention, CameraView, PersonFigures, PersonView};
 use crate::media::mix::SILENCE_DBFS;
@@ -70,7 +70,7 @@ impl From<&AudioSendStats> for SentStream {
 
 impl From<&AudioSendStats> for Voice {
     fn from(s: &AudioSendStats) -> Self {
-        let (figures, tenth) = (s.figures(), |v: f32| (v * 10.0).round() / 10.0);
+        let figures = s.figures();
         let ([device, packet, filters], does) = (s.capture_parts_ms(), s.does());
         Self {
             capture_ms: tenth(s.capture_ms()),

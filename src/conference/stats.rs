@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// To one digit behind the point: more of a measured time or level means nothing.
+pub(super) fn tenth(value: f32) -> f32 {
+    (value * 10.0).round() / 10.0
+}
+
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Stats {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::invite::Invite;
 use super::taking::{Improvement, Taking, TalkMode};
 use super::talk::Talk;
+use crate::media::mix::SILENCE_DBFS;
 use crate::pipeline::slot::PictureSlot;
 use crate::protocol::doctor::Report;
 pub use crate::protocol::roster::Attention;
@@ -108,26 +109,33 @@ pub struct PersonView {
     pub figures: PersonFigures,
 }
 
-#[cfg(test)]
 impl PersonView {
-    /// Somebody without a camera, for tests; 0 is the person at this machine.
-    pub fn somebody(key: u64, level_dbfs: f32) -> Self {
+    /// Another one of that name, who is silent and has no camera.
+    pub fn new(key: u64, name: &str) -> Self {
         Self {
             key,
             id: key.to_string(),
             rank: Default::default(),
             hearing: Default::default(),
-            name: "Ada".into(),
-            me: key == 0,
+            name: name.to_owned(),
+            me: false,
             muted: false,
             has_microphone: true,
             camera: Default::default(),
             attention: Default::default(),
             commands: false,
-            level_dbfs,
+            level_dbfs: SILENCE_DBFS,
             picture: Default::default(),
             figures: Default::default(),
         }
+    }
+}
+
+#[cfg(test)]
+impl PersonView {
+    /// Somebody without a camera, for tests; 0 is the person at this machine.
+    pub fn somebody(key: u64, level_dbfs: f32) -> Self {
+        Self { me: key == 0, level_dbfs, ..Self::new(key, "Ada") }
     }
 }
 

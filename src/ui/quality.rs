@@ -89,22 +89,7 @@ mod tests {
     ) -> (u8, String) {
         let layer = "full";
         let figures = PersonFigures { layer, loss_percent, latency_ms, frames_per_s, due_per_s, ..Default::default() };
-        let person = PersonView {
-            key: 1,
-            id: "1".into(),
-            rank: Default::default(),
-            hearing: Default::default(),
-            name: "Ada".into(),
-            me: false,
-            muted: false,
-            has_microphone: true,
-            camera,
-            attention: Default::default(),
-            commands: false,
-            level_dbfs: -127.0,
-            picture: Default::default(),
-            figures,
-        };
+        let person = PersonView { camera, figures, ..PersonView::new(1, "Ada") };
         let quality = Quality::of(&person).unwrap();
         (quality.bars, quality.words(Language::English.words()))
     }

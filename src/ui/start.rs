@@ -244,20 +244,13 @@ impl Start {
 /// The own tile, as a conference would show it.
 fn own_tile(view: &LobbyView, name: &str) -> PersonView {
     PersonView {
-        key: 0,
         id: name.to_owned(),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: name.to_owned(),
         me: true,
-        muted: false,
         has_microphone: view.devices.microphone != "none",
         camera: view.camera.clone(),
-        attention: Default::default(),
-        commands: false,
         level_dbfs: view.level_dbfs,
         picture: Arc::clone(&view.picture),
-        figures: Default::default(),
+        ..PersonView::new(0, name)
     }
 }
 

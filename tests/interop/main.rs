@@ -6,6 +6,7 @@
 mod common;
 
 mod material;
+mod pauses;
 mod players;
 mod senders;
 mod taps;

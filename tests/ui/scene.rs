@@ -1,7 +1,5 @@
 //! Conferences made up for the tests: people with simple pictures that compress well.
 
-use std::sync::Arc;
-
 use roundtable::conference::lobby::Listing;
 use roundtable::conference::talk::Talk;
 use roundtable::conference::view::{
@@ -9,7 +7,7 @@ use roundtable::conference::view::{
 };
 use roundtable::conference::{Event, FileOffer, FileRecipient, Message, Quoted, Reaction};
 use roundtable::media::picture::Picture;
-use roundtable::pipeline::slot::{PictureInfo, PictureSlot};
+use roundtable::pipeline::slot::PictureInfo;
 use roundtable::time::NtpTime;
 
 pub const NAMES: [&str; 8] = ["Ada Lovelace", "Bob", "Chandra", "Dana Scott", "Émile", "Faye", "Grace Hopper", "Hedy"];
@@ -50,19 +48,9 @@ pub fn publish(person: &PersonView, size: (usize, usize), step: usize) {
 /// Somebody whose camera runs.
 pub fn person(key: u64, name: &str) -> PersonView {
     PersonView {
-        key,
         id: format!("{key:032x}"),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: name.to_owned(),
         me: key == 0,
-        muted: false,
-        has_microphone: true,
-        attention: Attention::default(),
-        commands: false,
         camera: CameraView::Live,
-        level_dbfs: -127.0,
-        picture: Arc::new(PictureSlot::default()),
         figures: PersonFigures {
             layer: "full",
             size: (1280, 720),
@@ -74,6 +62,7 @@ pub fn person(key: u64, name: &str) -> PersonView {
             audio_buffer_ms: 41.0,
             transport: "groups",
         },
+        ..PersonView::new(key, name)
     }
 }
 

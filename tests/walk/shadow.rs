@@ -3,7 +3,7 @@
 use egui::accesskit::{Node, NodeId, Role};
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
 use roundtable::conference::lobby::{Listing, LobbyView};
-use roundtable::conference::view::{Attention, CameraView, DevicesView, PersonView, View};
+use roundtable::conference::view::{CameraView, DevicesView, PersonView, View};
 use roundtable::pipeline::slot::Waker;
 use roundtable::time::Timestamp;
 use roundtable::ui::app::{App, Options};
@@ -35,22 +35,8 @@ fn devices() -> DevicesView {
 }
 
 fn person(key: u64, name: &str, me: bool) -> PersonView {
-    PersonView {
-        key,
-        id: key.to_string(),
-        rank: Default::default(),
-        hearing: Default::default(),
-        name: name.into(),
-        me,
-        muted: false,
-        has_microphone: true,
-        attention: Attention::default(),
-        commands: false,
-        camera: if me { CameraView::Off } else { CameraView::Live },
-        level_dbfs: -127.0,
-        picture: Default::default(),
-        figures: Default::default(),
-    }
+    let camera = if me { CameraView::Off } else { CameraView::Live };
+    PersonView { me, camera, ..PersonView::new(key, name) }
 }
 
 impl Shadow {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::device::clock::Clock;
 use crate::media::wav;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, media_units};
 use finding::Wanted;
 use keeper::Keeper;
 use paced::{PacedSink, PacedSource};
@@ -410,7 +410,7 @@ impl Speaker {
     /// holds.
     pub fn fill_target(&self) -> usize {
         let Some(writer) = self.native.as_ref().and_then(|n| n.writer.as_ref()) else { return paced::FILL };
-        writer.target() + (writer.gauge().latency().as_micros() as usize * 48 / 1_000)
+        writer.target() + media_units(writer.gauge().latency(), 48_000) as usize
     }
 
     /// What of it is there because the device was found empty, at 48 kHz.

@@ -56,32 +56,32 @@ impl AudioSender {
 
     /// Stops or resumes sending.
     pub fn mute(&self, muted: bool) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Mute(muted));
+        self.tell(Command::Mute(muted));
     }
 
     /// Goes on as another stream, with other keys.
     pub fn stream(&self, next: NextStream) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Stream(next));
+        self.tell(Command::Stream(next));
     }
 
     /// Hands what is captured from now on to `frames`, too, muted or not.
     pub fn record(&self, frames: Sender<Frame>) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Record(frames));
+        self.tell(Command::Record(frames));
     }
 
     /// Does other things to the voice from now on.
     pub fn set_voice(&self, settings: voice::Settings) {
-        // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Voice(settings));
+        self.tell(Command::Voice(settings));
     }
 
     /// Sends by voice activation, with what is softer than this in dBFS as silence, or all the time.
     pub fn set_threshold(&self, dbfs: Option<f32>) {
+        self.tell(Command::Threshold(dbfs));
+    }
+
+    fn tell(&self, command: Command) {
         // A full queue means that the thread has ended.
-        let _ = self.commands.try_send(Command::Threshold(dbfs));
+        let _ = self.commands.try_send(command);
     }
 
     /// Figures.
