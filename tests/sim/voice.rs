@@ -108,10 +108,11 @@ impl Talker {
     }
 
     fn asked(&mut self, now: Timestamp, request: &RepairRequest, lan: &mut MemoryLan) {
-        if self.keeper.ask(now, request, &mut self.repeats) {
-            self.packetizer.repeats(&self.repeats, &mut self.packet);
-            lan.send(now, TALKER, REPEATS, &self.packet);
-        }
+        let Self { keeper, packetizer, repeats, packet, .. } = self;
+        keeper.ask(now, request, repeats, |repeats| {
+            packetizer.repeats(repeats, packet);
+            lan.send(now, TALKER, REPEATS, packet);
+        });
     }
 }
 
@@ -157,7 +158,7 @@ fn run(profile: impl Fn(u64) -> Profile) -> Heard {
                 mender.packet(now, &packet.header);
                 queue.packet(STREAM, now, &mail.bytes);
             } else {
-                mender.repeats(&packet, &mut |again| queue.packet(STREAM, now, again));
+                mender.repeats(&packet, &mut |again| queue.again(STREAM, now, again));
             }
         }
         mender.settle(now, |request| {
