@@ -30,6 +30,7 @@ mod regulator;
 mod repaired;
 #[cfg(test)]
 mod scenarios;
+mod slope;
 #[cfg(test)]
 mod tests;
 

@@ -11,8 +11,10 @@ use super::STEP;
 
 const MS: u64 = 1_000_000;
 const HOURS: u64 = 8;
-/// Tones are listened to for so many seconds: from the first second on, after a minute, and each half hour.
+/// Tones are listened to for so many seconds: from the first second on, one after the other from the tenth to the last of
+/// these, and each half hour.
 const LISTEN_S: u64 = 4;
+const SETTLING_S: std::ops::Range<u64> = 10..310;
 const TONE_HZ: f64 = 1_000.0;
 
 /// Signal to all else, in dB, of the best fitting sine of one frequency near this one.
@@ -51,150 +53,215 @@ fn sine(first: u64, samples: usize) -> impl Iterator<Item = f32> {
     (first..first + samples as u64).map(|i| (0.5 * (TAU * TONE_HZ * (i % 48_000) as f64 / 48_000.0).sin()) as f32)
 }
 
+/// What is heard of a day.
 struct Day {
     /// Smallest and largest mean time in the buffer after the first minute, in ms.
     buffer: (f32, f32),
-    /// The tone of the first seconds, piece by piece of 100 ms; after a minute; and the worst of all later ones, as one.
+    /// The tone of the first seconds, piece by piece of 100 ms; the worst of [`SETTLING_S`]; and the worst of all later ones.
     first_db: f64,
-    minute_db: f64,
+    settling_db: f64,
     purity_db: f64,
-    concealed: u64,
+    concealed_ms: u64,
     /// Cuts of the first minute, and after it.
     cuts: (u64, u64),
     drift_ppm: f32,
 }
 
-/// A sender whose clock is `ppm` fast, over a network that takes 0.3 to 2.3 ms, into the buffer and the resampler.
-fn day(ppm: i64) -> Day {
-    let mut buffer = JitterBuffer::new();
-    let (first_db, purity_db_worst) = (f64::MAX, f64::MAX);
-    let mut day = Day {
-        buffer: (f32::MAX, 0.0),
-        first_db,
-        minute_db: 0.0,
-        purity_db: purity_db_worst,
-        concealed: 0,
-        cuts: (0, 0),
-        drift_ppm: 0.0,
+/// When a tone that is listened to begins, as far as this second is within one.
+fn listening_since(second: u64) -> Option<u64> {
+    let begins = match second {
+        0..10 => 1,
+        _ if SETTLING_S.contains(&second) => second - (second - SETTLING_S.start) % LISTEN_S,
+        // Twenty minutes into each half hour.
+        _ => second / 1_800 * 1_800 + 1_200,
     };
-    let tone_hz = TONE_HZ * (1.0 + ppm as f64 / 1e6);
-    let interval = (20 * MS) as i64 - 20 * ppm;
-    let (start, mut sent, mut random) = (1_000 * MS, 0u64, 1u64);
-    let (mut held, mut spoken) = (0.0f64, 0u64);
-    let mut tone: Option<(Stretcher, Tempo, Vec<f32>)> = None;
-    let mut arrival = start;
-    for step in 0..HOURS * 3_600 * 100 {
-        let now = start + step * 10 * MS;
-        while arrival <= now {
+    (begins..begins + LISTEN_S).contains(&second).then_some(begins)
+}
+
+/// A tone while it is listened to.
+struct Tone {
+    since: u64,
+    stretcher: Stretcher,
+    waiting: Tempo,
+    heard: Vec<f32>,
+}
+
+/// A sender whose clock is `ppm` fast, over a network that takes 0.3 to 2.3 ms, into the buffer and the resampler.
+struct Talk {
+    ppm: i64,
+    now: u64,
+    sent: u64,
+    arrival: u64,
+    random: u64,
+    buffer: JitterBuffer,
+    /// What is decoded and not played, in samples, and what was decoded.
+    held: f64,
+    spoken: u64,
+    tone: Option<Tone>,
+}
+
+const START: u64 = 1_000 * MS;
+
+impl Talk {
+    fn new(ppm: i64, seed: u64) -> Self {
+        let buffer = JitterBuffer::new();
+        Self { ppm, now: START, sent: 0, arrival: START, random: seed, buffer, held: 0.0, spoken: 0, tone: None }
+    }
+
+    fn arrive(&mut self) {
+        let interval = (20 * MS) as i64 - 20 * self.ppm;
+        while self.arrival <= self.now {
             let packet = Incoming {
                 ssrc: 1,
-                sequence: sent as u16,
-                timestamp: sent.wrapping_mul(960) as u32,
+                sequence: self.sent as u16,
+                timestamp: self.sent.wrapping_mul(960) as u32,
                 marker: false,
                 again: false,
                 samples: 960,
                 payload: &[1, 2, 3],
             };
-            buffer.insert(Timestamp(arrival), packet);
-            sent += 1;
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            arrival = start + sent * interval as u64 + 300_000 + (random >> 33) % (2 * MS);
-        }
-        let within = match step {
-            0..6_000 => step.wrapping_sub(100),
-            6_000..12_000 => step - 6_000,
-            // Twenty minutes into each half hour.
-            _ => (step % 180_000).wrapping_sub(120_000),
-        };
-        if within == 0 {
-            held = held.floor();
-            let mut waiting = Tempo::new(2_000);
-            waiting.push(&sine(spoken - held as u64, held as usize).collect::<Vec<_>>());
-            tone = Some((Stretcher::new(STEP).expect("a step"), waiting, Vec::new()));
-        } else if within == LISTEN_S * 100 {
-            let (_, _, heard) = tone.take().expect("begun");
-            // A tenth of a second for the resampler to begin.
-            let heard = &heard[4_800..];
-            if step < 6_000 {
-                day.first_db = heard.chunks_exact(4_800).map(|p| purity_db(p, tone_hz)).fold(f64::MAX, f64::min);
-            } else if step < 12_000 {
-                day.minute_db = purity_db(heard, tone_hz);
-            } else {
-                day.purity_db = day.purity_db.min(purity_db(heard, tone_hz));
-            }
-        }
-        let speed = buffer.speed();
-        for mixed in 0..480 / STEP {
-            let need = match &tone {
-                Some((stretcher, ..)) => stretcher.needed() as f64,
-                None => STEP as f64 * speed,
-            };
-            while held < need {
-                let samples = match buffer.pull(Timestamp(now), held as i64 + (mixed * STEP) as i64 - 480) {
-                    Verdict::Packet(_) => 960,
-                    Verdict::Fec { samples, .. } | Verdict::Conceal { samples } | Verdict::Noise { samples } => samples,
-                    Verdict::Empty => {
-                        held = need;
-                        break;
-                    }
-                };
-                if let Some((_, waiting, _)) = &mut tone {
-                    waiting.push(&sine(spoken, samples).collect::<Vec<_>>());
-                }
-                spoken += samples as u64;
-                held += samples as f64;
-            }
-            if let Some(wish) = buffer.wish().filter(|wish| wish.most >= 120 && held >= 240.0) {
-                let cut = match &mut tone {
-                    None => Some(120),
-                    Some((_, waiting, _)) if wish.shorten => waiting.shorten(wish.likeness, wish.most),
-                    Some((_, waiting, _)) => waiting.lengthen(wish.likeness, wish.most),
-                };
-                if let Some(samples) = cut {
-                    buffer.cut(wish.shorten, samples);
-                    held += samples as f64 * if wish.shorten { -1.0 } else { 1.0 };
-                }
-            }
-            match &mut tone {
-                Some((stretcher, waiting, heard)) => {
-                    let mut out = [0.0; STEP];
-                    stretcher.set_speed(speed).expect("in range");
-                    let used = stretcher.process(waiting.waiting(), &mut out).expect("in range");
-                    waiting.play(used);
-                    heard.extend_from_slice(&out);
-                    held -= used as f64;
-                }
-                None => held -= need,
-            }
-        }
-        let cuts = buffer.counters().accelerated + buffer.counters().expanded;
-        if step == 6_000 {
-            day.cuts.0 = cuts;
-        }
-        day.cuts.1 = cuts - day.cuts.0;
-        if step > 6_000 {
-            day.buffer = (day.buffer.0.min(buffer.buffer_ms()), day.buffer.1.max(buffer.buffer_ms()));
+            self.buffer.insert(Timestamp(self.arrival), packet);
+            self.sent += 1;
+            self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.arrival = START + self.sent * interval as u64 + 300_000 + (self.random >> 33) % (2 * MS);
         }
     }
-    day.concealed = buffer.counters().concealed_samples / 48;
-    day.drift_ppm = buffer.drift_ppm();
-    day
+
+    /// Listens to the tone that begins `since`, or to none; what was heard of the one before.
+    fn listen(&mut self, since: Option<u64>) -> Option<(u64, Vec<f32>)> {
+        if self.tone.as_ref().map(|tone| tone.since) == since {
+            return None;
+        }
+        let before = self.tone.take().map(|tone| (tone.since, tone.heard));
+        if let Some(since) = since {
+            self.held = self.held.floor();
+            let mut waiting = Tempo::new(2_000);
+            waiting.push(&sine(self.spoken - self.held as u64, self.held as usize).collect::<Vec<_>>());
+            let stretcher = Stretcher::new(STEP).expect("a step");
+            self.tone = Some(Tone { since, stretcher, waiting, heard: Vec::new() });
+        }
+        before
+    }
+
+    /// Decodes what `need` samples lack, the first of which are played `later` than now.
+    fn decode(&mut self, need: f64, later: i64) {
+        while self.held < need {
+            let samples = match self.buffer.pull(Timestamp(self.now), self.held as i64 + later - 480) {
+                Verdict::Packet(_) => 960,
+                Verdict::Fec { samples, .. } | Verdict::Conceal { samples } | Verdict::Noise { samples } => samples,
+                Verdict::Empty => {
+                    self.held = need;
+                    break;
+                }
+            };
+            if let Some(tone) = &mut self.tone {
+                tone.waiting.push(&sine(self.spoken, samples).collect::<Vec<_>>());
+            }
+            self.spoken += samples as u64;
+            self.held += samples as f64;
+        }
+    }
+
+    fn cut(&mut self) {
+        let Some(wish) = self.buffer.wish().filter(|wish| wish.most >= 120 && self.held >= 240.0) else { return };
+        let cut = match &mut self.tone {
+            None => Some(120),
+            Some(tone) if wish.shorten => tone.waiting.shorten(wish.likeness, wish.most),
+            Some(tone) => tone.waiting.lengthen(wish.likeness, wish.most),
+        };
+        if let Some(samples) = cut {
+            self.buffer.cut(wish.shorten, samples);
+            self.held += samples as f64 * if wish.shorten { -1.0 } else { 1.0 };
+        }
+    }
+
+    /// Plays 10 ms.
+    fn play(&mut self) {
+        let speed = self.buffer.speed();
+        for mixed in 0..480 / STEP {
+            let need = self.tone.as_ref().map_or(STEP as f64 * speed, |tone| tone.stretcher.needed() as f64);
+            self.decode(need, (mixed * STEP) as i64);
+            self.cut();
+            let used = match &mut self.tone {
+                Some(tone) => {
+                    let mut out = [0.0; STEP];
+                    tone.stretcher.set_speed(speed).expect("in range");
+                    let used = tone.stretcher.process(tone.waiting.waiting(), &mut out).expect("in range");
+                    tone.waiting.play(used);
+                    tone.heard.extend_from_slice(&out);
+                    used as f64
+                }
+                None => need,
+            };
+            self.held -= used;
+        }
+        self.now += 10 * MS;
+    }
+}
+
+/// Talks for so many seconds.
+fn talk(ppm: i64, seed: u64, seconds: u64) -> Day {
+    let mut talk = Talk::new(ppm, seed);
+    let tone_hz = TONE_HZ * (1.0 + ppm as f64 / 1e6);
+    let (mut buffer, mut cuts) = ((f32::MAX, 0.0f32), (0, 0));
+    let [mut first_db, mut settling_db, mut purity_db] = [f64::MAX; 3];
+    for step in 0..seconds * 100 {
+        talk.arrive();
+        let second = step / 100;
+        if let Some((since, heard)) = talk.listen(listening_since(second)) {
+            // A tenth of a second for the resampler to begin.
+            let heard = &heard[4_800..];
+            if since < SETTLING_S.start {
+                first_db =
+                    heard.chunks_exact(4_800).map(|piece| self::purity_db(piece, tone_hz)).fold(first_db, f64::min);
+            } else {
+                let worst = if SETTLING_S.contains(&since) { &mut settling_db } else { &mut purity_db };
+                *worst = worst.min(self::purity_db(heard, tone_hz));
+            }
+        }
+        talk.play();
+        let counters = talk.buffer.counters();
+        let all = counters.accelerated + counters.expanded;
+        if second < 60 {
+            cuts.0 = all;
+        } else {
+            cuts.1 = all - cuts.0;
+            let ms = talk.buffer.buffer_ms();
+            buffer = (buffer.0.min(ms), buffer.1.max(ms));
+        }
+    }
+    let concealed_ms = talk.buffer.counters().concealed_samples / 48;
+    let drift_ppm = talk.buffer.drift_ppm();
+    Day { buffer, first_db, settling_db, purity_db, concealed_ms, cuts, drift_ppm }
 }
 
 #[test]
 fn eight_hours_of_drift_leave_the_delay_flat_and_a_tone_pure() {
     for ppm in [-300, 300] {
-        let d = day(ppm);
+        let d = talk(ppm, 1, HOURS * 3_600);
         println!(
-            "{ppm:+} ppm: buffer {:.2}..{:.2} ms, tone at first {:.1} dB, after a minute {:.1} dB, then {:.1} dB, concealed {} ms, {:?} cuts, drift found {:+.1} ppm",
-            d.buffer.0, d.buffer.1, d.first_db, d.minute_db, d.purity_db, d.concealed, d.cuts, d.drift_ppm
+            "{ppm:+} ppm: buffer {:.2}..{:.2} ms, tone at first {:.1} dB, from 10 s on {:.1} dB, after 5 min {:.1} dB, concealed {} ms, {:?} cuts, drift found {:+.1} ppm",
+            d.buffer.0, d.buffer.1, d.first_db, d.settling_db, d.purity_db, d.concealed_ms, d.cuts, d.drift_ppm
         );
         assert!(d.buffer.1 - d.buffer.0 < 10.0, "{:?}", d.buffer);
-        assert!(d.purity_db >= 40.0, "{} dB", d.purity_db);
-        // The drift is being learnt: the pitch still moves, by less than a part in ten thousand.
-        assert!(d.first_db >= 40.0 && d.minute_db >= 34.0, "{} dB at first, {} dB then", d.first_db, d.minute_db);
+        assert!(d.purity_db >= 40.0 && d.settling_db >= 40.0, "{} dB, {} dB", d.settling_db, d.purity_db);
+        // The drift is being learnt: the pitch still moves, by less than a part in ten thousand in a tenth of a second.
+        assert!(d.first_db >= 40.0, "{} dB at first", d.first_db);
         assert_eq!(d.cuts.1, 0, "cuts after the first minute");
         assert!((d.drift_ppm - ppm as f32).abs() < 15.0, "{}", d.drift_ppm);
-        assert!(d.concealed <= 200, "{} ms in {HOURS} h", d.concealed);
+        assert!(d.concealed_ms <= 200, "{} ms in {HOURS} h", d.concealed_ms);
+    }
+}
+
+#[test]
+fn from_the_tenth_second_on_a_tone_is_pure_whatever_the_drift() {
+    for (ppm, seed) in [(-500, 2), (-100, 3), (0, 4), (0, 5), (50, 6), (300, 7), (-300, 8), (500, 9)] {
+        let d = talk(ppm, seed, SETTLING_S.end + 1);
+        println!(
+            "{ppm:+} ppm: {:.1} dB, buffer {:.1}..{:.1} ms, cuts {:?}, {:+.1} ppm",
+            d.settling_db, d.buffer.0, d.buffer.1, d.cuts, d.drift_ppm
+        );
+        assert!(d.settling_db >= 40.0, "{ppm} ppm: {} dB", d.settling_db);
+        assert!(d.buffer.1 - d.buffer.0 < 10.0, "{ppm} ppm: {:?}", d.buffer);
     }
 }

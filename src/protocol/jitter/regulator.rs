@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! error = delay - target
-//!   within +-12 ms   -> speed = 1 + error / 3..12 s + drift,   drift = what the error adds up to    (a PI controller)
+//!   within +-12 ms   -> speed = 1 + error / 3..60 s + drift,   drift = how the error grows, in the first minute; then what
+//!                       it adds up to (a PI controller)
 //!   beyond           -> a wish to shorten or to lengthen, until the error is nearly gone; a target that was set by
 //!                       purpose is reached so from any error
 //! ```
-//! Once the drift is known, the speed changes by a few parts in 100,000 a second, so that a tone stays one. Both act on the same delay of the same
-//! buffer. Only what nothing else explains is drift: not the error with which a talk spurt begins, not a target or a path that
+//! A drift is known well enough within ten seconds, and from then on the speed changes by two parts in a million a second, so
+//! that a tone stays one: over four seconds all else is 43 dB below it. Both act on the same delay of the same buffer. Only what nothing else explains is drift: not the error with which a talk spurt begins, not a target or a path that
 //! changed, and not what was cut away. All values are samples at 48 kHz. Must never look at a clock.
 
 use super::delay::PER_MS;
+use super::slope::Slope;
 
 /// Error above which audio is shortened.
 const FASTER_ON: f64 = (12 * PER_MS) as f64;
@@ -34,17 +36,31 @@ const PACE: i64 = 35 * PER_MS;
 const PACE_FAR: i64 = 18 * PER_MS;
 /// An error would be resampled away in this time, if it stayed as it is: at first, while the drift is unknown.
 const REGULATION_FIRST: f64 = (3_000 * PER_MS) as f64;
-/// The same later; it grows by a quarter of what is played.
+/// The same later; it grows by three times what is played.
 const REGULATION: f64 = (12_000 * PER_MS) as f64;
 /// An error smaller than this is answered the more gently, down to this factor and the longer it plays: most of it is the
 /// network's.
-const CALM: f64 = (PER_MS * 3 / 2) as f64;
+const CALM: f64 = (3 * PER_MS) as f64;
 /// See [`CALM`].
 const GENTLEST: f64 = 0.2;
 /// Most of the error that the speed answers.
 const ERROR_MAX: f64 = (3 * PER_MS) as f64;
+/// Most of the error that drift is learnt from: what is larger came at once.
+const LEARN_MAX: f64 = PER_MS as f64;
 /// The error is smoothed over this time.
 const SMOOTH: f64 = (700 * PER_MS) as f64;
+/// Time played in which the drift is the slope of the error; from then on it is what errors add up to.
+const FIRST: f64 = (60_000 * PER_MS) as f64;
+/// Time played of a talk spurt in which the speed changes as it must.
+const FREE: f64 = (9_000 * PER_MS) as f64;
+/// Change of the speed per sample, later: two parts in a million a second, so that a tone stays one.
+const SLEW: f64 = 2e-6 / (1_000 * PER_MS) as f64;
+/// So many times that, while the error is larger than [`FAR_OFF`], or the speed wrong by more than [`FAR_STEP`].
+const SLEW_FAR: f64 = 10.0;
+/// See [`SLEW_FAR`].
+const FAR_OFF: f64 = (PER_MS * 5 / 2) as f64;
+/// See [`SLEW_FAR`].
+const FAR_STEP: f64 = 0.000_06;
 /// Largest drift believed.
 const DRIFT_MAX: f64 = 0.000_8;
 
@@ -78,6 +94,11 @@ pub(super) struct Regulator {
     /// The error beyond that, smoothed: what drift leaves.
     unexplained: f64,
     drift: f64,
+    /// The error as if nothing had been done about it, less the present one; and how it grows.
+    done: f64,
+    slope: Slope,
+    /// Audio consumed per sample played, less 1.
+    speed: f64,
     /// What was played, and what of it since playing began last.
     age: f64,
     spurt: f64,
@@ -113,14 +134,34 @@ impl Regulator {
         // It explains no more than there is.
         self.first = self.first.clamp(error.min(0.0) - ERROR_MAX, error.max(0.0) + ERROR_MAX);
         self.unexplained += ((error - self.first).clamp(-ERROR_MAX, ERROR_MAX) - self.unexplained) * smooth;
-        // Damped just so that it does not swing: a quarter of the square of the other factor.
+        self.done += self.speed * passed;
+        self.slope.observe(error + self.done, passed);
         self.age += passed;
         self.spurt += passed;
-        if self.turn.is_some_and(|turn| turn.waited < STUCK) {
-            return;
+        self.learn(passed);
+        self.steer(passed);
+    }
+
+    fn learn(&mut self, passed: f64) {
+        if self.age < FIRST {
+            self.drift += (self.slope.get() - self.drift) * (passed / SMOOTH).min(1.0);
+        } else if self.turn.is_none_or(|turn| turn.waited >= STUCK) {
+            // Damped just so that it does not swing: a quarter of the square of the other factor.
+            self.drift +=
+                self.unexplained.clamp(-LEARN_MAX, LEARN_MAX) / self.regulation() * passed / self.regulation() / 4.0;
         }
-        self.drift += self.unexplained / self.regulation() * passed / self.regulation() / 4.0;
         self.drift = self.drift.clamp(-DRIFT_MAX, DRIFT_MAX);
+    }
+
+    /// Lets the speed follow what the error and the drift ask for.
+    fn steer(&mut self, passed: f64) {
+        let step = self.error / self.regulation() + self.drift - self.speed;
+        let most = if self.spurt < FREE {
+            f64::MAX
+        } else {
+            SLEW * passed * if self.error.abs() > FAR_OFF || step.abs() > FAR_STEP { SLEW_FAR } else { 1.0 }
+        };
+        self.speed += step.clamp(-most, most);
     }
 
     /// The cut that is due now.
@@ -140,6 +181,7 @@ impl Regulator {
     /// The error changes by so much, which is no drift.
     pub(super) fn explain(&mut self, by: f64) {
         self.first += by;
+        self.done -= by;
     }
 
     /// A cut was made.
@@ -155,18 +197,20 @@ impl Regulator {
     pub(super) fn start(&mut self, error: f64) {
         (self.error, self.unexplained, self.first, self.first_answered) = (0.0, 0.0, error, 0.0);
         self.spurt = 0.0;
+        self.slope.start();
+        self.speed = self.drift;
         // Nobody asked at the right moment; the beginning of a word is the best place to catch up.
         self.turn = (error > FASTER_OFF).then_some(Turn { shorten: true, waited: 0, rest: PACE });
     }
 
     /// Audio consumed per sample played.
     pub(super) fn speed(&self) -> f64 {
-        1.0 + self.error / self.regulation() + self.drift
+        1.0 + self.speed
     }
 
     fn regulation(&self) -> f64 {
-        let calm = (self.error.abs().max(self.unexplained.abs()) / CALM).clamp(GENTLEST, 1.0);
-        (REGULATION_FIRST + self.age / 4.0).min(REGULATION / calm).min(REGULATION + self.spurt / 4.0)
+        let calm = (self.error.abs().max(self.unexplained.abs()) / CALM).powi(2).clamp(GENTLEST, 1.0);
+        (REGULATION_FIRST + 3.0 * self.age).min(REGULATION / calm).min(REGULATION + 3.0 * self.spurt)
     }
 
     /// How much faster the talker's clock runs than the one it is played by, in parts per million.
@@ -204,6 +248,26 @@ mod tests {
             let worst = errors.iter().fold(0.0f64, |worst, e| worst.max(e.abs()));
             assert!(worst < 4.0, "{ppm}: {worst} ms");
             assert!(errors[599].abs() < 0.3 && (r.drift_ppm() - ppm).abs() < 5.0, "{ppm}: {}", r.drift_ppm());
+        }
+    }
+
+    #[test]
+    fn an_error_that_comes_at_once_goes_without_swinging() {
+        for first_ms in [-7.0, -4.0, 2.0, 4.0, 8.0, 11.0] {
+            let (mut r, mut error, mut beyond) = (Regulator::default(), 0.0f64, 0.0f64);
+            for n in 0..300 * 50 {
+                if n == 90 * 50 {
+                    error += first_ms * PER_MS as f64;
+                }
+                error += PACKET as f64 * (1.0 + 100e-6 - r.speed());
+                r.observe(error, error, PACKET);
+                assert_eq!(r.wish(), None);
+                if n > 90 * 50 {
+                    beyond = beyond.max(-error * first_ms.signum());
+                }
+            }
+            let [end, beyond] = [error, beyond].map(|error| error / PER_MS as f64);
+            assert!(beyond < 2.6 && end.abs() < 2.0, "{first_ms} ms: {beyond} ms beyond, {end} ms at the end");
         }
     }
 

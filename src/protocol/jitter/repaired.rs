@@ -300,7 +300,6 @@ fn gaps_stay_below_sixty_milliseconds_while_one_packet_in_ten_is_lost() {
             mean(|o| o.sent),
             mean(|o| o.asked),
         );
-        println!("{figures}");
         let kept = row.gaps.contains(&gaps) && longest <= row.longest_ms && concealed <= row.concealed_ms;
         if !(kept && buffer <= row.buffer_ms) {
             wrong.push(figures);
