@@ -28,7 +28,7 @@ pub(super) struct Priority {
 }
 
 /// Whether somebody may speak with priority; `own` is this member and whom it favours.
-fn may(id: &ParticipantId, rule: &Rule, people: &People, own: (&ParticipantId, &[ParticipantId])) -> bool {
+pub(super) fn may(id: &ParticipantId, rule: &Rule, people: &People, own: (&ParticipantId, &[ParticipantId])) -> bool {
     let decides = |id: &ParticipantId| rule.authority(id) >= Authority::Moderator;
     decides(id)
         || (decides(own.0) && own.1.contains(id))

@@ -7,6 +7,7 @@ use super::invite::Invite;
 use super::notices::Notices;
 use super::own::Own;
 use super::people::People;
+use super::priority;
 use super::stats::{self, Stats};
 use super::taking::Taking;
 use super::talk::Talk;
@@ -122,6 +123,8 @@ impl State {
             open: self.open,
             me: self.own.name.clone(),
             rank,
+            // Whom one favours oneself counts only for others.
+            may_speak_over: priority::may(&self.own.id, &self.rule, &self.people, (&self.own.id, &[])),
             locked: self.rule.locked,
             waiting: self.waiting,
             favoured: self.favoured.clone(),

@@ -192,6 +192,8 @@ pub struct View {
     pub me: String,
     /// What they may decide.
     pub rank: Rank,
+    /// They may speak with priority.
+    pub may_speak_over: bool,
     /// Newcomers have to knock.
     pub locked: bool,
     /// One's own knock is not answered yet.

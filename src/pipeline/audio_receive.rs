@@ -130,6 +130,8 @@ pub struct AudioReceive {
     talkers: Vec<Talker>,
     /// A voice message that is being heard.
     played: Option<Box<Played>>,
+    /// The one before, while it fades.
+    fading: Option<Box<Played>>,
     speaker: Speaker,
     /// Voices heard at once.
     places: usize,
@@ -152,6 +154,7 @@ impl AudioReceive {
             batch: Batch::default(),
             talkers: Vec::with_capacity(2 * SLOTS_MAX),
             played: None,
+            fading: None,
             speaker: Speaker::open(speaker, sizes, clock)?,
             places: TALKERS,
             ducker: Ducker::default(),
@@ -209,7 +212,12 @@ impl AudioReceive {
                 let closes = move || drop(before);
                 let _ = std::thread::Builder::new().name("speaker".into()).spawn(closes);
             }
-            Command::Play(played) => self.played = played,
+            Command::Play(played) => {
+                if let Some(mut before) = std::mem::replace(&mut self.played, played) {
+                    before.stop();
+                    self.fading = Some(before);
+                }
+            }
             Command::Tap(tap) => self.tap = Some(tap),
         }
     }
@@ -259,8 +267,10 @@ impl AudioReceive {
                 let gain = talker.beside(commanded, under);
                 talker.mix_into(now, asked.saturating_sub(step * STEP), gain, &mut self.sum);
             }
-            if self.played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum, under)) {
-                self.played = None;
+            for played in [&mut self.played, &mut self.fading] {
+                if played.as_mut().is_some_and(|played| !played.mix_into(&mut self.sum, under)) {
+                    *played = None;
+                }
             }
             self.limiter.apply(&mut self.sum);
             self.speaker.write(&self.sum);
@@ -270,7 +280,7 @@ impl AudioReceive {
         }
         self.talkers.retain(|t| !t.has_left());
         self.publish(steps as u64);
-        let idle = self.talkers.is_empty() && self.played.is_none() && !self.speaker.is_open();
+        let idle = self.talkers.is_empty() && self.played.is_none() && self.fading.is_none() && !self.speaker.is_open();
         if idle { IDLE } else { self.speaker.wait(now) }
     }
 

@@ -5,7 +5,8 @@
 //! the file, when whole ┴> Ogg > Opus > 20 ms > queue (160 ms, waits) > audio-receive: beside the voices > speaker
 //! ```
 //! The speaker's consumption drives it through the queue. Where nothing has arrived yet there is silence, and it goes on
-//! when there is something. It ends at its end, when the mixer lets go of its part, or when the [`Player`] is dropped.
+//! when there is something. It ends at its end, when it is stopped, or when the [`Player`] is dropped. Wherever in the wave it
+//! is held, runs dry or ends, it fades, so that nobody hears a click.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -24,6 +25,8 @@ const FRAMES: usize = 8;
 const PART: usize = 16 << 10;
 /// Loudest: four times as it was said, as for voices.
 const VOLUME_MAX: f32 = 4.0;
+/// Sound that ends anywhere goes on for 5 ms as it stood last, and fades.
+const TAIL: usize = 240;
 
 /// A voice message cannot be heard.
 #[derive(Debug, thiserror::Error)]
@@ -95,16 +98,31 @@ pub struct Played {
     at: usize,
     /// What the last sample was multiplied by.
     gain: f32,
+    /// The last sample, as it was heard.
+    last: f32,
+    /// Where sound ended last, and how much is to come of its fading.
+    level: f32,
+    tail: usize,
+    stopped: bool,
     figures: Arc<PlayFigures>,
 }
 
 impl Played {
-    /// Adds what is heard next to `sum`, `under` times as loud as it is to be; false when there is no more.
+    /// It ends here: what is mixed next fades.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Adds what is heard next to `sum`, `under` times as loud as it is to be; false when there is no more. Within one such
+    /// step it gets as soft as it is to be, silent when it is held.
     pub fn mix_into(&mut self, sum: &mut [f32], under: f32) -> bool {
-        if self.figures.is_paused() {
-            return true;
+        self.fade(sum);
+        let held = self.stopped || self.figures.is_paused();
+        if held && self.gain == 0.0 {
+            return !self.stopped || self.tail > 0;
         }
-        let to = under * f32::from_bits(self.figures.volume.load(Ordering::Relaxed));
+        let volume = f32::from_bits(self.figures.volume.load(Ordering::Relaxed));
+        let to = if held { 0.0 } else { under * volume };
         let from = std::mem::replace(&mut self.gain, to);
         let step = (to - from) / sum.len().max(1) as f32;
         let mut heard = 0;
@@ -113,23 +131,42 @@ impl Played {
             if rest.is_empty() {
                 match self.frames.try_recv() {
                     Ok(frame) => (self.frame, self.at) = (frame, 0),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => {
-                        self.figures.ended.store(true, Ordering::Relaxed);
-                        return false;
+                    Err(why) => {
+                        self.break_off(&mut sum[heard..]);
+                        let ends = why == TryRecvError::Disconnected && self.tail == 0;
+                        self.figures.ended.fetch_or(ends, Ordering::Relaxed);
+                        return !ends;
                     }
                 }
                 continue;
             }
             let count = rest.len().min(sum.len() - heard);
             for ((i, to), sample) in sum.iter_mut().enumerate().skip(heard).zip(rest) {
-                *to += sample * (from + step * (i + 1) as f32);
+                self.last = sample * (from + step * (i + 1) as f32);
+                *to += self.last;
             }
             self.at += count;
             heard += count;
             self.figures.samples.fetch_add(count as u64, Ordering::Relaxed);
         }
         true
+    }
+
+    /// There is nothing for `rest`: what was heard fades, and what follows begins softly.
+    fn break_off(&mut self, rest: &mut [f32]) {
+        let last = std::mem::take(&mut self.last);
+        if last != 0.0 {
+            (self.level, self.tail) = (last, TAIL);
+        }
+        self.gain = 0.0;
+        self.fade(rest);
+    }
+
+    fn fade(&mut self, sum: &mut [f32]) {
+        for to in sum.iter_mut().take(self.tail) {
+            self.tail -= 1;
+            *to += self.level * self.tail as f32 / TAIL as f32;
+        }
     }
 }
 
@@ -165,7 +202,17 @@ impl Player {
             }
         };
         std::thread::Builder::new().name("play".into()).spawn(run).map_err(Error::Thread)?;
-        let played = Played { frames, frame: Frame::new(&[]), at: 0, gain: 0.0, figures: Arc::clone(&figures) };
+        let played = Played {
+            frames,
+            frame: Frame::new(&[]),
+            at: 0,
+            gain: 0.0,
+            last: 0.0,
+            level: 0.0,
+            tail: 0,
+            stopped: false,
+            figures: Arc::clone(&figures),
+        };
         Ok((Self { feed, outcome, figures }, played))
     }
 
@@ -353,8 +400,9 @@ mod tests {
         player.feed(Feed::File(path.clone()));
         heard(&player, &mut played, 4_800);
         player.figures().pause(true);
+        assert_eq!(heard(&player, &mut played, 120).len(), 120, "it fades");
         let mut sum = [0.0; 120];
-        assert!(played.mix_into(&mut sum, 1.0) && sum == [0.0; 120] && player.figures().ms() == 100);
+        assert!(played.mix_into(&mut sum, 1.0) && sum == [0.0; 120] && player.figures().ms() == 102);
         player.figures().pause(false);
         let figures = Arc::clone(&player.figures);
         drop(player);
@@ -364,5 +412,88 @@ mod tests {
         player.feed(Feed::File(folder.path().join("none")));
         assert_eq!(heard(&player, &mut played, usize::MAX).len(), 0);
         assert!(matches!(player.failure(), Some(Error::File { .. })));
+    }
+    /// All that a mixer adds up in so many steps of 2.5 ms, each begun when there is enough for it.
+    fn mixed(played: &mut Played, steps: usize) -> Vec<f32> {
+        let mut sum = vec![0.0; 120 * steps];
+        for step in sum.chunks_exact_mut(120) {
+            while played.frames.is_empty() && played.frame.samples().len() < played.at + 120 {
+                std::thread::yield_now();
+            }
+            played.mix_into(step, 1.0);
+        }
+        sum
+    }
+
+    fn largest_step(sum: &[f32]) -> f32 {
+        sum.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn held_let_go_on_and_stopped_anywhere_it_does_not_click() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("voice.ogg");
+        std::fs::write(&path, message(96_000).file).unwrap();
+        let (player, mut played) = Player::start(1.0).unwrap();
+        player.feed(Feed::File(path.clone()));
+        mixed(&mut played, 60);
+        let usual = largest_step(&mixed(&mut played, 40));
+        let mut all = mixed(&mut played, 1);
+        for n in 1..20 {
+            player.figures().pause(true);
+            all.extend(mixed(&mut played, 2));
+            assert!(all.iter().rev().take(120).all(|s| *s == 0.0), "silent after 2.5 ms");
+            player.figures().pause(false);
+            all.extend(mixed(&mut played, n % 4 + 2));
+        }
+        played.stop();
+        let mut ends = 0;
+        let mut sum = [0.0; 120];
+        while played.mix_into(&mut sum, 1.0) {
+            all.extend(sum);
+            (sum, ends) = ([0.0; 120], ends + 1);
+        }
+        all.extend(sum);
+        let most = largest_step(&all);
+        println!("largest step {usual:.4} as it is, {most:.4} with pauses");
+        assert!(ends <= 2, "stopped, it is over within 5 ms");
+        assert!(usual > 0.005 && most < 1.5 * usual, "{most} where {usual} is usual");
+    }
+
+    #[test]
+    fn where_it_runs_dry_and_where_it_ends_it_does_not_click() {
+        let message = message(96_000);
+        let (player, mut played) = Player::start(1.0).unwrap();
+        let half = message.file.len() / 2;
+        player.feed(Feed::Bytes(message.file[..half].to_vec()));
+        let mut all = until_dry(&player, &mut played, 24_000);
+        player.feed(Feed::Bytes(message.file[half..].to_vec()));
+        all.extend(until_dry(&player, &mut played, 96_000));
+        let most = largest_step(&all);
+        let clock = Clock::system();
+        let deadline = clock.now() + Duration::from_secs(30);
+        while played.mix_into(&mut [0.0; 120], 1.0) {
+            assert!(clock.now() < deadline, "it ends");
+        }
+        assert!(most < 0.03, "{most}");
+        assert!(player.figures().is_ended());
+    }
+
+    /// All that a mixer adds up until so many samples of the message were heard and none followed for 10 ms.
+    fn until_dry(player: &Player, played: &mut Played, enough: u64) -> Vec<f32> {
+        let clock = Clock::system();
+        let deadline = clock.now() + Duration::from_secs(30);
+        let (mut all, mut dry) = (Vec::new(), 0);
+        while dry < 4 || player.figures.samples.load(Ordering::Relaxed) < enough {
+            assert!(clock.now() < deadline, "{enough} samples do not come");
+            let (before, mut sum) = (player.figures.samples.load(Ordering::Relaxed), [0.0; 120]);
+            played.mix_into(&mut sum, 1.0);
+            all.extend(sum);
+            dry = if player.figures.samples.load(Ordering::Relaxed) == before { dry + 1 } else { 0 };
+            if dry > 4 {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+        all
     }
 }

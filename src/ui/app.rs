@@ -274,6 +274,7 @@ impl App {
         let mut h = DefaultHasher::new();
         (self.size(), self.pixels_per_point().to_bits(), self.state).hash(&mut h);
         (&view.title, view.open, view.locked, view.waiting, view.rank, view.elapsed_s, view.people.len()).hash(&mut h);
+        view.may_speak_over.hash(&mut h);
         (view.muted, view.has_microphone, view.camera_on, view.has_camera, view.attention).hash(&mut h);
         (view.invite.is_some(), &view.knocks, &view.favoured, &view.devices, view.taking, view.talk.version())
             .hash(&mut h);
@@ -339,12 +340,13 @@ impl Drawn<'_> {
         let look = state.preferences.look();
         let full = state.full.is_some();
         // First in the order of the Tab key: the controls, the panel, then the people.
-        let mut pressed = toolbar::Pressed { action: None, react: None, leave: None };
+        let mut pressed = toolbar::Pressed::default();
         if !full {
             toolbar::top(ui, places.top, view, look);
             pressed = toolbar::bottom(ui, places.toolbar, view, state, panels.chat.unread(), look);
         }
-        if let Some(action) = pressed.action {
+        let called = state::call(ui.ctx(), pressed.call, view, state, commands);
+        if let Some(action) = pressed.action.filter(|action| !(called && *action == state::Action::Call)) {
             state::act(action, view, state, commands);
             ui.ctx().request_repaint();
         }

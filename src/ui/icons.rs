@@ -61,6 +61,8 @@ pub enum Icon {
     Sound,
     /// A loudspeaker struck out.
     SoundOff,
+    /// A megaphone.
+    Megaphone,
     /// A pin.
     Pin,
     /// A paper clip.
@@ -198,6 +200,13 @@ pub fn draw(painter: &Painter, icon: Icon, centre: Pos2, size: f32, colour: Colo
             } else {
                 strike(painter, centre, size, line, ground);
             }
+        }
+        Icon::Megaphone => {
+            let cone = [at(-0.24, -0.14), at(0.26, -0.38), at(0.26, 0.38), at(-0.24, 0.14)];
+            painter.rect_filled(Rect::from_min_max(at(-0.44, -0.14), at(-0.22, 0.14)), 1, colour);
+            painter.add(Shape::convex_polygon(cone.to_vec(), colour, Stroke::NONE));
+            painter.add(path(&[at(-0.28, 0.14), at(-0.2, 0.42), at(-0.06, 0.42), at(-0.12, 0.2)], line));
+            painter.line_segment([at(0.42, -0.16), at(0.42, 0.16)], line);
         }
         Icon::Pin => {
             painter.rect_filled(Rect::from_min_max(at(-0.16, -0.42), at(0.16, 0.0)), size * 0.05, colour);

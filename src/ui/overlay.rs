@@ -19,10 +19,11 @@ pub const NOTICE_MS: u64 = 6_000;
 const NOTICES_SHOWN: usize = 4;
 
 /// All keys and what they do.
-fn all_keys(w: &Words) -> [(&'static str, &'static str); 19] {
+fn all_keys(w: &Words) -> [(&'static str, &'static str); 20] {
     [
         ("M", w.key_m),
         (w.space, w.key_space),
+        ("A", w.key_a),
         ("V", w.key_v),
         ("H", w.key_h),
         ("E", w.key_e),

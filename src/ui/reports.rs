@@ -97,7 +97,7 @@ const REPORTS: &[Pair] = &[
     ("{}; trying again", "{}；正在重试"),
     ("microphone: {}", "麦克风：{}"),
     ("speaker: {}", "扬声器：{}"),
-    ("{}: no sound for 2 s", "{}：2 秒没有声音"),
+    ("{}: no sound for {} s", "{}：{} 秒没有声音"),
     ("the sound server does not answer", "声音服务没有响应"),
     ("{}: it has gone", "{}：设备已断开"),
     ("{}: it is not there", "{}：设备不存在"),

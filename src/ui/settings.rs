@@ -5,7 +5,7 @@ use egui::{
 };
 
 use crate::conference::taking::{Improvement, TalkMode};
-use crate::conference::view::{Command, Rank, View};
+use crate::conference::view::{Command, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::focus;
 use crate::ui::fonts::is_shown;
@@ -209,7 +209,7 @@ fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, sett
         commands.push(Command::TalkMode(talk));
         settings.push(("talk", talk.to_string()));
     }
-    if view.rank != Rank::Member || view.attention.priority {
+    if view.may_speak_over || view.attention.priority {
         let mut on = view.attention.priority;
         if ui.checkbox(&mut on, w.priority).changed() {
             commands.push(Command::Priority(on));

@@ -43,6 +43,8 @@ pub struct State {
     pub pages: usize,
     /// The microphone is on as long as Space is held.
     pub held: bool,
+    /// What is held to speak over all others.
+    pub call: Option<Call>,
     /// A text field had the keyboard in the run before: at Escape egui takes it away before anybody is asked.
     pub typed: bool,
     /// Files are dragged over the window.
@@ -53,6 +55,18 @@ pub struct State {
     pub preferences: Preferences,
 }
 
+/// One speaks over all others as long as this is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// The key.
+    Key,
+    /// The mouse on the control, since this time in ms.
+    Mouse(u64),
+}
+
+/// Whoever holds the control for so long ends the call by letting go; otherwise it lasts until the control is pressed again.
+const HELD_MS: u64 = 400;
+
 /// What a control asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -62,6 +76,8 @@ pub enum Action {
     Camera,
     /// Hand up or down.
     Hand,
+    /// Speak over all others, or no more.
+    Call,
     /// Emoji for everybody.
     React,
     /// A panel open or closed.
@@ -111,7 +127,10 @@ pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Co
         Action::Mute if may_mute(view) => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
         Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
-        Action::Mute | Action::Camera | Action::Hand => {}
+        Action::Call if view.attention.priority || may_call(view) => {
+            commands.push(Command::Priority(!view.attention.priority));
+        }
+        Action::Mute | Action::Camera | Action::Hand | Action::Call => {}
         Action::React => state.react = !state.react,
         Action::Panel(panel) => state.panel = (state.panel != Some(panel)).then_some(panel),
         Action::Arrange => {
@@ -158,8 +177,9 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
     let focused = context.memory(|m| m.focused().is_some());
     let popup = Popup::is_any_open(context);
     if types {
-        // From now on Space is a letter, and nobody would be told of its release.
+        // From now on Space and A are letters, and nobody would be told of their release.
         hold(false, view, state, commands);
+        call_by_key(false, view, state, commands);
     }
     let events = context.input(|i| i.events.clone());
     // A tile takes Enter alone: whoever has pinned somebody talks with Space as before.
@@ -170,14 +190,27 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
     }
     for event in events {
         let action = match event {
-            Event::WindowFocused(false) | Event::Key { key: Key::Space, pressed: false, .. } => {
+            Event::WindowFocused(false) => {
                 hold(false, view, state, commands);
+                end_call(state, commands);
+                None
+            }
+            Event::Key { key: Key::Space, pressed: false, .. } => {
+                hold(false, view, state, commands);
+                None
+            }
+            Event::Key { key: Key::A, pressed: false, .. } => {
+                call_by_key(false, view, state, commands);
                 None
             }
             _ if !free => None,
             Event::Text(text) if text == "?" && !types => Some(Action::Help),
             Event::Key { key: Key::Space, modifiers, .. } if modifiers.is_none() && !types && (!focused || on_tile) => {
                 hold(true, view, state, commands);
+                None
+            }
+            Event::Key { key: Key::A, repeat: false, modifiers, .. } if modifiers.is_none() && !types => {
+                call_by_key(true, view, state, commands);
                 None
             }
             Event::Key { key: Key::Escape, pressed: true, repeat: false, .. } => {
@@ -204,6 +237,51 @@ fn hold(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Comman
     }
     state.held = pressed;
     commands.push(Command::Mute(!pressed));
+}
+
+/// Whether one may speak over all others, and can.
+fn may_call(view: &View) -> bool {
+    view.may_speak_over && view.has_microphone && has_me(view)
+}
+
+fn call_by_key(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    match state.call {
+        Some(Call::Key) if !pressed => end_call(state, commands),
+        // Who speaks over all others already goes on after the key.
+        None if pressed && may_call(view) && !view.attention.priority => {
+            state.call = Some(Call::Key);
+            commands.push(Command::Priority(true));
+        }
+        _ => {}
+    }
+}
+
+/// Ends the call that something is held for.
+fn end_call(state: &mut State, commands: &mut Vec<Command>) {
+    if state.call.take().is_some() {
+        commands.push(Command::Priority(false));
+    }
+}
+
+/// The mouse is held on the control to speak over all others, or not. Whether that is all there is to a click on it.
+pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) -> bool {
+    let (now, down) = context.input(|i| ((i.time * 1_000.0) as u64, i.pointer.primary_down()));
+    match state.call {
+        // A hand that moves meanwhile holds it all the same.
+        Some(Call::Mouse(since)) if !down => {
+            if now.saturating_sub(since) < HELD_MS {
+                state.call = None;
+            }
+            end_call(state, commands);
+            true
+        }
+        None if held && may_call(view) && !view.attention.priority => {
+            state.call = Some(Call::Mouse(now));
+            commands.push(Command::Priority(true));
+            true
+        }
+        _ => false,
+    }
 }
 
 fn action_of(key: Key, modifiers: Modifiers, types: bool) -> Option<Action> {

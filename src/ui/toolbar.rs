@@ -99,6 +99,11 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
             },
             false => Control::new(Action::Hand, Icon::Hand, w.raise_hand, w.raise_hand_tip),
         });
+        let calls = view.attention.priority;
+        if calls || (view.may_speak_over && view.has_microphone) {
+            let tip = if calls { w.call_end_tip } else { w.call_tip };
+            all.push(Control::new(Action::Call, Icon::Megaphone, w.priority, tip).selected(calls).bare());
+        }
     }
     all.push(Control::new(Action::React, Icon::Smile, w.react, w.react_tip).selected(state.react));
     let tip = if unread > 0 { fill(w.chat_unread_tip, &[&unread]) } else { w.chat_tip.to_owned() };
@@ -135,11 +140,14 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
     all
 }
 
-/// Where the emoji for everybody open: above their control.
+/// What became of the bar's controls.
+#[derive(Default)]
 pub struct Pressed {
     /// What was pressed.
     pub action: Option<Action>,
-    /// Where the control for emoji is.
+    /// The mouse is held on the control of the call to all.
+    pub call: bool,
+    /// Where the control for emoji is: they open above it.
     pub react: Option<Rect>,
     /// Where the control to leave is.
     pub leave: Option<Rect>,
@@ -182,16 +190,18 @@ pub fn bottom(ui: &Ui, bar: Rect, view: &View, state: &State, unread: usize, loo
     let total = width_of(shows);
     let icon = if total > room { ((room - spaces) / controls.len() as f32).clamp(18.0, ICON) } else { ICON };
     let mut x = bar.center().x - total.min(room) / 2.0;
-    let mut pressed = Pressed { action: None, react: None, leave: None };
+    let mut pressed = Pressed::default();
     for control in &controls {
         if control.kind == Kind::Leave {
             x += apart;
         }
         let width = icon + if shows(control) { text_width(control.label) } else { 0.0 };
         let rect = Rect::from_min_size(pos2(x.round(), bar.center().y - 18.0), vec2(width.round(), 36.0));
-        if button(ui, &painter, rect, control, shows(control), look).clicked() {
+        let response = button(ui, &painter, rect, control, shows(control), look);
+        if response.clicked() {
             pressed.action = Some(control.action);
         }
+        pressed.call |= control.action == Action::Call && response.is_pointer_button_down_on();
         match control.action {
             Action::React => pressed.react = Some(rect),
             Action::Leave => pressed.leave = Some(rect),

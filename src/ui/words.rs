@@ -99,6 +99,8 @@ words! {
     unmute: "Unmute", "取消静音";
     microphone_off_tip: "Microphone off (M)", "关闭麦克风（M）";
     microphone_on_tip: "Microphone on (M; hold Space to talk)", "打开麦克风（M；按住空格键讲话）";
+    call_tip: "Speak over all others: hold this or A, or press twice", "优先发言：按住此处或 A 键，或按两次";
+    call_end_tip: "Speak over all others no more", "停止优先发言";
     no_microphone: "No microphone", "没有麦克风";
     camera: "Camera", "摄像头";
     start_camera: "Start camera", "打开摄像头";
@@ -180,6 +182,7 @@ words! {
     by_unicast: "reached by copies (unicast)", "通过单播副本到达";
     key_m: "microphone off or on", "关闭或打开麦克风";
     key_space: "hold to talk while the microphone is off", "麦克风关闭时按住讲话";
+    key_a: "speak over all others as long as it is held, if you may", "按住期间优先发言（如有权限）";
     key_v: "camera off or on", "关闭或打开摄像头";
     key_h: "raise your hand, or lower it", "举手或放下手";
     key_e: "show everybody an emoji", "向所有人发送表情";

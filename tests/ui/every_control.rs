@@ -148,7 +148,7 @@ fn of_people() {
 #[test]
 fn of_settings() {
     let devices = || DevicesView { camera: "auto".into(), microphone: "auto".into(), speaker: "auto".into() };
-    let moderator = || View { devices: devices(), rank: Rank::Moderator, ..view(2) };
+    let moderator = || View { devices: devices(), rank: Rank::Moderator, may_speak_over: true, ..view(2) };
     check("settings", || in_conference(moderator(), &[Key::O]));
 }
 

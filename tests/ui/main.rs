@@ -2,6 +2,7 @@
 //! nothing happens.
 
 mod acts;
+mod calls;
 mod controls;
 mod every_control;
 mod files;

@@ -178,6 +178,7 @@ pub fn owned() -> View {
     let mut view = view(4);
     view.talk = conversation();
     (view.open, view.locked, view.rank) = (false, true, Rank::Owner);
+    view.may_speak_over = true;
     view.people[0].rank = Rank::Owner;
     view.people[1].rank = Rank::Moderator;
     view.people[1].muted = true;

@@ -1,7 +1,7 @@
 //! The thread that keeps a sound device open: opens it, watches it, drops it, and tries again.
 //!
 //! ```text
-//!  open --ok--> watch --fault, or no callback for 2 s--> drop on a thread of its own
+//!  open --ok--> watch --fault, or no callback for 2 s--> drop on a thread of its own            (5 s before the first one)
 //!   ^ '--error------------------------------------------------.      |
 //!   '------------------ after 0.5, 1, 2, 4, 8, 8 .. s <-------'------'
 //! ```
@@ -37,6 +37,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const WATCH: Duration = Duration::from_millis(100);
 /// A device without callbacks for this long is dead, even if nothing says so.
 const STALLED: Duration = Duration::from_secs(2);
+/// Some take long before the first: a headset's radio wakes up, a server starts.
+const STALLED_FIRST: Duration = Duration::from_secs(5);
 /// A device that worked this long may fail without being punished for earlier failures.
 const WORKED: Duration = Duration::from_secs(10);
 /// The pace of a speaker is looked at over this time.
@@ -218,9 +220,11 @@ impl<H: Send + 'static, O: FnMut(usize) -> Result<Opened<H>, NotOpened>> Watcher
             if calls != seen.0 {
                 seen = (calls, now);
             }
-            let stalled = now.since(seen.1) >= STALLED;
+            let patience = if seen.0 == 0 { STALLED_FIRST } else { STALLED };
+            let stalled = now.since(seen.1) >= patience;
             if gauge.failed() || stalled {
-                let reason = native::fault_text(gauge.fault()).unwrap_or("no sound for 2 s");
+                let fault = native::fault_text(gauge.fault()).map(str::to_owned);
+                let reason = fault.unwrap_or_else(|| format!("no sound for {} s", patience.as_secs()));
                 // The other end must stop using the ring even if nothing but time told that it is dead.
                 gauge.fail(gauge.fault());
                 drop_elsewhere(stream);
@@ -445,6 +449,40 @@ mod tests {
         };
         let instead = Some("microphone: USB is not there: built-in is used instead".to_owned());
         assert_eq!(told, SoundEvent::Ready { device: "built-in".into(), instead });
+    }
+
+    #[test]
+    fn a_device_has_longer_for_its_first_callback_than_for_the_others() {
+        let start = Timestamp::from_millis(1_000);
+        for (calls, expected) in [(false, STALLED_FIRST), (true, STALLED)] {
+            let clock = Clock::manual(start);
+            let gauge = Arc::new(Gauge::default());
+            if calls {
+                gauge.call();
+            }
+            let mut opened = Some(Opened {
+                stream: Box::new(()),
+                end: 1,
+                gauge: gauge.clone(),
+                device: "USB".into(),
+                short: false,
+                paced: None,
+                stays: Box::new(|| true),
+            });
+            let keeper = Keeper::start("speaker", clock.clone(), move |_| opened.take().ok_or(NotOpened::Absent));
+            assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+            // The callback is seen before time passes.
+            assert_eq!(keeper.events.recv_timeout(3 * WATCH), Err(RecvTimeoutError::Timeout));
+            let event = loop {
+                clock.advance(Duration::from_millis(250));
+                if let Ok(event) = keeper.events.recv_timeout(WATCH) {
+                    break event;
+                }
+            };
+            let SoundEvent::Failed { message, .. } = event else { panic!("{event:?}") };
+            assert_eq!(message, format!("speaker: USB: no sound for {} s; trying again", expected.as_secs()));
+            assert!(clock.now().since(start) >= expected && gauge.failed());
+        }
     }
 
     #[test]
