@@ -133,3 +133,77 @@ fn a_voice_is_back_after_its_devices_or_their_server_were_away() {
         drop((ada, bob));
     });
 }
+
+#[test]
+fn for_a_named_device_that_is_away_the_default_is_used_until_it_is_back() {
+    if let Err(why) = pulse::installed() {
+        println!("SKIPPED: {why}");
+        return;
+    }
+    sandboxed("devices::for_a_named_device_that_is_away_the_default_is_used_until_it_is_back", || {
+        let pulse = Pulse::start(&["ada", "bob", "eve"]);
+        pulse.control(&["set-default-source", "eve_mic"]);
+        pulse.control(&["set-default-sink", "eve_out"]);
+        let common = ["--interface", "127.0.0.1", "--camera", "none"];
+        let options = |devices: [&'static str; 4]| [&common[..], &devices, &AS_IT_IS].concat();
+        let talks = options(["--microphone", "ada_mic", "--speaker", "none"]);
+        let listens = options(["--microphone", "none", "--speaker", "bob_out"]);
+        let mut ada = Peer::start(pulse.command_of_defaults(PROGRAM), "Ada", "Sound", &talks);
+        let mut bob = Peer::join(pulse.command_of_defaults(PROGRAM), "Bob", "Sound", &listens);
+        bob.await_stats(SOON, "hears Ada's silence", |s| s.packets_heard("Ada") > 100.0);
+        let tone = Tone::samples(9.0, 0.2);
+        let notices = |peer: &mut Peer, what: &str| {
+            let is =
+                |e: &&serde_json::Value| e["event"] == "notice" && e["text"].as_str().is_some_and(|t| t.contains(what));
+            peer.drain_events().iter().filter(is).count()
+        };
+        let back = |what: &str, heard: &str, played: &str, change: &dyn Fn()| {
+            let (recorder, player, since_s) = (pulse.record(heard), pulse.begin_to_play(&tone, played), pulse::now_s());
+            change();
+            player.end();
+            assert_back(what, &recorder.end(), since_s);
+        };
+        let loads_microphone = || {
+            pulse.control(&["load-module", "module-remap-source", "source_name=ada_mic", "master=ada_in.monitor"]);
+        };
+
+        let unload = || pulse.unload("module-remap-source", "source_name=ada_mic");
+        back("named microphone unplugged", "bob_out.monitor", "eve_in", &unload);
+        assert_eq!(notices(&mut ada, "microphone: ada_mic is not there"), 1, "once, and which one is heard instead");
+        back("named microphone plugged in again", "bob_out.monitor", "ada_in", &loads_microphone);
+        assert_eq!(notices(&mut ada, "is used again"), 1);
+
+        let unload = || pulse.unload("module-null-sink", "sink_name=bob_out");
+        back("named speaker unplugged", "eve_out.monitor", "ada_in", &unload);
+        assert_eq!(notices(&mut bob, "speaker: bob_out is not there"), 1);
+        // What is there again can be recorded from then on: what was heard before is not missed.
+        let settings = ["rate=48000", "channels=2", "format=s16le", "norewinds=1"];
+        pulse.control(&[&["load-module", "module-null-sink", "sink_name=bob_out"][..], &settings].concat());
+        back("named speaker plugged in again", "bob_out.monitor", "ada_in", &|| ());
+        assert_eq!(notices(&mut bob, "is used again"), 1);
+
+        // What a speaker plays is nobody's voice.
+        pulse.control(&["set-default-source", "eve_out.monitor"]);
+        pulse.unload("module-remap-source", "source_name=ada_mic");
+        ada.await_event(SOON, |e| {
+            e["event"] == "notice" && e["text"].as_str().is_some_and(|t| t.ends_with("trying again"))
+        });
+        let recorder = pulse.record("bob_out.monitor");
+        pulse.play(&Tone::samples(4.0, 0.2), "eve_out");
+        assert!(Tone::find(&recorder.end().samples).is_none(), "the monitor is heard");
+        back("named microphone plugged in once more", "bob_out.monitor", "ada_in", &loads_microphone);
+        assert_eq!(notices(&mut ada, "instead"), 0);
+
+        // Not there from the beginning: one is told which microphone is heard.
+        pulse.control(&["set-default-source", "eve_mic"]);
+        let absent = options(["--microphone", "headset of mine", "--speaker", "none"]);
+        let mut cyd = Peer::join(pulse.command_of_defaults(PROGRAM), "Cyd", "Sound", &absent);
+        let told = |e: &serde_json::Value| {
+            let text = e["text"].as_str().unwrap_or_default();
+            text.starts_with("microphone: headset of mine is not there: ") && text.ends_with(" is used instead")
+        };
+        cyd.await_event(SOON, told);
+        bob.await_stats(SOON, "hears Cyd", |s| s.packets_heard("Cyd") > 50.0);
+        drop((ada, bob, cyd));
+    });
+}
