@@ -465,12 +465,13 @@ mod tests {
                 end: 1,
                 gauge: gauge.clone(),
                 device: "USB".into(),
+                instead_of: None,
                 short: false,
                 paced: None,
                 stays: Box::new(|| true),
             });
             let keeper = Keeper::start("speaker", clock.clone(), move |_| opened.take().ok_or(NotOpened::Absent));
-            assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into() });
+            assert_eq!(next(&keeper), SoundEvent::Ready { device: "USB".into(), instead: None });
             // The callback is seen before time passes.
             assert_eq!(keeper.events.recv_timeout(3 * WATCH), Err(RecvTimeoutError::Timeout));
             let event = loop {
