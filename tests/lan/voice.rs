@@ -302,7 +302,6 @@ fn how_loudly_somebody_is_heard_stays_when_they_leave_and_come_back() {
             let settled = || Some(lately()).filter(|all| all.len() == 5 && all.iter().all(|s| wanted.contains(s)));
             poll(SOON, settled).unwrap_or_else(|| panic!("{what}: {:?}", lately()));
         };
-        bob.await_joined();
         await_strength("as Ada sends it", 0.1..0.5);
         bob.tell(&json!({"do": "hear", "who": "Ada", "volume": 25}));
         await_strength("a quarter", 0.03..0.08);
