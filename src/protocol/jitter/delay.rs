@@ -10,8 +10,8 @@
 //! ```
 //! So one half second in twenty may hold a packet that is too late: a single burst is not worth waiting for, one that comes
 //! again and again is; and once a bad spell is over, the delay returns within seconds. Where lost packets are sent once more,
-//! whoever is not waited for leaves a gap in a word: there it is waited as long as anything took, and through calm seconds too, as
-//! losses in runs have long breaks. The base is a minimum over a sliding window, so it follows a sender's drifting clock. When
+//! whoever is not waited for leaves a gap in a word: there it is waited as long as anything took, and through some calm seconds
+//! too, as losses in runs have breaks. The base is a minimum over a sliding window, so it follows a sender's drifting clock. When
 //! it rises at once, the path or the sender's capture has shifted: that is no jitter, and what was measured meanwhile is
 //! forgotten. All values are samples of the 48 kHz media clock. Must never look at a clock or at packet contents.
 
@@ -36,6 +36,8 @@ const RECENT_PATIENT: usize = 60;
 /// That is so while this many of that many intervals saw it.
 const REPAIRED: usize = 3;
 const REPAIRED_OF: usize = 30;
+/// Without any in so many intervals it is over.
+const REPAIRED_LATELY: usize = 10;
 /// What is assumed of a talker of whom nothing is known yet.
 const FIRST_GUESS: i64 = 20 * PER_MS;
 /// The base is the minimum over this window and the one before it.
@@ -117,8 +119,8 @@ impl DelayTracker {
 
     /// Whether lost packets come again.
     pub(super) fn is_patient(&self) -> bool {
-        let seen = self.recent[..REPAIRED_OF].iter().filter(|(_, again)| *again).count();
-        seen + usize::from(self.again) >= REPAIRED
+        let seen = |of: usize| self.recent[..of].iter().filter(|(_, again)| *again).count() + usize::from(self.again);
+        seen(REPAIRED_LATELY) > 0 && seen(REPAIRED_OF) >= REPAIRED
     }
 
     /// How long the audio of the fastest packet should wait before it is needed, with this margin.
@@ -266,7 +268,7 @@ mod tests {
             t.target(0) / PER_MS
         };
         assert_eq!([fed(false, 0), fed(true, 0)], [60, 160]);
-        assert_eq!([fed(true, 500), fed(true, 775)], [160, 0], "through 10 s of calm, and no longer than 15 s");
+        assert_eq!([fed(true, 225), fed(true, 300)], [160, 0], "through 4 s of calm, and no longer than 6 s");
     }
 
     #[test]
