@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::files::AcceptRule;
-use super::taking::{Improvement, Taking};
+use super::taking::{Improvement, THRESHOLDS_DBFS, Taking};
 use super::tap::Wish;
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{Buffers, MicrophoneSpec, SpeakerSpec};
@@ -332,7 +332,7 @@ impl Config {
             low_delay,
             taking: Taking {
                 talk: layer.parse("talk", "open, voice or push")?,
-                threshold_dbfs: layer.number("talk_threshold", -90, 0)?,
+                threshold_dbfs: layer.number("talk_threshold", *THRESHOLDS_DBFS.start(), *THRESHOLDS_DBFS.end())?,
                 echo: layer.parse(Improvement::Echo.key(), "true or false")?,
                 noise: layer.parse(Improvement::Noise.key(), "true or false")?,
                 gain: layer.parse(Improvement::Gain.key(), "true or false")?,

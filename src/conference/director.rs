@@ -24,7 +24,7 @@ use super::priority::Priority;
 use super::repair::Repairs;
 use super::sending::OwnVideo;
 use super::stats::{Speaker, tenth};
-use super::taking::{Reminder, Taking};
+use super::taking::{Reminder, THRESHOLDS_DBFS, Taking};
 use super::troubles::Troubles;
 use super::view::{Command, NoticeKind};
 use super::voice::Messages;
@@ -223,6 +223,10 @@ impl Director {
                 recv(asked) -> command => match command {
                     Ok(Command::Mute(on)) => self.mute(on),
                     Ok(Command::TalkMode(talk)) => self.take_up(Taking { talk, ..self.config.taking }),
+                    Ok(Command::Threshold(dbfs)) => {
+                        let threshold_dbfs = dbfs.clamp(*THRESHOLDS_DBFS.start(), *THRESHOLDS_DBFS.end());
+                        self.take_up(Taking { threshold_dbfs, ..self.config.taking });
+                    }
                     Ok(Command::Improve(what, on)) => self.improve(what, on),
                     Ok(Command::Priority(on)) => self.speak_over(on),
                     Ok(Command::Camera(on)) => self.switch_camera(on),

@@ -1,6 +1,7 @@
 //! How the own voice is taken up: when it is sent, what is done to it, and the notice that one is muted.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ impl FromStr for TalkMode {
         Self::ALL.into_iter().find(|talk| talk.word() == text).ok_or(NoTalk)
     }
 }
+
+/// What can be taken for silence.
+pub const THRESHOLDS_DBFS: RangeInclusive<i8> = -90..=0;
 
 /// How the own voice is taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -369,6 +369,8 @@ pub enum Command {
     Mute(bool),
     /// When the own voice is sent.
     TalkMode(TalkMode),
+    /// With voice activation: what is softer than this is silence from now on, in dBFS.
+    Threshold(i8),
     /// Something is done to it from now on, or not.
     Improve(Improvement, bool),
     /// Speak over all others, or no more.

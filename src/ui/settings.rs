@@ -1,10 +1,11 @@
 //! The settings panel: devices, network, looks. What is chosen holds at once where it can, and is kept for next time.
 
 use egui::{
-    Align, Button, Checkbox, ComboBox, Context, Label, Layout, Rect, RichText, ScrollArea, Slider, Ui, UiBuilder, vec2,
+    Align, Button, Checkbox, ComboBox, Context, Label, Layout, Rect, Response, RichText, ScrollArea, Slider, Ui,
+    UiBuilder, vec2,
 };
 
-use crate::conference::taking::{Improvement, TalkMode};
+use crate::conference::taking::{Improvement, THRESHOLDS_DBFS, TalkMode};
 use crate::conference::view::{Command, View};
 use crate::ui::devices::{Choice, Devices, Lists};
 use crate::ui::focus;
@@ -187,11 +188,15 @@ impl Panel {
         ui.spacing_mut().slider_width = 180.0;
         let slider = ui.add(Slider::new(&mut quality, 20..=95)).labelled_by(label.id);
         self.quality = Some(quality);
-        // A drag is kept once, when it ends.
-        if slider.drag_stopped() || (slider.changed() && !slider.dragged()) {
-            settings.push(("quality", quality.to_string()));
-        }
+        keep_slider(&slider, "quality", quality, settings);
         weak(ui, w.next_time, look);
+    }
+}
+
+/// Keeps what a slider was set to: a drag once, when it ends.
+fn keep_slider(slider: &Response, key: &'static str, value: impl ToString, settings: &mut Vec<Setting>) {
+    if slider.drag_stopped() || (slider.changed() && !slider.dragged()) {
+        settings.push((key, value.to_string()));
     }
 }
 
@@ -208,6 +213,16 @@ fn voice(ui: &mut Ui, view: &View, look: Look, commands: &mut Vec<Command>, sett
     if let Some(talk) = chosen.and_then(|value| value.parse::<TalkMode>().ok()) {
         commands.push(Command::TalkMode(talk));
         settings.push(("talk", talk.to_string()));
+    }
+    if taking.talk == TalkMode::Voice {
+        let mut dbfs = taking.threshold_dbfs;
+        let label = ui.label(w.talk_threshold);
+        ui.spacing_mut().slider_width = 180.0;
+        let slider = ui.add(Slider::new(&mut dbfs, THRESHOLDS_DBFS).suffix(" dB")).labelled_by(label.id);
+        if dbfs != taking.threshold_dbfs {
+            commands.push(Command::Threshold(dbfs));
+        }
+        keep_slider(&slider, "talk_threshold", dbfs, settings);
     }
     if view.may_speak_over || view.attention.priority {
         let mut on = view.attention.priority;

@@ -17,10 +17,11 @@ pub struct Unsent(VecDeque<Command>);
 
 /// Whether a command says how something shall be from now on, so that of several for the same thing the last counts.
 fn is_state(command: &Command) -> bool {
-    use Command::{Away, Camera, Hand, Hear, Improve, Leave, Mute, Pause, Priority, TalkMode};
+    use Command::{Away, Camera, Hand, Hear, Improve, Leave, Mute, Pause, Priority, TalkMode, Threshold};
     use Command::{UseCamera, UseMicrophone, UseSpeaker};
     match command {
-        Mute(_) | TalkMode(_) | Improve(..) | Priority(_) | Camera(_) | Hand(_) | Away(_) | Pause | Hear(..) => true,
+        Mute(_) | TalkMode(_) | Threshold(_) | Improve(..) | Priority(_) | Camera(_) | Hand(_) | Away(_) | Pause
+        | Hear(..) => true,
         UseCamera(_) | UseMicrophone(_) | UseSpeaker(_) | Leave => true,
         Command::Say(_) | Command::Whisper(..) | Command::Reply(..) | Command::React(..) => false,
         Command::HearOf(..)

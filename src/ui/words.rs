@@ -312,6 +312,7 @@ words! {
     talk: "Heard", "发送声音";
     talk_open: "All the time", "一直";
     talk_voice: "While you speak", "讲话时";
+    talk_threshold: "Sent when louder than", "高于此音量时发送";
     talk_push: "While you hold Space", "按住空格键时";
     priority: "Speak over all others", "优先发言";
     echo: "Take the speaker's echo out", "消除回声";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use egui::accesskit::Role;
 use egui::{Key, PointerButton};
 use roundtable::conference::lobby::LobbyView;
+use roundtable::conference::taking::{Taking, TalkMode};
 use roundtable::conference::view::{DevicesView, Playing, Rank, Recording, View};
 use roundtable::protocol::doctor::{Finding, Report, Severity, Where};
 use roundtable::ui::app::{App, Options};
@@ -148,7 +149,8 @@ fn of_people() {
 #[test]
 fn of_settings() {
     let devices = || DevicesView { camera: "auto".into(), microphone: "auto".into(), speaker: "auto".into() };
-    let moderator = || View { devices: devices(), rank: Rank::Moderator, may_speak_over: true, ..view(2) };
+    let taking = Taking { talk: TalkMode::Voice, ..Taking::default() };
+    let moderator = || View { devices: devices(), rank: Rank::Moderator, may_speak_over: true, taking, ..view(2) };
     check("settings", || in_conference(moderator(), &[Key::O]));
 }
 
