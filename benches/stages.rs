@@ -1,4 +1,4 @@
-//! Each stage of the video path alone, 1280x720 at the quality a stream starts with.
+//! Each stage of the video path alone, 1280x720 at the quality a stream starts with; and what is done to a voice.
 //!
 //! `cargo bench --bench stages [-- FILTER]`
 
@@ -9,6 +9,7 @@ use roundtable::media::convert::Scaler;
 use roundtable::media::jpeg::{BandDecoder, BandEncoder, FrameParams, conformance, to_jpeg};
 use roundtable::media::picture::{Picture, Yuv};
 use roundtable::media::test_card::TestCard;
+use roundtable::media::voice;
 use roundtable::pipeline::video_send::QUALITY_START;
 use roundtable::protocol::packetizer::{FrameStart, PacketBatch, VideoPacketizer};
 use roundtable::protocol::reassembler::{Progress, Reassembler};
@@ -117,5 +118,29 @@ fn packets(c: &mut Criterion) {
     assert!(reassembler.counters().frames_complete > 0);
 }
 
-criterion_group!(stages, codec, packets);
+/// What is done to a voice before it is sent.
+fn voice(c: &mut Criterion) {
+    let mut random = 1u32;
+    let mut noise = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let heard: Vec<f32> = (0..voice::BLOCK).map(|_| 0.1 * noise()).collect();
+    let captured: Vec<f32> = heard.iter().map(|s| 0.5 * s + 0.01 * noise()).collect();
+    let mut block = captured.clone();
+    for (what, settings) in
+        [("all", voice::Settings::ALL), ("gain", voice::Settings { gain: true, ..voice::Settings::NONE })]
+    {
+        let mut processor = voice::Processor::new(settings);
+        c.bench_function(&format!("10 ms of a voice, {what}"), |b| {
+            b.iter(|| {
+                block.copy_from_slice(&captured);
+                processor.process(&heard, &mut block);
+                black_box(block[0])
+            });
+        });
+    }
+}
+
+criterion_group!(stages, codec, packets, voice);
 criterion_main!(stages);

@@ -1,5 +1,5 @@
-//! The repair of one stream that is sent, parity for pictures and repeats for a voice: shared between its own thread, which keeps what it sends here, and the receiving
-//! thread, which hears the requests and answers them at once.
+//! The repair of one stream that is sent, parity for pictures and repeats for a voice: shared between its own thread, which
+//! keeps what it sends here, and the receiving thread, which hears the requests and answers them at once.
 //!
 //! ```text
 //! video-send ──packets as they go out──> Keeper      <──requests── receive

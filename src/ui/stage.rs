@@ -139,7 +139,7 @@ impl Stage {
         }
         for (tile, (person, _)) in self.tiles.iter_mut().zip(seated()) {
             tile.mirrored = person.me;
-            if person.camera == CameraView::Off && tile.picture.width > 0 {
+            if person.camera == CameraView::Off && (tile.picture.width > 0 || tile.slot.waiting() > 0) {
                 // When the camera comes back its first picture shall be a new one.
                 tile.slot.forget();
                 (tile.picture.width, tile.picture.height) = (0, 0);
@@ -170,6 +170,8 @@ impl Stage {
         }
         for gone in before {
             gone.slot.want(0, 0);
+            // What waits there for words would be old when it is seen.
+            gone.slot.forget();
         }
     }
 
@@ -226,7 +228,7 @@ impl Stage {
     }
 }
 
-/// Takes the newest picture that is due when there is a new one and the tile is not a card by the camera's state.
+/// Takes the newest picture that is due when there is a new one, which replaces a card.
 fn take(tile: &mut Tile, now: Timestamp) -> Option<PictureInfo> {
     if tile.slot.waiting() == 0 {
         return None;

@@ -44,6 +44,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const SETTLED_S: f64 = 10.0;
 /// Sound and picture are to be no further apart in 95 of 100 moments.
 const APART_MS_MAX: f64 = 40.0;
+/// So much of that is excused by a machine that holds things up.
+const HELD_UP_MS_MAX: f64 = 20.0;
 
 fn beeps(seconds: f64) -> Vec<f32> {
     (0..(seconds * f64::from(RATE)) as usize)
@@ -261,13 +263,14 @@ fn flash_and_beep() {
             // of them varies by itself: on one with nothing else to do, by no more than is left out here.
             let held_up =
                 (off(&sounds, sound) - 10.0).max(0.0) + (off(&pictures, picture) - 10.0 - mode.varies).max(0.0);
+            let excused = held_up.min(HELD_UP_MS_MAX);
             println!(
                 "{:22} the sound takes {sound:.0} ms, the picture {picture:.0}; the sound is later by {later:+.0} ms (median), apart \
                  by {p95:.0} ms (p95) over {} beeps; held up by {held_up:.0} ms",
                 mode.what,
                 apart.len()
             );
-            if later.abs() > APART_MS_MAX || p95 > APART_MS_MAX + held_up {
+            if later.abs() > APART_MS_MAX || p95 > APART_MS_MAX + excused {
                 missed.push(format!("{}: {later:+.0} ms in the median, {p95:.0} (p95)", mode.what));
             }
         }

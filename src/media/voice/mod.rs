@@ -180,7 +180,7 @@ fn delay(settings: Settings) -> usize {
 }
 
 fn residue(settings: Settings) -> Option<Residue> {
-    (settings.echo || settings.noise).then(|| Residue::new(delay(settings), settings.noise))
+    (settings.echo || settings.noise).then(|| Residue::new(delay(settings), settings.echo, settings.noise))
 }
 
 fn built(config: Config) -> AudioProcessing {

@@ -4,12 +4,12 @@
 //! captured, as late as it comes out ─┐
 //! cleaned ─────────────────────> taken away, in dB > gain > ramp > to be evened out
 //! ```
-//! Where little was taken away somebody speaks here, and nothing is done. Where nearly everything was, what is left is
-//! what those two could not get hold of, and no voice. While the speaker sounds it is lowered by a lot, but not below
-//! what is heard here in silence: a line that falls dead with each word from over there is as bad as an echo. The last of
-//! a room's tail, which a canceller lets pass, is told by its level: below that of the echo before it. Otherwise what is
-//! left is noise, and lowered by a little. It opens within the block that has to be heard, and closes slowly. Nothing is
-//! delayed, and nothing is allocated.
+//! Where little was taken away somebody speaks here, and nothing is done. Where nearly everything was, what is left is what
+//! those two could not get hold of, and no voice. While the speaker sounds it is lowered by a lot, but not below what is heard
+//! here in silence, once that is known: a line that falls dead with each word from over there is as bad as an echo. The last
+//! of a room's tail, which a canceller lets pass, is told by its level: below that of the echo before it. Otherwise what is
+//! left is noise, and lowered by a little, once there was time to tell noise from a voice. It opens within the block that has
+//! to be heard, and closes slowly. Nothing is delayed, and nothing is allocated.
 
 use super::{BLOCK, Floor};
 use crate::media::mix::SILENCE_DBFS;
@@ -29,6 +29,8 @@ const TAIL_STEEP: f32 = 4.0;
 /// The speaker sounds when it gets this, and so long thereafter, in blocks: half a second of delay and a room's tail.
 const HEARD_DBFS: f32 = -60.0;
 const HEARD_BLOCKS: u32 = 80;
+/// A suppressor takes a steady voice for noise at first, for so many blocks.
+const LEARNING_BLOCKS: u32 = 200;
 /// How long it stays open after a voice, in blocks, and how fast it closes then, in dB a block.
 const HOLD_BLOCKS: u32 = 8;
 const CLOSING_ECHO_DB: f32 = 4.0;
@@ -50,8 +52,11 @@ const _: () = assert!(BLOCK.is_multiple_of(LANES) && APART.is_multiple_of(LANES)
 
 /// Lowers one voice's residue.
 pub(super) struct Residue {
-    /// Noise is held down before it.
+    /// The echo is taken out before it, and noise held down.
+    echo: bool,
     noise: bool,
+    /// Blocks until what is held down is noise for certain.
+    learning: u32,
     delay: usize,
     captured: [f32; KEPT * BLOCK],
     /// Blocks for which the speaker still sounds.
@@ -67,11 +72,13 @@ pub(super) struct Residue {
 }
 
 impl Residue {
-    /// Behind what comes out `delay` samples late, with noise held down or not.
-    pub(super) fn new(delay: usize, noise: bool) -> Self {
+    /// Behind what comes out `delay` samples late, with the echo taken out and noise held down, or not.
+    pub(super) fn new(delay: usize, echo: bool, noise: bool) -> Self {
         debug_assert!(delay + BLOCK <= KEPT * BLOCK);
         Self {
+            echo,
             noise,
+            learning: LEARNING_BLOCKS,
             delay,
             captured: [0.0; KEPT * BLOCK],
             sounding: 0,
@@ -87,7 +94,8 @@ impl Residue {
     pub(super) fn note(&mut self, heard: &[f32], captured: &[f32]) {
         self.captured.copy_within(BLOCK.., 0);
         self.captured[(KEPT - 1) * BLOCK..].copy_from_slice(captured);
-        let sounds = level_db(heard) > HEARD_DBFS;
+        let sounds = self.echo && level_db(heard) > HEARD_DBFS;
+        self.learning = self.learning.saturating_sub(1);
         self.sounding = if sounds { HEARD_BLOCKS } else { self.sounding.saturating_sub(1) };
     }
 
@@ -117,7 +125,7 @@ impl Residue {
     fn wanted(&mut self, before: f32, after: f32, level: f32) -> f32 {
         let taken = before - after;
         let beyond = STEEP * (taken - VOICE_DB);
-        let noise = if self.noise { beyond.clamp(0.0, NOISE_DB) } else { 0.0 };
+        let noise = if self.noise && self.learning == 0 { beyond.clamp(0.0, NOISE_DB) } else { 0.0 };
         self.tail -= TAIL_FALLS_DB;
         if self.sounding == 0 {
             self.tail = SILENCE_DBFS;

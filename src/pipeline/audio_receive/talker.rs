@@ -396,10 +396,14 @@ impl Talker {
         add_fading(sum, &self.step, from, to);
     }
 
-    /// Takes note of the level of a step.
+    /// Takes note of the level of a step that is heard.
     fn listen(&mut self, level: f32) {
-        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
+        self.follow(level);
         self.stats.words.fetch_add(u64::from(self.speaks), Ordering::Relaxed);
+    }
+
+    fn follow(&mut self, level: f32) {
+        self.speaks = self.floor.follow(level, STEP_LONG) && level > WORD_DBFS;
     }
 
     /// Lets the next step pass by unheard: the buffer goes on as if it were played, and nothing is decoded.
@@ -421,7 +425,7 @@ impl Talker {
         self.passed -= STEP;
         self.stale = true;
         let level = self.claim.loudness(now);
-        self.listen(level);
+        self.follow(level);
         self.meter.show(level);
     }
 

@@ -6,14 +6,14 @@
 //! relative = transit - base
 //! worst    = largest relative delay of each half second   -> histogram, older ones forgotten
 //! target   = 95 % quantile, but no more than the worst of the last 3 s, + a margin
-//!            while lost packets come once more: the worst of the last 30 s + a margin
+//!            while lost packets come once more: no less than the worst of these in the last 30 s
 //! ```
 //! So one half second in twenty may hold a packet that is too late: a single burst is not worth waiting for, one that comes
 //! again and again is; and once a bad spell is over, the delay returns within seconds. Where lost packets are sent once more,
-//! whoever is not waited for leaves a gap in a word: there it is waited as long as anything took, and through some calm seconds
-//! too, as losses in runs have breaks. The base is a minimum over a sliding window, so it follows a sender's drifting clock. When
-//! it rises at once, the path or the sender's capture has shifted: that is no jitter, and what was measured meanwhile is
-//! forgotten. All values are samples of the 48 kHz media clock. Must never look at a clock or at packet contents.
+//! whoever is not waited for leaves a gap in a word: there it is waited as long as any of these took, and through some calm
+//! seconds too, as losses in runs have breaks. The base is a minimum over a sliding window, so it follows a sender's drifting
+//! clock. When it rises at once, the path or the sender's capture has shifted: that is no jitter, and what was measured
+//! meanwhile is forgotten. All values are samples of the 48 kHz media clock. Must never look at a clock or at packet contents.
 
 use crate::limits::JITTER_DELAY_MS_MAX;
 
@@ -60,10 +60,10 @@ pub(super) struct DelayTracker {
     interval_start: i64,
     /// Largest relative delay of this interval.
     worst: i64,
-    /// Whether lost packets came once more in this interval.
-    again: bool,
-    /// The same of those before, newest first.
-    recent: [(i64, bool); RECENT_PATIENT],
+    /// The largest of the lost packets that came once more in this interval, if any did.
+    again: Option<i64>,
+    /// Both of the intervals before, newest first.
+    recent: [(i64, Option<i64>); RECENT_PATIENT],
     /// What the usual share of intervals needs.
     quantile: i64,
     /// Since when all packets are far later than the base, and the fastest of them.
@@ -80,8 +80,8 @@ impl DelayTracker {
             lowest_before: None,
             interval_start: 0,
             worst: 0,
-            again: false,
-            recent: [(FIRST_GUESS, false); RECENT_PATIENT],
+            again: None,
+            recent: [(FIRST_GUESS, None); RECENT_PATIENT],
             quantile: FIRST_GUESS,
             far: None,
         }
@@ -90,7 +90,7 @@ impl DelayTracker {
     /// Arrivals and timestamps are of no common clock any more. How much packets of this network are late stays known.
     pub(super) fn rebase(&mut self) {
         (self.lowest, self.lowest_before, self.far) = (None, None, None);
-        (self.worst, self.again) = (0, false);
+        (self.worst, self.again) = (0, None);
     }
 
     /// Transit time of the fastest recent packet; `None` before the first one.
@@ -113,20 +113,25 @@ impl DelayTracker {
             self.interval_start = arrival;
         }
         self.worst = self.worst.max(relative);
-        self.again |= again;
+        if again {
+            self.again = self.again.max(Some(relative));
+        }
         relative
     }
 
     /// Whether lost packets come again.
     pub(super) fn is_patient(&self) -> bool {
-        let seen = |of: usize| self.recent[..of].iter().filter(|(_, again)| *again).count() + usize::from(self.again);
+        let seen = |of: usize| self.recent[..of].iter().filter(|(_, again)| again.is_some()).count();
+        let seen = |of: usize| seen(of) + usize::from(self.again.is_some());
         seen(REPAIRED_LATELY) > 0 && seen(REPAIRED_OF) >= REPAIRED
     }
 
     /// How long the audio of the fastest packet should wait before it is needed, with this margin.
     pub(super) fn target(&self, margin: i64) -> i64 {
-        let worst_of = |span| self.recent[..span].iter().fold(self.worst, |a, b| a.max(b.0));
-        let needed = if self.is_patient() { worst_of(RECENT_PATIENT) } else { self.quantile.min(worst_of(RECENT)) };
+        let recent = self.recent[..RECENT].iter().fold(self.worst, |a, b| a.max(b.0));
+        let usual = self.quantile.min(recent);
+        let again = || self.recent.iter().filter_map(|interval| interval.1).chain(self.again);
+        let needed = if self.is_patient() { again().fold(usual, i64::max) } else { usual };
         (needed + margin).min(JITTER_DELAY_MS_MAX as i64 * PER_MS)
     }
 
@@ -140,7 +145,11 @@ impl DelayTracker {
         if self.lowest.is_none() && self.lowest_before.is_none() {
             (self.window_start, self.interval_start) = (arrival, arrival);
         } else if age >= 2 * WINDOW {
-            // Nothing was heard for so long that the clocks may have drifted apart: only the new packets count.
+            // Nothing was heard for so long that the clocks may have drifted apart: only the new packets count; and after
+            // longer, the network may be another one.
+            if age >= RECENT_PATIENT as i64 * INTERVAL {
+                self.forget();
+            }
             (self.lowest, self.lowest_before, self.window_start) = (None, None, arrival);
         } else if age >= WINDOW {
             if let (Some(before), Some(lowest)) = (self.lowest_before, self.lowest)
@@ -171,7 +180,7 @@ impl DelayTracker {
     /// What was measured tells nothing of what comes.
     fn forget(&mut self) {
         (self.share, self.seen, self.quantile) = (first_guess(), 0, FIRST_GUESS);
-        (self.worst, self.again, self.recent) = (0, false, [(FIRST_GUESS, false); RECENT_PATIENT]);
+        (self.worst, self.again, self.recent) = (0, None, [(FIRST_GUESS, None); RECENT_PATIENT]);
     }
 
     /// An interval is over.
@@ -186,7 +195,7 @@ impl DelayTracker {
         self.quantile = self.measure();
         self.recent.rotate_right(1);
         self.recent[0] = (self.worst, self.again);
-        (self.worst, self.again) = (0, false);
+        (self.worst, self.again) = (0, None);
     }
 
     /// What the usual share needs.
@@ -269,6 +278,37 @@ mod tests {
         };
         assert_eq!([fed(false, 0), fed(true, 0)], [60, 160]);
         assert_eq!([fed(true, 225), fed(true, 300)], [160, 0], "through 4 s of calm, and no longer than 6 s");
+    }
+
+    #[test]
+    fn a_stall_is_soon_forgotten_though_lost_packets_come_again() {
+        // Each second something is lost and comes again 10 ms later; once everything stands still for 200 ms.
+        let after = |ms: i64| {
+            let mut t = DelayTracker::new();
+            for n in 0..1_000 + ms / 20 {
+                let again = n % 50 == 7;
+                let late = if (990..1_000).contains(&n) { (1_000 - n) * 20 } else { i64::from(again) * 10 };
+                t.record((n * 20 + late) * PER_MS, 1_000_000 + late * PER_MS, again);
+            }
+            t.target(0) / PER_MS
+        };
+        assert!(
+            after(0) <= 200 && (0..1_000).step_by(100).all(|ms| after(4_000 + ms) <= 12),
+            "{} {}",
+            after(0),
+            after(4_500)
+        );
+    }
+
+    #[test]
+    fn what_was_known_of_a_network_is_forgotten_in_a_long_silence() {
+        let mut t = fed((0..500).map(|i| if i % 10 == 1 { 100 } else { 0 }));
+        let at = 500 * 20 * PER_MS;
+        assert_eq!(t.target(0) / PER_MS, 101);
+        t.record(at + 20_000 * PER_MS, 1_000_000, false);
+        assert_eq!(t.target(0) / PER_MS, 101, "a pause");
+        t.record(at + 60_000 * PER_MS, 1_000_000, false);
+        assert_eq!(t.target(0), FIRST_GUESS);
     }
 
     #[test]

@@ -8,8 +8,9 @@
 //!                       purpose is reached so from any error
 //! ```
 //! A drift is known well enough within ten seconds, and from then on the speed changes by two parts in a million a second, so
-//! that a tone stays one: over four seconds all else is 43 dB below it. Both act on the same delay of the same buffer. Only what nothing else explains is drift: not the error with which a talk spurt begins, not a target or a path that
-//! changed, and not what was cut away. All values are samples at 48 kHz. Must never look at a clock.
+//! that a tone stays one: over four seconds all else is 43 dB below it. Both act on the same delay of the same buffer. Only
+//! what nothing else explains is drift: not the error with which a talk spurt begins, not a target or a path that changed, and
+//! not what was cut away. All values are samples at 48 kHz. Must never look at a clock.
 
 use super::delay::PER_MS;
 use super::slope::Slope;

@@ -6,9 +6,10 @@
 //! sender    request > the packets asked for, once each in a moment
 //!           many packets asked for lately (3 %): with each packet, the two before it once more, for a while
 //! ```
-//! A repeat packet is RTP of its own SSRC with PT 113; its payload is packets as they were sent before protection, each
-//! behind its length in 2 bytes. Whole packets and not RFC 2198, because the receiver's jitter buffer then treats them as
-//! if the network had brought them: late, in another order, maybe twice; it only waits longer where they are needed. Opus's own redundancy covers single losses.
+//! A repeat packet is RTP of its own SSRC with PT 113; its payload is packets as they were sent before protection, each behind
+//! its length in 2 bytes. Whole packets and not RFC 2198, because the receiver's jitter buffer then treats them as if the
+//! network had brought them: late, in another order, maybe twice; it only waits longer where they are needed. Opus's own
+//! redundancy covers single losses.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const REPEAT_FOR: Duration = Duration::from_secs(5);
 const MISSED_MAX: usize = 50;
 /// A packet that went out again so shortly before answers a request too.
 const JUST_NOW: Duration = Duration::from_millis(3);
-/// A packet is asked for until so long after it is known to be missing: then it is made up already.
+/// A packet is asked for until so long after it is known to be missing: both rounds are over by then.
 const USEFUL: Duration = Duration::from_millis(60);
 /// Older packets are not sent again; receivers wait longer for late packets the more of them there are.
 const OLD: Duration = Duration::from_millis(320);
