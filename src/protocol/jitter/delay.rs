@@ -304,9 +304,9 @@ mod tests {
     fn what_was_known_of_a_network_is_forgotten_in_a_long_silence() {
         let mut t = fed((0..500).map(|i| if i % 10 == 1 { 100 } else { 0 }));
         let at = 500 * 20 * PER_MS;
-        assert_eq!(t.target(0) / PER_MS, 101);
+        assert_eq!(t.target(0) / PER_MS, 100);
         t.record(at + 20_000 * PER_MS, 1_000_000, false);
-        assert_eq!(t.target(0) / PER_MS, 101, "a pause");
+        assert_eq!(t.target(0) / PER_MS, 100, "a pause");
         t.record(at + 60_000 * PER_MS, 1_000_000, false);
         assert_eq!(t.target(0), FIRST_GUESS);
     }
