@@ -8,6 +8,8 @@ use crate::tone::{RATE, Tone};
 
 /// A voice is back within so long.
 const BACK_S: f64 = 3.0;
+/// Moments are known as exactly as this.
+const AT_ONCE_S: f64 = 0.05;
 /// In the second after that there are at most so many clicks.
 const CLICKS: usize = 3;
 
@@ -64,7 +66,8 @@ fn a_voice_follows_the_default_speaker_and_is_back_after_the_server() {
             "another default speaker: heard there after {moved_s:.2} s, no more at the old one after {ended_s:.2} s; {} glitches",
             found.glitches.len()
         );
-        assert!((0.0..BACK_S).contains(&moved_s) && ended_s < BACK_S, "{moved_s} s, {ended_s} s");
+        // A server that moves it by itself does so at once; recordings begin a little beside the moment that is told of them.
+        assert!((-AT_ONCE_S..BACK_S).contains(&moved_s) && ended_s < BACK_S, "{moved_s} s, {ended_s} s");
         assert!(found.clean_share > 0.7, "clicks at {:.2?}", found.glitches);
 
         // The server dies and is started again, and with it both devices.
