@@ -62,6 +62,8 @@ pub enum Call {
     Key,
     /// The mouse on the control, since this time in ms.
     Mouse(u64),
+    /// The mouse still, of a call that has ended: letting go is no click.
+    Over,
 }
 
 /// Whoever holds the control for so long ends the call by letting go; otherwise it lasts until the control is pressed again.
@@ -192,7 +194,9 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
         let action = match event {
             Event::WindowFocused(false) => {
                 hold(false, view, state, commands);
+                let by_mouse = matches!(state.call, Some(Call::Mouse(_) | Call::Over));
                 end_call(state, commands);
+                state.call = by_mouse.then_some(Call::Over);
                 None
             }
             Event::Key { key: Key::Space, pressed: false, .. } => {
@@ -258,14 +262,17 @@ fn call_by_key(pressed: bool, view: &View, state: &mut State, commands: &mut Vec
 
 /// Ends the call that something is held for.
 fn end_call(state: &mut State, commands: &mut Vec<Command>) {
-    if state.call.take().is_some() {
+    if state.call.take().is_some_and(|call| call != Call::Over) {
         commands.push(Command::Priority(false));
     }
 }
 
 /// The mouse is held on the control to speak over all others, or not. Whether that is all there is to a click on it.
 pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) -> bool {
-    let (now, down) = context.input(|i| ((i.time * 1_000.0) as u64, i.pointer.primary_down()));
+    let (now, down, pressed) = context.input(|i| {
+        let pointer = &i.pointer;
+        ((i.time * 1_000.0) as u64, pointer.primary_down(), pointer.primary_pressed())
+    });
     match state.call {
         // A hand that moves meanwhile holds it all the same.
         Some(Call::Mouse(since)) if !down => {
@@ -275,7 +282,12 @@ pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State,
             end_call(state, commands);
             true
         }
-        None if held && may_call(view) && !view.attention.priority => {
+        Some(Call::Over) if !down => {
+            state.call = None;
+            true
+        }
+        // With the press, not while it lasts: a call that has ended meanwhile would begin again. And no other button.
+        None | Some(Call::Over) if held && pressed && may_call(view) && !view.attention.priority => {
             state.call = Some(Call::Mouse(now));
             commands.push(Command::Priority(true));
             true

@@ -102,3 +102,35 @@ fn who_may_not_call_has_neither() {
         assert_eq!(user.does(key(false, false)).commands, []);
     }
 }
+
+#[test]
+fn other_buttons_of_the_mouse_call_nobody() {
+    for button in [PointerButton::Secondary, PointerButton::Middle] {
+        let mut user = user();
+        let at = user.button(CONTROL);
+        let event = |pressed| vec![Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE }];
+        user.does(vec![Event::PointerMoved(at)]);
+        assert_eq!(user.does(event(true)).commands, []);
+        (0..30).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(event(false)).commands, []);
+    }
+}
+
+#[test]
+fn a_call_that_ends_with_the_windows_focus_does_not_begin_again() {
+    for (waits, holds) in [(0, true), (30, true), (0, false)] {
+        let mut user = user();
+        let at = user.button(CONTROL);
+        user.does(vec![Event::PointerMoved(at)]);
+        assert_eq!(user.does(mouse(at, true)).commands, BEGINS);
+        speaks(&mut user, true);
+        (0..waits).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(vec![Event::WindowFocused(false)]).commands, ENDS);
+        speaks(&mut user, false);
+        let frames = if holds { 10 } else { 0 };
+        (0..frames).for_each(|_| assert_eq!(user.does(vec![]).commands, [], "the mouse is held still"));
+        assert_eq!(user.does(mouse(at, false)).commands, [], "it was no click");
+        (0..10).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(mouse(at, true)).commands, BEGINS, "another press is another call");
+    }
+}
