@@ -129,9 +129,8 @@ pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Co
         Action::Mute if may_mute(view) => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
         Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
-        Action::Call if view.attention.priority || may_call(view) => {
-            commands.push(Command::Priority(!view.attention.priority));
-        }
+        Action::Call if view.attention.priority => commands.push(Command::Priority(false)),
+        Action::Call if may_call(view) => begin_call(view, state, commands),
         Action::Mute | Action::Camera | Action::Hand | Action::Call => {}
         Action::React => state.react = !state.react,
         Action::Panel(panel) => state.panel = (state.panel != Some(panel)).then_some(panel),
@@ -234,9 +233,11 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
     }
 }
 
-/// Space pressed or released: the microphone is on meanwhile.
+/// Space pressed or released: the microphone is on meanwhile. It is on during a call anyway, and stays on when Space is let
+/// go of.
 fn hold(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) {
-    if pressed == state.held || (pressed && !(view.muted && view.has_microphone && has_me(view))) {
+    let calls = view.attention.priority || matches!(state.call, Some(Call::Key | Call::Mouse(_)));
+    if pressed == state.held || (pressed && (calls || !(view.muted && view.has_microphone && has_me(view)))) {
         return;
     }
     state.held = pressed;
@@ -253,11 +254,17 @@ fn call_by_key(pressed: bool, view: &View, state: &mut State, commands: &mut Vec
         Some(Call::Key) if !pressed => end_call(state, commands),
         // Who speaks over all others already goes on after the key.
         None if pressed && may_call(view) && !view.attention.priority => {
+            begin_call(view, state, commands);
             state.call = Some(Call::Key);
-            commands.push(Command::Priority(true));
         }
         _ => {}
     }
+}
+
+/// Speaks over all others. What Space has done to the microphone is over first: to let go of it would mute the call.
+fn begin_call(view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    hold(false, view, state, commands);
+    commands.push(Command::Priority(true));
 }
 
 /// Ends the call that something is held for.
@@ -288,8 +295,8 @@ pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State,
         }
         // With the press, not while it lasts: a call that has ended meanwhile would begin again. And no other button.
         None | Some(Call::Over) if held && pressed && may_call(view) && !view.attention.priority => {
+            begin_call(view, state, commands);
             state.call = Some(Call::Mouse(now));
-            commands.push(Command::Priority(true));
             true
         }
         _ => false,
