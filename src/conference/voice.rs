@@ -395,6 +395,12 @@ impl Director {
 
     fn tick_recording(&mut self) {
         let now = self.now();
+        // With a microphone of its own, it may be another than the one that was named, or none.
+        while let Some(event) = self.messages.recording.as_ref().and_then(|going| going.recorder.event()) {
+            if let Some((kind, text)) = self.microphone.of(&event) {
+                self.say(kind, &text);
+            }
+        }
         let Some(going) = &mut self.messages.recording else { return };
         match going.turn(now) {
             Turn::On { second: false } => {}
