@@ -84,6 +84,7 @@ const REPORTS: &[Pair] = &[
     ("you are muted: nobody hears what you say", "您已静音：没有人听到您说话"),
     ("no camera was found: you take part without one", "未找到摄像头：您将不带画面参加"),
     ("no microphone was found: others do not hear you", "未找到麦克风：其他人听不到您"),
+    ("no microphone was found", "未找到麦克风"),
     ("no speaker was found: you do not hear the others", "未找到扬声器：您听不到其他人"),
     ("camera: {}", "摄像头：{}"),
     ("camera {} stopped: {}", "摄像头 {} 已停止：{}"),
