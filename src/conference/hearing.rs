@@ -4,6 +4,7 @@
 use super::director::Director;
 use super::door::called;
 use super::follow::stream_key;
+use super::troubles::Troubles;
 use super::view::{Hearing, NoticeKind};
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
@@ -103,6 +104,8 @@ impl Director {
             state.own.muted
         };
         self.audio = None;
+        // What was said was of the one before.
+        self.microphone = Troubles::microphone();
         self.control.send(Ask::Microphone(Microphone::None));
         self.announce_voice(None);
         let exists = spec != MicrophoneSpec::None;
@@ -121,6 +124,7 @@ impl Director {
         if let Err(why) = self.voices.set_speaker(&spec, &self.shared.clock) {
             return self.no_device("speaker", text, why);
         }
+        self.speaker = Troubles::speaker();
         let silent_before = self.config.speaker == SpeakerSpec::None;
         self.config.speaker = spec;
         self.shared.state().devices.speaker = text.to_owned();
