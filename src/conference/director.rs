@@ -106,7 +106,7 @@ pub struct Director {
     deaf: bool,
     /// The camera's failure was told.
     pub(super) camera_told: bool,
-    speaker: Troubles,
+    pub(super) speaker: Troubles,
     pub(super) microphone: Troubles,
     pub(super) reminder: Reminder,
     pub(super) priority: Priority,

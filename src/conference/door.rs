@@ -107,17 +107,19 @@ impl Rule {
     }
 }
 
-/// The one of those listed who is called that, by name or id.
+/// The one of those listed who is called that, by name or id. `place`: where they are looked for, for whoever is told that
+/// there is none.
 pub(super) fn called<'a>(
     all: impl Iterator<Item = (ParticipantId, &'a str)>,
     who: &str,
-) -> Result<ParticipantId, &'static str> {
+    place: &str,
+) -> Result<ParticipantId, String> {
     let mut found: Vec<ParticipantId> =
         all.filter(|(id, name)| *name == who || id.to_string() == who).map(|(id, _)| id).collect();
     match (found.pop(), found.is_empty()) {
         (Some(id), true) => Ok(id),
-        (Some(_), false) => Err("several are called that: name them by their id"),
-        (None, _) => Err("nobody is called that"),
+        (Some(_), false) => Err(format!("{who}: several are called that {place}: name them by their id")),
+        (None, _) => Err(format!("{who}: nobody is called that {place}")),
     }
 }
 
@@ -128,11 +130,11 @@ impl Director {
             let state = self.shared.state();
             let me = (state.own.id, state.own.name.as_str());
             let people = state.people.here().map(|o| (o.person.id, o.person.name.as_str()));
-            called(people.chain([me]), who).map_err(|why| format!("{who}: {why} here"))
+            called(people.chain([me]), who, "here")
         };
         let waiting = |who: &str| {
             let waiting = self.knocks.waiting.iter().map(|(id, name)| (*id, name.as_str()));
-            called(waiting, who).map_err(|why| format!("{who}: {why} at the door"))
+            called(waiting, who, "at the door")
         };
         let ask = match decision {
             Decision::Lock(on) => Ok(Ask::Lock(*on)),
@@ -300,9 +302,16 @@ mod tests {
     #[test]
     fn people_are_called_by_name_or_by_id() {
         let all = [(1, "Ada"), (2, "Bob"), (3, "Bob")].map(|(n, name)| (ParticipantId([n; 16]), name));
-        assert_eq!(called(all.into_iter(), "Ada"), Ok(ParticipantId([1; 16])));
-        assert_eq!(called(all.into_iter(), &"02".repeat(16)), Ok(ParticipantId([2; 16])));
-        assert!(called(all.into_iter(), "Bob").is_err(), "two are called that");
-        assert!(called(all.into_iter(), "ada").is_err() && called(all.into_iter(), "").is_err());
+        let called = |who: &str, place| called(all.into_iter(), who, place);
+        assert_eq!(called("Ada", "here"), Ok(ParticipantId([1; 16])));
+        assert_eq!(called(&"02".repeat(16), "here"), Ok(ParticipantId([2; 16])));
+        assert!(called("ada", "here").is_err() && called("", "here").is_err());
+        for (who, place, why) in [
+            ("Bob", "here", "Bob: several are called that here: name them by their id"),
+            ("Bob", "at the door", "Bob: several are called that at the door: name them by their id"),
+            ("Cyd", "at the door", "Cyd: nobody is called that at the door"),
+        ] {
+            assert_eq!(called(who, place), Err(why.to_owned()));
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::director::Director;
 use super::door::called;
 use super::follow::stream_key;
+use super::troubles::Troubles;
 use super::view::{Hearing, NoticeKind};
 use crate::device::camera::CameraSpec;
 use crate::device::sound::{MicrophoneSpec, SpeakerSpec};
@@ -20,6 +21,19 @@ impl Hearing {
         if self.silenced { 0.0 } else { f32::from(self.volume.min(VOLUME_MAX)) / 100.0 }
     }
 
+    /// As it can be had: not louder than the loudest.
+    fn bounded(self) -> Self {
+        Self { volume: self.volume.min(VOLUME_MAX), ..self }
+    }
+
+    /// What whoever asked for it is told.
+    fn told(self, name: &str) -> String {
+        match self.silenced {
+            true => format!("{name} is silenced, here only"),
+            false => format!("{name} is played at {} %, here only", self.volume),
+        }
+    }
+
     /// Whether nothing of them is heard, for now or at volume 0.
     pub fn is_silent(self) -> bool {
         self.silenced || self.volume == 0
@@ -32,7 +46,7 @@ impl Director {
         let plays = {
             let mut state = self.shared.state();
             let Some(other) = state.people.of_key(key) else { return };
-            other.hearing = Hearing { volume: hearing.volume.min(VOLUME_MAX), ..hearing };
+            other.hearing = hearing.bounded();
             other.voice.is_some()
         };
         if plays {
@@ -45,19 +59,18 @@ impl Director {
         let found = {
             let mut state = self.shared.state();
             let people = state.people.here().map(|o| (o.person.id, o.person.name.as_str()));
-            let found = called(people, who);
-            found.map(|id| state.people.present(&id).map(|other| (other.key, other.hearing)))
+            let found = called(people, who, "here");
+            found.map(|id| state.people.present(&id).map(|o| (o.key, o.hearing, o.person.name.clone())))
         };
         match found {
-            Ok(Some((key, before))) => {
+            Ok(Some((key, before, name))) => {
                 let (volume, silenced) = (volume.unwrap_or(before.volume), silenced.unwrap_or(before.silenced));
-                self.hear(key, Hearing { volume, silenced });
+                let hearing = Hearing { volume, silenced }.bounded();
+                self.hear(key, hearing);
+                self.say(NoticeKind::Info, &hearing.told(&name));
             }
             Ok(None) => {}
-            Err(why) => {
-                let text = format!("{who}: {why} here");
-                self.say(NoticeKind::Warning, &text);
-            }
+            Err(why) => self.say(NoticeKind::Warning, &why),
         }
     }
 
@@ -103,6 +116,8 @@ impl Director {
             state.own.muted
         };
         self.audio = None;
+        // What was said was of the one before.
+        self.microphone = Troubles::microphone();
         self.control.send(Ask::Microphone(Microphone::None));
         self.announce_voice(None);
         let exists = spec != MicrophoneSpec::None;
@@ -121,6 +136,7 @@ impl Director {
         if let Err(why) = self.voices.set_speaker(&spec, &self.shared.clock) {
             return self.no_device("speaker", text, why);
         }
+        self.speaker = Troubles::speaker();
         let silent_before = self.config.speaker == SpeakerSpec::None;
         self.config.speaker = spec;
         self.shared.state().devices.speaker = text.to_owned();
@@ -133,6 +149,17 @@ impl Director {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_is_told_what_is_played() {
+        for (volume, silenced, told) in [
+            (50, false, "Bob is played at 50 %, here only"),
+            (401, false, "Bob is played at 400 %, here only"),
+            (50, true, "Bob is silenced, here only"),
+        ] {
+            assert_eq!(Hearing { volume, silenced }.bounded().told("Bob"), told);
+        }
+    }
 
     #[test]
     fn silence_is_no_gain_and_loudness_is_bounded() {

@@ -84,8 +84,8 @@ pub struct LobbyView {
     pub camera: CameraView,
     /// Level of the microphone, in dBFS.
     pub level_dbfs: f32,
-    /// Why the microphone does not work.
-    pub microphone_failed: Option<String>,
+    /// Why the microphone does not work, or which other one is used for it.
+    pub microphone_trouble: Option<String>,
     /// The devices asked for.
     pub devices: DevicesView,
 }
@@ -201,7 +201,7 @@ impl Lobby {
             picture,
             camera,
             level_dbfs: state.as_ref().map_or(-127.0, |state| state.level_dbfs),
-            microphone_failed: state.and_then(|state| state.microphone_failed),
+            microphone_trouble: state.and_then(|state| state.microphone_trouble),
             devices: self.devices.clone(),
         }
     }

@@ -30,8 +30,10 @@ use crate::time::Timestamp;
 
 /// Where voice messages are, below the folder for data.
 pub(super) const FOLDER: &str = "voice";
-/// A microphone that gives nothing for so long gives nothing at all.
+/// A microphone that gives nothing for so long gives nothing any more.
 const NOTHING: Duration = Duration::from_secs(3);
+/// The same before its first sound, for which a device has 5 s.
+const NOTHING_YET: Duration = Duration::from_secs(6);
 /// Said when that happens in the middle of a message.
 const CUT: &str = "the microphone gives nothing any more: what was recorded until then is kept, and not sent yet";
 /// Percent of the loudest.
@@ -85,7 +87,7 @@ impl Going {
         if ms > self.ms {
             (self.ms, self.grew) = (ms, now);
         }
-        if now.since(self.grew) >= NOTHING {
+        if now.since(self.grew) >= if ms == 0 { NOTHING_YET } else { NOTHING } {
             if ms == 0 {
                 return Turn::Nothing;
             }
@@ -395,6 +397,12 @@ impl Director {
 
     fn tick_recording(&mut self) {
         let now = self.now();
+        // With a microphone of its own, it may be another than the one that was named, or none.
+        while let Some(event) = self.messages.recording.as_ref().and_then(|going| going.recorder.event()) {
+            if let Some((kind, text)) = self.microphone.of(&event) {
+                self.say(kind, &text);
+            }
+        }
         let Some(going) = &mut self.messages.recording else { return };
         match going.turn(now) {
             Turn::On { second: false } => {}
@@ -492,7 +500,8 @@ mod tests {
             assert!(second && matches!(going.turn(start + NOTHING / 2), Turn::On { second: false }));
             let later = start + NOTHING;
             if seconds == 0 {
-                assert!(matches!(going.turn(later), Turn::Nothing));
+                assert!(matches!(going.turn(later), Turn::On { second: false }), "it may take long to begin");
+                assert!(matches!(going.turn(start + NOTHING_YET), Turn::Nothing));
                 continue;
             }
             let captured = Some(captured).filter(|_| paused);

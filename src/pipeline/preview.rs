@@ -52,8 +52,8 @@ pub struct PreviewState {
     pub camera: CameraState,
     /// Level of the microphone, in dBFS.
     pub level_dbfs: f32,
-    /// Why the microphone does not work.
-    pub microphone_failed: Option<String>,
+    /// Why the microphone does not work, or which other one is used for it.
+    pub microphone_trouble: Option<String>,
 }
 
 enum Command {
@@ -76,7 +76,7 @@ impl Preview {
     /// When the system gives no thread.
     pub fn start(camera: CameraSpec, microphone: MicrophoneSpec, name: String, clock: Clock) -> std::io::Result<Self> {
         let (commands, asked) = bounded(COMMANDS);
-        let silent = PreviewState { camera: CameraState::Off, level_dbfs: SILENCE_DBFS, microphone_failed: None };
+        let silent = PreviewState { camera: CameraState::Off, level_dbfs: SILENCE_DBFS, microphone_trouble: None };
         let (state, slot) = (Arc::new(Mutex::new(silent)), Arc::<PictureSlot>::default());
         let role = Role { clock, name, state: Arc::clone(&state), slot: Arc::clone(&slot) };
         let run = move || role.run(camera, &microphone, &asked);
@@ -185,7 +185,7 @@ impl Role {
         let opened = Microphone::open(spec, test_voice::pitch_for(7), &self.clock);
         self.note(|state| {
             state.level_dbfs = SILENCE_DBFS;
-            state.microphone_failed = opened.as_ref().err().map(ToString::to_string);
+            state.microphone_trouble = opened.as_ref().err().map(ToString::to_string);
         });
         opened.ok().filter(Microphone::exists)
     }
@@ -224,20 +224,30 @@ impl Role {
         }
         self.note(|state| state.level_dbfs = loudest.max(state.level_dbfs - FALL_DB).max(SILENCE_DBFS));
         while let Some(event) = microphone.event() {
-            self.note(|state| {
-                state.microphone_failed = match event {
-                    SoundEvent::Ready { .. } => None,
-                    SoundEvent::Failed { message, .. } => Some(message),
-                    SoundEvent::Absent => Some("no microphone was found".to_owned()),
-                };
-            });
+            self.note(|state| state.microphone_trouble = trouble(event));
         }
+    }
+}
+
+fn trouble(event: SoundEvent) -> Option<String> {
+    match event {
+        SoundEvent::Ready { instead, .. } => instead,
+        SoundEvent::Failed { message, .. } => Some(message),
+        SoundEvent::Absent => Some("no microphone was found".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_owner_is_told_of_another_microphone() {
+        let ready =
+            |instead: Option<&str>| SoundEvent::Ready { device: "USB".into(), instead: instead.map(str::to_owned) };
+        let text = "microphone: headset is not there: USB is used instead";
+        assert_eq!([None, Some(text)].map(|instead| trouble(ready(instead))), [None, Some(text.to_owned())]);
+    }
 
     #[test]
     fn its_owner_sees_the_card_and_the_voice_moves_the_level() {

@@ -16,13 +16,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use crate::device::clock::Clock;
-use crate::device::sound::{Microphone, MicrophoneSpec};
+use crate::device::sound::{Microphone, MicrophoneSpec, SoundEvent};
 use crate::media::mix::SILENCE_DBFS;
 use crate::media::voice_message::{self, FRAME, Recording, VoiceMessage};
 use crate::media::wav;
 
 /// Frames that may wait: 2.5 s of 20 ms, or half as much.
 const FRAMES: usize = 128;
+/// What a microphone of one's own tells and nobody has asked for yet.
+const EVENTS: usize = 16;
 /// Longest wait for a microphone of one's own.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
@@ -103,6 +105,7 @@ enum Frames {
 pub struct Recorder {
     end: Option<Sender<()>>,
     outcome: Receiver<Result<VoiceMessage, Error>>,
+    events: Receiver<SoundEvent>,
     figures: Arc<RecordFigures>,
     thread: Option<JoinHandle<()>>,
 }
@@ -117,7 +120,8 @@ impl Recorder {
         let figures = Arc::new(RecordFigures { ms: AtomicU32::new(0), level: AtomicU32::new(SILENCE_DBFS.to_bits()) });
         let (end, ended) = bounded(1);
         let (done, outcome) = bounded(1);
-        let mut role = Role { recording, figures: Arc::clone(&figures), ended };
+        let (events_in, events) = bounded(EVENTS);
+        let mut role = Role { recording, figures: Arc::clone(&figures), ended, events: events_in };
         let frames = match source {
             Source::Own(spec, pitch_hz) => Frames::Own(Microphone::open(&spec, pitch_hz, clock)?),
             Source::Shared(frames) => Frames::Shared(frames),
@@ -137,7 +141,7 @@ impl Recorder {
             let _ = done.send(outcome);
         };
         let thread = std::thread::Builder::new().name("record".into()).spawn(run)?;
-        Ok(Self { end: Some(end), outcome, figures, thread: Some(thread) })
+        Ok(Self { end: Some(end), outcome, events, figures, thread: Some(thread) })
     }
 
     /// Ends it; [`outcome`](Self::outcome) follows.
@@ -149,6 +153,11 @@ impl Recorder {
     /// How it goes.
     pub fn figures(&self) -> &RecordFigures {
         &self.figures
+    }
+
+    /// What happened to a microphone of its own since it was asked last.
+    pub fn event(&self) -> Option<SoundEvent> {
+        self.events.try_recv().ok()
     }
 
     /// What came of it, once it has ended.
@@ -171,6 +180,7 @@ struct Role {
     recording: Recording,
     figures: Arc<RecordFigures>,
     ended: Receiver<()>,
+    events: Sender<SoundEvent>,
 }
 
 impl Role {
@@ -203,6 +213,10 @@ impl Role {
             let now = clock.now();
             while microphone.read(now, &mut frame) {
                 self.take(&frame)?;
+            }
+            while let Some(event) = microphone.event() {
+                // Nobody asks for events: they need not wait here.
+                let _ = self.events.try_send(event);
             }
             match self.ended.recv_timeout(microphone.wait(now, FRAME).min(WAIT_MAX)) {
                 Ok(()) => break,
@@ -256,9 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn a_microphone_of_its_own_is_recorded() {
+    fn a_microphone_of_its_own_is_recorded_and_says_which_it_is() {
         let source = Source::Own(MicrophoneSpec::Test, 200.0);
         let recorder = Recorder::start(source, 100, 1, &Clock::system()).unwrap();
+        let event = recorder.events.recv_timeout(Duration::from_secs(30));
+        assert!(matches!(event, Ok(SoundEvent::Ready { instead: None, .. })), "{event:?}");
         let message = outcome(&recorder).unwrap();
         assert_eq!(message.ms, 100);
         assert!(message.waveform.iter().any(|n| *n > 100), "{:?}", message.waveform);

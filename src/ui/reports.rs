@@ -84,6 +84,7 @@ const REPORTS: &[Pair] = &[
     ("you are muted: nobody hears what you say", "您已静音：没有人听到您说话"),
     ("no camera was found: you take part without one", "未找到摄像头：您将不带画面参加"),
     ("no microphone was found: others do not hear you", "未找到麦克风：其他人听不到您"),
+    ("no microphone was found", "未找到麦克风"),
     ("no speaker was found: you do not hear the others", "未找到扬声器：您听不到其他人"),
     ("camera: {}", "摄像头：{}"),
     ("camera {} stopped: {}", "摄像头 {} 已停止：{}"),
@@ -144,6 +145,10 @@ const REPORTS: &[Pair] = &[
     ("the doctor ended without a word", "诊断意外结束"),
     ("nobody here is called {}", "这里没有叫 {} 的人"),
     ("{}: nobody is called that here", "{}：这里没有叫这个名字的人"),
+    ("{}: several are called that here: name them by their id", "{}：这里有几位叫这个名字：请用 ID 指明"),
+    ("{}: several are called that at the door: name them by their id", "{}：门外有几位叫这个名字：请用 ID 指明"),
+    ("{} is played at {} %, here only", "{} 以 {}% 的音量播放，仅在此处"),
+    ("{} is silenced, here only", "{} 已为您静音，仅在此处"),
     ("{}: nobody is called that at the door", "{}：门外没有叫这个名字的人"),
     ("only the owner, moderators and whom they favour speak with priority, and nobody in an open conference", "只有主持人、管理员和他们指定的人可以优先发言，开放会议中没有人可以"),
     ("only the owner and moderators let others speak with priority", "只有主持人和管理员能让其他人优先发言"),
@@ -443,6 +448,21 @@ mod tests {
             }
         }
         assert!(found > 15, "{found} texts found in the source");
+    }
+
+    #[test]
+    fn what_is_played_and_who_is_meant_is_told_in_chinese() {
+        for (english, chinese) in [
+            ("Bob is played at 50 %, here only", "Bob 以 50% 的音量播放，仅在此处"),
+            ("Bob is silenced, here only", "Bob 已为您静音，仅在此处"),
+            ("Bob: several are called that here: name them by their id", "Bob：这里有几位叫这个名字：请用 ID 指明"),
+            (
+                "Bob: several are called that at the door: name them by their id",
+                "Bob：门外有几位叫这个名字：请用 ID 指明",
+            ),
+        ] {
+            assert_eq!(translated(english), chinese);
+        }
     }
 
     #[test]

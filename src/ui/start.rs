@@ -274,7 +274,7 @@ fn level(dbfs: f32) -> f32 {
 fn digest(view: &LobbyView, form: &Form, size: (usize, usize), scale: f32, lists: u64) -> u64 {
     let mut h = DefaultHasher::new();
     (size, scale.to_bits(), lists, form.preferences, &form.busy, &form.error).hash(&mut h);
-    (view.looked, &view.interface, &view.wanted_interface, &view.trouble, &view.devices, &view.microphone_failed)
+    (view.looked, &view.interface, &view.wanted_interface, &view.trouble, &view.devices, &view.microphone_trouble)
         .hash(&mut h);
     // As fine as the bar is drawn.
     ((level(view.level_dbfs) * 60.0) as u32).hash(&mut h);
@@ -559,7 +559,7 @@ impl Screen<'_> {
         let full = Rect::from_min_size(place.min, vec2(place.width() * level(self.view.level_dbfs), place.height()));
         ui.painter().rect_filled(full, 4, c.talking);
         ui.painter().rect_stroke(place, 4, Stroke::new(1.0, c.text_weak), StrokeKind::Inside);
-        if let Some(why) = &self.view.microphone_failed {
+        if let Some(why) = &self.view.microphone_trouble {
             ui.add(Label::new(RichText::new(format!("! {}", w.report(why))).size(12.5).color(c.warning)).wrap());
         }
         let label = ui.label(w.your_name);

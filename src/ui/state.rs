@@ -62,6 +62,8 @@ pub enum Call {
     Key,
     /// The mouse on the control, since this time in ms.
     Mouse(u64),
+    /// The mouse still, of a call that has ended: letting go is no click.
+    Over,
 }
 
 /// Whoever holds the control for so long ends the call by letting go; otherwise it lasts until the control is pressed again.
@@ -127,9 +129,8 @@ pub fn act(action: Action, view: &View, state: &mut State, commands: &mut Vec<Co
         Action::Mute if may_mute(view) => commands.push(Command::Mute(!view.muted)),
         Action::Camera if me && view.has_camera => commands.push(Command::Camera(!view.camera_on)),
         Action::Hand if me => commands.push(Command::Hand(!view.attention.hand)),
-        Action::Call if view.attention.priority || may_call(view) => {
-            commands.push(Command::Priority(!view.attention.priority));
-        }
+        Action::Call if view.attention.priority => commands.push(Command::Priority(false)),
+        Action::Call if may_call(view) => begin_call(view, state, commands),
         Action::Mute | Action::Camera | Action::Hand | Action::Call => {}
         Action::React => state.react = !state.react,
         Action::Panel(panel) => state.panel = (state.panel != Some(panel)).then_some(panel),
@@ -192,7 +193,9 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
         let action = match event {
             Event::WindowFocused(false) => {
                 hold(false, view, state, commands);
+                let by_mouse = matches!(state.call, Some(Call::Mouse(_) | Call::Over));
                 end_call(state, commands);
+                state.call = by_mouse.then_some(Call::Over);
                 None
             }
             Event::Key { key: Key::Space, pressed: false, .. } => {
@@ -230,9 +233,11 @@ pub fn keys(ui: &Ui, view: &View, state: &mut State, commands: &mut Vec<Command>
     }
 }
 
-/// Space pressed or released: the microphone is on meanwhile.
+/// Space pressed or released: the microphone is on meanwhile. It is on during a call anyway, and stays on when Space is let
+/// go of.
 fn hold(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) {
-    if pressed == state.held || (pressed && !(view.muted && view.has_microphone && has_me(view))) {
+    let calls = view.attention.priority || matches!(state.call, Some(Call::Key | Call::Mouse(_)));
+    if pressed == state.held || (pressed && (calls || !(view.muted && view.has_microphone && has_me(view)))) {
         return;
     }
     state.held = pressed;
@@ -249,23 +254,32 @@ fn call_by_key(pressed: bool, view: &View, state: &mut State, commands: &mut Vec
         Some(Call::Key) if !pressed => end_call(state, commands),
         // Who speaks over all others already goes on after the key.
         None if pressed && may_call(view) && !view.attention.priority => {
+            begin_call(view, state, commands);
             state.call = Some(Call::Key);
-            commands.push(Command::Priority(true));
         }
         _ => {}
     }
 }
 
+/// Speaks over all others. What Space has done to the microphone is over first: to let go of it would mute the call.
+fn begin_call(view: &View, state: &mut State, commands: &mut Vec<Command>) {
+    hold(false, view, state, commands);
+    commands.push(Command::Priority(true));
+}
+
 /// Ends the call that something is held for.
 fn end_call(state: &mut State, commands: &mut Vec<Command>) {
-    if state.call.take().is_some() {
+    if state.call.take().is_some_and(|call| call != Call::Over) {
         commands.push(Command::Priority(false));
     }
 }
 
 /// The mouse is held on the control to speak over all others, or not. Whether that is all there is to a click on it.
 pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State, commands: &mut Vec<Command>) -> bool {
-    let (now, down) = context.input(|i| ((i.time * 1_000.0) as u64, i.pointer.primary_down()));
+    let (now, down, pressed) = context.input(|i| {
+        let pointer = &i.pointer;
+        ((i.time * 1_000.0) as u64, pointer.primary_down(), pointer.primary_pressed())
+    });
     match state.call {
         // A hand that moves meanwhile holds it all the same.
         Some(Call::Mouse(since)) if !down => {
@@ -275,9 +289,14 @@ pub fn call(context: &egui::Context, held: bool, view: &View, state: &mut State,
             end_call(state, commands);
             true
         }
-        None if held && may_call(view) && !view.attention.priority => {
+        Some(Call::Over) if !down => {
+            state.call = None;
+            true
+        }
+        // With the press, not while it lasts: a call that has ended meanwhile would begin again. And no other button.
+        None | Some(Call::Over) if held && pressed && may_call(view) && !view.attention.priority => {
+            begin_call(view, state, commands);
             state.call = Some(Call::Mouse(now));
-            commands.push(Command::Priority(true));
             true
         }
         _ => false,

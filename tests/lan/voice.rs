@@ -304,6 +304,7 @@ fn how_loudly_somebody_is_heard_stays_when_they_leave_and_come_back() {
         };
         await_strength("as Ada sends it", 0.1..0.5);
         bob.tell(&json!({"do": "hear", "who": "Ada", "volume": 25}));
+        bob.await_event(SOON, |e| e["event"] == "notice" && e["text"] == "Ada is played at 25 %, here only");
         await_strength("a quarter", 0.03..0.08);
         bob.tell(&json!({"do": "hear", "who": "Nobody", "silenced": true}));
         bob.await_event(SOON, |e| e["event"] == "notice" && e["text"] == "Nobody: nobody is called that here");

@@ -94,11 +94,74 @@ fn pressed_for_a_moment_the_control_calls_until_it_is_pressed_again() {
 }
 
 #[test]
+fn space_held_before_or_during_a_call_does_not_mute_it() {
+    let space = |pressed| {
+        vec![Event::Key { key: Key::Space, physical_key: None, pressed, repeat: false, modifiers: Modifiers::NONE }]
+    };
+    let muted = || User::new(View { may_speak_over: true, muted: true, ..view(3) });
+    let mut before = muted();
+    assert_eq!(before.does(space(true)).commands, [Command::Mute(false)]);
+    before.view.muted = false;
+    let begins = before.does(key(true, false)).commands;
+    assert_eq!(begins, [Command::Mute(true), Command::Priority(true)], "muted when the call ends");
+    speaks(&mut before, true);
+    assert_eq!(before.does(space(false)).commands, []);
+    assert_eq!(before.does(key(false, false)).commands, ENDS);
+    let mut during = muted();
+    assert_eq!(during.does(key(true, false)).commands, BEGINS);
+    // What the conference made of it is not seen yet.
+    assert_eq!(during.does(space(true)).commands, []);
+    speaks(&mut during, true);
+    assert_eq!([during.does(space(false)).commands, during.does(space(true)).commands], [[], []]);
+    assert_eq!(during.does(key(false, false)).commands, ENDS);
+    let mut by_mouse = muted();
+    let at = by_mouse.button(CONTROL);
+    by_mouse.does(vec![Event::PointerMoved(at)]);
+    assert_eq!(by_mouse.does(space(true)).commands, [Command::Mute(false)]);
+    by_mouse.view.muted = false;
+    assert_eq!(by_mouse.does(mouse(at, true)).commands, begins);
+    speaks(&mut by_mouse, true);
+    assert_eq!(by_mouse.does(space(false)).commands, []);
+}
+
+#[test]
 fn who_may_not_call_has_neither() {
     for view in [view(3), View { may_speak_over: true, has_microphone: false, ..view(3) }] {
         let mut user = User::new(view);
         assert!(user.finds(egui::accesskit::Role::Button, CONTROL).is_none());
         assert_eq!(user.does(key(true, false)).commands, []);
         assert_eq!(user.does(key(false, false)).commands, []);
+    }
+}
+
+#[test]
+fn other_buttons_of_the_mouse_call_nobody() {
+    for button in [PointerButton::Secondary, PointerButton::Middle] {
+        let mut user = user();
+        let at = user.button(CONTROL);
+        let event = |pressed| vec![Event::PointerButton { pos: at, button, pressed, modifiers: Modifiers::NONE }];
+        user.does(vec![Event::PointerMoved(at)]);
+        assert_eq!(user.does(event(true)).commands, []);
+        (0..30).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(event(false)).commands, []);
+    }
+}
+
+#[test]
+fn a_call_that_ends_with_the_windows_focus_does_not_begin_again() {
+    for (waits, holds) in [(0, true), (30, true), (0, false)] {
+        let mut user = user();
+        let at = user.button(CONTROL);
+        user.does(vec![Event::PointerMoved(at)]);
+        assert_eq!(user.does(mouse(at, true)).commands, BEGINS);
+        speaks(&mut user, true);
+        (0..waits).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(vec![Event::WindowFocused(false)]).commands, ENDS);
+        speaks(&mut user, false);
+        let frames = if holds { 10 } else { 0 };
+        (0..frames).for_each(|_| assert_eq!(user.does(vec![]).commands, [], "the mouse is held still"));
+        assert_eq!(user.does(mouse(at, false)).commands, [], "it was no click");
+        (0..10).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+        assert_eq!(user.does(mouse(at, true)).commands, BEGINS, "another press is another call");
     }
 }

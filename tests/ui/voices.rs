@@ -107,6 +107,30 @@ fn pressed_it_begins_and_pressed_again_it_ends_by_mouse_and_keys() {
 }
 
 #[test]
+fn another_button_records_nothing_and_what_was_cut_off_is_not_ended_again() {
+    let mut user = chatting(view(3));
+    let at = user.button(BEGIN);
+    let event = |pressed| Event::PointerButton {
+        pos: at,
+        button: egui::PointerButton::Secondary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    user.does(vec![Event::PointerMoved(at)]);
+    for pressed in [true, false] {
+        assert_eq!(user.does(vec![event(pressed)]).commands, []);
+        (0..30).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+    }
+    assert_eq!(mouse(&mut user, at, true), ask(RECORD));
+    user.view.voice.recording = Some(Recording { ms: 900, ms_max: 300_000, level_dbfs: -20.0 });
+    (0..30).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+    // The microphone went away: what there is of it is kept.
+    (user.view.voice.recording, user.view.voice.draft) = (None, Some(voice(900)));
+    (0..5).for_each(|_| assert_eq!(user.does(vec![]).commands, []));
+    assert_eq!(mouse(&mut user, at, false), []);
+}
+
+#[test]
 fn it_is_heard_before_it_is_sent_to_those_one_talks_with() {
     let mut spoken = spoken();
     spoken.voice.draft = Some(voice(4_200));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! named > the one of this id or name > one whose name it is part of > (instead) the default, until it is there
+//!         once it was found by its whole id or name, nothing else is the one that was named
 //! auto  > the environment's > the sound server's default > that of the layer below, where there is no server
 //! ```
 //! Must never take a speaker's monitor for a microphone unless it was named.
@@ -51,8 +52,8 @@ pub(super) fn device_name(device: &Device) -> String {
 
 /// PulseAudio offers what its speakers play as a microphone too. Taken by default it would send everybody back to
 /// themselves, so it is used only when named.
-fn is_monitor(device: &Device) -> bool {
-    device_id(device).ends_with(".monitor")
+fn is_monitor(id: &str) -> bool {
+    id.ends_with(".monitor")
 }
 
 /// The device `auto` means: the one the environment names to PulseAudio's clients, else the host's default.
@@ -66,7 +67,7 @@ fn default_device(host: &Host, microphone: bool) -> Option<Device> {
         }
     }
     match microphone {
-        true => host.default_input_device().filter(|d| !is_monitor(d)),
+        true => host.default_input_device().filter(|d| !is_monitor(&device_id(d))),
         false => host.default_output_device(),
     }
 }
@@ -84,15 +85,19 @@ pub(super) struct Found {
 }
 
 /// Which device is wanted: one that was named, or whatever the system means.
+#[derive(Clone)]
 pub(super) struct Wanted {
     name: Option<String>,
+    /// It was found by its whole id or name. Another whose name has it as a part, of a second headset of the same make for
+    /// instance, is not taken for it when it goes.
+    exactly: bool,
     /// When the sound server was not there last.
     away: Option<Timestamp>,
 }
 
 impl Wanted {
     pub(super) fn new(name: Option<String>) -> Self {
-        Self { name, away: None }
+        Self { name, exactly: false, away: None }
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -101,7 +106,7 @@ impl Wanted {
 
     /// The one of that name; the default while it is not there.
     pub(super) fn find(&mut self, microphone: bool) -> Result<Found, NotOpened> {
-        let Some(wanted) = self.name.as_deref() else {
+        let Some(wanted) = self.name.clone() else {
             let device = default_of(hosts(), microphone)?.ok_or(NotOpened::Absent)?;
             return Ok(Found { device, instead_of: None });
         };
@@ -117,7 +122,7 @@ impl Wanted {
                 SERVER.answered(now);
                 answers = true;
             }
-            if let Some(device) = named(&devices, wanted, microphone) {
+            if let Some(device) = self.take(&devices, names, microphone) {
                 return Ok(Found { device: device.clone(), instead_of: None });
             }
             heard_of.extend(devices.iter().map(device_name));
@@ -125,27 +130,46 @@ impl Wanted {
         let settles = self.away.is_some_and(|at| CLOCK.now().since(at) < SERVER_SETTLES);
         let instead = if settles { None } else { instead(microphone)? };
         match instead {
-            Some(device) => Ok(Found { device, instead_of: Some(wanted.to_owned()) }),
+            Some(device) => Ok(Found { device, instead_of: Some(wanted) }),
             None => Err(NotOpened::Failed(format!("there is no {wanted}; there {}", enumerated(&heard_of)))),
         }
     }
+
+    /// The one among those listed that was named, from now on as it was found. `names` tells of each its id and its name.
+    fn take<'a, D>(&mut self, all: &'a [D], names: impl Fn(&D) -> [String; 2], microphone: bool) -> Option<&'a D> {
+        let found = self.among(all, &names, microphone)?;
+        self.exactly |= self.is_exactly(&names(found));
+        Some(found)
+    }
+
+    /// The device of this id or name, or else one whose name it is part of.
+    fn among<'a, D>(&self, all: &'a [D], names: impl Fn(&D) -> [String; 2], microphone: bool) -> Option<&'a D> {
+        let lower = self.name.as_ref()?.to_lowercase();
+        // A microphone's name is often part of that of its headset's monitor.
+        let meant = |id: &str| !microphone || !is_monitor(id) || lower.contains("monitor");
+        let part = |names: &[String; 2]| names.iter().any(|n| n.to_lowercase().contains(&lower)) && meant(&names[0]);
+        let whole = all.iter().find(|d| self.is_exactly(&names(d)));
+        whole.or_else(|| all.iter().find(|d| !self.exactly && part(&names(d))))
+    }
+
+    fn is_exactly(&self, names: &[String; 2]) -> bool {
+        names.iter().any(|name| Some(name) == self.name.as_ref())
+    }
+
+    /// Whether one is listed that is better than another which was taken by a part of its name.
+    fn is_bettered<D>(&self, all: &[D], names: impl Fn(&D) -> [String; 2]) -> bool {
+        !self.exactly && all.iter().any(|d| self.is_exactly(&names(d)))
+    }
 }
 
-/// The device of this id or name, or else one whose name it is part of.
-fn named<'a>(devices: &'a [Device], wanted: &str, microphone: bool) -> Option<&'a Device> {
-    let lower = wanted.to_lowercase();
-    let part = |name: &str| name.to_lowercase().contains(&lower);
-    // A microphone's name is often part of that of its headset's monitor.
-    let meant = |d: &&Device| !microphone || !is_monitor(d) || lower.contains("monitor");
-    devices
-        .iter()
-        .find(|d| device_id(d) == wanted || device_name(d) == wanted)
-        .or_else(|| devices.iter().filter(|d| part(&device_id(d)) || part(&device_name(d))).find(meant))
+/// The id and the name.
+fn names(device: &Device) -> [String; 2] {
+    [device_id(device), device_name(device)]
 }
 
 /// What is taken while the device that was named is not there. A speaker's monitor is nobody's microphone.
 fn instead(microphone: bool) -> Result<Option<Device>, NotOpened> {
-    Ok(default_of(hosts(), microphone)?.filter(|d| !microphone || !is_monitor(d)))
+    Ok(default_of(hosts(), microphone)?.filter(|d| !microphone || !is_monitor(&device_id(d))))
 }
 
 fn unanswered() -> NotOpened {
@@ -189,28 +213,28 @@ impl Server {
     }
 }
 
-/// Asks whether a device that was opened is still the one that is meant: one that was named as long as it is listed, one that
-/// was taken for another until that is back, or something else is the default. While there is none at all, or none can be
+/// Asks whether a device that was opened is still the one that is meant: one that was named as long as it is listed, and no
+/// other has more than a part of that name; one that was taken for another until that is back, or something else is the default. While there is none at all, or none can be
 /// told, nothing changes.
 pub(super) fn stays(
-    wanted: Option<&str>,
+    wanted: &Wanted,
     is_instead: bool,
     device: &Device,
     microphone: bool,
 ) -> Box<dyn FnMut() -> bool + Send> {
-    let (wanted, opened) = (wanted.map(str::to_owned), device.id().ok());
+    let (wanted, opened) = (wanted.clone(), device.id().ok());
     // Asked each second: by a connection of its own, which stays open.
     let mut served: Option<Host> = None;
-    Box::new(move || match &wanted {
-        Some(_) if !is_instead => is_listed(&mut served, opened.as_ref(), microphone),
-        Some(wanted) if is_back(&mut served, wanted, microphone) => false,
+    Box::new(move || match &wanted.name {
+        Some(_) if !is_instead => is_listed(&mut served, opened.as_ref(), &wanted, microphone),
+        Some(_) if is_back(&mut served, &wanted, microphone) => false,
         _ => is_default(&mut served, opened.as_ref(), microphone, is_instead),
     })
 }
 
-/// Whether a device is still there: sound servers play on elsewhere when it is not. The layers below them tell by themselves
-/// that it has gone.
-fn is_listed(served: &mut Option<Host>, opened: Option<&DeviceId>, microphone: bool) -> bool {
+/// Whether a device is still there, and the best of those wanted: sound servers play on elsewhere when it is not. The layers
+/// below them tell by themselves that it has gone, and are not asked for better ones: that opens every device.
+fn is_listed(served: &mut Option<Host>, opened: Option<&DeviceId>, wanted: &Wanted, microphone: bool) -> bool {
     let Some(opened) = opened.filter(|id| id.host().name() == PULSE) else { return true };
     let Some(host) = served.take().or_else(sound_server) else { return true };
     let all = devices(&host, microphone);
@@ -219,15 +243,15 @@ fn is_listed(served: &mut Option<Host>, opened: Option<&DeviceId>, microphone: b
     }
     SERVER.answered(CLOCK.now());
     *served = Some(host);
-    all.iter().any(|d| d.id().ok().is_none_or(|id| id == *opened))
+    all.iter().any(|d| d.id().ok().is_none_or(|id| id == *opened)) && !wanted.is_bettered(&all, names)
 }
 
 /// Whether the device that was named is there again, in any host.
-fn is_back(served: &mut Option<Host>, wanted: &str, microphone: bool) -> bool {
+fn is_back(served: &mut Option<Host>, wanted: &Wanted, microphone: bool) -> bool {
     if served.is_none() {
         *served = sound_server();
     }
-    let there = |host: &Host| named(&devices(host, microphone), wanted, microphone).is_some();
+    let there = |host: &Host| wanted.among(&devices(host, microphone), names, microphone).is_some();
     served.as_ref().is_some_and(there) || layers().any(|host| there(&host))
 }
 
@@ -245,7 +269,7 @@ fn is_default(served: &mut Option<Host>, opened: Option<&DeviceId>, microphone: 
             default_of(hosts(), microphone).ok().flatten()
         }
     };
-    let meant = meant.filter(|d| !is_instead || !microphone || !is_monitor(d));
+    let meant = meant.filter(|d| !is_instead || !microphone || !is_monitor(&device_id(d)));
     meant.is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(&id) == opened))
 }
 
@@ -316,6 +340,33 @@ mod tests {
         server.answered(start);
         let after = |s| server.is_awaited(start + Duration::from_secs(s));
         assert_eq!([after(0), after(9), after(10)], [true, true, false]);
+    }
+
+    /// What is taken of devices of these ids.
+    fn taken<'a>(wanted: &mut Wanted, ids: &[&'a str]) -> Option<&'a str> {
+        wanted.take(ids, |id| [(*id).to_owned(), format!("name of {id}")], true).copied()
+    }
+
+    #[test]
+    fn a_device_that_was_there_is_not_taken_for_another_whose_name_has_its_own_as_a_part() {
+        let mut wanted = Wanted::new(Some("x".into()));
+        assert_eq!(taken(&mut wanted, &["x.2", "x"]), Some("x"));
+        assert_eq!(taken(&mut wanted, &["x.2"]), None, "something is used instead, and told");
+        assert_eq!(taken(&mut wanted, &["x.2", "x"]), Some("x"), "it is back");
+        let mut called = Wanted::new(Some("name of x".into()));
+        assert_eq!([taken(&mut called, &["x"]), taken(&mut called, &["x.2"])], [Some("x"), None]);
+        assert_eq!(taken(&mut Wanted::new(None), &["x"]), None);
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_enough_until_one_is_called_just_so() {
+        let names = |id: &&str| [(*id).to_owned(), String::new()];
+        let mut wanted = Wanted::new(Some("x".into()));
+        assert_eq!(taken(&mut wanted, &["y", "X.monitor", "X.2"]), Some("X.2"), "no monitor");
+        assert_eq!(taken(&mut wanted, &["x.3"]), Some("x.3"));
+        assert_eq!([&["x.3"][..], &["x.3", "x"][..]].map(|ids| wanted.is_bettered(ids, names)), [false, true]);
+        assert_eq!(taken(&mut wanted, &["x.3", "x"]), Some("x"));
+        assert!(!wanted.is_bettered(&["x.3", "x"], names));
     }
 
     #[test]

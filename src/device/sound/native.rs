@@ -101,10 +101,9 @@ pub(super) fn open_microphone(
     too_short: usize,
 ) -> Result<Opened<CaptureReader>, NotOpened> {
     let Found { device, instead_of } = wanted.find(true)?;
-    let wanted = wanted.name();
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
-    let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted, &name, &e))?;
+    let ranges = device.supported_input_configs().map_err(|e| not_opened(wanted.name(), &name, &e))?;
     let choice = choose(ranges, 1).ok_or_else(|| failed("no usable sample format"))?;
     let (mut error, mut refused) = (failed("no usable buffer length"), true);
     let shortest = shortest(sizes, too_short);
@@ -130,7 +129,7 @@ pub(super) fn open_microphone(
             }
             Err(e) => {
                 refused &= e.kind() == ErrorKind::UnsupportedConfig;
-                error = not_opened(wanted, &name, &e);
+                error = not_opened(wanted.name(), &name, &e);
             }
         }
     }
@@ -144,10 +143,9 @@ pub(super) fn open_speaker(
     too_short: usize,
 ) -> Result<Opened<PlaybackWriter>, NotOpened> {
     let Found { device, instead_of } = wanted.find(false)?;
-    let wanted = wanted.name();
     let name = device_name(&device);
     let failed = |what: &str| NotOpened::Failed(format!("{name}: {what}"));
-    let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted, &name, &e))?;
+    let ranges = device.supported_output_configs().map_err(|e| not_opened(wanted.name(), &name, &e))?;
     let choice = choose(ranges, 2).ok_or_else(|| failed("no usable sample format"))?;
     let (mut error, mut refused) = (failed("no usable buffer length"), true);
     let shortest = shortest(sizes, too_short);
@@ -175,7 +173,7 @@ pub(super) fn open_speaker(
             }
             Err(e) => {
                 refused &= e.kind() == ErrorKind::UnsupportedConfig;
-                error = not_opened(wanted, &name, &e);
+                error = not_opened(wanted.name(), &name, &e);
             }
         }
     }

@@ -50,19 +50,21 @@ pub fn button(ui: &mut Ui, panel: &mut Panel, view: &View, look: Look, commands:
     let (_, place) = ui.allocate_space(icons::BUTTON);
     let place = ui.layout().align_size_within_rect(icons::BUTTON, place);
     let response = icons::button_at(ui, place, Id::new("record"), icon, name, view.voice.draft.is_none(), c);
-    let now = ui.input(|i| i.time);
+    let (now, down, pressed) = ui.input(|i| (i.time, i.pointer.primary_down(), i.pointer.primary_pressed()));
+    let held = down && response.is_pointer_button_down_on();
     let mut ask = |ask| commands.push(Command::Voice(ask));
     let begin = || VoiceAsk::Record { ms_max: None, to: None };
     match panel.held_since {
         // It began with this press.
-        Some(since) if !response.is_pointer_button_down_on() => {
+        Some(since) if !held => {
             panel.held_since = None;
-            if now - since >= HELD_S {
+            // What was cut off has ended already.
+            if recording && now - since >= HELD_S {
                 ask(VoiceAsk::End);
             }
         }
         Some(_) => ui.ctx().request_repaint(),
-        None if response.is_pointer_button_down_on() && !recording => {
+        None if held && pressed && !recording => {
             panel.held_since = Some(now);
             ask(begin());
         }
