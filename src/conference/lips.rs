@@ -30,10 +30,10 @@ impl Lips {
     /// Whether there was something to hear since this was asked last, of a voice of which so many `words` were counted.
     fn voice(&mut self, words: Option<u64>, microphone: Microphone, hearing: Hearing) -> Voice {
         let talks = words != Some(std::mem::replace(&mut self.words, words.unwrap_or_default()));
-        match words {
-            Some(_) if microphone == Microphone::On && hearing.gain() > 0.0 && talks => Voice::Talks,
-            Some(_) if microphone == Microphone::On && hearing.gain() > 0.0 => Voice::Quiet,
-            _ => Voice::Off,
+        match talks {
+            _ if words.is_none() || microphone != Microphone::On || hearing.is_silent() => Voice::Off,
+            true => Voice::Talks,
+            false => Voice::Quiet,
         }
     }
 }

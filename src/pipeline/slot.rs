@@ -96,11 +96,9 @@ impl Inside {
 
     /// Swaps `picture` in; whether none was left out for it.
     fn put(&mut self, picture: &mut Picture, info: PictureInfo) -> bool {
-        if self.hold.is_zero() {
-            // What waited until the hold ended is older.
-            self.leave_out(self.waiting.len().saturating_sub(1));
-        }
         let room = if self.hold.is_zero() { 1 } else { PICTURES_HELD_MAX };
+        // More than that waited for a hold that has ended: the youngest makes room below, and what is older goes with it.
+        self.leave_out(self.waiting.len().saturating_sub(room));
         if self.waiting.len() >= room
             && let Some(youngest) = self.waiting.back_mut()
         {

@@ -245,7 +245,7 @@ fn hold(pressed: bool, view: &View, state: &mut State, commands: &mut Vec<Comman
 }
 
 /// Whether one may speak over all others, and can.
-fn may_call(view: &View) -> bool {
+pub fn may_call(view: &View) -> bool {
     view.may_speak_over && view.has_microphone && has_me(view)
 }
 

@@ -8,7 +8,7 @@ use crate::conference::view::View;
 use crate::ui::files;
 use crate::ui::icons::{self, Icon};
 use crate::ui::look::Look;
-use crate::ui::state::{Action, Panel, State, has_me, may_mute};
+use crate::ui::state::{Action, Panel, State, has_me, may_call, may_mute};
 use crate::ui::text::one_line;
 use crate::ui::theme;
 use crate::ui::words::fill;
@@ -100,7 +100,7 @@ fn controls(view: &View, state: &State, unread: usize, look: Look) -> Vec<Contro
             false => Control::new(Action::Hand, Icon::Hand, w.raise_hand, w.raise_hand_tip),
         });
         let calls = view.attention.priority;
-        if calls || (view.may_speak_over && view.has_microphone) {
+        if calls || may_call(view) {
             let tip = if calls { w.call_end_tip } else { w.call_tip };
             all.push(Control::new(Action::Call, Icon::Megaphone, w.priority, tip).selected(calls).bare());
         }

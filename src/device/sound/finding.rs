@@ -42,6 +42,10 @@ fn layers() -> impl Iterator<Item = Host> {
     ids.filter_map(|id| cpal::host_from_id(id).ok())
 }
 
+fn is_server(host: &Host) -> bool {
+    host.id().name() == PULSE
+}
+
 fn device_id(device: &Device) -> String {
     device.id().map(|id| id.id().to_owned()).unwrap_or_default()
 }
@@ -58,7 +62,7 @@ fn is_monitor(id: &str) -> bool {
 
 /// The device `auto` means: the one the environment names to PulseAudio's clients, else the host's default.
 fn default_device(host: &Host, microphone: bool) -> Option<Device> {
-    if host.id().name() == PULSE {
+    if is_server(host) {
         let variable = if microphone { "PULSE_SOURCE" } else { "PULSE_SINK" };
         if let Ok(wanted) = std::env::var(variable)
             && let Some(device) = devices(host, microphone).into_iter().find(|d| device_id(d) == wanted)
@@ -112,7 +116,7 @@ impl Wanted {
         };
         let (mut heard_of, mut answers) = (Vec::new(), false);
         for host in hosts() {
-            let (served, now) = (host.id().name() == PULSE, CLOCK.now());
+            let (served, now) = (is_server(&host), CLOCK.now());
             if !served && !answers && SERVER.is_awaited(now) {
                 self.away = Some(now);
                 return Err(unanswered());
@@ -167,9 +171,14 @@ fn names(device: &Device) -> [String; 2] {
     [device_id(device), device_name(device)]
 }
 
-/// What is taken while the device that was named is not there. A speaker's monitor is nobody's microphone.
+/// What is taken while the device that was named is not there.
 fn instead(microphone: bool) -> Result<Option<Device>, NotOpened> {
-    Ok(default_of(hosts(), microphone)?.filter(|d| !microphone || !is_monitor(&device_id(d))))
+    Ok(default_of(hosts(), microphone)?.filter(|d| may_stand_in(d, microphone)))
+}
+
+/// A speaker's monitor is nobody's microphone.
+fn may_stand_in(device: &Device, microphone: bool) -> bool {
+    !microphone || !is_monitor(&device_id(device))
 }
 
 fn unanswered() -> NotOpened {
@@ -180,7 +189,7 @@ fn unanswered() -> NotOpened {
 /// its monitors look like microphones.
 fn default_of(hosts: impl Iterator<Item = Host>, microphone: bool) -> Result<Option<Device>, NotOpened> {
     for host in hosts {
-        let served = host.id().name() == PULSE;
+        let served = is_server(&host);
         if !served && SERVER.is_awaited(CLOCK.now()) {
             return Err(unanswered());
         }
@@ -214,8 +223,8 @@ impl Server {
 }
 
 /// Asks whether a device that was opened is still the one that is meant: one that was named as long as it is listed, and no
-/// other has more than a part of that name; one that was taken for another until that is back, or something else is the default. While there is none at all, or none can be
-/// told, nothing changes.
+/// other has more than a part of that name; one that was taken for another until that is back, or something else is the
+/// default. While there is none at all, or none can be told, nothing changes.
 pub(super) fn stays(
     wanted: &Wanted,
     is_instead: bool,
@@ -269,12 +278,12 @@ fn is_default(served: &mut Option<Host>, opened: Option<&DeviceId>, microphone: 
             default_of(hosts(), microphone).ok().flatten()
         }
     };
-    let meant = meant.filter(|d| !is_instead || !microphone || !is_monitor(&device_id(d)));
+    let meant = meant.filter(|d| !is_instead || may_stand_in(d, microphone));
     meant.is_none_or(|meant| meant.id().ok().is_none_or(|id| Some(&id) == opened))
 }
 
 fn sound_server() -> Option<Host> {
-    hosts().next().filter(|host| host.id().name() == PULSE)
+    hosts().next().filter(is_server)
 }
 
 /// Whether somebody may want to choose the device of this id. ALSA lists a card's every input and output a dozen times,
